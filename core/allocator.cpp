@@ -1,0 +1,105 @@
+#include "core/allocator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "core/error.h"
+
+namespace atrous {
+namespace {
+
+// Rounds up to one of eight steps per power of two: at most 12.5 % waste.
+size_t size_class(size_t bytes) {
+  constexpr size_t smallest = 256;
+  if (bytes <= smallest) return smallest;
+  const size_t step = std::max<size_t>(64, std::bit_floor(bytes - 1) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
+struct Pool {
+  std::mutex mutex;
+  std::map<size_t, std::vector<void*>> free_blocks;
+  AllocatorStats stats;
+
+  void drop_cache() {
+    for (auto& [size, blocks] : free_blocks) {
+      for (void* block : blocks) std::free(block);
+    }
+    free_blocks.clear();
+    stats.bytes_cached = 0;
+  }
+};
+
+// Never destroyed: tensors in static storage may outlive any static pool.
+Pool& pool() {
+  static Pool* instance = new Pool;
+  return *instance;
+}
+
+void release(void* block, size_t size) {
+  Pool& p = pool();
+  std::lock_guard lock(p.mutex);
+  p.stats.bytes_in_use -= static_cast<int64_t>(size);
+#ifdef ATROUS_SANITIZED
+  std::free(block);  // the sanitizers see use after free only if the block really goes back
+#else
+  p.stats.bytes_cached += static_cast<int64_t>(size);
+  p.free_blocks[size].push_back(block);
+#endif
+}
+
+}  // namespace
+
+std::shared_ptr<std::byte> allocate(size_t bytes) {
+  ATROUS_CHECK(bytes < (size_t{1} << 48), ErrorKind::memory,
+               "[memory] one tensor must stay below 2^48 bytes. Got {}. Use a smaller batch or tile.", bytes);
+  const size_t size = size_class(bytes);
+  Pool& p = pool();
+  void* block = nullptr;
+  {
+    std::lock_guard lock(p.mutex);
+    ++p.stats.allocations;
+    if (auto it = p.free_blocks.find(size); it != p.free_blocks.end() && !it->second.empty()) {
+      block = it->second.back();
+      it->second.pop_back();
+      p.stats.bytes_cached -= static_cast<int64_t>(size);
+    } else {
+      block = std::aligned_alloc(64, size);
+      if (!block) {
+        p.drop_cache();
+        block = std::aligned_alloc(64, size);
+      }
+      if (!block) {
+        fail(ErrorKind::memory,
+             "[memory] the system has no memory left. Got a request for {} bytes while {} bytes are in use "
+             "(peak {}). Use a smaller batch, crop or network.",
+             bytes, p.stats.bytes_in_use, p.stats.peak_in_use);
+      }
+      ++p.stats.system_calls;
+    }
+    p.stats.bytes_in_use += static_cast<int64_t>(size);
+    p.stats.peak_in_use = std::max(p.stats.peak_in_use, p.stats.bytes_in_use);
+  }
+  return std::shared_ptr<std::byte>(static_cast<std::byte*>(block), [size](std::byte* q) { release(q, size); });
+}
+
+AllocatorStats allocator_stats() {
+  std::lock_guard lock(pool().mutex);
+  return pool().stats;
+}
+
+void reset_peak_memory() {
+  std::lock_guard lock(pool().mutex);
+  pool().stats.peak_in_use = pool().stats.bytes_in_use;
+}
+
+void release_cached_memory() {
+  std::lock_guard lock(pool().mutex);
+  pool().drop_cache();
+}
+
+}  // namespace atrous

@@ -1,0 +1,286 @@
+#include "core/autograd.h"
+
+#include <atomic>
+#include <cmath>
+#include <queue>
+#include <unordered_map>
+
+#include "core/parallel.h"
+
+namespace atrous {
+
+// One op on the tape.
+struct Node {
+  const char* op;
+  std::string module;           // path of the module that ran it
+  uint64_t sequence;            // creation order: inputs always have smaller numbers
+  std::vector<Variable> inputs;
+  BackwardFn backward;
+  std::vector<Shape> output_shapes;
+  std::vector<DType> output_dtypes;
+};
+
+namespace {
+
+thread_local bool gradients_on = true;
+thread_local bool finite_check_on = false;
+thread_local std::string module_path;
+std::atomic<uint64_t> next_sequence{1};
+
+void add_into(const Tensor& target, const Tensor& source) {
+  auto run = [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t c = target.channels();
+    parallel_for(target.pixels(), std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, c)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     T* t = target.data<T>() + i * target.pixel_stride();
+                     const T* s = source.data<T>() + i * source.pixel_stride();
+                     for (int64_t k = 0; k < c; ++k) t[k] += s[k];
+                   }
+                 });
+  };
+  if (target.dtype() == DType::f32) return run(float{});
+  if (target.dtype() == DType::f64) return run(double{});
+  fail(ErrorKind::internal, "[autograd] gradients are f32 or f64. Got {}.", target.describe());
+}
+
+std::string where(const Node& node) {
+  return node.module.empty() ? node.op : fmt::format("{} in {}", node.op, node.module);
+}
+
+void check_gradient(const Node& node, size_t i, const Tensor& grad) {
+  const Tensor& value = node.inputs[i].value();
+  ATROUS_CHECK(grad.shape() == value.shape() && grad.dtype() == value.dtype(), ErrorKind::internal,
+               "[autograd] {}: the gradient of input {} must match its value. Got {} for {}.", where(node), i,
+               grad.describe(), value.describe());
+  if (finite_check_on && !all_finite(grad)) {
+    fail(ErrorKind::diverged,
+         "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}. Lower the learning rate, add warm-up "
+         "or clip gradients.",
+         i, where(node), grad.shape().str());
+  }
+}
+
+}  // namespace
+
+// The only code that sees inside Variable.
+struct Engine {
+  using Impl = Variable::Impl;
+
+  static Impl& impl(const Variable& v) { return *v.impl_; }
+
+  // Gradient on its way to one node.
+  struct Slot {
+    std::vector<Tensor> grads;
+    std::vector<bool> owned;
+  };
+
+  static void accumulate(Tensor& into, bool& owned, const Tensor& grad) {
+    if (!into.defined()) {
+      into = grad;
+      owned = false;
+    } else if (owned) {
+      add_into(into, grad);
+    } else {
+      Tensor sum = into.clone();
+      add_into(sum, grad);
+      into = sum;
+      owned = true;
+    }
+  }
+
+  static void accumulate_leaf(Impl& leaf, const Tensor& grad) {
+    bool owned = !leaf.grad_is_shared;
+    accumulate(leaf.grad, owned, grad);
+    leaf.grad_is_shared = !owned;
+  }
+
+  static void run(const std::vector<Variable>& roots, const std::vector<Tensor>& seeds);
+};
+
+Variable::Variable(Tensor value, bool requires_grad) : impl_(std::make_shared<Impl>()) {
+  impl_->value = std::move(value);
+  impl_->requires_grad = requires_grad;
+}
+
+void Variable::set_requires_grad(bool on) const {
+  ATROUS_CHECK(is_leaf(), ErrorKind::internal, "[autograd] only a leaf can be asked for gradients. Got the result of {}.",
+               impl_->node->op);
+  impl_->requires_grad = on;
+}
+
+void Variable::set_value(Tensor value) const {
+  ATROUS_CHECK(is_leaf() && value.shape() == shape() && value.dtype() == dtype(), ErrorKind::internal,
+               "[autograd] the new value of a leaf must match the old. Got {} for {}.", value.describe(),
+               this->value().describe());
+  impl_->value = std::move(value);
+}
+
+const Tensor& Saved::get() const {
+  ATROUS_CHECK(tensor_.version() == version_, ErrorKind::internal,
+               "[autograd] a tensor saved for backward was modified in place since. Got {} at version {}, saved at "
+               "version {}. Clone it before the change.",
+               tensor_.describe(), tensor_.version(), version_);
+  return tensor_;
+}
+
+bool grad_enabled() { return gradients_on; }
+
+bool any_requires_grad(std::initializer_list<const Variable*> inputs) {
+  if (!gradients_on) return false;
+  for (const Variable* v : inputs) {
+    if (v->defined() && v->requires_grad()) return true;
+  }
+  return false;
+}
+
+std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs, std::vector<Variable> inputs,
+                             BackwardFn backward) {
+  if (finite_check_on) {
+    for (const Tensor& t : outputs) {
+      if (t.defined() && !all_finite(t)) {
+        fail(ErrorKind::diverged,
+             "[autograd] the output of {}{}{} is NaN or Inf. Got shape {}. Lower the learning rate, add warm-up or "
+             "check the input values.",
+             op, module_path.empty() ? "" : " in ", module_path, t.shape().str());
+      }
+    }
+  }
+  bool needed = false;
+  for (const Variable& v : inputs) needed = needed || (v.defined() && v.requires_grad());
+  std::vector<Variable> results;
+  results.reserve(outputs.size());
+  for (const Tensor& t : outputs) results.emplace_back(t);
+  if (!gradients_on || !needed) return results;
+  auto node = std::make_shared<Node>();
+  node->op = op;
+  node->module = module_path;
+  node->sequence = next_sequence.fetch_add(1);
+  node->inputs = std::move(inputs);
+  node->backward = std::move(backward);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    node->output_shapes.push_back(outputs[i].shape());
+    node->output_dtypes.push_back(outputs[i].dtype());
+    Engine::impl(results[i]).node = node;
+    Engine::impl(results[i]).output_index = static_cast<int>(i);
+  }
+  return results;
+}
+
+Variable record(const char* op, const Tensor& output, std::vector<Variable> inputs, BackwardFn backward) {
+  return record(op, std::vector<Tensor>{output}, std::move(inputs), std::move(backward))[0];
+}
+
+void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& seeds) {
+  auto newest_first = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
+    return a->sequence < b->sequence;
+  };
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(newest_first)> ready(
+      newest_first);
+  std::unordered_map<Node*, Slot> pending;
+
+  auto deliver = [&](const Variable& to, const Tensor& grad) {
+    Impl& target = impl(to);
+    if (!target.node) {
+      if (target.requires_grad) accumulate_leaf(target, grad);
+      return;
+    }
+    auto [it, first] = pending.try_emplace(target.node.get());
+    if (first) {
+      const size_t outputs = target.node->output_shapes.size();
+      it->second.grads.resize(outputs);
+      it->second.owned.assign(outputs, false);
+      ready.push(target.node);
+    }
+    const auto index = static_cast<size_t>(target.output_index);
+    bool owned = it->second.owned[index];
+    accumulate(it->second.grads[index], owned, grad);
+    it->second.owned[index] = owned;
+  };
+
+  for (size_t i = 0; i < roots.size(); ++i) {
+    ATROUS_CHECK(roots[i].requires_grad(), ErrorKind::internal,
+                 "[autograd] backward needs a result that depends on a variable with gradients.");
+    ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype(), ErrorKind::usage,
+                 "[autograd] the seed must match the root. Got {} for {}.", seeds[i].describe(),
+                 roots[i].value().describe());
+    deliver(roots[i], seeds[i]);
+  }
+
+  while (!ready.empty()) {
+    const std::shared_ptr<Node> node = ready.top();
+    ready.pop();
+    ATROUS_CHECK(node->backward, ErrorKind::internal,
+                 "[autograd] {}: backward ran through this graph before; it was freed then. Run forward again.",
+                 where(*node));
+    BackwardContext ctx;
+    ctx.grads_ = std::move(pending[node.get()].grads);
+    pending.erase(node.get());
+    for (const Variable& v : node->inputs) ctx.needs_.push_back(v.defined() && v.requires_grad());
+    std::vector<Tensor> grads = node->backward(ctx);
+    ctx.grads_.clear();
+    node->backward = nullptr;  // frees what was saved as early as possible
+    ATROUS_CHECK(grads.size() == node->inputs.size(), ErrorKind::internal,
+                 "[autograd] {}: one gradient per input is needed. Got {} for {} inputs.", where(*node), grads.size(),
+                 node->inputs.size());
+    for (size_t i = 0; i < grads.size(); ++i) {
+      if (!ctx.needs(static_cast<int>(i))) continue;
+      ATROUS_CHECK(grads[i].defined(), ErrorKind::internal, "[autograd] {}: the gradient of input {} is missing.",
+                   where(*node), i);
+      check_gradient(*node, i, grads[i]);
+      deliver(node->inputs[i], grads[i]);
+      grads[i] = Tensor();
+    }
+    node->inputs.clear();
+  }
+}
+
+void backward(const std::vector<Variable>& roots, const std::vector<Tensor>& seeds) {
+  ATROUS_ASSERT(roots.size() == seeds.size());
+  NoGradGuard no_grad;
+  Engine::run(roots, seeds);
+}
+
+void backward(const Variable& root, const Tensor& seed) {
+  ATROUS_CHECK(seed.defined() || root.value().numel() == 1, ErrorKind::usage,
+               "[autograd] backward from a tensor with several elements needs a seed. Got shape {}. Pass the gradient "
+               "of each element.",
+               root.shape().str());
+  backward(std::vector<Variable>{root},
+           std::vector<Tensor>{seed.defined() ? seed : Tensor::full(root.shape(), 1.0, root.dtype())});
+}
+
+NoGradGuard::NoGradGuard() : previous_(gradients_on) { gradients_on = false; }
+NoGradGuard::~NoGradGuard() { gradients_on = previous_; }
+
+FiniteCheckGuard::FiniteCheckGuard() : previous_(finite_check_on) { finite_check_on = true; }
+FiniteCheckGuard::~FiniteCheckGuard() { finite_check_on = previous_; }
+
+ModuleScope::ModuleScope(const std::string& name) : previous_length_(module_path.size()) {
+  if (!module_path.empty() && !name.empty()) module_path += '.';
+  module_path += name;
+}
+ModuleScope::~ModuleScope() { module_path.resize(previous_length_); }
+std::string ModuleScope::path() { return module_path; }
+
+bool all_finite(const Tensor& t) {
+  std::atomic<bool> finite{true};
+  auto run = [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t c = t.channels();
+    parallel_for(t.pixels(), std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, c)), [&](int64_t begin, int64_t end) {
+      bool ok = true;
+      for (int64_t i = begin; i < end; ++i) {
+        const T* p = t.data<T>() + i * t.pixel_stride();
+        for (int64_t k = 0; k < c; ++k) ok = ok && std::isfinite(static_cast<double>(static_cast<float>(p[k])));
+      }
+      if (!ok) finite.store(false, std::memory_order_relaxed);
+    });
+  };
+  if (t.dtype() == DType::f32) run(float{});
+  if (t.dtype() == DType::f64) run(double{});
+  return finite.load();
+}
+
+}  // namespace atrous

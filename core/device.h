@@ -1,0 +1,18 @@
+// Where a tensor lives and an op runs.
+#pragma once
+
+namespace atrous {
+
+// `sim` runs the CUDA kernels on the host through a simulator; it needs no GPU.
+enum class Device : unsigned char { cpu, cuda, sim };
+
+constexpr const char* name_of(Device d) {
+  switch (d) {
+    case Device::cpu: return "cpu";
+    case Device::cuda: return "cuda";
+    case Device::sim: return "sim";
+  }
+  return "?";
+}
+
+}  // namespace atrous

@@ -1,0 +1,24 @@
+// Every environment variable that atrous reads, declared once. `atrous doctor` and docs/environment.md print this table.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace atrous::env {
+
+struct Variable {
+  const char* name;
+  const char* type;
+  const char* default_value;
+  const char* help;
+};
+std::span<const Variable> table();
+
+// Values as set; empty when unset.
+std::string threads();         // ATROUS_THREADS
+std::string implementation();  // ATROUS_IMPL, e.g. "conv2d:ref"
+bool verbose_dispatch();       // ATROUS_VERBOSE holds "dispatch"
+bool validate_against_ref();   // ATROUS_VALIDATE=ref
+std::string isa();             // ATROUS_ISA: generic, avx2 or avx512; the highest instruction set to use
+
+}  // namespace atrous::env

@@ -1,0 +1,52 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//
+// Value i of stream s under seed k is a pure function of (k, s, i). Nothing is shared between threads, so a tensor
+// filled in parallel has the same bits on any number of threads, and a resumed run continues by counting on.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace atrous {
+
+// Four independent 32-bit words for a 128-bit counter under a 64-bit key.
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+// Mixes values into a stream number, e.g. stream_id(epoch, sample, "crop").
+uint64_t mix_streams(uint64_t a, uint64_t b);
+
+// Random access: the i-th number of a stream.
+class CounterRng {
+ public:
+  CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+  std::array<uint32_t, 4> block(uint64_t index) const;
+  // Uniform in [0, 1), 24 bits.
+  float uniform(uint64_t index) const;
+  // Standard normal (Box-Muller).
+  double normal(uint64_t index) const;
+
+ private:
+  uint64_t seed_;
+  uint64_t stream_;
+};
+
+// The same numbers one after the other, for code that draws a few (augmentation, shuffling).
+class Rng {
+ public:
+  explicit Rng(uint64_t seed, uint64_t stream = 0) : rng_(seed, stream) {}
+  double uniform();                            // [0, 1), 53 bits
+  double uniform(double low, double high);     // [low, high)
+  int64_t integer(int64_t low, int64_t high);  // [low, high], unbiased
+  double normal();
+  bool coin(double probability) { return uniform() < probability; }
+  // Position in the stream; set_position continues from there.
+  uint64_t position() const { return next_; }
+  void set_position(uint64_t position) { next_ = position; }
+
+ private:
+  uint64_t next64();
+  CounterRng rng_;
+  uint64_t next_ = 0;
+};
+
+}  // namespace atrous

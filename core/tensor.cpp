@@ -1,0 +1,218 @@
+#include "core/tensor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel.h"
+
+namespace atrous {
+namespace {
+
+template <class F>
+void visit_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::bf16: return f(bf16{});
+    case DType::i64: return f(int64_t{});
+    case DType::i32: return f(int32_t{});
+    case DType::u8: return f(uint8_t{});
+  }
+}
+
+template <class To, class From>
+To convert(From v) {
+  if constexpr (std::is_same_v<To, From>) {
+    return v;
+  } else if constexpr (std::is_same_v<From, bf16>) {
+    return convert<To>(static_cast<float>(v));
+  } else if constexpr (std::is_same_v<To, bf16>) {
+    return bf16(static_cast<float>(v));
+  } else {
+    return static_cast<To>(v);
+  }
+}
+
+// Pixels handled per task; a fixed number, so that the split never depends on the number of threads.
+constexpr int64_t elements_per_task = 1 << 16;
+
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  ATROUS_CHECK(device == Device::cpu, ErrorKind::usage,
+               "[tensor] this build has no memory on device {}. Use device cpu.", name_of(device));
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.device_ = device;
+  t.pixel_stride_ = shape.rank() ? shape[-1] : 1;
+  t.data_ = allocate(static_cast<size_t>(shape.numel()) * size_of(dtype));
+  t.version_ = std::make_shared<std::atomic<uint32_t>>(0);
+  return t;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  const auto bytes = static_cast<int64_t>(t.bytes());
+  parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
+    std::memset(t.raw() + begin, 0, static_cast<size_t>(end - begin));
+  });
+  return t;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  t.fill(value);
+  return t;
+}
+
+Tensor Tensor::scalar(double value, DType dtype) { return full(Shape{}, value, dtype); }
+
+template <class T>
+Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
+  ATROUS_CHECK(static_cast<int64_t>(values.size()) == shape.numel(), ErrorKind::usage,
+               "[tensor] as many values as elements are needed. Got {} values for shape {}.", values.size(),
+               shape.str());
+  Tensor t = empty(shape, dtype_of<T>);
+  std::copy(values.begin(), values.end(), t.data<T>());
+  return t;
+}
+template Tensor Tensor::from<float>(const Shape&, std::span<const float>);
+template Tensor Tensor::from<double>(const Shape&, std::span<const double>);
+template Tensor Tensor::from<int64_t>(const Shape&, std::span<const int64_t>);
+template Tensor Tensor::from<int32_t>(const Shape&, std::span<const int32_t>);
+template Tensor Tensor::from<uint8_t>(const Shape&, std::span<const uint8_t>);
+
+double Tensor::item() const {
+  ATROUS_CHECK(defined() && numel() == 1, ErrorKind::usage,
+               "[tensor] item() needs exactly one element. Got shape {}.", shape_.str());
+  double value = 0;
+  visit_dtype(dtype_, [&](auto tag) { value = convert<double>(*data<decltype(tag)>()); });
+  return value;
+}
+
+Tensor Tensor::narrow_channels(int64_t begin, int64_t count) const {
+  ATROUS_CHECK(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= channels(), ErrorKind::usage,
+               "[tensor] a channel slice must lie inside the tensor. Got [{}, {}) of {}.", begin, begin + count,
+               shape_.str());
+  Tensor t = *this;
+  t.shape_ = shape_.with(-1, count);
+  t.data_ = std::shared_ptr<std::byte>(data_, data_.get() + static_cast<size_t>(begin) * size_of(dtype_));
+  return t;
+}
+
+Tensor Tensor::narrow_batch(int64_t begin, int64_t count) const {
+  ATROUS_CHECK(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0], ErrorKind::usage,
+               "[tensor] a batch slice must lie inside the tensor. Got [{}, {}) of {}.", begin, begin + count,
+               shape_.str());
+  Tensor t = *this;
+  t.shape_ = shape_.with(0, count);
+  const int64_t step = rank() == 1 ? 1 : (shape_[0] ? pixels() / shape_[0] : 0) * pixel_stride_;
+  t.data_ = std::shared_ptr<std::byte>(data_, data_.get() + static_cast<size_t>(begin * step) * size_of(dtype_));
+  if (rank() == 1) t.pixel_stride_ = std::max(pixel_stride_, count);
+  return t;
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  ATROUS_CHECK(shape.numel() == numel(), ErrorKind::usage,
+               "[tensor] reshape keeps the number of elements. Got {} to {}.", shape_.str(), shape.str());
+  Tensor t = *this;
+  t.shape_ = shape;
+  const int64_t last = shape.rank() ? shape[-1] : 1;
+  if (contiguous()) {
+    t.pixel_stride_ = last;
+  } else {
+    ATROUS_CHECK(last == channels(), ErrorKind::usage,
+                 "[tensor] a view with a pixel stride can only be reshaped if its last axis stays. Got {} to {}. "
+                 "Make it contiguous first.",
+                 describe(), shape.str());
+  }
+  return t;
+}
+
+Tensor Tensor::with_own_version() const {
+  Tensor t = *this;
+  t.version_ = std::make_shared<std::atomic<uint32_t>>(0);
+  return t;
+}
+
+Tensor Tensor::clone() const {
+  Tensor t = empty(shape_, dtype_, device_);
+  t.copy_from(*this);
+  return t.with_own_version();
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor t = empty(shape_, dtype, device_);
+  t.copy_from(*this);
+  return t.with_own_version();
+}
+
+void Tensor::fill(double value) const {
+  const int64_t c = channels();
+  visit_dtype(dtype_, [&](auto tag) {
+    using T = decltype(tag);
+    const T v = convert<T>(value);
+    T* p = data<T>();
+    parallel_for(pixels(), std::max<int64_t>(1, elements_per_task / std::max<int64_t>(1, c)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) std::fill_n(p + i * pixel_stride_, c, v);
+                 });
+  });
+  bump_version();
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  ATROUS_CHECK(source.shape() == shape_, ErrorKind::usage,
+               "[tensor] a copy needs equal shapes. Got {} into {}.", source.describe(), describe());
+  const int64_t c = channels();
+  visit_dtype(dtype_, [&](auto to_tag) {
+    visit_dtype(source.dtype(), [&](auto from_tag) {
+      using To = decltype(to_tag);
+      using From = decltype(from_tag);
+      To* to = data<To>();
+      const From* from = source.data<From>();
+      parallel_for(pixels(), std::max<int64_t>(1, elements_per_task / std::max<int64_t>(1, c)),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin; i < end; ++i) {
+                       To* t = to + i * pixel_stride_;
+                       const From* f = from + i * source.pixel_stride_;
+                       for (int64_t k = 0; k < c; ++k) t[k] = convert<To>(f[k]);
+                     }
+                   });
+    });
+  });
+  bump_version();
+}
+
+bool Tensor::shares_memory_with(const Tensor& other) const {
+  if (!defined() || !other.defined() || numel() == 0 || other.numel() == 0) return false;
+  auto extent = [](const Tensor& t) {
+    return static_cast<size_t>((t.pixels() - 1) * t.pixel_stride() + t.channels()) * size_of(t.dtype());
+  };
+  return raw() < other.raw() + extent(other) && other.raw() < raw() + extent(*this);
+}
+
+std::string Tensor::describe() const {
+  if (!defined()) return "undefined";
+  std::string s = fmt::format("{} {}", name_of(dtype_), shape_.str());
+  if (!contiguous()) s += fmt::format(" (pixel stride {})", pixel_stride_);
+  if (device_ != Device::cpu) s += fmt::format(" on {}", name_of(device_));
+  return s;
+}
+
+ConcatBuffer::ConcatBuffer(const Shape& pixel_shape, std::span<const int64_t> channels, DType dtype, Device device) {
+  int64_t total = 0;
+  for (int64_t c : channels) total += c;
+  std::vector<int64_t> dims(pixel_shape.begin(), pixel_shape.end());
+  dims.push_back(total);
+  whole_ = Tensor::empty(Shape(std::span<const int64_t>(dims)), dtype, device);
+  int64_t begin = 0;
+  for (int64_t c : channels) {
+    slices_.push_back(whole_.narrow_channels(begin, c).with_own_version());
+    begin += c;
+  }
+}
+
+}  // namespace atrous

@@ -1,0 +1,94 @@
+#include "kernels/common/dispatch.h"
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "core/env.h"
+
+namespace atrous::kernels {
+namespace {
+
+std::map<std::string, std::string> parse_environment() {
+  std::map<std::string, std::string> forced;
+  std::string rest = env::implementation();
+  while (!rest.empty()) {
+    const size_t comma = rest.find(',');
+    const std::string item = rest.substr(0, comma);
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+    const size_t colon = item.find(':');
+    ATROUS_CHECK(colon != std::string::npos && colon > 0 && colon + 1 < item.size(), ErrorKind::usage,
+                 "[dispatch] ATROUS_IMPL holds op:name pairs. Got \"{}\". Write for example conv2d:ref.", item);
+    forced[item.substr(0, colon)] = item.substr(colon + 1);
+  }
+  return forced;
+}
+
+// Written at start-up and by tests on one thread; kernels only read it.
+std::map<std::string, std::string>& forced_map() {
+  static std::map<std::string, std::string> map = parse_environment();
+  return map;
+}
+
+}  // namespace
+
+std::string forced_implementation(const char* op) {
+  const auto& map = forced_map();
+  if (map.empty()) return "";
+  const auto it = map.find(op);
+  return it == map.end() ? "" : it->second;
+}
+
+ForceImplementation::ForceImplementation(const std::string& op, const std::string& name)
+    : op_(op), previous_(forced_implementation(op.c_str())) {
+  forced_map()[op] = name;
+}
+
+ForceImplementation::~ForceImplementation() {
+  if (previous_.empty()) {
+    forced_map().erase(op_);
+  } else {
+    forced_map()[op_] = previous_;
+  }
+}
+
+bool dispatch_is_verbose() {
+  static const bool verbose = env::verbose_dispatch();
+  return verbose;
+}
+
+void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not) {
+  std::fprintf(stderr, "dispatch %s %s: %s%s%s\n", entry, problem.c_str(), name, why_not ? " no: " : " chosen",
+               why_not ? why_not : "");
+}
+
+bool validation_is_on() {
+  static const bool on = env::validate_against_ref();
+  return on;
+}
+
+void compare_with_reference(const char* entry, const std::string& problem, const char* name,
+                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference) {
+  for (size_t t = 0; t < chosen.size(); ++t) {
+    if (!chosen[t].defined()) continue;
+    const Tensor a = chosen[t].to(DType::f64).contiguous_copy_if_needed();
+    const Tensor b = reference[t].to(DType::f64).contiguous_copy_if_needed();
+    double scale = 0, worst = 0;
+    for (int64_t i = 0; i < a.numel(); ++i) {
+      const double x = a.data<double>()[i], y = b.data<double>()[i];
+      if (std::isfinite(y)) scale = std::max(scale, std::abs(y));
+      if (x != y && !(std::isnan(x) && std::isnan(y))) worst = std::max(worst, std::isfinite(x - y) ? std::abs(x - y) : INFINITY);
+    }
+    ATROUS_CHECK(worst <= 1e-4 * scale, ErrorKind::internal,
+                 "[{}] {} differs from the reference by {:.3g} (largest value {:.3g}) in output {}. Got {}. Report this.",
+                 entry, name, worst, scale, t, problem);
+  }
+}
+
+void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
+                       const std::string& reasons) {
+  fail(ErrorKind::usage, "[{}] no implementation takes {}{}. Got {}.", entry, problem,
+       forced.empty() ? "" : " with \"" + forced + "\" forced", reasons);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,102 @@
+// One table of implementations per op entry ("conv2d.forward"), tried in order; the reference comes last.
+//
+// Each row says yes or why not. ATROUS_VERBOSE=dispatch prints every decision, ATROUS_IMPL=conv2d:ref (or a
+// ForceImplementation in a test) picks one by name, ATROUS_VALIDATE=ref runs the reference too and compares.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/cpu.h"
+#include "core/tensor.h"
+
+namespace atrous::kernels {
+
+template <class Problem, class Fn>
+struct Implementation {
+  const char* name;
+  Device device;
+  // nullptr if this implementation can run the problem, else the reason why not.
+  const char* (*why_not)(const Problem&);
+  Fn* run;
+};
+
+inline constexpr auto always = [](const auto&) -> const char* { return nullptr; };
+
+// Name forced for an op ("conv2d" covers all its entries) by test or environment; empty if none.
+std::string forced_implementation(const char* op);
+
+class ForceImplementation {
+ public:
+  ForceImplementation(const std::string& op, const std::string& name);
+  ~ForceImplementation();
+  ForceImplementation(const ForceImplementation&) = delete;
+  ForceImplementation& operator=(const ForceImplementation&) = delete;
+
+ private:
+  std::string op_;
+  std::string previous_;
+};
+
+void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not);
+[[noreturn]] void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
+                                    const std::string& reasons);
+bool dispatch_is_verbose();
+
+// The first row of `table` that takes `problem` on `device`. `op` is the folder name, `entry` op + "." + pass.
+// Problem must have `std::string str() const`, its one-line descriptor.
+template <class Problem, class Fn, size_t N>
+const Implementation<Problem, Fn>& choose(const char* op, const char* entry,
+                                          const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
+                                          Device device) {
+  const std::string forced = forced_implementation(op);
+  std::string reasons;
+  for (const auto& row : table) {
+    const char* reason = row.device != device              ? "other device"
+                         : !forced.empty() && forced != row.name ? "another one is forced"
+                                                                 : row.why_not(problem);
+    if (dispatch_is_verbose()) log_dispatch(entry, problem.str(), row.name, reason);
+    if (!reason) return row;
+    reasons += std::string(reasons.empty() ? "" : "; ") + row.name + ": " + reason;
+  }
+  no_implementation(entry, problem.str(), forced, reasons);
+}
+
+bool validation_is_on();
+// Compares `chosen` (what the implementation wrote) with `reference`; throws Error(internal) on a real difference.
+void compare_with_reference(const char* entry, const std::string& problem, const char* name,
+                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference);
+
+// Chooses and runs: row.run(problem, args...). `outputs` are the tensors that the op writes (each fully determined by the
+// other arguments); with ATROUS_VALIDATE=ref they are computed by the reference too and compared.
+template <class Problem, class Fn, size_t N, class... Args>
+void dispatch(const char* op, const char* entry, const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
+              std::initializer_list<Tensor> outputs, const Args&... args) {
+  const auto& row = choose(op, entry, table, problem, outputs.begin()->device());
+  row.run(problem, args...);
+  const auto& reference = table[N - 1];
+  if (!validation_is_on() || &row == &reference) return;
+  std::vector<Tensor> chosen;
+  for (const Tensor& t : outputs) chosen.push_back(t.defined() ? t.clone() : Tensor());
+  reference.run(problem, args...);
+  compare_with_reference(entry, problem.str(), row.name, chosen, std::vector<Tensor>(outputs));
+  size_t i = 0;
+  for (const Tensor& t : outputs) {
+    if (t.defined()) t.copy_from(chosen[i]);
+    ++i;
+  }
+}
+
+// Names of the rows on `device` that take `problem`, for tests and benchmarks.
+template <class Problem, class Fn, size_t N>
+std::vector<std::string> candidates(const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
+                                    Device device) {
+  std::vector<std::string> names;
+  for (const auto& row : table) {
+    if (row.device == device && !row.why_not(problem)) names.emplace_back(row.name);
+  }
+  return names;
+}
+
+}  // namespace atrous::kernels

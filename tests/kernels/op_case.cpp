@@ -1,0 +1,76 @@
+#include "tests/kernels/op_case.h"
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/random.h"
+
+namespace atrous::cases {
+namespace {
+
+double draw(const Input& input, int exact_range, Rng& rng) {
+  if (exact_range > 0) {
+    switch (input.fill) {
+      case Fill::positive: return static_cast<double>(rng.integer(1, 2));
+      case Fill::off_kink: {
+        const auto v = static_cast<double>(rng.integer(1, exact_range));
+        return rng.coin(0.5) ? v : -v;
+      }
+      case Fill::unit: return static_cast<double>(rng.integer(0, 1));
+      default: return static_cast<double>(rng.integer(-exact_range, exact_range));
+    }
+  }
+  switch (input.fill) {
+    case Fill::positive: return rng.uniform(0.5, 1.5);
+    case Fill::off_kink: {
+      const double v = rng.normal();
+      return v + (v < 0 ? -0.1 : 0.1);
+    }
+    case Fill::unit: return rng.uniform();
+    default: return rng.normal();
+  }
+}
+
+}  // namespace
+
+Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided, uint64_t seed) {
+  Rng rng(seed, 0xca5e);
+  const bool labels = input.fill == Fill::labels;
+  Tensor t;
+  if (strided && !labels && input.shape.rank() >= 2) {
+    const int64_t c = input.shape[-1];
+    const Tensor wide = Tensor::full(input.shape.with(-1, c + 5), std::numeric_limits<double>::quiet_NaN(), dtype);
+    t = wide.narrow_channels(3, c);
+  } else {
+    t = Tensor::empty(input.shape, labels ? DType::i32 : dtype);
+  }
+  std::vector<int64_t> order;
+  if (input.fill == Fill::distinct) {
+    order.resize(static_cast<size_t>(t.numel()));
+    std::iota(order.begin(), order.end(), 0);
+    for (int64_t i = t.numel() - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(0, i))]);
+  }
+  const int64_t c = t.channels();
+  for (int64_t p = 0; p < t.pixels(); ++p) {
+    for (int64_t k = 0; k < c; ++k) {
+      const int64_t at = p * t.pixel_stride() + k;
+      if (labels) {
+        t.data<int32_t>()[at] = static_cast<int32_t>(rng.coin(0.1) ? input.ignore_label : rng.integer(0, input.classes - 1));
+        continue;
+      }
+      double v = 0;
+      if (input.fill == Fill::distinct) {
+        const auto rank = static_cast<double>(order[static_cast<size_t>(p * c + k)] - t.numel() / 2);
+        v = exact_range > 0 ? rank : 0.02 * rank;
+      } else {
+        v = draw(input, exact_range, rng);
+      }
+      if (dtype == DType::f32) t.data<float>()[at] = static_cast<float>(v);
+      else t.data<double>()[at] = v;
+    }
+  }
+  return t;
+}
+
+}  // namespace atrous::cases
