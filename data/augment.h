@@ -1,0 +1,41 @@
+// Random changes of a sample, acting on image and label together.
+//
+// All randomness comes from the Rng handed in, which the loader derives from (seed, epoch, sample), so a batch does not
+// depend on which thread made it.
+#pragma once
+
+#include "core/random.h"
+#include "data/dataset.h"
+
+namespace atrous::data {
+
+// Plain values of the `augment` section.
+struct AugmentOptions {
+  int64_t crop_height = 0;      // 0: no crop (all images of a batch must then have one size)
+  int64_t crop_width = 0;
+  double scale_min = 1.0;       // uniform random scale before the crop
+  double scale_max = 1.0;
+  double flip_horizontal = 0.0;  // probabilities
+  double flip_vertical = 0.0;
+  double rotate_degrees = 0.0;  // uniform in [-d, d]
+  bool rotate_quarter_turns = false;  // additionally 0, 90, 180 or 270 degrees
+  double elastic_sigma = 0.0;   // U-Net paper: standard deviation in pixels of a 3x3 grid of displacements; 0: off
+  int64_t elastic_grid = 3;
+  double brightness = 0.0;      // colour jitter, factors uniform in [1 - v, 1 + v]
+  double contrast = 0.0;
+  double saturation = 0.0;
+  double hue = 0.0;             // fraction of the colour circle
+  double blur_sigma_max = 0.0;  // Gaussian blur, sigma uniform in [0, max]
+  std::string border = "zero";  // what lies outside the image: "zero" (mean colour, label ignored) or "reflect"
+};
+
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest).
+Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
+
+// Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the options; no change for 0.
+Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label);
+
+// u8 [0, 255] or f32 [0, 1] -> (value - mean) / std, f32.
+Tensor normalize(const Tensor& image, const DataOptions& options);
+
+}  // namespace atrous::data

@@ -1,0 +1,70 @@
+// Data sets: numbered samples of image and label.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::data {
+
+// The one value for "no class" inside atrous. Files use whatever their label map says.
+inline constexpr uint8_t ignore_label = 255;
+
+struct ClassInfo {
+  std::string name;
+  std::array<uint8_t, 3> color{};
+};
+
+struct Sample {
+  std::string id;           // unique inside the split, e.g. "0001TP_006690"
+  std::string image_path;
+  std::string label_path;
+  Tensor image;             // u8 [H, W, C] as decoded; f32 [H, W, C] once normalised
+  Tensor label;             // u8 [H, W]: class index or ignore_label; undefined if the set has no labels
+};
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual int64_t size() const = 0;
+  virtual std::string id(int64_t index) const = 0;
+  // Decodes image and label and applies the label map. Error(data) names file, position, value and remedy. Thread-safe.
+  virtual Sample load(int64_t index) const = 0;
+  virtual int64_t num_classes() const = 0;
+  virtual int64_t in_channels() const = 0;
+  virtual const std::vector<ClassInfo>& classes() const = 0;
+  // One line per fact for the start of a run: name, split, size, label map.
+  virtual std::string describe() const = 0;
+};
+
+// Plain values of the `data` section; train/config.cpp declares their JSON names, ranges and help texts.
+struct DataOptions {
+  std::string dataset = "list";   // "list", "camvid", "isbi2012", "shapes"
+  std::string root;               // folder of the set
+  std::string train_list = "train.txt";  // list: `image label` per line, relative to root
+  std::string val_list = "val.txt";
+  std::string test_list = "test.txt";
+  // file value to class: "0:0,1:1,255:ignore", "identity" (values < num_classes are classes, 255 is ignored); empty: the set's own.
+  // For RGB label images: "#ff0000:0,#00ff00:1,#000000:ignore".
+  std::string label_map;
+  std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
+  bool map_unknown_to_ignore = false;
+  std::string exif = "apply";            // "apply" or "ignore" the orientation of JPEG files
+  int64_t workers = 1;                   // loader threads besides the training threads; 0 loads in the training thread
+  int64_t batch_size = 8;
+  // Images are resized to this before augmentation (and for evaluation); 0 keeps their own size. Scores are always computed at the size
+  // of the label file.
+  int64_t image_height = 0;
+  int64_t image_width = 0;
+  std::vector<double> mean;  // per channel, of values in [0, 1]; empty: ImageNet for 3 channels, 0.5 otherwise
+  std::vector<double> std;
+};
+
+// split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set where it knows them).
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split, int64_t num_classes,
+                                      int64_t in_channels);
+
+}  // namespace atrous::data

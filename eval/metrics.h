@@ -1,0 +1,55 @@
+// Scores of semantic segmentation, all from one confusion matrix over the whole set.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::eval {
+
+struct ClassScore {
+  std::string name;
+  int64_t ground_truth = 0;  // pixels
+  int64_t predicted = 0;
+  std::optional<double> iou;       // empty: the class is absent from both labels and predictions
+  std::optional<double> accuracy;  // recall; empty without ground truth
+  std::optional<double> precision;
+  std::optional<double> dice;
+};
+
+struct SemanticScores {
+  double miou = 0;            // mean over the classes that are present in labels or predictions
+  double pixel_accuracy = 0;
+  double mean_accuracy = 0;
+  double fw_iou = 0;
+  double mean_dice = 0;
+  std::optional<double> boundary_f1;
+  int64_t classes_in_mean = 0;
+  int64_t absent_classes = 0;
+  int64_t pixels = 0;          // scored
+  int64_t ignored_pixels = 0;
+  std::vector<ClassScore> per_class;
+};
+
+// h[gt, pred], int64. Pixels whose label is `ignore` count nowhere. A label or prediction outside [0, K) is an Error(data).
+class ConfusionMatrix {
+ public:
+  explicit ConfusionMatrix(int64_t num_classes);
+  int64_t num_classes() const { return num_classes_; }
+  // label, prediction: u8 or i32 of equal shape.
+  void add(const Tensor& label, const Tensor& prediction, int64_t ignore);
+  void add(const ConfusionMatrix& other);
+  int64_t at(int64_t gt, int64_t predicted) const { return counts_[static_cast<size_t>(gt * num_classes_ + predicted)]; }
+  int64_t ignored() const { return ignored_; }
+  SemanticScores scores(const std::vector<std::string>& class_names) const;
+
+ private:
+  int64_t num_classes_;
+  int64_t ignored_ = 0;
+  std::vector<int64_t> counts_;
+};
+
+}  // namespace atrous::eval

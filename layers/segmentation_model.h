@@ -1,0 +1,39 @@
+// What every semantic network gives: logits, possibly at a lower resolution than the image.
+#pragma once
+
+#include "layers/module.h"
+
+namespace atrous::layers {
+
+// The part of the input image that the logits describe, in input pixels. The whole image for all networks but those
+// with valid convolutions (the U-Net of the paper describes the centre 388x388 of 572x572).
+struct Region {
+  int64_t top = 0;
+  int64_t left = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+struct SegmentationOutput {
+  Variable logits;  // [N, h, w, K]
+  Variable aux;     // [N, h', w', K] of the auxiliary head; undefined if there is none
+  Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
+  bool align_corners = false;  // of that resize
+};
+
+class SegmentationModel : public Module {
+ public:
+  // image: [N, H, W, C], normalised.
+  virtual SegmentationOutput forward(const Variable& image) = 0;
+  virtual int64_t num_classes() const = 0;
+  virtual int64_t in_channels() const = 0;
+  // Ratio of input to the coarsest features; inputs need not be divisible by it.
+  virtual int64_t output_stride() const = 0;
+  // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and freezing; may be "".
+  virtual std::string backbone_prefix() const { return ""; }
+};
+
+// Logits at the resolution of output.region: [N, region.height, region.width, K].
+Variable full_resolution_logits(const SegmentationOutput& output);
+
+}  // namespace atrous::layers
