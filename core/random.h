@@ -15,9 +15,17 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 // Mixes values into a stream number, e.g. stream_id(epoch, sample, "crop").
 uint64_t mix_streams(uint64_t a, uint64_t b);
 
+// Names a stream of numbers. Whoever owns the training loop hands these out (seed of the run, stream of step and layer),
+// so that a kernel can draw the same numbers again in its backward pass instead of keeping them.
+struct RandomKey {
+  uint64_t seed = 0;
+  uint64_t stream = 0;
+};
+
 // Random access: the i-th number of a stream.
 class CounterRng {
  public:
+  explicit CounterRng(RandomKey key) : CounterRng(key.seed, key.stream) {}
   CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
   std::array<uint32_t, 4> block(uint64_t index) const;
   // Uniform in [0, 1), 24 bits.
