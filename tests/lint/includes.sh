@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Includes point down only (docs/architecture.md): each folder may include itself and the folders listed for it. Heavy third-party
+# headers stay out of our headers. Prints every offence; exits 1 if there is one.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+declare -A allowed=(
+  [core]="core"
+  [kernels]="core kernels"
+  [layers]="core kernels layers"
+  [nets]="core kernels layers nets"
+  [data]="core data"
+  [eval]="core kernels layers data eval"
+  [train]="core kernels layers nets data eval train"
+  [cli]="core kernels layers nets data eval train cli tests"
+)
+bad=0
+checked=0
+for folder in core kernels layers nets data eval train cli; do
+  for file in $(find "$folder" -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh'); do
+    checked=$((checked + 1))
+    for target in $(sed -nE 's/^ *#include "([a-z]+)\/.*/\1/p' "$file" | sort -u); do
+      if [[ " ${allowed[$folder]} " != *" $target "* ]]; then
+        echo "$file includes $target/: $folder may include only: ${allowed[$folder]}"
+        bad=1
+      fi
+    done
+    if [[ "$file" == *.h ]] && grep -nE '#include <(Eigen|nlohmann|catch2|CLI|png|turbojpeg|stb)' "$file"; then
+      echo "$file: a heavy third-party header in one of our headers"
+      bad=1
+    fi
+    if [[ "$file" == *.h ]] && ! grep -q '^#pragma once' "$file"; then
+      echo "$file: no #pragma once"
+      bad=1
+    fi
+  done
+done
+if [ "$checked" -eq 0 ]; then
+  echo "0 files checked"
+  bad=1
+fi
+exit $bad
