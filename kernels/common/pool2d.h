@@ -1,0 +1,65 @@
+// Geometry that max and average pooling share.
+//
+// Output o of an axis looks at input o*stride - padding + t*dilation for t in [0, kernel). Its extent is
+//
+//   out = floor_or_ceil((in + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1
+//
+// and in ceil mode the last window must start inside the input or its left padding, as in PyTorch: else it is
+// dropped.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace atrous::kernels {
+
+struct Pool2dOptions {
+  int64_t kernel_h = 2, kernel_w = 2;
+  int64_t stride_h = 2, stride_w = 2;
+  int64_t pad_h = 0, pad_w = 0;
+  int64_t dilation_h = 1, dilation_w = 1;
+  bool ceil_mode = false;
+
+  static Pool2dOptions square(int64_t kernel, int64_t stride, int64_t pad = 0, bool ceil_mode = false) {
+    return {kernel, kernel, stride, stride, pad, pad, 1, 1, ceil_mode};
+  }
+};
+
+struct Pool2dProblem {
+  int64_t batch = 0, height = 0, width = 0, channels = 0;
+  int64_t out_height = 0, out_width = 0;
+  Pool2dOptions options;
+  DType dtype = DType::f32;
+
+  Shape input_shape() const { return {batch, height, width, channels}; }
+  Shape output_shape() const { return {batch, out_height, out_width, channels}; }
+  // "n2 h8 w8 c16 k2x2 s2x2 p0x0 d1x1 f32"; "ceil" is appended where it is on.
+  std::string str() const;
+};
+
+// Checks input and options and computes the output extents. `where` names the op in messages. Throws
+// Error(usage).
+Pool2dProblem pool2d_problem(const char* where, const Shape& input, DType dtype,
+                             const Pool2dOptions& options);
+
+// The taps [begin, end) of a window that starts at input position `start` and hit [0, extent).
+struct TapRange {
+  int64_t begin, end;
+};
+inline TapRange taps_inside(int64_t start, int64_t extent, int64_t kernel, int64_t dilation) {
+  const int64_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const int64_t end = start < extent ? (extent - start + dilation - 1) / dilation : 0;
+  return {std::min(begin, kernel), std::clamp(end, std::min(begin, kernel), kernel)};
+}
+
+// Rows per parallel chunk for rows of `elements`: about 32k elements, so that a chunk outweighs its
+// scheduling. Depends on the shape alone, never on the number of threads.
+inline int64_t rows_per_chunk(int64_t elements) {
+  return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, elements));
+}
+
+}  // namespace atrous::kernels

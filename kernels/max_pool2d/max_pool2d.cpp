@@ -1,0 +1,127 @@
+#include "kernels/max_pool2d/max_pool2d.h"
+
+#include <limits>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/max_pool2d/max_pool2d_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+const char* needs_f32(const Pool2dProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+}
+const char* unpool_needs_f32(const MaxUnpool2dProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+}
+
+constexpr Implementation<Pool2dProblem, MaxPool2dForwardFn> forward_table[] = {
+    {"vector", Device::cpu, needs_f32, max_pool2d_forward_rows},
+    {"ref", Device::cpu, always, max_pool2d_forward_ref},
+};
+constexpr Implementation<Pool2dProblem, MaxPool2dBackwardFn> backward_table[] = {
+    {"vector", Device::cpu, needs_f32, max_pool2d_backward_gather},
+    {"ref", Device::cpu, always, max_pool2d_backward_ref},
+};
+constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_table[] = {
+    {"vector", Device::cpu, unpool_needs_f32, max_unpool2d_forward_blocks},
+    {"ref", Device::cpu, always, max_unpool2d_forward_ref},
+};
+constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward_table[] = {
+    {"vector", Device::cpu, unpool_needs_f32, max_unpool2d_backward_rows},
+    {"ref", Device::cpu, always, max_unpool2d_backward_ref},
+};
+
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[{}] {} must be {} {}. Got {}.", where, name, name_of(dtype), shape.str(),
+               t.defined() ? t.describe() : "nothing");
+}
+
+// Indices are i32, so an image must have fewer than 2^31 pixels.
+void check_indexable(const char* where, int64_t height, int64_t width) {
+  ATROUS_CHECK(height <= std::numeric_limits<int32_t>::max() / width, ErrorKind::usage,
+               "[{}] an image must have fewer than 2^31 pixels. Got {}x{}. Split it into tiles.", where,
+               height, width);
+}
+
+MaxUnpool2dProblem unpool_problem(const char* where, const Tensor& pooled, const Tensor& indices,
+                                  const Tensor& full) {
+  ATROUS_CHECK(pooled.rank() == 4 && full.rank() == 4 && pooled.dim(0) == full.dim(0) &&
+                   pooled.dim(3) == full.dim(3) && pooled.dtype() == full.dtype() &&
+                   (pooled.dtype() == DType::f32 || pooled.dtype() == DType::f64),
+               ErrorKind::usage,
+               "[{}] pooled and full tensors must be [N, H, W, C] of the same N, C and type (f32 or f64). "
+               "Got {} and {}.",
+               where, pooled.describe(), full.describe());
+  check_tensor(where, "indices", indices, pooled.shape(), DType::i32);
+  check_indexable(where, full.dim(1), full.dim(2));
+  return {pooled.shape(), full.shape(), pooled.dtype()};
+}
+
+// A bad index would write outside the image, and indices may come from a file.
+void check_indices(const char* where, const Tensor& indices, int64_t pixels) {
+  const int64_t c = indices.channels();
+  for (int64_t p = 0; p < indices.pixels(); ++p) {
+    const int32_t* row = indices.data<int32_t>() + p * indices.pixel_stride();
+    for (int64_t k = 0; k < c; ++k) {
+      ATROUS_CHECK(row[k] >= 0 && row[k] < pixels, ErrorKind::usage,
+                   "[{}] an index must lie in the output of {} pixels. Got {} at pixel {}, channel {}. "
+                   "Use the indices and the input size of the matching max_pool2d.",
+                   where, pixels, row[k], p, k);
+    }
+  }
+}
+
+}  // namespace
+
+std::string MaxUnpool2dProblem::str() const {
+  return fmt::format("pooled {} full {} {}", pooled.str(), full.str(), name_of(dtype));
+}
+
+void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, const Tensor& y,
+                        const Tensor& indices) {
+  const char* where = "max_pool2d";
+  const Pool2dProblem problem = pool2d_problem(where, x.shape(), x.dtype(), options);
+  check_tensor(where, "output", y, problem.output_shape(), x.dtype());
+  if (indices.defined()) {
+    check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
+    check_indexable(where, problem.height, problem.width);
+    indices.bump_version();
+  }
+  y.bump_version();
+  dispatch("max_pool2d", "max_pool2d.forward", forward_table, problem, {y, indices}, x, y, indices);
+}
+
+void max_pool2d_backward(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
+                         const Tensor& dx) {
+  const char* where = "max_pool2d backward";
+  const Pool2dProblem problem = pool2d_problem(where, dx.shape(), dx.dtype(), options);
+  check_tensor(where, "output gradient", dy, problem.output_shape(), dx.dtype());
+  check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
+  dx.bump_version();
+  dispatch("max_pool2d", "max_pool2d.backward", backward_table, problem, {dx}, dy, indices, dx);
+}
+
+void max_unpool2d_forward(const Tensor& x, const Tensor& indices, const Tensor& y) {
+  const MaxUnpool2dProblem problem = unpool_problem("max_unpool2d", x, indices, y);
+  check_indices("max_unpool2d", indices, y.dim(1) * y.dim(2));
+  y.bump_version();
+  dispatch("max_pool2d", "max_pool2d.unpool", unpool_table, problem, {y}, x, indices, y);
+}
+
+void max_unpool2d_backward(const Tensor& dy, const Tensor& indices, const Tensor& dx) {
+  const MaxUnpool2dProblem problem = unpool_problem("max_unpool2d backward", dx, indices, dy);
+  check_indices("max_unpool2d backward", indices, dy.dim(1) * dy.dim(2));
+  dx.bump_version();
+  dispatch("max_pool2d", "max_pool2d.unpool_backward", unpool_backward_table, problem, {dx}, dy, indices, dx);
+}
+
+std::vector<std::string> max_pool2d_candidates(const Pool2dProblem& problem, Device device) {
+  return candidates(forward_table, problem, device);
+}
+std::vector<std::string> max_unpool2d_candidates(const MaxUnpool2dProblem& problem, Device device) {
+  return candidates(unpool_table, problem, device);
+}
+
+}  // namespace atrous::kernels
