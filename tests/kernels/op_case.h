@@ -23,6 +23,7 @@ enum class Fill {
   unit,      // uniform in [0, 1)
 };
 
+// Members have initialisers so that designated ones may leave some out without a warning.
 struct Input {
   Shape shape;
   Fill fill = Fill::real;
@@ -33,38 +34,38 @@ struct Input {
 
 // One call of one entry point of an op.
 struct OpCase {
-  std::string op;          // folder name: "conv2d"
-  std::string entry;       // "forward", "backward_input", ...
-  std::string descriptor;  // the problem in one line; `op_tests --case "<op>.<entry> <descriptor>"` runs it alone
-  std::vector<Input> inputs;
+  std::string op{};          // folder name: "conv2d"
+  std::string entry{};       // "forward", "backward_input", ...
+  std::string descriptor{};  // the problem in one line; `op_tests --case "<op>.<entry> <descriptor>"` runs it alone
+  std::vector<Input> inputs{};
   // A pure function: kernel entry on these inputs. Runs with floating inputs in f32 and, for the oracle, in f64.
-  std::function<std::vector<Tensor>(const std::vector<Tensor>&)> run;
+  std::function<std::vector<Tensor>(const std::vector<Tensor>&)> run{};
   // Names of the CPU implementations that take the f32 problem, "ref" included.
-  std::function<std::vector<std::string>()> candidates;
+  std::function<std::vector<std::string>()> candidates{};
   // Small-integer inputs must give the reference's bits. False only for ops with divisions or transcendental functions.
   bool exact = true;
   int64_t accumulation = 1;  // longest sum behind one output element: sets integer range and tolerance
   double flops = 0;          // multiply and add count as two
   double bytes = 0;          // compulsory traffic
   bool benchmark = false;    // real size: only `atrous bench kernels` runs it
-  std::string network;       // for benchmark cases: where this shape comes from, e.g. "unet32_256"
+  std::string network{};       // for benchmark cases: where this shape comes from, e.g. "unet32_256"
 };
 
 // Differentiable function against central differences in f64 (core/gradcheck.h).
 struct GradientCase {
-  std::string op;
-  std::string descriptor;
-  std::vector<Input> inputs;
-  std::function<Variable(const std::vector<Variable>&)> function;
+  std::string op{};
+  std::string descriptor{};
+  std::vector<Input> inputs{};
+  std::function<Variable(const std::vector<Variable>&)> function{};
   double tolerance = 1e-6;
 };
 
 // A call that must throw Error of this kind with this text in its message.
 struct BadInputCase {
-  std::string op;
-  std::string descriptor;
-  std::function<void()> call;
-  std::string expected_text;
+  std::string op{};
+  std::string descriptor{};
+  std::function<void()> call{};
+  std::string expected_text{};
   ErrorKind kind = ErrorKind::usage;
 };
 
