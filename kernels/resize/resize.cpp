@@ -1,0 +1,77 @@
+#include "kernels/resize/resize.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/resize/resize_kernels.h"
+
+namespace atrous::kernels {
+namespace resize {
+namespace {
+
+constexpr auto only_f32 = [](const ResizeProblem& p) -> const char* {
+  return p.dtype == DType::f32 ? nullptr : "f32 only";
+};
+
+using Fn = void(const ResizeProblem&, const Tensor&, const Tensor&);
+constexpr Implementation<ResizeProblem, Fn> forward_table[] = {
+    {"separable", Device::cpu, only_f32, forward_separable},
+    {"ref", Device::cpu, always, forward_ref},
+};
+constexpr Implementation<ResizeProblem, Fn> backward_table[] = {
+    {"separable", Device::cpu, only_f32, backward_separable},
+    {"ref", Device::cpu, always, backward_ref},
+};
+
+}  // namespace
+}  // namespace resize
+
+std::string ResizeProblem::str() const {
+  return fmt::format("n{} {}x{} to {}x{} c{} {}{} {}", n, in_h, in_w, out_h, out_w, channels,
+                     mode == ResizeMode::nearest ? "nearest" : "bilinear",
+                     align_corners ? " align_corners" : "", name_of(dtype));
+}
+
+ResizeProblem resize_problem(const Shape& x, DType dtype, const ResizeOptions& options) {
+  ATROUS_CHECK(x.rank() == 4, ErrorKind::usage, "[resize] the input must be [N, H, W, C]. Got shape {}.",
+               x.str());
+  ATROUS_CHECK(options.height > 0 && options.width > 0 && x[1] > 0 && x[2] > 0, ErrorKind::usage,
+               "[resize] sizes must be positive. Got {} to {}x{}.", x.str(), options.height, options.width);
+  ATROUS_CHECK(
+      options.mode == ResizeMode::bilinear || !options.align_corners, ErrorKind::usage,
+      "[resize] align_corners has no meaning for nearest. Got {} to {}x{}. Drop it, or use bilinear.",
+      x.str(), options.height, options.width);
+  ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
+               "[resize] elements must be f32 or f64. Got {}.", name_of(dtype));
+  for (int64_t size : {options.height, options.width, x[1], x[2]}) narrow<int32_t>(size, "resize");
+  return {x[0], x[1], x[2], x[3], options.height, options.width, options.mode, options.align_corners, dtype};
+}
+
+Shape resize_shape(const ResizeProblem& p) {
+  return {p.n, p.out_h, p.out_w, p.channels};
+}
+
+Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tensor& out) {
+  const ResizeProblem p = resize_problem(x.shape(), x.dtype(), options);
+  ATROUS_CHECK(!out.defined() || (out.shape() == resize_shape(p) && out.dtype() == x.dtype()),
+               ErrorKind::usage, "[resize] the output must be {} {}. Got {}.", name_of(x.dtype()),
+               resize_shape(p).str(), out.describe());
+  const Tensor y = out.defined() ? out : Tensor::empty(resize_shape(p), x.dtype(), x.device());
+  if (out.defined()) out.bump_version();
+  dispatch("resize", "resize.forward", resize::forward_table, p, {y}, x, y);
+  return y;
+}
+
+Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& options) {
+  const ResizeProblem p = resize_problem(x, dy.dtype(), options);
+  ATROUS_CHECK(dy.shape() == resize_shape(p), ErrorKind::usage,
+               "[resize] the output gradient must have the shape of the output. Got {} for {}.",
+               dy.describe(), p.str());
+  const Tensor dx = Tensor::empty(x, dy.dtype(), dy.device());
+  dispatch("resize", "resize.backward", resize::backward_table, p, {dx}, dy, dx);
+  return dx;
+}
+
+std::vector<std::string> resize_implementations(const ResizeProblem& p) {
+  return candidates(resize::forward_table, p, Device::cpu);
+}
+
+}  // namespace atrous::kernels

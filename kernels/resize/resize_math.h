@@ -1,0 +1,60 @@
+// Where an output sample of a resize lies in the input. The one place for these formulas: forward, backward
+// and the fused resize + cross-entropy share them.
+//
+// They are PyTorch's (torch.nn.functional.interpolate with `size`), so that the same weights give the same
+// logits:
+//   bilinear, align_corners = false   s = max(0, (i + 1/2) * in/out - 1/2)
+//   bilinear, align_corners = true    s = i * (in - 1)/(out - 1), 0 for out = 1
+//   nearest                           j = min(floor(i * in/out), in - 1), the product in single precision
+// Bilinear reads j = floor(s) and min(j + 1, in - 1) with weights 1 - (s - j) and s - j. Bilinear positions
+// are computed in double here: PyTorch uses the precision of the tensor, which differs by about 1e-7 of the
+// position. `nearest` must round as PyTorch does, or whole pixels move.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/common/host_device.h"
+
+namespace atrous::kernels {
+
+enum class ResizeMode : unsigned char { nearest, bilinear };
+
+// output = (1 - weight) * input[low] + weight * input[high]
+struct ResizeTap {
+  int32_t low;
+  int32_t high;
+  double weight;
+};
+
+ATROUS_HD inline double bilinear_source(int64_t i, int64_t in, int64_t out, bool align_corners) {
+  if (align_corners) {
+    return out > 1 ? static_cast<double>(i) * (static_cast<double>(in - 1) / static_cast<double>(out - 1))
+                   : 0.0;
+  }
+  const double s =
+      (static_cast<double>(i) + 0.5) * (static_cast<double>(in) / static_cast<double>(out)) - 0.5;
+  return s > 0 ? s : 0.0;
+}
+
+ATROUS_HD inline int64_t nearest_source(int64_t i, int64_t in, int64_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  const auto j = static_cast<int64_t>(std::floor(static_cast<float>(i) * scale));
+  return j < in - 1 ? j : in - 1;
+}
+
+ATROUS_HD inline ResizeTap resize_tap(ResizeMode mode, bool align_corners, int64_t i, int64_t in,
+                                      int64_t out) {
+  if (mode == ResizeMode::nearest) {
+    const auto j = static_cast<int32_t>(nearest_source(i, in, out));
+    return {j, j, 0.0};
+  }
+  const double s = bilinear_source(i, in, out, align_corners);
+  // Rounding may carry s to just past the last sample.
+  const int64_t low = static_cast<int64_t>(s) < in - 1 ? static_cast<int64_t>(s) : in - 1;
+  const int64_t high = low + 1 < in ? low + 1 : low;
+  return {static_cast<int32_t>(low), static_cast<int32_t>(high),
+          high == low ? 0.0 : s - static_cast<double>(low)};
+}
+
+}  // namespace atrous::kernels

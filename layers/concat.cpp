@@ -1,0 +1,51 @@
+#include "layers/concat.h"
+
+#include "kernels/concat/concat.h"
+
+namespace atrous::layers {
+namespace {
+
+BackwardFn slices_of_gradient(const std::vector<Variable>& parts) {
+  std::vector<int64_t> channels;
+  for (const Variable& v : parts) channels.push_back(v.value().channels());
+  return [channels](const BackwardContext& ctx) {
+    std::vector<Tensor> grads;
+    int64_t offset = 0;
+    for (size_t i = 0; i < channels.size(); ++i) {
+      grads.push_back(ctx.needs(static_cast<int>(i)) ? ctx.grad().narrow_channels(offset, channels[i])
+                                                     : Tensor());
+      offset += channels[i];
+    }
+    return grads;
+  };
+}
+
+}  // namespace
+
+Variable concat(const std::vector<Variable>& parts) {
+  if (parts.size() == 1) return parts[0];
+  std::vector<Tensor> values;
+  for (const Variable& v : parts) values.push_back(v.value());
+  return record("concat", kernels::concat_forward(values), parts, slices_of_gradient(parts));
+}
+
+Variable concat_in_place(const ConcatBuffer& buffer, const std::vector<Variable>& producers) {
+  ATROUS_CHECK(static_cast<int>(producers.size()) == buffer.size(), ErrorKind::internal,
+               "[concat] the buffer needs one producer per slice. Got {} producers for {} slices.",
+               producers.size(), buffer.size());
+  for (int i = 0; i < buffer.size(); ++i) {
+    const Tensor& value = producers[static_cast<size_t>(i)].value();
+    const Tensor& slice = buffer.slice(i);
+    ATROUS_CHECK(value.raw() == slice.raw() && value.shape() == slice.shape() &&
+                     value.dtype() == slice.dtype() && value.pixel_stride() == slice.pixel_stride(),
+                 ErrorKind::internal,
+                 "[concat] producer {} must have written into slice {} of the buffer. Got {} for slice {}{}. "
+                 "Pass the slice "
+                 "as the producer's output, or use concat.",
+                 i, i, value.describe(), slice.describe(),
+                 value.raw() == slice.raw() ? "" : " in other memory");
+  }
+  return record("concat", buffer.whole(), producers, slices_of_gradient(producers));
+}
+
+}  // namespace atrous::layers
