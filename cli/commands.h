@@ -1,4 +1,5 @@
-// The sub-commands of `atrous`, one file each. Every function adds its options and its callback to the program.
+// The sub-commands of `atrous`, one file each. Every function adds its options and its callback to the
+// program.
 #pragma once
 
 namespace CLI {
@@ -7,14 +8,14 @@ class App;
 
 namespace atrous::cli {
 
-void add_train_command(CLI::App& app);     // cmd_train.cpp
-void add_eval_command(CLI::App& app);      // cmd_eval.cpp
-void add_predict_command(CLI::App& app);   // cmd_predict.cpp
-void add_forward_command(CLI::App& app);   // cmd_forward.cpp
-void add_metrics_command(CLI::App& app);   // cmd_metrics.cpp
-void add_summary_command(CLI::App& app);   // cmd_summary.cpp
-void add_data_command(CLI::App& app);      // cmd_data.cpp
-void add_bench_command(CLI::App& app);     // cmd_bench.cpp
-void add_doctor_command(CLI::App& app);    // cmd_doctor.cpp
+void add_train_command(CLI::App& app);    // cmd_train.cpp
+void add_eval_command(CLI::App& app);     // cmd_eval.cpp
+void add_predict_command(CLI::App& app);  // cmd_predict.cpp
+void add_forward_command(CLI::App& app);  // cmd_forward.cpp
+void add_metrics_command(CLI::App& app);  // cmd_metrics.cpp
+void add_summary_command(CLI::App& app);  // cmd_summary.cpp
+void add_data_command(CLI::App& app);     // cmd_data.cpp
+void add_bench_command(CLI::App& app);    // cmd_bench.cpp
+void add_doctor_command(CLI::App& app);   // cmd_doctor.cpp
 
 }  // namespace atrous::cli

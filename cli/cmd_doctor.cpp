@@ -1,0 +1,111 @@
+// `atrous doctor`: what a bug report needs.
+#include <fmt/core.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/build_info.h"
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/cpu.h"
+#include "core/env.h"
+#include "core/parallel.h"
+
+namespace atrous::cli {
+namespace {
+
+// A field of /proc/meminfo in MiB, or -1 where the system has none.
+int64_t memory_mib(const std::string& field) {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field + ":")) return std::atoll(line.c_str() + field.size() + 1) / 1024;
+  }
+  return -1;
+}
+
+std::string operating_system() {
+  std::ifstream file("/etc/os-release");
+  std::string name = "unknown";
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("PRETTY_NAME=")) name = CLI::detail::remove_quotes(line = line.substr(12));
+  }
+  utsname kernel{};
+  ::uname(&kernel);
+  return fmt::format("{} ({} {} {})", name, kernel.sysname, kernel.release, kernel.machine);
+}
+
+nlohmann::ordered_json examine() {
+  nlohmann::ordered_json j;
+  j["version"] = version();
+  j["git"] = git_hash();
+  j["build_type"] = build_type();
+  j["sanitizers"] = sanitizers();
+  j["compiler"] = compiler();
+  j["system"] = operating_system();
+  j["cpu"] = {{"model", cpu_model_name()},
+              {"isa", name_of(cpu_isa())},
+              {"bf16", cpu_has_bf16()},
+              {"cores", available_cores()},
+              {"threads", num_threads()}};
+  j["devices"] = {"cpu"};
+  j["memory_mib"] = {{"total", memory_mib("MemTotal")}, {"available", memory_mib("MemAvailable")}};
+  for (const auto& [name, text] : libraries()) j["libraries"][name] = text;
+  for (const env::Variable& v : env::table()) {
+    const char* value = std::getenv(v.name);
+    j["environment"].push_back({{"name", v.name},
+                                {"value", value ? nlohmann::ordered_json(value) : nlohmann::ordered_json()},
+                                {"type", v.type},
+                                {"default", v.default_value},
+                                {"help", v.help}});
+  }
+  char folder[4096] = "";
+  if (!::getcwd(folder, sizeof folder)) folder[0] = '\0';
+  j["folder"] = {{"path", folder}, {"writable", ::access(".", W_OK) == 0}};
+  return j;
+}
+
+void print(std::FILE* out, const nlohmann::ordered_json& j) {
+  auto line = [&](const char* name, const std::string& value) {
+    fmt::print(out, "{:<12} {}\n", name, value);
+  };
+  line("atrous", version_line().substr(7));
+  line("build", fmt::format("{}{}, {}", build_type(),
+                            sanitizers().empty() ? "" : " with -fsanitize=" + sanitizers(), compiler()));
+  line("system", j["system"]);
+  line("cpu", fmt::format("{}; {}{}", cpu_model_name(), name_of(cpu_isa()), cpu_has_bf16() ? ", bf16" : ""));
+  line("threads", fmt::format("{} of {} cores", num_threads(), available_cores()));
+  line("memory", fmt::format("{} MiB, {} MiB available", j["memory_mib"]["total"].get<int64_t>(),
+                             j["memory_mib"]["available"].get<int64_t>()));
+  std::string all;
+  for (const auto& [name, text] : libraries())
+    all += fmt::format("{}{} {}", all.empty() ? "" : ", ", name, text);
+  line("libraries", all);
+  line("folder", fmt::format("{} ({})", j["folder"]["path"].get<std::string>(),
+                             j["folder"]["writable"].get<bool>() ? "writable" : "NOT writable"));
+  fmt::print(out, "\nenvironment\n");
+  for (const env::Variable& v : env::table()) {
+    const char* value = std::getenv(v.name);
+    fmt::print(out, "  {:<16} {:<24} {}\n", v.name, value ? fmt::format("= {}", value) : "(not set)", v.help);
+  }
+}
+
+}  // namespace
+
+void add_doctor_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("doctor", "Shows build, CPU, memory, libraries and environment");
+  command->footer("atrous doctor --json report.json");
+  auto report = std::make_shared<Report>();
+  report->add_option(*command);
+  command->callback([report] {
+    const nlohmann::ordered_json j = examine();
+    print(report->table(), j);
+    report->write_json(j.dump(2));
+  });
+}
+
+}  // namespace atrous::cli

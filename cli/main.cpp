@@ -1,0 +1,167 @@
+// The `atrous` program: finds the command, turns every error into a message and an exit code.
+//
+// Exit codes: 0 ok; 1 internal; 2 usage; 3 config; 4 data; 5 checkpoint or weights; 6 out of memory; 7
+// diverged; 8 I/O; 128+n after signal n. A command that ends with a code of its own throws
+// CLI::RuntimeError(code).
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <new>
+
+#include "cli/build_info.h"
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/error.h"
+#include "core/text.h"
+
+namespace atrous::cli {
+namespace {
+
+using AddCommand = void (*)(CLI::App&);
+
+// In the order in which `atrous --help` lists them.
+constexpr AddCommand commands[] = {
+#ifdef ATROUS_HAS_TRAIN_COMMAND
+    add_train_command,
+#endif
+#ifdef ATROUS_HAS_EVAL_COMMAND
+    add_eval_command,
+#endif
+#ifdef ATROUS_HAS_PREDICT_COMMAND
+    add_predict_command,
+#endif
+#ifdef ATROUS_HAS_FORWARD_COMMAND
+    add_forward_command,
+#endif
+#ifdef ATROUS_HAS_METRICS_COMMAND
+    add_metrics_command,
+#endif
+#ifdef ATROUS_HAS_SUMMARY_COMMAND
+    add_summary_command,
+#endif
+#ifdef ATROUS_HAS_DATA_COMMAND
+    add_data_command,
+#endif
+#ifdef ATROUS_HAS_BENCH_COMMAND
+    add_bench_command,
+#endif
+#ifdef ATROUS_HAS_DOCTOR_COMMAND
+    add_doctor_command,
+#endif
+};
+
+// Help that starts with an example: a command's footer holds its examples, printed before the options.
+class ExampleFirst : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    std::string examples = app->get_footer();
+    if (!examples.empty())
+      examples = "\nExample:\n  " + CLI::detail::find_and_replace(examples, "\n", "\n  ") + "\n\n";
+    return examples + CLI::Formatter::make_usage(app, name);
+  }
+  std::string make_footer(const CLI::App*) const override { return ""; }
+};
+
+std::vector<std::string> subcommand_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(sub->get_name());
+  return names;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  const std::string nearest = nearest_word(word, candidates);
+  return nearest.empty() ? "" : " Did you mean \"" + nearest + "\"?";
+}
+
+// Walks the words that select a (nested) command. CLI11 alone would say "A subcommand is required" to a
+// typing slip.
+CLI::App* find_command(CLI::App& app, int argc, char** argv) {
+  CLI::App* current = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const std::vector<std::string> names = subcommand_names(*current);
+    if (names.empty() || word.starts_with("-")) break;
+    ATROUS_CHECK(std::find(names.begin(), names.end(), word) != names.end(), ErrorKind::usage,
+                 "[{}] unknown command \"{}\".{} The commands are: {}.", current->get_name(), word,
+                 did_you_mean(word, names), CLI::detail::join(names, ", "));
+    current = current->get_subcommand(word);
+  }
+  return current;
+}
+
+// An unknown flag is told before anything else that is wrong: it often explains the rest ("--weights is
+// required").
+[[noreturn]] void explain_usage(const CLI::ParseError& error, const CLI::App& app, const CLI::App& command) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  const std::string help =
+      fmt::format("`atrous {}{}--help` lists all options.", &command == &app ? "" : command.get_name(),
+                  &command == &app ? "" : " ");
+  for (const std::string& word : app.remaining(true)) {
+    if (!word.starts_with("-") || word == "-") continue;
+    const std::string flag = word.substr(0, word.find('='));
+    fail(ErrorKind::usage, "[{}] unknown option \"{}\".{} {}", command.get_name(), flag,
+         did_you_mean(flag, flags), help);
+  }
+  fail(ErrorKind::usage, "[{}] {}. {}", command.get_name(), error.what(), help);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Trains, evaluates and runs image-segmentation networks.", "atrous");
+  app.formatter(std::make_shared<ExampleFirst>());
+  app.footer(
+      "atrous train --config configs/smoke/unet_shapes.json --out runs/first\natrous predict --weights "
+      "runs/first/checkpoints/best.safetensors --out pictures photo.jpg");
+  app.set_version_flag("--version", version_line());
+  app.require_subcommand(1);
+  for (AddCommand add : commands) add(app);
+
+  CLI::App* command = find_command(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& exit) {
+    return exit.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    explain_usage(error, app, *command);
+  }
+  return 0;
+}
+
+// Results that never reached the disk or the pipe are not a success.
+int finish(int code) {
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
+  std::fprintf(stderr, "error: [stdout] writing the results failed (disk full or pipe closed).\n");
+  return code ? code : static_cast<int>(ErrorKind::io);
+}
+
+int main_with_messages(int argc, char** argv) {
+  const char* red = is_colour_terminal(stderr) ? "\033[1;31m" : "";
+  const char* plain = *red ? "\033[0m" : "";
+  try {
+    return finish(run(argc, argv));
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%serror:%s %s\n", red, plain, error.what());
+    return finish(error.exit_code());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr,
+                 "%serror:%s [memory] the system has no memory left for this. Use a smaller batch, crop or "
+                 "window.\n",
+                 red, plain);
+    return finish(static_cast<int>(ErrorKind::memory));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%serror:%s [internal] %s. Please report this with the output of `atrous doctor`.\n",
+                 red, plain, error.what());
+    return finish(static_cast<int>(ErrorKind::internal));
+  }
+}
+
+}  // namespace
+}  // namespace atrous::cli
+
+int main(int argc, char** argv) {
+  return atrous::cli::main_with_messages(argc, argv);
+}

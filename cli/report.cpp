@@ -1,0 +1,94 @@
+#include "cli/report.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace atrous::cli {
+namespace {
+
+std::string system_reason() {
+  return std::strerror(errno);
+}
+
+// Written beside the target and renamed, so that a reader never sees half a file.
+void write_whole_file(const std::string& path, const std::string& text) {
+  const std::string temporary = fmt::format("{}.tmp.{}", path, ::getpid());
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  ATROUS_CHECK(file, ErrorKind::io,
+               "[--json] the file must be writable. Got \"{}\": {}. Choose another place.", path,
+               system_reason());
+  bool ok = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  ok = std::fflush(file) == 0 && ok;
+  const std::string reason = ok ? "" : system_reason();
+  ok = std::fclose(file) == 0 && ok;
+  if (ok && std::rename(temporary.c_str(), path.c_str()) == 0) return;
+  const std::string why = reason.empty() ? system_reason() : reason;
+  std::remove(temporary.c_str());
+  fail(ErrorKind::io, "[--json] writing \"{}\" failed: {}. Free some space or choose another place.", path,
+       why);
+}
+
+}  // namespace
+
+void Report::add_option(CLI::App& command) {
+  command.add_option("--json", json_, "Also write the results as JSON to FILE, or to stdout (-)")
+      ->type_name("FILE|-");
+}
+
+void Report::write_json(const std::string& text) const {
+  if (json_.empty()) return;
+  if (json_ == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (!text.ends_with('\n')) std::fputc('\n', stdout);
+  } else {
+    write_whole_file(json_, text.ends_with('\n') ? text : text + "\n");
+  }
+}
+
+bool is_colour_terminal(std::FILE* stream) {
+  const char* term = std::getenv("TERM");
+  const char* no_color = std::getenv("NO_COLOR");
+  return ::isatty(::fileno(stream)) && !(no_color && *no_color) && !(term && !std::strcmp(term, "dumb"));
+}
+
+void make_output_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  ATROUS_CHECK(!error, ErrorKind::io,
+               "[--out] the folder must be creatable. Got \"{}\": {}. Choose another place.", path,
+               error.message());
+  const std::string probe = fmt::format("{}/.atrous-probe.{}", path, ::getpid());
+  std::FILE* file = std::fopen(probe.c_str(), "wb");
+  ATROUS_CHECK(file, ErrorKind::io,
+               "[--out] the folder must be writable. Got \"{}\": {}. Choose another place.", path,
+               system_reason());
+  std::fclose(file);
+  std::remove(probe.c_str());
+}
+
+Size parse_size(const std::string& text, const char* option) {
+  Size size;
+  const size_t x = text.find('x');
+  bool ok = x != std::string::npos;
+  if (ok) {
+    const char* begin = text.data();
+    const char* end = begin + text.size();
+    const auto h = std::from_chars(begin, begin + x, size.height);
+    const auto w = std::from_chars(begin + x + 1, end, size.width);
+    ok = h.ec == std::errc() && h.ptr == begin + x && w.ec == std::errc() && w.ptr == end &&
+         size.height > 0 && size.width > 0;
+  }
+  ATROUS_CHECK(ok, ErrorKind::usage, "[{}] wants HEIGHTxWIDTH in pixels. Got \"{}\". Write e.g. 360x480.",
+               option, text);
+  return size;
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,42 @@
+// How commands hand out results: a table for people on stdout, and `--json FILE|-` for scripts.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace atrous::cli {
+
+class Report {
+ public:
+  // Adds `--json FILE|-` to a command. The Report must outlive the parsing.
+  void add_option(CLI::App& command);
+  // Where the table goes: stdout, or stderr when `--json -` claims stdout for itself.
+  std::FILE* table() const { return json_ == "-" ? stderr : stdout; }
+  bool wants_json() const { return !json_.empty(); }
+  // Writes the text to where `--json` says; does nothing without it. A file appears whole or not at all.
+  // Error(io).
+  void write_json(const std::string& text) const;
+
+ private:
+  std::string json_;
+};
+
+// True if colours and progress bars are wanted on this stream: a terminal, no NO_COLOR, TERM is not "dumb".
+bool is_colour_terminal(std::FILE* stream);
+
+// Makes a folder and all above it, and checks that files can be made there. Error(io) with the system's
+// reason.
+void make_output_folder(const std::string& path);
+
+// "480x640" -> height, width. Error(usage) names the option.
+struct Size {
+  long height = 0;
+  long width = 0;
+};
+Size parse_size(const std::string& text, const char* option);
+
+}  // namespace atrous::cli
