@@ -1,0 +1,52 @@
+// The gradient of a bias: one memory pass, the same for every instruction set.
+#include <vector>
+
+#include "core/cpu.h"
+#include "core/parallel.h"
+#include "kernels/conv2d/conv2d.h"
+
+namespace atrous::kernels {
+namespace {
+
+template <class T>
+ATROUS_MULTIVERSION void add_pixels(const T* from, int64_t pixel_stride, int64_t pixels, int64_t channels,
+                                    double* sums) {
+  for (int64_t i = 0; i < pixels; ++i, from += pixel_stride) {
+    for (int64_t k = 0; k < channels; ++k) sums[k] += static_cast<double>(from[k]);
+  }
+}
+
+template <class T>
+void sum_channels(const Tensor& dy, const Tensor& result) {
+  const int64_t channels = dy.channels(), pixels = dy.pixels();
+  // Fixed blocks, added in order: the bits do not depend on the number of threads.
+  const int64_t block = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, channels));
+  const int64_t blocks = (pixels + block - 1) / block;
+  std::vector<double> partial(static_cast<size_t>((blocks + 1) * channels));
+  parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      add_pixels(dy.data<T>() + b * block * dy.pixel_stride(), dy.pixel_stride(),
+                 std::min(block, pixels - b * block), channels, &partial[static_cast<size_t>(b * channels)]);
+    }
+  });
+  double* total = partial.data() + blocks * channels;
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < channels; ++k) total[k] += partial[static_cast<size_t>(b * channels + k)];
+  }
+  for (int64_t k = 0; k < channels; ++k) result.data<T>()[k] = static_cast<T>(total[k]);
+}
+
+}  // namespace
+
+Tensor conv2d_backward_bias(const Tensor& dy) {
+  ATROUS_CHECK(
+      dy.defined() && dy.rank() >= 1 && (dy.dtype() == DType::f32 || dy.dtype() == DType::f64),
+      ErrorKind::usage,
+      "[conv2d_backward_bias] the gradient must be f32 or f64 with channels last. Got {}. Convert it first.",
+      dy.describe());
+  const Tensor result = Tensor::empty({dy.channels()}, dy.dtype(), dy.device());
+  dy.dtype() == DType::f32 ? sum_channels<float>(dy, result) : sum_channels<double>(dy, result);
+  return result;
+}
+
+}  // namespace atrous::kernels

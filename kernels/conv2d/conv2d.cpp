@@ -1,0 +1,184 @@
+#include "kernels/conv2d/conv2d.h"
+
+#include "core/parallel.h"
+#include "kernels/common/dispatch.h"
+#include "kernels/conv2d/conv2d_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
+    {"ref", Device::cpu, always, conv2d_forward_ref},
+};
+const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
+    {"ref", Device::cpu, always, conv2d_backward_input_ref},
+};
+const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
+    {"ref", Device::cpu, always, conv2d_backward_weight_ref},
+};
+
+// A tensor argument of exactly this shape and dtype.
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
+                  const Conv2dProblem& problem) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
+               name, name_of(dtype), shape.str(), t.describe(), problem.str());
+}
+
+// True if the views have no element in common. Slices of one ConcatBuffer interleave without touching.
+bool disjoint(const Tensor& a, const Tensor& b) {
+  if (!a.shares_memory_with(b)) return true;
+  const int64_t stride = a.pixel_stride();
+  if (stride != b.pixel_stride() || a.dtype() != b.dtype()) return false;
+  const int64_t distance = (b.raw() - a.raw()) / static_cast<int64_t>(size_of(a.dtype()));
+  const int64_t offset =
+      (distance % stride + stride) % stride;  // of b's channels after a's, within one pixel
+  return offset >= a.channels() && offset + b.channels() <= stride;
+}
+
+void check_disjoint(const char* where, const Tensor& out, const Tensor& input) {
+  ATROUS_CHECK(
+      disjoint(out, input), ErrorKind::usage,
+      "[{}] the output must not overlap an input. Got output {} over input {}. Give it memory of its own.",
+      where, out.describe(), input.describe());
+}
+
+void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
+  const char* where = "conv2d";
+  ATROUS_CHECK(f.in_scale.defined() == f.in_bias.defined(), ErrorKind::usage,
+               "[conv2d] in_scale and in_bias come together. Got in_scale {}, in_bias {} with problem {}. "
+               "Pass both or neither.",
+               f.in_scale.describe(), f.in_bias.describe(), p.str());
+  if (f.in_scale.defined()) {
+    check_tensor(where, "in_scale", f.in_scale, {p.c}, p.dtype, p);
+    check_tensor(where, "in_bias", f.in_bias, {p.c}, p.dtype, p);
+  }
+  if (f.bias.defined()) check_tensor(where, "bias", f.bias, {p.k}, p.dtype, p);
+  if (f.residual.defined()) check_tensor(where, "residual", f.residual, p.output_shape(), p.dtype, p);
+  if (f.channel_sums.defined()) check_tensor(where, "channel_sums", f.channel_sums, {2, p.k}, DType::f64, p);
+}
+
+}  // namespace
+
+int64_t Conv2dProblem::output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
+  const int64_t room = in + 2 * pad - (dilation * (taps - 1) + 1);
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+double Conv2dProblem::flops() const {
+  return 2.0 * static_cast<double>(n * p() * q()) * static_cast<double>(k * r * s * (c / groups));
+}
+
+double Conv2dProblem::bytes() const {
+  return static_cast<double>(input_shape().numel() + filter_shape().numel() + output_shape().numel()) *
+         static_cast<double>(size_of(dtype));
+}
+
+std::string Conv2dProblem::str() const {
+  return fmt::format("{} n{} h{} w{} c{} k{} r{} s{} stride {}x{} pad {}x{} dilation {}x{} groups {}",
+                     name_of(dtype), n, h, w, c, k, r, s, stride_h, stride_w, pad_h, pad_w, dilation_h,
+                     dilation_w, groups);
+}
+
+Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const Shape& filter,
+                                  const Conv2dOptions& o, DType dtype) {
+  ATROUS_CHECK(
+      input.rank() == 4 && filter.rank() == 4, ErrorKind::usage,
+      "[{}] the input is N,H,W,C and the filter K,R,S,C/groups. Got input {}, filter {}. Reshape them.",
+      where, input.str(), filter.str());
+  ATROUS_CHECK(
+      dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
+      "[{}] the type must be f32 or f64. Got {} with input {}, filter {}. Convert the tensors first.", where,
+      name_of(dtype), input.str(), filter.str());
+  const Conv2dProblem p{input[0],  input[1],     input[2],     input[3],   filter[0],
+                        filter[1], filter[2],    o.stride.h,   o.stride.w, o.pad.h,
+                        o.pad.w,   o.dilation.h, o.dilation.w, o.groups,   dtype};
+  ATROUS_CHECK(p.stride_h >= 1 && p.stride_w >= 1 && p.dilation_h >= 1 && p.dilation_w >= 1 && p.pad_h >= 0 &&
+                   p.pad_w >= 0 && p.groups >= 1,
+               ErrorKind::usage,
+               "[{}] stride, dilation and groups must be at least 1 and padding at least 0. Got {}. "
+               "Dilation 1 is the dense filter.",
+               where, p.str());
+  ATROUS_CHECK(p.r >= 1 && p.s >= 1 && p.k >= 1 && p.c >= 1, ErrorKind::usage,
+               "[{}] filter extents and channels must be at least 1. Got input {}, filter {}. Check the "
+               "layer's sizes.",
+               where, input.str(), filter.str());
+  ATROUS_CHECK(p.c % p.groups == 0 && p.k % p.groups == 0 && filter[3] == p.c / p.groups, ErrorKind::usage,
+               "[{}] the filter must have C/groups input channels, and groups must divide C and K. Got input "
+               "{}, filter "
+               "{} with {} groups. Make the filter's last axis {}.",
+               where, input.str(), filter.str(), p.groups, p.c / p.groups);
+  ATROUS_CHECK(p.p() >= 1 && p.q() >= 1, ErrorKind::usage,
+               "[{}] the filter must fit into the padded input. Got input {}, filter {} ({}). Use a larger "
+               "input, more "
+               "padding or a smaller dilation.",
+               where, input.str(), filter.str(), p.str());
+  return p;
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options, const Conv2dFusion& fusion,
+              Tensor out) {
+  ATROUS_CHECK(x.defined() && w.defined() && x.dtype() == w.dtype(), ErrorKind::usage,
+               "[conv2d] input and filter must have one type. Got input {}, filter {}. Convert one of them.",
+               x.describe(), w.describe());
+  const Conv2dProblem p = Conv2dProblem::make("conv2d", x.shape(), w.shape(), options, x.dtype());
+  check_fusion(p, fusion);
+  if (out.defined()) {
+    check_tensor("conv2d", "out", out, p.output_shape(), p.dtype, p);
+    check_disjoint("conv2d", out, x);
+    if (fusion.residual.defined()) check_disjoint("conv2d", out, fusion.residual);
+    out.bump_version();
+  } else {
+    out = Tensor::empty(p.output_shape(), p.dtype, x.device());
+  }
+  if (fusion.channel_sums.defined()) fusion.channel_sums.bump_version();
+  dispatch("conv2d", "conv2d.forward", forward_table, p, {out, fusion.channel_sums}, x, w, fusion, out);
+  return out;
+}
+
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOptions& options,
+                             const Shape& input_shape, Tensor out, const Tensor& bias) {
+  const char* where = "conv2d_backward_input";
+  ATROUS_CHECK(dy.defined() && w.defined() && dy.dtype() == w.dtype(), ErrorKind::usage,
+               "[{}] gradient and filter must have one type. Got dy {}, filter {}. Convert one of them.",
+               where, dy.describe(), w.describe());
+  const Conv2dProblem p = Conv2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
+  if (bias.defined()) check_tensor(where, "bias", bias, {p.c}, p.dtype, p);
+  if (out.defined()) {
+    check_tensor(where, "out", out, p.input_shape(), p.dtype, p);
+    check_disjoint(where, out, dy);
+    out.bump_version();
+  } else {
+    out = Tensor::empty(p.input_shape(), p.dtype, dy.device());
+  }
+  dispatch("conv2d", "conv2d.backward_input", backward_input_table, p, {out}, dy, w, bias, out);
+  return out;
+}
+
+Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options,
+                              const Shape& filter_shape) {
+  const char* where = "conv2d_backward_weight";
+  ATROUS_CHECK(dy.defined() && x.defined() && dy.dtype() == x.dtype(), ErrorKind::usage,
+               "[{}] gradient and input must have one type. Got dy {}, input {}. Convert one of them.", where,
+               dy.describe(), x.describe());
+  const Conv2dProblem p = Conv2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
+  const Tensor dw = Tensor::empty(filter_shape, p.dtype, x.device());
+  dispatch("conv2d", "conv2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
+  return dw;
+}
+
+std::vector<std::string> conv2d_candidates(const Conv2dProblem& problem, Conv2dPass pass) {
+  switch (pass) {
+    case Conv2dPass::forward:
+      return candidates(forward_table, problem, Device::cpu);
+    case Conv2dPass::backward_input:
+      return candidates(backward_input_table, problem, Device::cpu);
+    case Conv2dPass::backward_weight:
+      return candidates(backward_weight_table, problem, Device::cpu);
+  }
+  return {};
+}
+
+}  // namespace atrous::kernels

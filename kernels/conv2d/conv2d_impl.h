@@ -1,0 +1,22 @@
+// What the implementations of conv2d are told. Everything has been checked; outputs are allocated.
+#pragma once
+
+#include "kernels/conv2d/conv2d.h"
+
+namespace atrous::kernels {
+
+// Writes y and, if asked for, fusion.channel_sums.
+using Conv2dForwardFn = void(const Conv2dProblem&, const Tensor& x, const Tensor& w, const Conv2dFusion&,
+                             const Tensor& y);
+// Writes dx; bias may be undefined.
+using Conv2dBackwardInputFn = void(const Conv2dProblem&, const Tensor& dy, const Tensor& w,
+                                   const Tensor& bias, const Tensor& dx);
+// Writes dw (contiguous).
+using Conv2dBackwardWeightFn = void(const Conv2dProblem&, const Tensor& dy, const Tensor& x,
+                                    const Tensor& dw);
+
+Conv2dForwardFn conv2d_forward_ref;
+Conv2dBackwardInputFn conv2d_backward_input_ref;
+Conv2dBackwardWeightFn conv2d_backward_weight_ref;
+
+}  // namespace atrous::kernels

@@ -1,0 +1,361 @@
+#include "kernels/conv2d/conv2d.h"
+
+#include "layers/conv2d.h"
+#include "tests/kernels/op_case.h"
+
+namespace atrous::cases {
+namespace {
+
+using kernels::Conv2dFusion;
+using kernels::Conv2dOptions;
+using kernels::Conv2dPass;
+using kernels::Conv2dProblem;
+
+Conv2dOptions options_of(const Conv2dProblem& p) {
+  return {{p.stride_h, p.stride_w}, {p.pad_h, p.pad_w}, {p.dilation_h, p.dilation_w}, p.groups};
+}
+
+OpCase base_case(const Conv2dProblem& p, const char* entry, Conv2dPass pass, int64_t accumulation) {
+  OpCase c;
+  c.op = "conv2d";
+  c.entry = entry;
+  c.descriptor = p.str();
+  c.candidates = [p, pass] { return kernels::conv2d_candidates(p, pass); };
+  c.accumulation = accumulation;
+  c.flops = p.flops();
+  c.bytes = p.bytes();
+  return c;
+}
+
+OpCase forward_case(const Conv2dProblem& p) {
+  OpCase c = base_case(p, "forward", Conv2dPass::forward, p.r * p.s * p.c / p.groups);
+  c.inputs = {{p.input_shape()}, {p.filter_shape()}};
+  c.run = [p](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::conv2d(in[0], in[1], options_of(p))};
+  };
+  return c;
+}
+
+OpCase backward_input_case(const Conv2dProblem& p) {
+  OpCase c = base_case(p, "backward_input", Conv2dPass::backward_input, p.r * p.s * p.k / p.groups);
+  c.inputs = {{p.output_shape()}, {p.filter_shape()}};
+  c.run = [p](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::conv2d_backward_input(in[0], in[1], options_of(p), p.input_shape())};
+  };
+  return c;
+}
+
+OpCase backward_weight_case(const Conv2dProblem& p) {
+  OpCase c =
+      base_case(p, "backward_weight", Conv2dPass::backward_weight, std::max<int64_t>(1, p.n * p.p() * p.q()));
+  c.inputs = {{p.output_shape()}, {p.input_shape()}};
+  c.run = [p](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{
+        kernels::conv2d_backward_weight(in[0], in[1], options_of(p), p.filter_shape())};
+  };
+  return c;
+}
+
+void add_all_passes(CaseList& list, const Conv2dProblem& p) {
+  list.cases.push_back(forward_case(p));
+  list.cases.push_back(backward_input_case(p));
+  list.cases.push_back(backward_weight_case(p));
+}
+
+// Prologue, bias, statistics, residual and ReLU together; the output is a slice of a concatenation.
+OpCase fused_case(const Conv2dProblem& p, bool prologue, bool sums, bool residual, bool relu) {
+  OpCase c = base_case(p, "forward", Conv2dPass::forward, p.r * p.s * p.c / p.groups + 2);
+  c.descriptor += fmt::format(" fused{}{}{}{}", prologue ? " prologue" : "", sums ? " sums" : "",
+                              residual ? " residual" : "", relu ? " relu" : "");
+  c.inputs = {{p.input_shape()}, {p.filter_shape()}, {{p.k}}, {{p.c}}, {{p.c}}, {p.output_shape()}};
+  c.run = [=](const std::vector<Tensor>& in) {
+    Conv2dFusion f;
+    f.bias = in[2];
+    if (prologue) {
+      f.in_scale = in[3];
+      f.in_bias = in[4];
+      f.in_relu = true;
+    }
+    if (residual) f.residual = in[5];
+    f.relu = relu;
+    if (sums) f.channel_sums = Tensor::empty({2, p.k}, DType::f64);
+    const Shape y = p.output_shape();
+    const int64_t widths[] = {5, p.k, 3};
+    const ConcatBuffer buffer({y[0], y[1], y[2]}, widths, in[0].dtype(), Device::cpu);
+    buffer.whole().fill(7);
+    const Tensor out = kernels::conv2d(in[0], in[1], options_of(p), f, buffer.slice(1));
+    // The neighbours are part of the result: they must still hold 7.
+    std::vector<Tensor> result{out.clone(), buffer.slice(0).clone(), buffer.slice(2).clone()};
+    if (sums) result.push_back(f.channel_sums);
+    return result;
+  };
+  return c;
+}
+
+// The form that transposed convolution uses: bias and a strided output.
+OpCase transposed_case(const Conv2dProblem& p) {
+  OpCase c = base_case(p, "backward_input", Conv2dPass::backward_input, p.r * p.s * p.k / p.groups + 1);
+  c.descriptor += " bias, strided output";
+  c.inputs = {{p.output_shape()}, {p.filter_shape()}, {{p.c}}};
+  c.run = [p](const std::vector<Tensor>& in) {
+    const int64_t widths[] = {2, p.c, 3};
+    const ConcatBuffer buffer({p.n, p.h, p.w}, widths, in[0].dtype(), Device::cpu);
+    buffer.whole().fill(7);
+    const Tensor out =
+        kernels::conv2d_backward_input(in[0], in[1], options_of(p), p.input_shape(), buffer.slice(1), in[2]);
+    return std::vector<Tensor>{out.clone(), buffer.slice(0).clone(), buffer.slice(2).clone()};
+  };
+  return c;
+}
+
+OpCase bias_case(const Shape& dy) {
+  OpCase c;
+  c.op = "conv2d";
+  c.entry = "backward_bias";
+  c.descriptor = dy.str();
+  c.inputs = {{dy}};
+  c.run = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::conv2d_backward_bias(in[0])};
+  };
+  c.candidates = [] { return std::vector<std::string>{"ref"}; };
+  c.accumulation = dy.numel() / dy[-1];
+  c.bytes = 4.0 * static_cast<double>(dy.numel());
+  return c;
+}
+
+struct Geometry {
+  int64_t n, h, w, c, k, r, s, stride = 1, pad = 0, dilation = 1, groups = 1;
+};
+
+Conv2dProblem problem(const Geometry& g) {
+  return {g.n,      g.h,   g.w,   g.c,        g.k,        g.r,      g.s,       g.stride,
+          g.stride, g.pad, g.pad, g.dilation, g.dilation, g.groups, DType::f32};
+}
+
+// One line per property of the problem that an implementation may trip over.
+const Geometry geometries[] = {
+    {1, 1, 1, 1, 1, 1, 1},                 // as small as can be
+    {1, 1, 1, 5, 7, 3, 3, 1, 1},           // one pixel, mostly padding
+    {0, 5, 5, 3, 4, 3, 3, 1, 1},           // no images
+    {2, 9, 11, 1, 16, 3, 3, 1, 1},         // one channel
+    {2, 11, 9, 3, 16, 3, 3, 1, 1},         // RGB
+    {1, 30, 29, 3, 64, 7, 7, 2, 3},        // ResNet stem
+    {1, 13, 17, 5, 11, 3, 3, 1, 1},        //
+    {1, 12, 31, 16, 16, 3, 3, 1, 1},       // U-Net of base 16
+    {2, 16, 16, 32, 64, 3, 3, 1, 1},       //
+    {1, 7, 33, 19, 21, 3, 3, 1, 1},        // odd channels
+    {1, 14, 15, 64, 40, 3, 3, 1, 1},       //
+    {1, 8, 9, 40, 150, 3, 3, 1, 1},        // ADE20K head
+    {1, 10, 64, 16, 2, 1, 1},              // 1x1 to two classes
+    {2, 9, 13, 64, 1, 1, 1},               // 1x1 to one
+    {3, 7, 9, 40, 64, 1, 1},               // 1x1 across rows and images
+    {1, 15, 14, 32, 48, 1, 1, 2},          // 1x1 strided
+    {1, 9, 9, 5, 7, 1, 1, 1, 2},           // 1x1 with padding
+    {1, 15, 17, 16, 32, 3, 3, 2, 1},       // strided
+    {1, 16, 18, 24, 33, 3, 3, 2, 1},       // strided, even size: the last row is not used
+    {1, 13, 12, 8, 9, 3, 3, 3, 1},         //
+    {2, 12, 14, 20, 16, 2, 2, 2},          // up-convolution of U-Net
+    {1, 11, 13, 6, 18, 2, 2, 1, 1},        // even filter
+    {1, 12, 10, 17, 8, 4, 4, 2, 1},        // FCN deconvolution 4x4
+    {1, 19, 21, 16, 24, 3, 3, 1, 0},       // valid
+    {1, 20, 23, 16, 24, 3, 3, 1, 2, 2},    // atrous
+    {1, 21, 19, 8, 16, 3, 3, 1, 6, 6},     //
+    {1, 17, 15, 32, 16, 3, 3, 1, 12, 12},  // rate beyond the image: most taps are padding
+    {1, 18, 17, 4, 5, 3, 3, 2, 2, 2},      // atrous and strided
+    {1, 9, 40, 8, 20, 5, 5, 1, 2},         //
+    {1, 6, 7, 3, 6, 3, 3, 1, 4},           // padding beyond the filter
+    {1, 5, 6, 4, 4, 5, 3, 4, 3, 1},        // stride beyond the filter width
+    {2, 10, 9, 12, 24, 3, 3, 1, 1, 1, 3},  // groups
+    {1, 11, 8, 64, 64, 3, 3, 2, 1, 1, 2},  //
+    {1, 6, 300, 16, 16, 3, 3, 1, 1},       // long rows
+};
+
+void add_operator_cases(CaseList& list) {
+  for (const Geometry& g : geometries) add_all_passes(list, problem(g));
+  // Rows and columns differ in everything.
+  add_all_passes(list, {2, 13, 18, 8, 12, 3, 5, 2, 1, 1, 4, 1, 2, 1, DType::f32});
+  add_all_passes(list, {1, 40, 7, 6, 17, 1, 7, 1, 2, 0, 3, 1, 1, 1, DType::f32});
+  const Conv2dProblem dense = problem({2, 9, 15, 16, 24, 3, 3, 1, 1});
+  const Conv2dProblem pointwise = problem({2, 9, 15, 19, 40, 1, 1});
+  const Conv2dProblem atrous = problem({1, 14, 16, 8, 21, 3, 3, 2, 2, 2});
+  const Conv2dProblem grouped = problem({1, 8, 9, 12, 20, 3, 3, 1, 1, 1, 2});
+  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped}) {
+    list.cases.push_back(fused_case(p, true, true, true, true));
+    list.cases.push_back(fused_case(p, false, true, false, false));
+    list.cases.push_back(fused_case(p, false, false, true, true));
+    list.cases.push_back(fused_case(p, true, false, false, true));
+    list.cases.push_back(transposed_case(p));
+  }
+  list.cases.push_back(transposed_case(problem({2, 12, 14, 20, 16, 2, 2, 2})));
+  list.cases.push_back(
+      transposed_case(problem({1, 12, 12, 5, 7, 1, 1, 2})));  // three of four phases hold only the bias
+  list.cases.push_back(bias_case({2, 70, 33, 19}));
+  list.cases.push_back(bias_case({0, 4, 4, 3}));
+}
+
+void add_gradient_cases(CaseList& list) {
+  for (const Conv2dProblem& p :
+       {problem({2, 5, 6, 3, 4, 3, 3, 1, 1}), problem({1, 7, 6, 2, 3, 3, 3, 2, 1}),
+        problem({1, 8, 7, 2, 3, 3, 3, 1, 2, 2}), problem({1, 5, 4, 4, 6, 3, 3, 1, 1, 1, 2}),
+        problem({1, 4, 6, 5, 3, 1, 1})}) {
+    GradientCase g;
+    g.op = "conv2d";
+    g.descriptor = p.str();
+    g.inputs = {{p.input_shape()}, {p.filter_shape()}, {{p.k}}};
+    g.function = [p](const std::vector<Variable>& in) {
+      return layers::conv2d(in[0], in[1], in[2], options_of(p));
+    };
+    list.gradients.push_back(g);
+  }
+}
+
+// A call that would need more than 2^31 elements, of which only the gradient's (small, wrong) shape exists.
+void backward_into_huge_input() {
+  kernels::conv2d_backward_input(Tensor::zeros({1, 8, 8, 4}), Tensor::zeros({4, 3, 3, 64}), {{1, 1}, {1, 1}},
+                                 {1, 65536, 65536, 64});
+}
+
+void add_bad_inputs(CaseList& list) {
+  auto bad = [&list](const char* what, std::function<void()> call, const char* text) {
+    list.bad_inputs.push_back({"conv2d", what, std::move(call), text});
+  };
+  const auto z = [](const Shape& s, DType t = DType::f32) { return Tensor::zeros(s, t); };
+  bad(
+      "channels differ",
+      [=] {
+        kernels::conv2d(z({1, 8, 8, 3}), z({4, 3, 3, 5}));
+      },
+      "Got input [1, 8, 8, 3], filter [4, 3, 3, 5] with 1 groups. Make the filter's last axis 3");
+  bad(
+      "groups do not divide",
+      [=] {
+        kernels::conv2d(z({1, 8, 8, 6}), z({4, 3, 3, 2}), {{1, 1}, {0, 0}, {1, 1}, 3});
+      },
+      "groups must divide C and K");
+  bad(
+      "filter too large",
+      [=] {
+        kernels::conv2d(z({1, 4, 9, 2}), z({3, 5, 5, 2}));
+      },
+      "must fit into the padded input");
+  bad(
+      "filter too large by dilation",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}), z({3, 3, 3, 2}), {{1, 1}, {0, 0}, {5, 5}});
+      },
+      "Got input [1, 9, 9, 2], filter [3, 3, 3, 2]");
+  bad(
+      "dilation counted from zero",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}), z({3, 3, 3, 2}), {{1, 1}, {0, 0}, {0, 0}});
+      },
+      "Dilation 1 is the dense filter");
+  bad(
+      "three axes",
+      [=] {
+        kernels::conv2d(z({9, 9, 2}), z({3, 3, 3, 2}));
+      },
+      "N,H,W,C");
+  bad(
+      "types differ",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}), z({3, 3, 3, 2}, DType::f64));
+      },
+      "one type");
+  bad(
+      "integers",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}, DType::i32), z({3, 3, 3, 2}, DType::i32));
+      },
+      "f32 or f64");
+  bad(
+      "bias too long",
+      [=] {
+        Conv2dFusion f;
+        f.bias = z({4});
+        kernels::conv2d(z({1, 9, 9, 2}), z({3, 3, 3, 2}), {}, f);
+      },
+      "bias must be f32 [3]");
+  bad(
+      "wrong output shape",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}), z({3, 3, 3, 2}), {}, {}, z({1, 9, 9, 3}));
+      },
+      "out must be f32 [1, 7, 7, 3]. Got f32 [1, 9, 9, 3]");
+  bad(
+      "output over input",
+      [=] {
+        const Tensor x = z({1, 9, 9, 3});
+        kernels::conv2d(x, z({3, 1, 1, 3}), {}, {}, x);
+      },
+      "must not overlap");
+  bad(
+      "gradient of another shape",
+      [=] {
+        kernels::conv2d_backward_input(z({1, 9, 9, 3}), z({3, 3, 3, 2}), {}, {1, 9, 9, 2});
+      },
+      "dy must be f32 [1, 7, 7, 3]");
+  bad("more than 2^31 elements", backward_into_huge_input, "dy must be f32 [1, 65536, 65536, 4]");
+  bad(
+      "weight gradient of another shape",
+      [=] {
+        kernels::conv2d_backward_weight(z({1, 7, 7, 4}), z({1, 9, 9, 2}), {}, {3, 3, 3, 2});
+      },
+      "dy must be f32 [1, 7, 7, 3]");
+}
+
+// Convolutions of whole networks at real sizes, for `atrous bench kernels`.
+void add_benchmarks(CaseList& list) {
+  auto add = [&list](const char* network, const Geometry& g, bool input_gradient = true) {
+    const size_t first = list.cases.size();
+    list.cases.push_back(forward_case(problem(g)));
+    if (input_gradient) list.cases.push_back(backward_input_case(problem(g)));
+    list.cases.push_back(backward_weight_case(problem(g)));
+    for (size_t i = first; i < list.cases.size(); ++i) {
+      list.cases[i].benchmark = true;
+      list.cases[i].network = network;
+    }
+  };
+  // U-Net, base width 16, CamVid crops of 144x192, batch 8; base width 32, 256x256.
+  struct Net {
+    const char* name;
+    int64_t n, h, w, base, classes;
+  };
+  for (const Net& net : {Net{"unet16_camvid", 8, 144, 192, 16, 11}, Net{"unet32_256", 1, 256, 256, 32, 21}}) {
+    add(net.name, {net.n, net.h, net.w, 3, net.base, 3, 3, 1, 1}, false);
+    for (int level = 0; level < 5; ++level) {
+      const int64_t h = net.h >> level, w = net.w >> level, c = net.base << level;
+      if (level > 0) add(net.name, {net.n, h, w, c / 2, c, 3, 3, 1, 1});
+      add(net.name, {net.n, h, w, c, c, 3, 3, 1, 1});
+      if (level < 4) {
+        add(net.name, {net.n, h, w, 2 * c, c, 3, 3, 1, 1});
+        add(net.name, {net.n, h, w, c, 2 * c, 2, 2, 2});  // its backward_input is the up-convolution
+      }
+    }
+    add(net.name, {net.n, net.h, net.w, net.base, net.classes, 1, 1});
+  }
+  // FCN-8s on ResNet-18 at 256x256.
+  const char* fcn = "fcn8s_r18";
+  add(fcn, {1, 256, 256, 3, 64, 7, 7, 2, 3}, false);
+  add(fcn, {1, 64, 64, 64, 64, 3, 3, 1, 1});
+  for (int64_t c : {128, 256, 512}) {
+    const int64_t size = 64 * 128 / c;  // input of the stage
+    add(fcn, {1, size, size, c / 2, c, 3, 3, 2, 1});
+    add(fcn, {1, size, size, c / 2, c, 1, 1, 2});
+    add(fcn, {1, size / 2, size / 2, c, c, 3, 3, 1, 1});
+    add(fcn, {1, size / 2, size / 2, c, 21, 1, 1});  // score
+  }
+  add(fcn, {1, 16, 16, 21, 21, 4, 4, 2, 1});
+  add(fcn, {1, 256, 256, 21, 21, 16, 16, 8, 4});
+}
+
+}  // namespace
+
+void add_conv2d_cases(CaseList& list) {
+  add_operator_cases(list);
+  add_gradient_cases(list);
+  add_bad_inputs(list);
+  add_benchmarks(list);
+}
+
+}  // namespace atrous::cases
