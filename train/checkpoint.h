@@ -17,8 +17,8 @@ struct LoadedModel {
   std::vector<data::ClassInfo> classes;
 };
 
-// Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the stored one (for weights
-// files without one). Error(checkpoint) names what is missing.
+// Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
+// stored one (for weights files without one). Error(checkpoint) names what is missing.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

@@ -1,4 +1,5 @@
-// The resolved configuration of a run. Components take the plain structs; only train/ and cli/ know this file.
+// The resolved configuration of a run. Components take the plain structs; only train/ and cli/ know this
+// file.
 #pragma once
 
 #include <map>
@@ -16,41 +17,44 @@ namespace atrous::train {
 struct OptimizerOptions {
   std::string name = "sgd";  // "sgd", "adam", "adamw", "rmsprop"
   double lr = 0.01;
-  double momentum = 0.9;     // sgd, rmsprop
+  double momentum = 0.9;  // sgd, rmsprop
   bool nesterov = false;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double alpha = 0.99;       // rmsprop
+  double alpha = 0.99;  // rmsprop
   double weight_decay = 0;
-  bool decay_norm_and_bias = true;   // false: no decay on rank-1 parameters
-  double backbone_lr_factor = 1;     // learning rate of the backbone relative to lr
-  double clip_norm = 0;      // 0: no clipping
+  bool decay_norm_and_bias = true;  // false: no decay on rank-1 parameters
+  double backbone_lr_factor = 1;    // learning rate of the backbone relative to lr
+  double clip_norm = 0;             // 0: no clipping
 };
 
 struct ScheduleOptions {
-  std::string name = "constant";  // "constant", "poly", "step", "cosine"
-  double power = 0.9;             // poly
+  std::string name = "constant";    // "constant", "poly", "step", "cosine"
+  double power = 0.9;               // poly
   std::vector<int64_t> milestones;  // step: at these steps
-  double gamma = 0.1;             // step
-  double min_lr = 0;              // cosine, poly
-  int64_t warmup_steps = 0;       // linear from warmup_factor * lr
+  double gamma = 0.1;               // step
+  double min_lr = 0;                // cosine, poly
+  int64_t warmup_steps = 0;         // linear from warmup_factor * lr
   double warmup_factor = 0.01;
 };
 
 struct TrainOptions {
-  int64_t epochs = 0;           // exactly one of epochs and max_steps is set
+  int64_t epochs = 0;  // exactly one of epochs and max_steps is set
   int64_t max_steps = 0;
-  double max_minutes = 0;       // stop cleanly after this time (0: no limit); makes the run depend on the machine's speed
-  int64_t accumulate = 1;       // batches per optimiser step
-  double ema_decay = 0;         // weight averaging; 0: off. Validation and best.safetensors use the average
-  int64_t log_every = 20;       // steps
-  int64_t validate_every = 0;   // steps; 0: once per epoch
-  int64_t checkpoint_every = 0; // steps; 0: at each validation
-  int64_t patience = 0;         // validations without improvement before stopping early; 0: off
-  std::string class_weights = "none";  // "none", "median_frequency", "sqrt_median_frequency", or numbers "1,2.5,..."
+  double max_minutes =
+      0;  // stop cleanly after this time (0: no limit); makes the run depend on the machine's speed
+  int64_t accumulate = 1;        // batches per optimiser step
+  double ema_decay = 0;          // weight averaging; 0: off. Validation and best.safetensors use the average
+  int64_t log_every = 20;        // steps
+  int64_t validate_every = 0;    // steps; 0: once per epoch
+  int64_t checkpoint_every = 0;  // steps; 0: at each validation
+  int64_t patience = 0;          // validations without improvement before stopping early; 0: off
+  std::string class_weights =
+      "none";  // "none", "median_frequency", "sqrt_median_frequency", or numbers "1,2.5,..."
   double aux_weight = 0.4;
   std::vector<layers::LossTerm> losses;  // empty: one cross-entropy term
+  int64_t sample_images = 4;             // validation images whose predictions are kept as pictures
 };
 
 struct Config {
@@ -62,16 +66,20 @@ struct Config {
   TrainOptions train;
   eval::InferenceOptions eval;
   uint64_t seed = 1;
-  // "expected": {"miou": [0.60, 0.02]}: the run fails unless the metric ends within tolerance below (above is fine).
+  // "expected": {"miou": [0.60, 0.02]}: the run fails unless the metric ends within tolerance below (above is
+  // fine).
   std::map<std::string, std::vector<double>> expected;
 };
 
-// Reads a file ("-": standard input), applies `--set a.b=value` overrides, checks everything. Error(config) names file, line, path and
-// nearest known key. A config that holds only `model` is complete.
+// Reads a file ("-": standard input), applies `--set a.b=value` overrides, checks everything. Error(config)
+// names file, line, path and nearest known key. A config that holds only `model` is complete.
 Config load_config(const std::string& path, const std::vector<std::string>& overrides);
-Config parse_config(const std::string& json_text, const std::string& origin, const std::vector<std::string>& overrides);
+Config parse_config(const std::string& json_text, const std::string& origin,
+                    const std::vector<std::string>& overrides);
 // Every field, indented JSON; parse_config(to_json(c)) == c.
 std::string to_json(const Config& config);
+// Dotted paths of the fields that differ, e.g. "optimizer.lr".
+std::vector<std::string> changed_keys(const Config& a, const Config& b);
 // Reference of all fields: name, type, default, range, help. Markdown for docs/config.md.
 std::string config_reference();
 

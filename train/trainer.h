@@ -24,8 +24,9 @@ struct RunResult {
   bool expectation_met = true;
 };
 
-// Trains as `config` says and leaves config.json, metrics.jsonl, TensorBoard events, checkpoints, pictures and report.html in
-// out_dir. Error(diverged) names the first layer with NaN or Inf; the last good checkpoint stays.
+// Trains as `config` says and leaves config.json, metrics.jsonl, TensorBoard events, checkpoints, pictures
+// and report.html in out_dir. Error(diverged) names the first layer with NaN or Inf; the last good checkpoint
+// stays.
 RunResult run_training(const Config& config, const RunOptions& options);
 
 }  // namespace atrous::train

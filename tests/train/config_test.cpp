@@ -1,0 +1,167 @@
+// Every refusal of the config system, with its text.
+#include "train/config.h"
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "core/error.h"
+#include "train/json_value.h"
+
+using namespace atrous;
+using namespace atrous::train;
+
+namespace {
+
+// The message of the Error(config) that `text` gives.
+std::string message_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  try {
+    parse_config(text, "c.json", overrides);
+  } catch (const Error& e) {
+    CHECK(e.kind() == ErrorKind::config);
+    return e.what();
+  }
+  return "no error";
+}
+
+using Catch::Matchers::Contains;
+
+}  // namespace
+
+TEST_CASE("a config that holds only model is complete") {
+  const Config c = parse_config(R"({"model": {"name": "unet", "num_classes": 11}})", "c.json", {});
+  CHECK(c.model.name == "unet");
+  CHECK(c.model.num_classes == 11);
+  CHECK(c.optimizer.name == "sgd");
+  CHECK(c.train.epochs == 0);
+}
+
+TEST_CASE("an unknown key names file, line, path and the nearest key") {
+  CHECK(message_of("{\n\"optimizer\": {\n  \"lr\": 0.1,\n  \"momentun\": 0.9}}") ==
+        "[config] c.json:4: every key must be known. Got \"optimizer.momentun\" (did you mean "
+        "\"momentum\"?). Correct or remove it; "
+        "docs/config.md lists all keys.");
+  CHECK_THAT(message_of("{\"modle\": {}}"), Contains("c.json:1") && Contains("did you mean \"model\"?"));
+  CHECK_THAT(message_of("{\"schedule\": {\"zzzzzz\": 1}}"), Contains("known here: name, power, milestones"));
+  CHECK_THAT(
+      message_of("{\"train\": {\"losses\": [{\"kind\": \"dice\"},\n{\"wieght\": 2}]}}"),
+      Contains("c.json:2") && Contains("\"train.losses[1].wieght\"") && Contains("did you mean \"weight\"?"));
+  CHECK_THAT(message_of("{\"expected\": {\"miuo\": [0.5, 0.1]}}"), Contains("did you mean \"miou\"?"));
+}
+
+TEST_CASE("a value of a wrong type is refused") {
+  CHECK(
+      message_of("{\n\n\"data\": {\"batch_size\": \"8\"}}") ==
+      "[config] c.json:3: data.batch_size must be a whole number. Got the string \"8\". Correct the value.");
+  CHECK_THAT(message_of(R"({"data": {"batch_size": 2.5}})"), Contains("must be a whole number. Got 2.5"));
+  CHECK_THAT(message_of(R"({"optimizer": {"lr": true}})"),
+             Contains("optimizer.lr must be a number. Got true"));
+  CHECK_THAT(message_of(R"({"optimizer": {"nesterov": 1}})"), Contains("must be true or false. Got 1"));
+  CHECK_THAT(message_of(R"({"optimizer": 5})"), Contains("optimizer must be an object. Got 5"));
+  CHECK_THAT(message_of(R"({"model": {"freeze": "backbone."}})"), Contains("must be a list of strings"));
+  CHECK_THAT(message_of(R"({"expected": {"miou": [0.5]}})"), Contains("must be a pair [value, tolerance]"));
+  CHECK_THAT(message_of("[1]"), Contains("the config must be an object. Got a list of 1"));
+  CHECK_THAT(message_of("null"), Contains("the config must be an object. Got null"));
+}
+
+TEST_CASE("a value out of range is refused with the range") {
+  CHECK(message_of("{\"data\": {\"workers\": -1}}") ==
+        "[config] c.json:1: data.workers must be 0 to 256. Got -1. Correct the value.");
+  CHECK_THAT(message_of(R"({"optimizer": {"lr": 0}})"), Contains("optimizer.lr must be > 0.0. Got 0"));
+  CHECK_THAT(message_of(R"({"optimizer": {"name": "adamv"}})"),
+             Contains("one of \"sgd\", \"adam\"") && Contains("did you mean"));
+  CHECK_THAT(message_of(R"({"eval": {"scales": [1.0, 0]}})"), Contains("eval.scales must be each > 0"));
+}
+
+TEST_CASE("a key given twice is refused") {
+  CHECK(message_of("{\"seed\": 1,\n\"seed\": 2}") ==
+        "[config] c.json:2: each key may be given once. Got \"seed\" again (first at c.json:1). Remove one "
+        "of them.");
+}
+
+TEST_CASE("hostile JSON is refused") {
+  CHECK_THAT(message_of("{\"optimizer\": {\"lr\": NaN}}"),
+             Contains("c.json:1") && Contains("must be valid JSON"));
+  CHECK_THAT(message_of("{\"optimizer\":\n {\"lr\": 1e999}}"),
+             Contains("c.json:2") && Contains("must be finite. Got 1e999"));
+  CHECK_THAT(message_of("{\"seed\": 18446744073709551615}"), Contains("must fit in 64 bits"));
+  CHECK_THAT(message_of(std::string(100000, '[')), Contains("nested 32 deep"));
+  CHECK_THAT(message_of(std::string(5 << 20, ' ')), Contains("may have 4194304 bytes. Got 5242880"));
+  CHECK_THAT(message_of(""), Contains("must be valid JSON"));
+  CHECK_THAT(message_of("{\"seed\": 1} x"), Contains("must be valid JSON"));
+  CHECK_THAT(message_of("{\"seed\": \"\xff\"}"), Contains("must be valid JSON"));
+}
+
+TEST_CASE("rules between fields") {
+  CHECK_THAT(message_of(R"({"train": {"epochs": 1, "max_steps": 2}})"),
+             Contains("exactly one of train.epochs and train.max_steps"));
+  CHECK_THAT(message_of(R"({"augment": {"crop_height": 64}})"), Contains("go together"));
+  CHECK_THAT(message_of(R"({"augment": {"scale_min": 2}})"), Contains("must not exceed"));
+  CHECK_THAT(message_of(R"({"data": {"mean": [0.5]}})"), Contains("Got 1 for 3 channels"));
+  CHECK_THAT(message_of(R"({"model": {"num_classes": 3}, "data": {"class_names": ["a"]}})"),
+             Contains("1 names for 3 classes"));
+}
+
+TEST_CASE("overrides are read by the type of the field") {
+  const std::string text = R"({"train": {"epochs": 3}, "optimizer": {"lr": 1}})";
+  const Config c = parse_config(
+      text, "c.json",
+      {"optimizer.lr=0.5", "model.name=123", "data.class_names=road,sky", "model.num_classes=2",
+       "eval.scales=0.5,1,2", "schedule.milestones=[3, 4]", "optimizer.nesterov=true", "train.max_steps=7",
+       R"(train.losses=[{"kind": "dice"}])", R"(expected={"miou": [0.5, 0.1]})", "seed=9"});
+  CHECK(c.optimizer.lr == 0.5);
+  CHECK(c.model.name == "123");
+  CHECK(c.data.class_names == std::vector<std::string>{"road", "sky"});
+  CHECK(c.eval.scales == std::vector<double>{0.5, 1, 2});
+  CHECK(c.schedule.milestones == std::vector<int64_t>{3, 4});
+  CHECK(c.optimizer.nesterov);
+  CHECK(c.train.max_steps == 7);
+  CHECK(c.train.epochs == 0);
+  CHECK(c.train.losses.at(0).kind == "dice");
+  CHECK(c.expected.at("miou") == std::vector<double>{0.5, 0.1});
+  CHECK(c.seed == 9);
+
+  CHECK_THAT(message_of(text, {"optimizer.lrr=1"}),
+             Contains("--set optimizer.lrr=1") && Contains("did you mean \"lr\"?"));
+  CHECK_THAT(message_of(text, {"optimizer.lr=fast"}),
+             Contains("--set optimizer.lr=fast") && Contains("a JSON number"));
+  CHECK_THAT(message_of(text, {"data.workers=-3"}),
+             Contains("--set data.workers=-3: data.workers must be 0 to 256"));
+  CHECK_THROWS_WITH(parse_config(text, "c.json", {"nonsense"}), Contains("--set takes key=value"));
+}
+
+TEST_CASE("to_json writes everything and reads back as the same config") {
+  const Config c =
+      parse_config(R"({"model": {"name": "unet", "num_classes": 2, "freeze": ["a.", "b\"\\"]}, "seed": 77,
+      "data": {"class_names": ["k\u00f6nig", "b"], "mean": [0.1, 0.2, 0.30000000000000004]},
+      "train": {"epochs": 5, "losses": [{"kind": "focal", "gamma": 1.5}, {"kind": "dice", "weight": 0.1}]},
+      "expected": {"miou": [0.6, 0.02]}})",
+                   "c.json", {});
+  const std::string text = to_json(c);
+  const Config again = parse_config(text, "again", {});
+  CHECK(to_json(again) == text);
+  CHECK(changed_keys(c, again).empty());
+  CHECK(again.data.mean.at(2) == 0.30000000000000004);
+  CHECK(text.find("\"window_overlap\": 0.5") != std::string::npos);
+}
+
+TEST_CASE("changed_keys lists dotted paths") {
+  Config a;
+  Config b;
+  b.optimizer.lr = 0.5;
+  b.train.losses.emplace_back();
+  CHECK(changed_keys(a, b) == std::vector<std::string>{"optimizer.lr", "train.losses"});
+}
+
+TEST_CASE("a missing config file is named") {
+  CHECK_THROWS_WITH(load_config("/nonexistent/c.json", {}), Contains("/nonexistent/c.json"));
+  CHECK_THROWS_WITH(load_config("/", {}), Contains("must be a readable file"));
+}
+
+TEST_CASE("docs/config.md is what the program says") {
+  std::ifstream in(std::string(ATROUS_SOURCE_DIR) + "/docs/config.md");
+  std::stringstream text;
+  text << in.rdbuf();
+  INFO("run: atrous train --config-reference > docs/config.md");
+  CHECK(text.str() == config_reference());
+}

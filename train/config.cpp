@@ -1,0 +1,345 @@
+#include "train/config.h"
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "train/config_schema.h"
+
+namespace atrous::train {
+namespace schema {
+
+const char* name_of(Type type) {
+  switch (type) {
+    case Type::boolean:
+      return "true/false";
+    case Type::whole:
+      return "integer";
+    case Type::number:
+      return "number";
+    case Type::text:
+      return "string";
+    case Type::whole_list:
+      return "list of integers";
+    case Type::number_list:
+      return "list of numbers";
+    case Type::text_list:
+      return "list of strings";
+    case Type::section:
+      return "object";
+    case Type::section_list:
+      return "list of objects";
+    case Type::targets:
+      return "object";
+  }
+  return "?";
+}
+
+std::string did_you_mean(const std::string& word, std::span<const std::string> candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;  // farther away is no typo
+  for (const std::string& candidate : candidates) {
+    // Levenshtein distance, one row at a time.
+    std::vector<size_t> row(candidate.size() + 1);
+    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j < row.size(); ++j) {
+        const size_t substitute = diagonal + (word[i - 1] != candidate[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best.empty() ? "" : " (did you mean \"" + best + "\"?)";
+}
+
+namespace detail {
+
+namespace {
+
+std::string short_number(double value) {
+  return to_text(JsonValue::of(value), -1);
+}
+
+}  // namespace
+
+void wrong_type(const JsonValue& value, const std::string& path, const char* wanted) {
+  fail(ErrorKind::config, "[config] {}: {} must be {}. Got {}. Correct the value.", value.where,
+       path.empty() ? "the config" : path, wanted, value.describe());
+}
+
+void out_of_range(const JsonValue& value, const std::string& path, const std::string& range) {
+  fail(ErrorKind::config, "[config] {}: {} must be {}. Got {}. Correct the value.", value.where, path, range,
+       value.describe());
+}
+
+void unknown_key(const JsonValue& value, const std::string& path, const std::string& key,
+                 std::span<const std::string> known) {
+  std::string hint = did_you_mean(key, known);
+  if (hint.empty()) {
+    for (const std::string& k : known) hint += (hint.empty() ? " (known here: " : ", ") + k;
+    hint += ")";
+  }
+  fail(ErrorKind::config,
+       "[config] {}: every key must be known. Got \"{}\"{}. Correct or remove it; docs/config.md lists all "
+       "keys.",
+       value.where, child(path, key), hint);
+}
+
+std::string range_text(double low, double high, bool low_open) {
+  if (high >= 1e6) return (low_open ? "> " : ">= ") + short_number(low);
+  return (low_open ? "> " : ">= ") + short_number(low) + " and <= " + short_number(high);
+}
+
+std::string range_text(int64_t low, int64_t high) {
+  if (high >= int64_t{1} << 40) return ">= " + std::to_string(low);
+  return std::to_string(low) + " to " + std::to_string(high);
+}
+
+int64_t read_whole(const JsonValue& value, const std::string& path, int64_t low, int64_t high,
+                   const std::string& range) {
+  if (value.kind != JsonValue::Kind::integer) wrong_type(value, path, "a whole number");
+  if (value.integer < low || value.integer > high) out_of_range(value, path, range);
+  return value.integer;
+}
+
+double read_number(const JsonValue& value, const std::string& path, double low, double high, bool low_open,
+                   const std::string& range) {
+  if (!value.is_number()) wrong_type(value, path, "a number");
+  const bool above = low_open ? value.number > low : value.number >= low;
+  if (!above || !(value.number <= high)) out_of_range(value, path, range);
+  return value.number;
+}
+
+std::string read_text(const JsonValue& value, const std::string& path) {
+  if (value.kind != JsonValue::Kind::string) wrong_type(value, path, "a string");
+  return value.string;
+}
+
+const std::vector<JsonValue>& read_list(const JsonValue& value, const std::string& path, const char* wanted) {
+  if (value.kind != JsonValue::Kind::array) wrong_type(value, path, wanted);
+  return value.array;
+}
+
+}  // namespace detail
+}  // namespace schema
+
+namespace {
+
+using schema::Type;
+
+// The words of "a,b,c"; nothing for an empty text.
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
+  return words;
+}
+
+// The text after '=' of a --set, read as what the schema says the field is. Strings need no quotes, lists no
+// brackets.
+JsonValue override_value(const std::string& text, Type type, const std::string& origin) {
+  if (type == Type::text) return JsonValue::of(text);
+  const bool list = type == Type::whole_list || type == Type::number_list || type == Type::text_list;
+  if (list && (text.empty() || text[0] != '[')) {
+    JsonValue value = JsonValue::of(std::vector<int64_t>{});
+    for (const std::string& word : split_commas(text)) {
+      value.array.push_back(
+          override_value(word, type == Type::text_list ? Type::text : Type::number, origin));
+      value.array.back().where = origin;
+    }
+    return value;
+  }
+  JsonValue value;
+  try {
+    value = parse_json(text, origin);
+  } catch (const Error&) {
+    fail(ErrorKind::config, "[config] {}: the value must be a JSON {}. Got \"{}\". Correct the value.",
+         origin, name_of(type), text);
+  }
+  return value;
+}
+
+void set_where(JsonValue& value, const std::string& where) {
+  value.where = where;
+  for (JsonValue& element : value.array) set_where(element, where);
+  for (auto& [key, member] : value.object) set_where(member, where);
+}
+
+void erase_key(JsonValue& object, const std::string& key) {
+  std::erase_if(object.object, [&](const auto& member) { return member.first == key; });
+}
+
+void apply_override(JsonValue& root, const std::string& assignment) {
+  const std::string origin = "--set " + assignment;
+  const size_t equals = assignment.find('=');
+  ATROUS_CHECK(equals != std::string::npos && equals > 0, ErrorKind::usage,
+               "[config] --set takes key=value. Got \"{}\". Write for example --set optimizer.lr=0.01",
+               assignment);
+  const std::string path = assignment.substr(0, equals);
+  const std::optional<Type> type = schema::type_at<Config>(path);
+  JsonValue* parent = &root;
+  std::string rest = path;
+  for (size_t dot; (dot = rest.find('.')) != std::string::npos; rest.erase(0, dot + 1)) {
+    JsonValue& child = (*parent)[rest.substr(0, dot)];
+    if (child.kind != JsonValue::Kind::object) {
+      child = JsonValue::make_object();
+      child.where = origin;
+    }
+    parent = &child;
+  }
+  // A key that the schema does not know is put into the tree as well: reading it gives the error with the
+  // nearest key.
+  JsonValue value = type ? override_value(assignment.substr(equals + 1), *type, origin) : JsonValue::of("");
+  set_where(value, origin);
+  (*parent)[rest] = std::move(value);
+  // Each of these two excludes the other, so the one on the command line replaces the one in the file.
+  if (path == "train.max_steps") erase_key(*parent, "epochs");
+  if (path == "train.epochs") erase_key(*parent, "max_steps");
+}
+
+// Rules between fields.
+void check_together(const Config& c, const std::string& origin) {
+  ATROUS_CHECK(c.train.epochs == 0 || c.train.max_steps == 0, ErrorKind::config,
+               "[config] {}: exactly one of train.epochs and train.max_steps may be set. Got epochs {} and "
+               "max_steps {}. Remove one.",
+               origin, c.train.epochs, c.train.max_steps);
+  ATROUS_CHECK(c.augment.scale_min <= c.augment.scale_max, ErrorKind::config,
+               "[config] {}: augment.scale_min must not exceed augment.scale_max. Got {} and {}. Swap them.",
+               origin, c.augment.scale_min, c.augment.scale_max);
+  ATROUS_CHECK(
+      (c.augment.crop_height == 0) == (c.augment.crop_width == 0), ErrorKind::config,
+      "[config] {}: augment.crop_height and augment.crop_width go together. Got {} and {}. Set both or none.",
+      origin, c.augment.crop_height, c.augment.crop_width);
+  ATROUS_CHECK(
+      (c.data.image_height == 0) == (c.data.image_width == 0), ErrorKind::config,
+      "[config] {}: data.image_height and data.image_width go together. Got {} and {}. Set both or none.",
+      origin, c.data.image_height, c.data.image_width);
+  ATROUS_CHECK(
+      (c.eval.window_height == 0) == (c.eval.window_width == 0), ErrorKind::config,
+      "[config] {}: eval.window_height and eval.window_width go together. Got {} and {}. Set both or none.",
+      origin, c.eval.window_height, c.eval.window_width);
+  ATROUS_CHECK(!c.eval.scales.empty(), ErrorKind::config,
+               "[config] {}: eval.scales must hold at least one scale. Got an empty list. Write [1.0].",
+               origin);
+  ATROUS_CHECK(!c.optimizer.nesterov || (c.optimizer.name == "sgd" && c.optimizer.momentum > 0),
+               ErrorKind::config,
+               "[config] {}: optimizer.nesterov needs sgd with momentum. Got {} with momentum {}. Set "
+               "nesterov to false.",
+               origin, c.optimizer.name, c.optimizer.momentum);
+  const auto channels = static_cast<size_t>(c.model.in_channels);
+  for (const auto* list : {&c.data.mean, &c.data.std}) {
+    ATROUS_CHECK(list->empty() || list->size() == channels, ErrorKind::config,
+                 "[config] {}: data.{} must have model.in_channels values. Got {} for {} channels. Give one "
+                 "per channel.",
+                 origin, list == &c.data.mean ? "mean" : "std", list->size(), channels);
+  }
+  ATROUS_CHECK(
+      c.data.class_names.empty() || c.data.class_names.size() == static_cast<size_t>(c.model.num_classes),
+      ErrorKind::config,
+      "[config] {}: data.class_names must name model.num_classes classes. Got {} names for {} classes. "
+      "Correct one of them.",
+      origin, c.data.class_names.size(), c.model.num_classes);
+}
+
+std::string read_file(const std::string& path) {
+  constexpr size_t limit = size_t{4} << 20;  // parse_json's, plus one byte to see that there is more
+  std::string text;
+  if (path == "-") {
+    char c;
+    while (text.size() <= limit && std::cin.get(c)) text += c;
+    return text;
+  }
+  struct stat info {};
+  ATROUS_CHECK(::stat(path.c_str(), &info) == 0 && !S_ISDIR(info.st_mode), ErrorKind::config,
+               "[config] the config must be a readable file. Got \"{}\". Check the path.", path);
+  std::ifstream in(path, std::ios::binary);
+  ATROUS_CHECK(in.good(), ErrorKind::config,
+               "[config] the config must be a readable file. Got \"{}\". Check its permissions.", path);
+  text.resize(limit + 1);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
+}
+
+}  // namespace
+
+Config parse_config(const std::string& json_text, const std::string& origin,
+                    const std::vector<std::string>& overrides) {
+  JsonValue root = parse_json(json_text, origin);
+  if (root.kind != JsonValue::Kind::object) schema::detail::wrong_type(root, "", "an object");
+  for (const std::string& assignment : overrides) apply_override(root, assignment);
+  Config config;
+  schema::read_struct(config, root, "");
+  check_together(config, origin);
+  return config;
+}
+
+Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  return parse_config(read_file(path), path == "-" ? "standard input" : path, overrides);
+}
+
+std::string to_json(const Config& config) {
+  return to_text(schema::write_struct(config)) + "\n";
+}
+
+std::vector<std::string> changed_keys(const Config& a, const Config& b) {
+  std::vector<std::string> keys;
+  std::vector<schema::Entry> entries;
+  schema::list_entries<Config>("", entries);
+  const JsonValue tree_a = schema::write_struct(a);
+  const JsonValue tree_b = schema::write_struct(b);
+  const auto at = [](const JsonValue& tree, std::string path) {
+    const JsonValue* v = &tree;
+    for (size_t dot; (dot = path.find('.')) != std::string::npos; path.erase(0, dot + 1))
+      v = v->find(path.substr(0, dot));
+    return to_text(*v->find(path), -1);
+  };
+  for (const schema::Entry& e : entries) {
+    if (e.type == Type::section || e.path.find("[]") != std::string::npos) continue;
+    if (at(tree_a, e.path) != at(tree_b, e.path)) keys.push_back(e.path);
+  }
+  return keys;
+}
+
+std::string config_reference() {
+  std::vector<schema::Entry> entries;
+  schema::list_entries<Config>("", entries);
+  std::string out =
+      "# Config reference\n\n"
+      "Generated by `atrous train --config-reference`; a test compares this page with the program.\n\n"
+      "A config is one JSON object. Keys that are not listed here, wrong types, values out of range and keys "
+      "given twice are errors that\n"
+      "name file, line and path. `--set a.b.c=value` (repeatable) overrides any key; strings need no quotes, "
+      "lists may be written `1,2,3`.\n"
+      "Setting one of `train.epochs` and `train.max_steps` this way replaces the other.\n";
+  const auto row = [&out](const schema::Entry& e) {
+    std::string help = e.help;
+    for (size_t bar = 0; (bar = help.find('|', bar)) != std::string::npos; bar += 2)
+      help.replace(bar, 1, "\\|");
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", e.path, name_of(e.type),
+                       e.initial.empty() ? "" : "`" + e.initial + "`", e.range, help);
+  };
+  const char* head = "\n| Key | Type | Default | Range | Meaning |\n|---|---|---|---|---|\n";
+  for (const schema::Entry& e : entries) {
+    if (e.type == Type::section) {
+      out += "\n## " + e.path + "\n\n" + e.help + ".\n" + head;
+    } else {
+      if (e.path == "seed") out += std::string("\n## Top level\n") + head;
+      row(e);
+    }
+  }
+  return out;
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,269 @@
+// Every config field, declared once. docs/config.md is made from these tables.
+#include "train/config_schema.h"
+
+namespace atrous::train::schema {
+namespace {
+
+constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
+constexpr int64_t side = 1 << 16;          // longest image side
+
+}  // namespace
+
+template <>
+const Fields<nets::ModelOptions>& fields() {
+  using O = nets::ModelOptions;
+  static const Fields<O> table = {
+      text("name", &O::name, "Network: `unet`, `fcn8s`, ...; `atrous summary` lists them"),
+      whole("num_classes", &O::num_classes, 0, 255, "Classes, background included; needed by every command"),
+      whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
+      text("backbone", &O::backbone,
+           "fcn*: `vgg16`, `resnet18` ... `resnet101`; empty: the network's default"),
+      whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
+      whole("depth", &O::depth, 2, 8, "unet: levels, the bottom included"),
+      choice("padding", &O::padding, {"same", "valid"},
+             "unet: `valid` is the paper's form with cropped skips"),
+      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: how a level goes up"),
+      choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
+             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper"),
+      whole("output_stride", &O::output_stride, 0, 64,
+            "Input pixels per pixel of the deepest features; 0: the network's default"),
+      flag("aux_loss", &O::aux_loss, "Adds the auxiliary head; its loss counts `train.aux_weight`"),
+      flag("at_once", &O::at_once, "fcn8s, fcn16s on vgg16: fixed scales on the skips, trained in one go"),
+      number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
+      text("weights", &O::weights,
+           "Safetensors file to start from; names and shapes that fit are loaded, the rest is reported"),
+      texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
+  };
+  return table;
+}
+
+template <>
+const Fields<data::DataOptions>& fields() {
+  using O = data::DataOptions;
+  static const Fields<O> table = {
+      choice("dataset", &O::dataset, {"list", "camvid", "isbi2012", "shapes", "tensors"},
+             "Kind of data set. `tensors` replays given batches: `root` is a safetensors file with `images` "
+             "(f32 "
+             "[steps,N,C,H,W], already normalised) and `labels` (u8 or i64 [steps,N,H,W], 255: ignored); no "
+             "augmentation, no validation"),
+      text("root", &O::root, "Folder of the data set"),
+      text("train_list", &O::train_list, "list: file with `image label` per line, relative to `root`"),
+      text("val_list", &O::val_list, "list: the same for validation"),
+      text("test_list", &O::test_list, "list: the same for testing"),
+      text("label_map", &O::label_map,
+           "File value to class: `0:0,1:1,255:ignore`, for RGB labels `#ff0000:0,#000000:ignore`, or "
+           "`identity`; empty: the set's own"),
+      texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
+      flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
+           "Label values that are not in the map are ignored instead of refused"),
+      choice("exif", &O::exif, {"apply", "ignore"}, "Orientation tag of JPEG files"),
+      whole("workers", &O::workers, 0, 256,
+            "Loader threads; 0 loads in the training thread. Does not change results"),
+      whole("batch_size", &O::batch_size, 1, 65536, "Images per batch"),
+      whole("image_height", &O::image_height, 0, side,
+            "Images are resized to this height before augmentation and evaluation; 0: kept"),
+      whole("image_width", &O::image_width, 0, side,
+            "The same for the width. Scores are always computed at the label's own size"),
+      numbers("mean", &O::mean, -1e6, 1e6,
+              "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
+      numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
+  };
+  return table;
+}
+
+template <>
+const Fields<data::AugmentOptions>& fields() {
+  using O = data::AugmentOptions;
+  static const Fields<O> table = {
+      whole("crop_height", &O::crop_height, 0, side,
+            "Random crop, padded where the image is smaller; 0: no crop"),
+      whole("crop_width", &O::crop_width, 0, side, "Width of the crop"),
+      number("scale_min", &O::scale_min, 0, 100,
+             "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true),
+      number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
+      number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
+      number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
+      number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),
+      flag("rotate_quarter_turns", &O::rotate_quarter_turns, "Additionally 0, 90, 180 or 270 degrees"),
+      number("elastic_sigma", &O::elastic_sigma, 0, 1000,
+             "Elastic deformation: standard deviation of the grid's displacements in pixels"),
+      whole("elastic_grid", &O::elastic_grid, 2, 64, "Points per side of the displacement grid"),
+      number("brightness", &O::brightness, 0, 1, "Colour jitter: factor uniform in [1 - v, 1 + v]"),
+      number("contrast", &O::contrast, 0, 1, "The same for the contrast"),
+      number("saturation", &O::saturation, 0, 1, "The same for the saturation"),
+      number("hue", &O::hue, 0, 0.5, "Hue shift, as a fraction of the colour circle"),
+      number("blur_sigma_max", &O::blur_sigma_max, 0, 100, "Gaussian blur, sigma uniform in [0, max]"),
+      choice("border", &O::border, {"zero", "reflect"},
+             "Outside the image: mean colour with ignored label, or mirrored"),
+  };
+  return table;
+}
+
+template <>
+const Fields<OptimizerOptions>& fields() {
+  using O = OptimizerOptions;
+  static const Fields<O> table = {
+      choice("name", &O::name, {"sgd", "adam", "adamw", "rmsprop"}, "Update rule, with PyTorch's formulas"),
+      number("lr", &O::lr, 0, 1e6, "Learning rate at the start of the schedule", true),
+      number("momentum", &O::momentum, 0, 1, "sgd, rmsprop: momentum"),
+      flag("nesterov", &O::nesterov, "sgd: Nesterov momentum"),
+      number("beta1", &O::beta1, 0, 0.999999, "adam, adamw: decay of the first moment"),
+      number("beta2", &O::beta2, 0, 0.99999999, "adam, adamw: decay of the second moment"),
+      number("eps", &O::eps, 0, 1, "adam, adamw, rmsprop: added to the denominator", true),
+      number("alpha", &O::alpha, 0, 0.99999999, "rmsprop: decay of the mean square"),
+      number("weight_decay", &O::weight_decay, 0, 1e3, "L2 penalty (adamw: decoupled decay)"),
+      flag("decay_norm_and_bias", &O::decay_norm_and_bias,
+           "false: no decay on biases and normalisation parameters (rank 1)"),
+      number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e6,
+             "Learning rate of the backbone relative to `lr`"),
+      number("clip_norm", &O::clip_norm, 0, 1e9,
+             "Gradients are scaled down to this global norm; 0: no clipping"),
+  };
+  return table;
+}
+
+template <>
+const Fields<ScheduleOptions>& fields() {
+  using O = ScheduleOptions;
+  static const Fields<O> table = {
+      choice("name", &O::name, {"constant", "poly", "step", "cosine"},
+             "Learning rate over steps: `poly` is (1 - step/steps)^power, `step` multiplies by gamma at each "
+             "milestone"),
+      number("power", &O::power, 0, 100, "poly: exponent", true),
+      wholes("milestones", &O::milestones, 1, "step: steps at which the rate is multiplied by `gamma`"),
+      number("gamma", &O::gamma, 0, 1, "step: factor", true),
+      number("min_lr", &O::min_lr, 0, 1e6, "poly, cosine: the rate at the end"),
+      whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
+      number("warmup_factor", &O::warmup_factor, 0, 1, "Share of the rate at the first warm-up step"),
+  };
+  return table;
+}
+
+template <>
+const Fields<layers::LossTerm>& fields() {
+  using O = layers::LossTerm;
+  static const Fields<O> table = {
+      choice("kind", &O::kind, {"cross_entropy", "bootstrapped", "focal", "dice", "soft_iou"},
+             "Loss of this term"),
+      number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
+      number("keep_fraction", &O::keep_fraction, 0, 1, "bootstrapped: share of the hardest pixels that count",
+             true),
+      number("gamma", &O::gamma, 0, 100, "focal: exponent"),
+      number("smooth", &O::smooth, 0, 1e9, "dice, soft_iou: added to numerator and denominator"),
+  };
+  return table;
+}
+
+template <>
+const Fields<TrainOptions>& fields() {
+  using O = TrainOptions;
+  static const Fields<O> table = {
+      whole("epochs", &O::epochs, 0, big,
+            "Length of the run in passes over the data. Exactly one of `epochs` and `max_steps`"),
+      whole("max_steps", &O::max_steps, 0, big, "Length of the run in optimiser steps"),
+      number("max_minutes", &O::max_minutes, 0, 1e6,
+             "Stop cleanly after this time; 0: no limit. Depends on the machine's speed"),
+      whole("accumulate", &O::accumulate, 1, 65536, "Batches per optimiser step"),
+      number("ema_decay", &O::ema_decay, 0, 0.99999999,
+             "Exponential moving average of the weights, used for validation and `best.safetensors`; 0: off"),
+      whole("log_every", &O::log_every, 1, big, "Steps per line of metrics.jsonl"),
+      whole("validate_every", &O::validate_every, 0, big, "Steps per validation; 0: once per epoch"),
+      whole("checkpoint_every", &O::checkpoint_every, 0, big, "Steps per checkpoint; 0: at each validation"),
+      whole("patience", &O::patience, 0, big,
+            "Stop after this many validations without a better mIoU; 0: off"),
+      text("class_weights", &O::class_weights,
+           "`none`, `median_frequency`, `sqrt_median_frequency` (computed from the training labels), or "
+           "numbers `1,2.5,...`"),
+      number("aux_weight", &O::aux_weight, 0, 1e3, "Weight of the auxiliary head's loss"),
+      section_list("losses", &O::losses, "Weighted sum of losses; empty: one cross-entropy"),
+      whole("sample_images", &O::sample_images, 0, 64,
+            "Validation images whose predictions are kept as pictures"),
+  };
+  return table;
+}
+
+template <>
+const Fields<eval::InferenceOptions>& fields() {
+  using O = eval::InferenceOptions;
+  static const Fields<O> table = {
+      numbers("scales", &O::scales, 0, 16, "Probabilities are averaged over these image scales"),
+      flag("flip", &O::flip, "Average with the mirrored image"),
+      whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once"),
+      whole("window_width", &O::window_width, 0, side, "Width of the window"),
+      number("window_overlap", &O::window_overlap, 0, 0.95, "Overlap of neighbouring windows as a fraction"),
+  };
+  return table;
+}
+
+namespace {
+
+// Metrics that `expected` may name; run_training compares them by these names.
+const std::vector<std::string> expected_metrics = {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou",
+                                                   "mean_dice"};
+
+Field<Config> expected_field() {
+  Field<Config> f{"expected",
+                  Type::targets,
+                  "",
+                  "Targets `{\"miou\": [0.60, 0.02]}`: value and tolerance below. The run exits with 1 if "
+                  "its best validation scores less",
+                  {},
+                  {},
+                  {},
+                  {}};
+  f.read = [](Config& c, const JsonValue& v, const std::string& path) {
+    if (v.kind != JsonValue::Kind::object)
+      detail::wrong_type(v, path, "an object such as {\"miou\": [0.60, 0.02]}");
+    c.expected.clear();
+    for (const auto& [metric, target] : v.object) {
+      if (std::find(expected_metrics.begin(), expected_metrics.end(), metric) == expected_metrics.end()) {
+        detail::unknown_key(target, path, metric, expected_metrics);
+      }
+      const std::string at = detail::child(path, metric);
+      for (const JsonValue& e : detail::read_list(target, at, "a pair [value, tolerance]")) {
+        c.expected[metric].push_back(detail::read_number(e, at, 0, 1, false, "0 to 1"));
+      }
+      if (c.expected[metric].size() != 2) detail::wrong_type(target, at, "a pair [value, tolerance]");
+    }
+  };
+  f.write = [](const Config& c) {
+    JsonValue out = JsonValue::make_object();
+    for (const auto& [metric, target] : c.expected) out[metric] = JsonValue::of(target);
+    return out;
+  };
+  return f;
+}
+
+Field<Config> seed_field() {
+  Field<Config> f{"seed", Type::whole,
+                  ">= 0", "Start of every random sequence: weights, shuffling, augmentation, dropout",
+                  {},     {},
+                  {},     {}};
+  f.read = [](Config& c, const JsonValue& v, const std::string& path) {
+    c.seed =
+        static_cast<uint64_t>(detail::read_whole(v, path, 0, std::numeric_limits<int64_t>::max(), ">= 0"));
+  };
+  f.write = [](const Config& c) { return JsonValue::of(static_cast<int64_t>(c.seed)); };
+  return f;
+}
+
+}  // namespace
+
+template <>
+const Fields<Config>& fields() {
+  static const Fields<Config> table = {
+      section("model", &Config::model,
+              "The network. A config with only this section is enough for `forward` and `summary`"),
+      section("data", &Config::data, "The data set and how its files are read"),
+      section("augment", &Config::augment, "Random changes of training images"),
+      section("optimizer", &Config::optimizer, "How weights follow gradients"),
+      section("schedule", &Config::schedule, "The learning rate as a function of the step number"),
+      section("train", &Config::train, "Length of the run, losses, validation, checkpoints"),
+      section("eval", &Config::eval, "Inference for validation, `eval` and `predict`"),
+      seed_field(),
+      expected_field(),
+  };
+  return table;
+}
+
+}  // namespace atrous::train::schema
