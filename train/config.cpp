@@ -8,6 +8,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "core/text.h"
 #include "train/config_schema.h"
 
 namespace atrous::train {
@@ -39,28 +40,9 @@ const char* name_of(Type type) {
   return "?";
 }
 
-std::string did_you_mean(const std::string& word, std::span<const std::string> candidates) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;  // farther away is no typo
-  for (const std::string& candidate : candidates) {
-    // Levenshtein distance, one row at a time.
-    std::vector<size_t> row(candidate.size() + 1);
-    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j < row.size(); ++j) {
-        const size_t substitute = diagonal + (word[i - 1] != candidate[j - 1]);
-        diagonal = row[j];
-        row[j] = std::min({substitute, row[j] + 1, row[j - 1] + 1});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
-    }
-  }
-  return best.empty() ? "" : " (did you mean \"" + best + "\"?)";
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  const std::string nearest = nearest_word(word, candidates);
+  return nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest);
 }
 
 namespace detail {
@@ -84,7 +66,7 @@ void out_of_range(const JsonValue& value, const std::string& path, const std::st
 }
 
 void unknown_key(const JsonValue& value, const std::string& path, const std::string& key,
-                 std::span<const std::string> known) {
+                 const std::vector<std::string>& known) {
   std::string hint = did_you_mean(key, known);
   if (hint.empty()) {
     for (const std::string& k : known) hint += (hint.empty() ? " (known here: " : ", ") + k;

@@ -8,7 +8,6 @@
 
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -80,8 +79,8 @@ const Fields<eval::InferenceOptions>& fields();
 template <>
 const Fields<Config>& fields();
 
-// ", did you mean \"x\"?" for the candidate with the smallest edit distance, or nothing when none is near.
-std::string did_you_mean(const std::string& word, std::span<const std::string> candidates);
+// " (did you mean \"x\"?)", or nothing when no candidate is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
 
 // Reads every member of `value` into `target`; unknown keys are errors.
 template <class Struct>

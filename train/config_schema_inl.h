@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "train/config_schema.h"
 
 namespace atrous::train::schema {
 namespace detail {
@@ -27,7 +28,7 @@ double read_number(const JsonValue& value, const std::string& path, double low, 
 std::string read_text(const JsonValue& value, const std::string& path);
 const std::vector<JsonValue>& read_list(const JsonValue& value, const std::string& path, const char* wanted);
 [[noreturn]] void unknown_key(const JsonValue& value, const std::string& path, const std::string& key,
-                              std::span<const std::string> known);
+                              const std::vector<std::string>& known);
 
 }  // namespace detail
 
