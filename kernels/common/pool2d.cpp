@@ -26,12 +26,29 @@ std::string Pool2dProblem::str() const {
                      o.dilation_w, name_of(dtype), o.ceil_mode ? " ceil" : "");
 }
 
-Pool2dProblem pool2d_problem(const char* where, const Shape& input, DType dtype, const Pool2dOptions& o) {
+void check_pool_input(const char* where, const Shape& input, DType dtype) {
   ATROUS_CHECK(input.rank() == 4 && input.numel() > 0, ErrorKind::usage,
                "[{}] the input must be a non-empty [N, H, W, C]. Got {}.", where, input.str());
   ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
                "[{}] the input must be f32 or f64. Got {}. Convert it with Tensor::to.", where,
                name_of(dtype));
+}
+
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[{}] {} must be {} {}. Got {}.", where, name, name_of(dtype), shape.str(),
+               t.defined() ? t.describe() : "nothing");
+}
+
+Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x) {
+  if (!out.defined()) return Tensor::empty(shape, x.dtype(), x.device());
+  check_tensor(where, "output", out, shape, x.dtype());
+  out.bump_version();
+  return out;
+}
+
+Pool2dProblem pool2d_problem(const char* where, const Shape& input, DType dtype, const Pool2dOptions& o) {
+  check_pool_input(where, input, dtype);
   ATROUS_CHECK(std::min({o.kernel_h, o.kernel_w, o.stride_h, o.stride_w, o.dilation_h, o.dilation_w}) >= 1,
                ErrorKind::usage,
                "[{}] kernel, stride and dilation must be at least 1. Got {}x{}, {}x{}, {}x{}.", where,

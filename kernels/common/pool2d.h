@@ -12,8 +12,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/dtype.h"
-#include "core/shape.h"
+#include "core/tensor.h"
 
 namespace atrous::kernels {
 
@@ -45,6 +44,13 @@ struct Pool2dProblem {
 // Error(usage).
 Pool2dProblem pool2d_problem(const char* where, const Shape& input, DType dtype,
                              const Pool2dOptions& options);
+
+// The parts of that check that pooling without fixed windows shares.
+void check_pool_input(const char* where, const Shape& input, DType dtype);
+// Throws Error(usage) unless `t` is defined with this shape and type; `name` says which argument it is.
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype);
+// Where an op writes: `out`, checked and marked as changed, or a new tensor like `x`.
+Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x);
 
 // The taps [begin, end) of a window that starts at input position `start` and hit [0, extent).
 struct TapRange {

@@ -32,12 +32,6 @@ constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward_tabl
     {"ref", Device::cpu, always, max_unpool2d_backward_ref},
 };
 
-void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype) {
-  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
-               "[{}] {} must be {} {}. Got {}.", where, name, name_of(dtype), shape.str(),
-               t.defined() ? t.describe() : "nothing");
-}
-
 // Indices are i32, so an image must have fewer than 2^31 pixels.
 void check_indexable(const char* where, int64_t height, int64_t width) {
   ATROUS_CHECK(height <= std::numeric_limits<int32_t>::max() / width, ErrorKind::usage,

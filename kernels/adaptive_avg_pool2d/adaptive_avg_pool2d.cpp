@@ -1,0 +1,71 @@
+#include "kernels/adaptive_avg_pool2d/adaptive_avg_pool2d.h"
+
+#include "kernels/adaptive_avg_pool2d/adaptive_avg_pool2d_impl.h"
+#include "kernels/common/averaging.h"
+#include "kernels/common/dispatch.h"
+#include "kernels/common/pool2d.h"
+
+namespace atrous::kernels {
+namespace {
+
+const char* needs_f32(const AdaptiveAvgPool2dProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+}
+
+void forward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& x, const Tensor& y) {
+  average_forward(AveragingAxis::bins(p.height, p.out_height), AveragingAxis::bins(p.width, p.out_width), x,
+                  y);
+}
+void backward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& dy, const Tensor& dx) {
+  average_backward(AveragingAxis::bins(p.height, p.out_height), AveragingAxis::bins(p.width, p.out_width), dy,
+                   dx);
+}
+
+constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward_table[] = {
+    {"vector", Device::cpu, needs_f32, forward_vector},
+    {"ref", Device::cpu, always, adaptive_avg_pool2d_forward_ref},
+};
+constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> backward_table[] = {
+    {"vector", Device::cpu, needs_f32, backward_vector},
+    {"ref", Device::cpu, always, adaptive_avg_pool2d_backward_ref},
+};
+
+}  // namespace
+
+AdaptiveAvgPool2dProblem AdaptiveAvgPool2dProblem::make(const char* where, const Shape& input, DType dtype,
+                                                        int64_t out_height, int64_t out_width) {
+  check_pool_input(where, input, dtype);
+  ATROUS_CHECK(out_height >= 1 && out_width >= 1, ErrorKind::usage,
+               "[{}] the output size must be positive. Got {}x{}.", where, out_height, out_width);
+  return {input[0], input[1], input[2], input[3], out_height, out_width, dtype};
+}
+
+std::string AdaptiveAvgPool2dProblem::str() const {
+  return fmt::format("n{} h{} w{} c{} to {}x{} {}", batch, height, width, channels, out_height, out_width,
+                     name_of(dtype));
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& x, int64_t out_height, int64_t out_width, Tensor out) {
+  const char* where = "adaptive_avg_pool2d";
+  const auto problem = AdaptiveAvgPool2dProblem::make(where, x.shape(), x.dtype(), out_height, out_width);
+  const Tensor y = pool_target(where, std::move(out), problem.output_shape(), x);
+  dispatch("adaptive_avg_pool2d", "adaptive_avg_pool2d.forward", forward_table, problem, {y}, x, y);
+  return y;
+}
+
+Tensor adaptive_avg_pool2d_backward(const Tensor& dy, const Shape& input_shape) {
+  const char* where = "adaptive_avg_pool2d backward";
+  check_pool_input(where, dy.shape(), dy.dtype());
+  const auto problem = AdaptiveAvgPool2dProblem::make(where, input_shape, dy.dtype(), dy.dim(1), dy.dim(2));
+  check_tensor(where, "output gradient", dy, problem.output_shape(), dy.dtype());
+  const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
+  dispatch("adaptive_avg_pool2d", "adaptive_avg_pool2d.backward", backward_table, problem, {dx}, dy, dx);
+  return dx;
+}
+
+std::vector<std::string> adaptive_avg_pool2d_candidates(const AdaptiveAvgPool2dProblem& problem,
+                                                        Device device) {
+  return candidates(forward_table, problem, device);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,11 @@
+// The reference behind avg_pool2d.h; arguments are checked already.
+#pragma once
+
+#include "kernels/avg_pool2d/avg_pool2d.h"
+
+namespace atrous::kernels {
+
+using AvgPool2dFn = void(const AvgPool2dProblem&, const Tensor& from, const Tensor& to);
+AvgPool2dFn avg_pool2d_forward_ref, avg_pool2d_backward_ref;
+
+}  // namespace atrous::kernels
