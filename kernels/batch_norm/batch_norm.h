@@ -1,0 +1,62 @@
+// Batch normalisation (Ioffe, Szegedy, "Batch normalization", 2015, algorithm 1) of activations [..., C], per
+// channel c over the M pixels of the whole batch:
+//
+//   mean = 1/M sum x,   var = 1/M sum (x - mean)^2,   invstd = 1 / sqrt(var + eps)
+//   y = act((x - mean) * invstd * gamma + beta + residual)
+//
+// Backward, with g = dy through the activation (told from y) and xhat = (x - mean) * invstd:
+//
+//   dbeta = sum g,   dgamma = sum g * xhat,   dresidual = g
+//   dx = gamma * invstd * (g - dbeta/M - xhat * dgamma/M)      training
+//   dx = gamma * invstd * g                                    mean and var are constants (evaluation,
+//   frozen)
+//
+// Forward is two passes over x (one if var is known), backward two over x, y and dy. All tensors may be
+// pixel-strided. x, y, dy, dx, residual share shape and dtype (f32 or f64); parameters are [C] of that dtype.
+#pragma once
+
+#include <string>
+
+#include "core/tensor.h"
+#include "kernels/common/activation.h"
+
+namespace atrous::kernels {
+
+struct BatchNormProblem {
+  Shape shape;
+  DType dtype = DType::f32;
+  Activation activation = Activation::none;
+  bool residual = false;
+  std::string str() const;  // "f32 [2, 8, 8, 16] relu residual"
+};
+
+// Writes mean and biased variance.
+void batch_norm_statistics(const Tensor& x, const Tensor& mean, const Tensor& variance);
+// The same from `sums` [2, C] = (sum x, sum x^2), f32 or f64, which a convolution can collect while it writes
+// x.
+void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Tensor& mean,
+                                     const Tensor& variance);
+
+// running = (1 - momentum) * running + momentum * batch, with the unbiased variance var * M / (M - 1).
+void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64_t count, double momentum,
+                               const Tensor& running_mean, const Tensor& running_var);
+
+// 1 / sqrt(variance + eps), in the given dtype.
+Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype);
+
+// y as above. `residual` may be undefined.
+void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
+                      const Tensor& beta, const Tensor& residual, Activation activation, const Tensor& y);
+
+// Writes dgamma and dbeta, and g to dresidual if that is defined. y is read only if there is an activation.
+void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
+                              const Tensor& invstd, Activation activation, const Tensor& dgamma,
+                              const Tensor& dbeta, const Tensor& dresidual);
+
+// Writes dx. With dgamma and dbeta the gradient of training; undefined, that of constant statistics (x is not
+// read).
+void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
+                               const Tensor& invstd, const Tensor& gamma, const Tensor& dgamma,
+                               const Tensor& dbeta, Activation activation, const Tensor& dx);
+
+}  // namespace atrous::kernels

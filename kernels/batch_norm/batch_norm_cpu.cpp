@@ -1,0 +1,70 @@
+// Batch norm in f32 on top of the shared per-channel passes.
+#include <vector>
+
+#include "kernels/batch_norm/batch_norm_impl.h"
+#include "kernels/common/channel_ops.h"
+
+namespace atrous::kernels {
+namespace {
+
+size_t channels_of(const Tensor& t) {
+  return static_cast<size_t>(t.channels());
+}
+
+}  // namespace
+
+void BatchNormCpu::statistics(const BatchNormProblem&, const Tensor& x, const Tensor& mean,
+                              const Tensor& variance) {
+  std::vector<double> m(channels_of(x)), m2(channels_of(x));
+  channel_moments(x, 1, m.data(), m2.data());
+  const auto count = static_cast<double>(x.pixels());
+  for (size_t c = 0; c < m.size(); ++c) {
+    mean.data<float>()[c] = static_cast<float>(m[c]);
+    variance.data<float>()[c] = static_cast<float>(m2[c] / count);
+  }
+}
+
+void BatchNormCpu::apply(const BatchNormProblem& problem, const Tensor& x, const Tensor& mean,
+                         const Tensor& invstd, const Tensor& gamma, const Tensor& beta,
+                         const Tensor& residual, const Tensor& y) {
+  std::vector<float> scale(channels_of(x));
+  for (size_t c = 0; c < scale.size(); ++c) scale[c] = gamma.data<float>()[c] * invstd.data<float>()[c];
+  channel_affine(x, 1, mean.data<float>(), scale.data(), beta.data<float>(), residual, problem.activation, y);
+}
+
+void BatchNormCpu::backward_sums(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
+                                 const Tensor& dy, const Tensor& mean, const Tensor& invstd,
+                                 const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+  std::vector<double> sum_g(channels_of(x)), sum_gx(channels_of(x));
+  channel_gradient_sums(dy, y, problem.activation, x, 1, mean.data<float>(), sum_g.data(), sum_gx.data(),
+                        dresidual);
+  for (size_t c = 0; c < sum_g.size(); ++c) {
+    dbeta.data<float>()[c] = static_cast<float>(sum_g[c]);
+    dgamma.data<float>()[c] = static_cast<float>(sum_gx[c] * static_cast<double>(invstd.data<float>()[c]));
+  }
+}
+
+void BatchNormCpu::backward_input(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
+                                  const Tensor& dy, const Tensor& mean, const Tensor& invstd,
+                                  const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
+                                  const Tensor& dx) {
+  const size_t channels = channels_of(dy);
+  const auto count = static_cast<double>(dy.pixels());
+  const bool training = dgamma.defined();
+  // dx = a * g + b * (x - mean) + c, the formula of the header with everything constant per channel taken
+  // together.
+  std::vector<float> a(channels), b(training ? channels : 0), shift(b.size());
+  for (size_t k = 0; k < channels; ++k) {
+    const double inv = static_cast<double>(invstd.data<float>()[k]);
+    const double scale = static_cast<double>(gamma.data<float>()[k]) * inv;
+    a[k] = static_cast<float>(scale);
+    if (!training) continue;
+    b[k] = static_cast<float>(-scale * inv * static_cast<double>(dgamma.data<float>()[k]) / count);
+    shift[k] = static_cast<float>(-scale * static_cast<double>(dbeta.data<float>()[k]) / count);
+  }
+  channel_gradient_input(dy, y, problem.activation, training ? x : Tensor(), 1,
+                         training ? mean.data<float>() : nullptr, a.data(), training ? b.data() : nullptr,
+                         training ? shift.data() : nullptr, dx);
+}
+
+}  // namespace atrous::kernels

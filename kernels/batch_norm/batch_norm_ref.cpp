@@ -1,0 +1,103 @@
+// The specification of batch norm: plain loops, double arithmetic.
+#include <cmath>
+
+#include "kernels/batch_norm/batch_norm_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+// Element c of pixel p, as double.
+template <class T>
+double get(const Tensor& t, int64_t p, int64_t c) {
+  return static_cast<double>(t.data<T>()[p * t.pixel_stride() + c]);
+}
+template <class T>
+void set(const Tensor& t, int64_t p, int64_t c, double v) {
+  t.data<T>()[p * t.pixel_stride() + c] = static_cast<T>(v);
+}
+
+template <class F>
+void in_dtype(DType dtype, F&& f) {
+  dtype == DType::f64 ? f(double{}) : f(float{});
+}
+
+// dy through the activation.
+template <class T>
+double gradient(const BatchNormProblem& problem, const Tensor& y, const Tensor& dy, int64_t p, int64_t c) {
+  const double out = problem.activation == Activation::none ? 0 : get<T>(y, p, c);
+  return activation_gradient(problem.activation, out, get<T>(dy, p, c));
+}
+
+}  // namespace
+
+void BatchNormRef::statistics(const BatchNormProblem& problem, const Tensor& x, const Tensor& mean,
+                              const Tensor& variance) {
+  in_dtype(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const auto count = static_cast<double>(x.pixels());
+    for (int64_t c = 0; c < x.channels(); ++c) {
+      double m = 0, v = 0;
+      for (int64_t p = 0; p < x.pixels(); ++p) m += get<T>(x, p, c) / count;
+      for (int64_t p = 0; p < x.pixels(); ++p) v += (get<T>(x, p, c) - m) * (get<T>(x, p, c) - m) / count;
+      set<T>(mean, 0, c, m);
+      set<T>(variance, 0, c, v);
+    }
+  });
+}
+
+void BatchNormRef::apply(const BatchNormProblem& problem, const Tensor& x, const Tensor& mean,
+                         const Tensor& invstd, const Tensor& gamma, const Tensor& beta,
+                         const Tensor& residual, const Tensor& y) {
+  in_dtype(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    for (int64_t p = 0; p < x.pixels(); ++p) {
+      for (int64_t c = 0; c < x.channels(); ++c) {
+        double v = (get<T>(x, p, c) - get<T>(mean, 0, c)) * get<T>(invstd, 0, c) * get<T>(gamma, 0, c) +
+                   get<T>(beta, 0, c);
+        if (problem.residual) v += get<T>(residual, p, c);
+        set<T>(y, p, c, activate(problem.activation, v));
+      }
+    }
+  });
+}
+
+void BatchNormRef::backward_sums(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
+                                 const Tensor& dy, const Tensor& mean, const Tensor& invstd,
+                                 const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+  in_dtype(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    for (int64_t c = 0; c < x.channels(); ++c) {
+      double sum_g = 0, sum_gxhat = 0;
+      for (int64_t p = 0; p < x.pixels(); ++p) {
+        const double g = gradient<T>(problem, y, dy, p, c);
+        sum_g += g;
+        sum_gxhat += g * (get<T>(x, p, c) - get<T>(mean, 0, c)) * get<T>(invstd, 0, c);
+        if (dresidual.defined()) set<T>(dresidual, p, c, g);
+      }
+      set<T>(dbeta, 0, c, sum_g);
+      set<T>(dgamma, 0, c, sum_gxhat);
+    }
+  });
+}
+
+void BatchNormRef::backward_input(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
+                                  const Tensor& dy, const Tensor& mean, const Tensor& invstd,
+                                  const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
+                                  const Tensor& dx) {
+  in_dtype(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const auto count = static_cast<double>(dy.pixels());
+    for (int64_t p = 0; p < dy.pixels(); ++p) {
+      for (int64_t c = 0; c < dy.channels(); ++c) {
+        double g = gradient<T>(problem, y, dy, p, c);
+        if (dgamma.defined()) {
+          const double xhat = (get<T>(x, p, c) - get<T>(mean, 0, c)) * get<T>(invstd, 0, c);
+          g -= get<T>(dbeta, 0, c) / count + xhat * get<T>(dgamma, 0, c) / count;
+        }
+        set<T>(dx, p, c, get<T>(gamma, 0, c) * get<T>(invstd, 0, c) * g);
+      }
+    }
+  });
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,106 @@
+#include "layers/batch_norm.h"
+
+#include "kernels/batch_norm/batch_norm.h"
+
+namespace atrous::layers {
+namespace {
+
+using kernels::Activation;
+
+// What backward needs besides the gradient.
+struct Context {
+  Saved x, y, gamma;
+  Tensor mean, invstd;  // private to this call: nobody else can change them
+  Activation activation;
+  bool training;
+};
+
+std::vector<Tensor> batch_norm_backward(const Context& s, const BackwardContext& ctx, bool has_residual) {
+  const Tensor& dy = ctx.grad();
+  const Tensor x = s.x.defined() ? s.x.get() : Tensor();
+  const bool masked = s.activation != Activation::none;
+  const Tensor y = masked ? s.y.get() : Tensor();
+  const bool want_x = ctx.needs(0);
+  const bool want_parameters = ctx.needs(1) || ctx.needs(2);
+  const bool want_residual = has_residual && ctx.needs(3);
+
+  Tensor dgamma, dbeta, masked_dy;
+  Activation rest = s.activation;
+  if (want_parameters || (want_x && s.training) || (want_residual && masked)) {
+    dgamma = Tensor::empty(s.gamma.get().shape(), dy.dtype());
+    dbeta = Tensor::empty(dgamma.shape(), dy.dtype());
+    if (want_residual && masked) masked_dy = Tensor::empty_like(dy);
+    kernels::batch_norm_backward_sums(x, y, dy, s.mean, s.invstd, s.activation, dgamma, dbeta, masked_dy);
+    // With the masked gradient at hand the second pass reads it instead of y and dy.
+    if (masked_dy.defined()) rest = Activation::none;
+  }
+  const Tensor& g = masked_dy.defined() ? masked_dy : dy;
+  Tensor dx;
+  if (want_x) {
+    dx = Tensor::empty_like(dy);
+    kernels::batch_norm_backward_input(x, y, g, s.mean, s.invstd, s.gamma.get(),
+                                       s.training ? dgamma : Tensor(), s.training ? dbeta : Tensor(), rest,
+                                       dx);
+  }
+  std::vector<Tensor> grads{dx, ctx.needs(1) ? dgamma : Tensor(), ctx.needs(2) ? dbeta : Tensor()};
+  if (has_residual) grads.push_back(want_residual ? g : Tensor());
+  return grads;
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta,
+                    const Tensor& running_mean, const Tensor& running_var, const BatchNormOptions& options,
+                    const Variable& residual, const Tensor& out) {
+  const Tensor& input = x.value();
+  const DType dtype = input.dtype();
+  Tensor mean, invstd;
+  if (options.training) {
+    ATROUS_CHECK(
+        input.pixels() > 1, ErrorKind::usage,
+        "[batch_norm{}{}] training needs more than one value per channel. Got {}. Use at least 2 images per "
+        "batch and drop the short last batch, or set model.norm to \"group\" or \"frozen\".",
+        ModuleScope::path().empty() ? "" : " ", ModuleScope::path(), input.describe());
+    mean = Tensor::empty({input.channels()}, dtype);
+    const Tensor variance = Tensor::empty({input.channels()}, dtype);
+    if (options.sums.defined()) {
+      kernels::batch_norm_statistics_from_sums(options.sums, input.pixels(), mean, variance);
+    } else {
+      kernels::batch_norm_statistics(input, mean, variance);
+    }
+    if (running_mean.defined()) {
+      kernels::batch_norm_update_running(mean, variance, input.pixels(), options.momentum, running_mean,
+                                         running_var);
+    }
+    invstd = kernels::batch_norm_invstd(variance, options.eps, dtype);
+  } else {
+    ATROUS_CHECK(running_mean.defined() && running_var.defined(), ErrorKind::usage,
+                 "[batch_norm] evaluation needs running statistics. Got none. Load weights or train first.");
+    // A copy: the running statistics may move on before backward.
+    mean = running_mean.dtype() == dtype ? running_mean.clone() : running_mean.to(dtype);
+    invstd = kernels::batch_norm_invstd(running_var, options.eps, dtype);
+  }
+  const Tensor y = out.defined() ? out : Tensor::empty_like(input);
+  kernels::batch_norm_apply(input, mean, invstd, gamma.value(), beta.value(),
+                            residual.defined() ? residual.value() : Tensor(), options.activation, y);
+
+  std::vector<Variable> inputs{x, gamma, beta};
+  if (residual.defined()) inputs.push_back(residual);
+  const bool keep_y = options.activation != Activation::none;
+  // With constant statistics and frozen parameters the gradient is dy times a constant: x can go.
+  const bool keep_x =
+      options.training || any_requires_grad({&gamma, &beta}) || (keep_y && residual.requires_grad());
+  Context saved{keep_x ? Saved(input) : Saved(),
+                keep_y ? Saved(y) : Saved(),
+                Saved(gamma.value()),
+                mean,
+                invstd,
+                options.activation,
+                options.training};
+  return record("batch_norm", y, std::move(inputs),
+                [saved = std::move(saved), has_residual = residual.defined()](const BackwardContext& ctx) {
+                  return batch_norm_backward(saved, ctx, has_residual);
+                });
+}
+
+}  // namespace atrous::layers

@@ -1,0 +1,211 @@
+#include "kernels/batch_norm/batch_norm.h"
+
+#include "layers/batch_norm.h"
+#include "tests/kernels/op_case.h"
+
+namespace atrous::cases {
+namespace {
+
+using kernels::Activation;
+using kernels::BatchNormProblem;
+
+std::vector<std::string> candidates() {
+  return {"cpu", "ref"};
+}
+
+// An output whose pixel stride exceeds its channels.
+Tensor slice_like(const Tensor& t) {
+  std::vector<int64_t> pixel_dims(t.shape().begin(), t.shape().end() - 1);
+  const std::vector<int64_t> channels{2, t.channels(), 3};
+  return ConcatBuffer(Shape(std::span<const int64_t>(pixel_dims)), channels, t.dtype(), t.device()).slice(1);
+}
+
+OpCase statistics_case(const Shape& shape) {
+  OpCase c{.op = "batch_norm",
+           .entry = "statistics",
+           .descriptor = BatchNormProblem{shape}.str(),
+           .inputs = {{shape}}};
+  c.run = [](const std::vector<Tensor>& in) {
+    const Tensor mean = Tensor::empty({in[0].channels()}, in[0].dtype()), variance = Tensor::empty_like(mean);
+    kernels::batch_norm_statistics(in[0], mean, variance);
+    return std::vector<Tensor>{mean, variance};
+  };
+  c.candidates = candidates;
+  c.exact = false;
+  c.accumulation = shape.numel() / shape[-1];
+  c.flops = 4.0 * static_cast<double>(shape.numel());
+  c.bytes = 4.0 * static_cast<double>(shape.numel());
+  return c;
+}
+
+OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool into_slice = false) {
+  const Shape parameter{shape[-1]};
+  OpCase c{.op = "batch_norm",
+           .entry = "apply",
+           .descriptor =
+               BatchNormProblem{shape, DType::f32, activation, residual}.str() + (into_slice ? " slice" : ""),
+           .inputs = {{shape}, {parameter}, {parameter, Fill::positive}, {parameter}, {parameter}}};
+  if (residual) c.inputs.push_back({shape});
+  c.run = [=](const std::vector<Tensor>& in) {
+    const Tensor y = into_slice ? slice_like(in[0]) : Tensor::empty_like(in[0]);
+    kernels::batch_norm_apply(in[0], in[1], in[2], in[3], in[4], residual ? in[5] : Tensor(), activation, y);
+    return std::vector<Tensor>{y};
+  };
+  c.candidates = candidates;
+  c.accumulation = 4;
+  c.flops = 3.0 * static_cast<double>(shape.numel());
+  c.bytes = (residual ? 12.0 : 8.0) * static_cast<double>(shape.numel());
+  return c;
+}
+
+OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
+  const Shape parameter{shape[-1]};
+  OpCase c{.op = "batch_norm",
+           .entry = "backward_sums",
+           .descriptor = BatchNormProblem{shape, DType::f32, activation, residual}.str(),
+           .inputs = {{shape}, {shape}, {shape}, {parameter}, {parameter, Fill::positive}}};
+  c.run = [=](const std::vector<Tensor>& in) {
+    const Tensor dgamma = Tensor::empty_like(in[3]), dbeta = Tensor::empty_like(in[3]);
+    const Tensor dresidual = residual ? slice_like(in[0]) : Tensor();
+    kernels::batch_norm_backward_sums(in[0], in[1], in[2], in[3], in[4], activation, dgamma, dbeta,
+                                      dresidual);
+    return std::vector<Tensor>{dgamma, dbeta, dresidual};
+  };
+  c.candidates = candidates;
+  c.accumulation = 4 * shape.numel() / shape[-1];
+  c.flops = 4.0 * static_cast<double>(shape.numel());
+  c.bytes = (8.0 + (activation != Activation::none ? 4 : 0) + (residual ? 4 : 0)) *
+            static_cast<double>(shape.numel());
+  return c;
+}
+
+OpCase input_case(const Shape& shape, Activation activation, bool training) {
+  const Shape parameter{shape[-1]};
+  OpCase c{.op = "batch_norm",
+           .entry = "backward_input",
+           .descriptor = BatchNormProblem{shape, DType::f32, activation}.str() + (training ? "" : " frozen"),
+           .inputs = {{shape},
+                      {shape},
+                      {shape},
+                      {parameter},
+                      {parameter, Fill::positive},
+                      {parameter},
+                      {parameter},
+                      {parameter}}};
+  c.run = [=](const std::vector<Tensor>& in) {
+    const Tensor dx = slice_like(in[0]);
+    kernels::batch_norm_backward_input(in[0], in[1], in[2], in[3], in[4], in[5], training ? in[6] : Tensor(),
+                                       training ? in[7] : Tensor(), activation, dx);
+    return std::vector<Tensor>{dx};
+  };
+  c.candidates = candidates;
+  c.exact = !training;  // training divides by the number of pixels
+  c.accumulation = 4;
+  c.flops = (training ? 5.0 : 1.0) * static_cast<double>(shape.numel());
+  c.bytes = (8.0 + (training ? 4 : 0) + (activation != Activation::none ? 4 : 0)) *
+            static_cast<double>(shape.numel());
+  return c;
+}
+
+// Inputs x, gamma, beta and perhaps a residual. Running statistics are cloned: gradcheck needs a pure
+// function.
+GradientCase gradient_case(const Shape& shape, Activation activation, bool training, bool residual,
+                           bool from_sums = false) {
+  const Shape parameter{shape[-1]};
+  GradientCase g{.op = "batch_norm",
+                 .descriptor = BatchNormProblem{shape, DType::f64, activation, residual}.str() +
+                               (training ? "" : " frozen") + (from_sums ? " from sums" : ""),
+                 .inputs = {{shape}, {parameter, Fill::positive}, {parameter}}};
+  if (residual) g.inputs.push_back({shape});
+  g.function = [=](const std::vector<Variable>& in) {
+    const Tensor mean = Tensor::full(parameter, 0.25, DType::f64),
+                 var = Tensor::full(parameter, 1.5, DType::f64);
+    layers::BatchNormOptions options{.training = training, .eps = 1e-3, .activation = activation};
+    if (from_sums) {
+      const int64_t channels = shape[-1];
+      options.sums = Tensor::zeros({2, channels}, DType::f64);
+      for (int64_t i = 0; i < shape.numel(); ++i) {
+        const double v = in[0].value().data<double>()[i];
+        options.sums.data<double>()[i % channels] += v;
+        options.sums.data<double>()[channels + i % channels] += v * v;
+      }
+    }
+    return layers::batch_norm(in[0], in[1], in[2], mean, var, options, residual ? in[3] : Variable());
+  };
+  return g;
+}
+
+void add_bad_inputs(CaseList& list) {
+  auto call = [](Shape x, Shape gamma, bool training, DType gamma_dtype = DType::f32) {
+    return [=] {
+      const Tensor mean = Tensor::zeros(gamma), var = Tensor::full(gamma, 1.0);
+      layers::batch_norm(Variable(Tensor::zeros(x)), Variable(Tensor::zeros(gamma, gamma_dtype)),
+                         Variable(Tensor::zeros(gamma)), training ? mean : Tensor(),
+                         training ? var : Tensor(), {.training = training});
+    };
+  };
+  list.bad_inputs.push_back({"batch_norm", "one value per channel", call({1, 1, 1, 4}, {4}, true),
+                             "more than one value per channel"});
+  list.bad_inputs.push_back(
+      {"batch_norm", "no pixels", call({0, 2, 2, 4}, {4}, true), "more than one value per channel"});
+  list.bad_inputs.push_back(
+      {"batch_norm", "wrong channels", call({1, 2, 2, 4}, {5}, true), "running statistics must be [4]"});
+  list.bad_inputs.push_back(
+      {"batch_norm", "wrong dtype", call({1, 2, 2, 4}, {4}, true, DType::f64), "gamma must be f32 [4]"});
+  list.bad_inputs.push_back(
+      {"batch_norm", "no running statistics", call({1, 2, 2, 4}, {4}, false), "needs running statistics"});
+  list.bad_inputs.push_back({"batch_norm", "residual of another shape",
+                             [] {
+                               const Variable p(Tensor::zeros({3}));
+                               layers::batch_norm(Variable(Tensor::zeros({1, 2, 2, 3})), p, p, {}, {}, {},
+                                                  Variable(Tensor::zeros({1, 2, 3, 3})));
+                             },
+                             "the residual must have the shape and dtype of the input"});
+  list.bad_inputs.push_back({"batch_norm", "sums of another shape",
+                             [] {
+                               const Variable p(Tensor::zeros({3}));
+                               layers::batch_norm(Variable(Tensor::zeros({1, 2, 2, 3})), p, p, {}, {},
+                                                  {.sums = Tensor::zeros({3, 2})});
+                             },
+                             "precomputed sums must be [2, 3]"});
+}
+
+}  // namespace
+
+void add_batch_norm_cases(CaseList& list) {
+  const Shape shapes[] = {{2, 5, 7, 1},  {1, 9, 5, 3},    {2, 7, 3, 11}, {1, 6, 6, 16},
+                          {2, 3, 5, 21}, {3, 33, 17, 32}, {2, 4, 4, 65}, {17, 40}};
+  for (const Shape& shape : shapes) {
+    list.cases.push_back(statistics_case(shape));
+    for (Activation activation : {Activation::none, Activation::relu, Activation::relu6}) {
+      for (bool residual : {false, true}) {
+        list.cases.push_back(apply_case(shape, activation, residual));
+        list.cases.push_back(sums_case(shape, activation, residual));
+      }
+      for (bool training : {false, true}) list.cases.push_back(input_case(shape, activation, training));
+    }
+    list.cases.push_back(apply_case(shape, Activation::relu, true, true));
+  }
+  for (Activation activation : {Activation::none, Activation::relu, Activation::relu6}) {
+    for (bool training : {false, true}) {
+      for (bool residual : {false, true})
+        list.gradients.push_back(gradient_case({2, 3, 4, 5}, activation, training, residual));
+    }
+  }
+  list.gradients.push_back(gradient_case({2, 3, 4, 5}, Activation::relu, true, true, true));
+  add_bad_inputs(list);
+
+  for (const auto& [shape, network] :
+       {std::pair{Shape{1, 256, 256, 32}, "unet32_256"}, std::pair{Shape{4, 64, 64, 64}, "unet32_256"},
+        std::pair{Shape{1, 33, 33, 2048}, "deeplabv3_r50_513"}}) {
+    for (OpCase c : {statistics_case(shape), apply_case(shape, Activation::relu, false),
+                     apply_case(shape, Activation::relu, true), sums_case(shape, Activation::relu, false),
+                     input_case(shape, Activation::relu, true)}) {
+      c.benchmark = true;
+      c.network = network;
+      list.cases.push_back(c);
+    }
+  }
+}
+
+}  // namespace atrous::cases
