@@ -1,0 +1,72 @@
+#include "kernels/cross_entropy/cross_entropy.h"
+
+#include <cmath>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/labels.h"
+
+namespace atrous::kernels {
+namespace cross_entropy_impl {
+namespace {
+
+template <int lanes, Isa needed>
+constexpr auto vectors_of = [](const CrossEntropyProblem& p) -> const char* {
+  if (p.dtype != DType::f32) return "f32 only";
+  if (p.classes > lanes * most_vectors) return "too many classes";
+  return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
+};
+
+constexpr Implementation<CrossEntropyProblem, Fn> table[] = {
+    {"avx512", Device::cpu, vectors_of<16, Isa::avx512>, run_avx512},
+    {"avx2", Device::cpu, vectors_of<8, Isa::avx2>, run_avx2},
+    {"portable", Device::cpu, vectors_of<4, Isa::generic>, run_portable},
+    {"ref", Device::cpu, always, run_ref},
+};
+
+}  // namespace
+}  // namespace cross_entropy_impl
+
+std::string CrossEntropyProblem::str() const {
+  std::string s = fmt::format("n{} {}x{} k{} {}", n, h, w, classes, name_of(dtype));
+  if (class_weights.defined()) s += " class_weights";
+  if (pixel_weights.defined()) s += " pixel_weights";
+  if (gamma != 0) s += fmt::format(" gamma {}", gamma);
+  return s + (reduction == LossReduction::sum ? " sum" : "");
+}
+
+CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
+                                 const CrossEntropyOptions& options, bool want_gradient,
+                                 bool want_pixel_losses) {
+  ATROUS_CHECK(logits.rank() == 4 && logits.channels() > 0 &&
+                   (logits.dtype() == DType::f32 || logits.dtype() == DType::f64),
+               ErrorKind::usage, "[cross_entropy] logits must be f32 or f64 of shape [N, H, W, K]. Got {}.",
+               logits.describe());
+  ATROUS_CHECK(std::isfinite(options.gamma) && options.gamma >= 0, ErrorKind::usage,
+               "[cross_entropy] gamma must be finite and not negative. Got {}.", options.gamma);
+  const Shape pixels{logits.dim(0), logits.dim(1), logits.dim(2)};
+  CrossEntropyProblem p{
+      .n = pixels[0], .h = pixels[1], .w = pixels[2], .classes = logits.channels(), .dtype = logits.dtype()};
+  p.ignore_index = narrow<int32_t>(options.ignore_index, "cross_entropy");
+  p.reduction = options.reduction;
+  p.gamma = options.gamma;
+  p.class_weights = checked_class_weights("cross_entropy", options.class_weights, p.classes);
+  p.pixel_weights = checked_pixel_weights("cross_entropy", options.pixel_weights, pixels);
+  const Tensor y = checked_labels("cross_entropy", labels, pixels, p.classes, p.ignore_index);
+  p.scale =
+      loss_scale(p.reduction == LossReduction::mean, y, p.ignore_index, p.class_weights, p.pixel_weights);
+
+  CrossEntropyResult out{
+      .loss = Tensor::empty({}, p.dtype, logits.device()), .gradient = {}, .pixel_losses = {}};
+  if (want_gradient) out.gradient = Tensor::empty_like(logits);
+  if (want_pixel_losses) out.pixel_losses = Tensor::empty(pixels, p.dtype, logits.device());
+  dispatch("cross_entropy", "cross_entropy.forward", cross_entropy_impl::table, p,
+           {out.loss, out.gradient, out.pixel_losses}, logits, y, out);
+  return out;
+}
+
+std::vector<std::string> cross_entropy_implementations(int64_t classes) {
+  return candidates(cross_entropy_impl::table, CrossEntropyProblem{.classes = classes}, Device::cpu);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,57 @@
+// Softmax cross-entropy of logits z [N,H,W,K] against labels y [N,H,W], loss and gradient in one pass.
+//
+//   e_p = log(sum_k exp z_pk) - z_py          cross-entropy of pixel p, y = y_p
+//   l_p = w_y u_p (1 - exp(-e_p))^gamma e_p   w: class weights, u: pixel weights, gamma: focal exponent (0:
+//   plain) loss = s * sum_p l_p,    s = 1 / sum_p w_y u_p (mean; 0 if that sum is 0) or 1 (sum) dloss/dz_pk =
+//   s w_y u_p c_p (softmax(z_p)_k - [k = y]),   c_p = 1 for gamma = 0 (cross_entropy_math.h)
+//
+// Pixels with y = ignore_index count nowhere. The mean is PyTorch's (a weighted mean). Since s depends on the
+// labels only, the gradient comes out of the forward pass and no softmax is kept. The loss is summed in
+// double, in fixed blocks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::kernels {
+
+enum class LossReduction : unsigned char { mean, sum };
+
+struct CrossEntropyOptions {
+  int64_t ignore_index = 255;
+  LossReduction reduction = LossReduction::mean;
+  double gamma = 0;        // focal loss for > 0
+  Tensor class_weights{};  // [K], floating; undefined: all 1
+  Tensor pixel_weights{};  // [N,H,W], floating; undefined: all 1
+};
+
+// What an implementation is given, checked and converted.
+struct CrossEntropyProblem {
+  int64_t n = 0, h = 0, w = 0, classes = 0;
+  DType dtype = DType::f32;
+  int64_t ignore_index = 255;
+  LossReduction reduction = LossReduction::mean;
+  double gamma = 0;
+  double scale = 1;         // s above
+  Tensor class_weights{};   // f64 [K] or undefined
+  Tensor pixel_weights{};   // f64 [N,H,W] or undefined
+  std::string str() const;  // "n8 144x192 k11 f32 weighted"
+};
+
+struct CrossEntropyResult {
+  Tensor loss;          // scalar, dtype of the logits
+  Tensor gradient;      // like the logits, contiguous; undefined unless asked for
+  Tensor pixel_losses;  // l_p [N,H,W], dtype of the logits, 0 where ignored; undefined unless asked for
+};
+
+// logits: f32 or f64, any pixel stride. labels: i32 or u8. Errors: a label out of range (data), shapes, types
+// (usage).
+CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
+                                 const CrossEntropyOptions& options, bool want_gradient,
+                                 bool want_pixel_losses = false);
+
+std::vector<std::string> cross_entropy_implementations(int64_t classes);
+
+}  // namespace atrous::kernels

@@ -1,0 +1,87 @@
+// Softmax cross-entropy over a run of pixels with L-wide vectors. Logits of a pixel are contiguous (NHWC), so
+// with up to 4 L classes a pixel lives in registers from load to gradient.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/pixel_lanes.h"
+
+namespace atrous::kernels::cross_entropy_impl {
+namespace {
+
+template <int L, int NV>
+double run_pixels(const PixelRun& r) {
+  using V = Lanes<L>;
+  const auto k = static_cast<int>(r.classes);
+  PixelLogits<L, NV> z((k + L - 1) / L);
+  const int tail = (z.vectors - 1) * L;  // first class of the last vector
+  const typename V::I in_range = V::iota() < k - tail;
+  const int64_t padded = z.vectors * L;
+  const float minus_infinity = -__builtin_inff();
+  double total = 0;
+  for (int64_t i = 0; i < r.count; ++i) {
+    const float* logits = r.logits + i * r.stride;
+    const int32_t label = r.labels[i];
+    float* gradient = r.gradient ? r.gradient + i * r.classes : nullptr;
+    if (label == r.ignore_index) {
+      if (gradient) __builtin_memset(gradient, 0, static_cast<size_t>(k) * sizeof(float));
+      if (r.pixel_losses) r.pixel_losses[i] = 0;
+      continue;
+    }
+    for (int j = 0; j + 1 < z.vectors; ++j) z.v[j] = V::load(logits + j * L);
+    // The last vector may reach into the next pixels, but not past the run: there it is put together by hand.
+    if (i * r.stride + padded <= (r.count - 1) * r.stride + k) {
+      z.v[z.vectors - 1] = in_range ? V::load(logits + tail) : V::all(minus_infinity);
+    } else {
+      float rest[L];
+      for (int j = 0; j < L; ++j) rest[j] = tail + j < k ? logits[tail + j] : minus_infinity;
+      z.v[z.vectors - 1] = V::load(rest);
+    }
+    float max, sum;
+    z.exponentials(max, sum);
+    float weight = 1.0f;
+    if (r.class_weights) weight = r.class_weights[label];
+    if (r.pixel_weights) weight *= r.pixel_weights[i];
+    float loss = __builtin_logf(sum) + (max - logits[label]);
+    float factor = 1.0f;
+    if (r.gamma != 0.0f) {
+      const FocalFloat f = focal_float(loss, r.gamma);
+      loss = f.loss;
+      factor = f.gradient_factor;
+    }
+    loss *= weight;
+    total += static_cast<double>(loss);
+    if (r.pixel_losses) r.pixel_losses[i] = loss;
+    if (!gradient) continue;
+    z.gradient(weight * factor * r.scale, sum, label);
+    // Pixels are written in order, so what the last vector spills into the next pixels is overwritten by
+    // them.
+    if (i * r.classes + padded <= r.count * r.classes) {
+      for (int j = 0; j < z.vectors; ++j) V::store(gradient + j * L, z.v[j]);
+    } else {
+      for (int j = 0; j + 1 < z.vectors; ++j) V::store(gradient + j * L, z.v[j]);
+      __builtin_memcpy(gradient + tail, &z.v[z.vectors - 1], static_cast<size_t>(k - tail) * sizeof(float));
+    }
+  }
+  return total;
+}
+
+template <int L>
+double run_any_classes(const PixelRun& r) {
+  switch ((r.classes + L - 1) / L) {
+    case 1:
+      return run_pixels<L, 1>(r);
+    case 2:
+      return run_pixels<L, 2>(r);
+    case 3:
+      return run_pixels<L, 3>(r);
+    case 4:
+      return run_pixels<L, 4>(r);
+    default:
+      return run_pixels<L, 0>(r);
+  }
+}
+
+}  // namespace
+}  // namespace atrous::kernels::cross_entropy_impl

@@ -1,0 +1,42 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/common/visit.h"
+#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/cross_entropy_math.h"
+
+namespace atrous::kernels::cross_entropy_impl {
+
+void run_ref(const CrossEntropyProblem& p, const Tensor& logits, const Tensor& labels,
+             const CrossEntropyResult& out) {
+  visit_float(p.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    double total = 0;
+    for (int64_t i = 0; i < p.n * p.h * p.w; ++i) {
+      const T* z = logits.data<T>() + i * logits.pixel_stride();
+      const int32_t y = labels.data<int32_t>()[i];
+      const bool ignored = y == p.ignore_index;
+      double max = static_cast<double>(z[0]);
+      for (int64_t k = 1; k < p.classes; ++k) max = std::max(max, static_cast<double>(z[k]));
+      double sum = 0;
+      for (int64_t k = 0; k < p.classes; ++k) sum += std::exp(static_cast<double>(z[k]) - max);
+      double weight = 0;
+      FocalTerm<double> term{0, 0};
+      if (!ignored) {
+        weight = (p.class_weights.defined() ? p.class_weights.data<double>()[y] : 1.0) *
+                 (p.pixel_weights.defined() ? p.pixel_weights.data<double>()[i] : 1.0);
+        term = focal_term(std::log(sum) + max - static_cast<double>(z[y]), p.gamma);
+      }
+      total += weight * term.loss;
+      if (out.pixel_losses.defined()) out.pixel_losses.data<T>()[i] = static_cast<T>(weight * term.loss);
+      for (int64_t k = 0; out.gradient.defined() && k < p.classes; ++k) {
+        const double softmax = std::exp(static_cast<double>(z[k]) - max) / sum;
+        const double g = ignored ? 0.0 : p.scale * weight * term.gradient_factor * (softmax - (k == y));
+        out.gradient.data<T>()[i * p.classes + k] = static_cast<T>(g);
+      }
+    }
+    *out.loss.data<T>() = static_cast<T>(p.scale * total);
+  });
+}
+
+}  // namespace atrous::kernels::cross_entropy_impl

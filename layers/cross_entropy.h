@@ -1,0 +1,16 @@
+// Differentiable softmax cross-entropy.
+#pragma once
+
+#include "core/autograd.h"
+#include "kernels/cross_entropy/cross_entropy.h"
+
+namespace atrous::layers {
+
+using kernels::CrossEntropyOptions;
+using kernels::LossReduction;
+
+// Scalar loss of logits [N,H,W,K] against labels [N,H,W] (i32 or u8): kernels/cross_entropy/cross_entropy.h.
+// The gradient is made by the forward pass if one will be wanted.
+Variable cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
+
+}  // namespace atrous::layers

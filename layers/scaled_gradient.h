@@ -1,0 +1,15 @@
+// For losses whose forward pass already made the gradient of their one input.
+#pragma once
+
+#include "core/autograd.h"
+
+namespace atrous::layers {
+
+// Puts the scalar `loss` on the tape; its backward returns `gradient` times the incoming scalar.
+Variable record_with_gradient(const char* op, const Tensor& loss, const Variable& input,
+                              const Tensor& gradient);
+
+// sum_i weights[i] * terms[i], for scalar terms of one dtype.
+Variable weighted_sum(const std::vector<Variable>& terms, const std::vector<double>& weights);
+
+}  // namespace atrous::layers

@@ -1,0 +1,33 @@
+#include "layers/concat.h"
+
+#include <catch2/catch.hpp>
+
+using namespace atrous;
+
+TEST_CASE("concat puts channels side by side and hands back views of the gradient") {
+  const Variable a(Tensor::from<float>({1, 1, 2, 1}, {1, 2}), true);
+  const Variable b(Tensor::from<float>({1, 1, 2, 2}, {3, 4, 5, 6}), true);
+  const Variable y = layers::concat({a, b});
+  const float expected[] = {1, 3, 4, 2, 5, 6};
+  for (int i = 0; i < 6; ++i) CHECK(y.value().data<float>()[i] == expected[i]);
+  const Tensor seed = Tensor::from<float>({1, 1, 2, 3}, {10, 20, 30, 40, 50, 60});
+  backward(y, seed);
+  CHECK(b.grad().shares_memory_with(seed));
+  CHECK(b.grad().pixel_stride() == 3);
+  CHECK(b.grad().data<float>()[3] == 50);
+}
+
+TEST_CASE("concat_in_place copies nothing") {
+  const int64_t channels[] = {2, 1};
+  const ConcatBuffer buffer(Shape{1, 1, 2}, channels, DType::f32, Device::cpu);
+  buffer.slice(0).fill(7);
+  buffer.slice(1).fill(9);
+  const Variable a(buffer.slice(0), true);
+  const Variable b(buffer.slice(1), true);
+  const Variable y = layers::concat_in_place(buffer, {a, b});
+  CHECK(y.value().raw() == buffer.whole().raw());
+  const float expected[] = {7, 7, 9, 7, 7, 9};
+  for (int i = 0; i < 6; ++i) CHECK(y.value().data<float>()[i] == expected[i]);
+  backward(y, Tensor::from<float>({1, 1, 2, 3}, {1, 2, 3, 4, 5, 6}));
+  CHECK(b.grad().data<float>()[3] == 6);
+}
