@@ -21,7 +21,7 @@ struct ClassScore {
 };
 
 struct SemanticScores {
-  double miou = 0;            // mean over the classes that are present in labels or predictions
+  double miou = 0;  // mean over the classes that are present in labels or predictions
   double pixel_accuracy = 0;
   double mean_accuracy = 0;
   double fw_iou = 0;
@@ -29,12 +29,13 @@ struct SemanticScores {
   std::optional<double> boundary_f1;
   int64_t classes_in_mean = 0;
   int64_t absent_classes = 0;
-  int64_t pixels = 0;          // scored
+  int64_t pixels = 0;  // scored
   int64_t ignored_pixels = 0;
   std::vector<ClassScore> per_class;
 };
 
-// h[gt, pred], int64. Pixels whose label is `ignore` count nowhere. A label or prediction outside [0, K) is an Error(data).
+// h[gt, pred], int64. Pixels whose label is `ignore` count nowhere. A label or prediction outside [0, K) is
+// an Error(data).
 class ConfusionMatrix {
  public:
   explicit ConfusionMatrix(int64_t num_classes);
@@ -42,7 +43,9 @@ class ConfusionMatrix {
   // label, prediction: u8 or i32 of equal shape.
   void add(const Tensor& label, const Tensor& prediction, int64_t ignore);
   void add(const ConfusionMatrix& other);
-  int64_t at(int64_t gt, int64_t predicted) const { return counts_[static_cast<size_t>(gt * num_classes_ + predicted)]; }
+  int64_t at(int64_t gt, int64_t predicted) const {
+    return counts_[static_cast<size_t>(gt * num_classes_ + predicted)];
+  }
   int64_t ignored() const { return ignored_; }
   SemanticScores scores(const std::vector<std::string>& class_names) const;
 

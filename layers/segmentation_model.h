@@ -29,6 +29,8 @@ class SegmentationModel : public Module {
   virtual int64_t in_channels() const = 0;
   // Ratio of input to the coarsest features; inputs need not be divisible by it.
   virtual int64_t output_stride() const = 0;
+  // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0 if padded.
+  virtual int64_t context() const { return 0; }
   // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and freezing; may be "".
   virtual std::string backbone_prefix() const { return ""; }
 };

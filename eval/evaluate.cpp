@@ -1,0 +1,133 @@
+#include "eval/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <future>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "eval/boundary.h"
+#include "eval/logit_rows.h"
+
+namespace atrous::eval {
+namespace {
+
+// Restores the mode of the network, also after an error.
+class EvalMode {
+ public:
+  explicit EvalMode(layers::SegmentationModel& model) : model_(model), was_training_(model.training()) {
+    model_.eval();
+  }
+  ~EvalMode() { model_.train(was_training_); }
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  layers::SegmentationModel& model_;
+  bool was_training_;
+};
+
+struct Scored {
+  Tensor prediction;    // u8 [H, W]
+  double loss_sum = 0;  // over scored pixels
+  int64_t pixels = 0;
+};
+
+// Labels and cross-entropy from probabilities f32 [H, W, K]. Row sums are added in row order: same bits on
+// any number of threads.
+Scored score_pixels(const Tensor& probabilities, const Tensor& label) {
+  const int64_t h = label.dim(0), w = label.dim(1), k = probabilities.dim(2);
+  Scored s;
+  s.prediction = Tensor::empty({h, w}, DType::u8);
+  std::vector<double> row_loss(static_cast<size_t>(h));
+  std::vector<int64_t> row_pixels(static_cast<size_t>(h));
+  parallel_for(h, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      const float* p = probabilities.data<float>() + y * w * k;
+      argmax_row(p, w, k, s.prediction.data<uint8_t>() + y * w);
+      for (int64_t x = 0; x < w; ++x) {
+        const int64_t gt = label.data<uint8_t>()[y * w + x];
+        if (gt == data::ignore_label || gt >= k)
+          continue;  // the confusion matrix reports values that are no class
+        // Probabilities below f32's smallest normal number count as that: 87.3 nats.
+        row_loss[static_cast<size_t>(y)] -=
+            std::log(static_cast<double>(std::max(p[x * k + gt], 1.17549435e-38f)));
+        ++row_pixels[static_cast<size_t>(y)];
+      }
+    }
+  });
+  for (int64_t y = 0; y < h; ++y) {
+    s.loss_sum += row_loss[static_cast<size_t>(y)];
+    s.pixels += row_pixels[static_cast<size_t>(y)];
+  }
+  return s;
+}
+
+}  // namespace
+
+EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset& dataset,
+                          const data::DataOptions& data, const InferenceOptions& options,
+                          bool with_boundary_f1, const EvaluationHooks& hooks) {
+  const auto start = std::chrono::steady_clock::now();
+  const EvalMode mode(model);
+  EvaluationResult result;
+  result.confusion = ConfusionMatrix(model.num_classes());
+  std::vector<std::string> names;
+  for (const data::ClassInfo& c : dataset.classes()) names.push_back(c.name);
+
+  double loss_sum = 0;
+  int64_t loss_pixels = 0;
+  double boundary_sum = 0;
+  int64_t boundary_images = 0;
+  const int64_t total = dataset.size();
+  auto load = [&dataset](int64_t i) { return dataset.load(i); };
+  // Destroyed (and so waited for) before anything it uses, also when an image fails.
+  std::future<data::Sample> next;
+  if (total > 0) next = std::async(std::launch::async, load, 0);
+  for (int64_t i = 0; i < total && !(hooks.stop && hooks.stop()); ++i) {
+    const data::Sample sample = next.get();
+    if (i + 1 < total) next = std::async(std::launch::async, load, i + 1);
+    ATROUS_CHECK(sample.label.defined(), ErrorKind::data,
+                 "[eval] every image must have a label. \"{}\" has none. Choose a split "
+                 "with labels.",
+                 sample.image_path);
+    const Tensor probabilities = predict_probabilities(model, sample.image, data, options);
+    ATROUS_CHECK(sample.label.shape() == Shape({probabilities.dim(0), probabilities.dim(1)}), ErrorKind::data,
+                 "[eval] image and label must have one size. Got {} for \"{}\" and {} for \"{}\".",
+                 sample.image.shape().str(), sample.image_path, sample.label.shape().str(),
+                 sample.label_path);
+    const Scored scored = score_pixels(probabilities, sample.label);
+    ConfusionMatrix of_image(model.num_classes());
+    of_image.add(sample.label, scored.prediction, data::ignore_label);
+    result.confusion.add(of_image);
+    loss_sum += scored.loss_sum;
+    loss_pixels += scored.pixels;
+
+    ImageScore score;
+    score.id = sample.id;
+    score.image_path = sample.image_path;
+    const SemanticScores own = of_image.scores(names);
+    if (own.pixels > 0) {
+      score.miou = own.miou;
+      score.pixel_accuracy = own.pixel_accuracy;
+      score.loss = scored.loss_sum / static_cast<double>(scored.pixels);
+    }
+    if (with_boundary_f1) {
+      if (const auto f1 = boundary_f1(sample.label, scored.prediction, data::ignore_label)) {
+        boundary_sum += *f1;
+        ++boundary_images;
+      }
+    }
+    result.images.push_back(score);
+    if (hooks.image) hooks.image(sample, scored.prediction, score);
+    if (hooks.progress) hooks.progress(i + 1, total);
+  }
+  result.scores = result.confusion.scores(names);
+  if (boundary_images > 0) result.scores.boundary_f1 = boundary_sum / static_cast<double>(boundary_images);
+  if (loss_pixels > 0) result.loss = loss_sum / static_cast<double>(loss_pixels);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace atrous::eval
