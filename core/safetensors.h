@@ -1,0 +1,55 @@
+// Reading and writing safetensors files: named tensors, nothing that runs.
+//
+// Format (https://github.com/huggingface/safetensors): u64 little-endian header length N; N bytes of UTF-8
+// JSON that begin with '{' and may end in spaces; then the data. The JSON maps each name to {"dtype",
+// "shape", "data_offsets": [begin, end)}, offsets relative to the data; "__metadata__" maps strings to
+// strings. Row-major, little-endian.
+//
+// A file is somebody else's input, so every rule is enforced: header of at most 100,000,000 bytes that fits
+// the file; no duplicate names; known dtypes; shape times element size equal to the byte range, without
+// overflow; ranges that neither overlap nor leave holes and that end where the file ends. Nothing is
+// allocated before it is known to be in the file. This file knows names and bytes only; layers/state_dict.h
+// knows about layouts of filters.
+#pragma once
+
+#include <iosfwd>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous {
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using Metadata = std::map<std::string, std::string>;
+
+struct TensorFile {
+  Metadata metadata;
+  NamedTensors tensors;  // in the order of their data in the file
+
+  // nullptr if there is none of that name.
+  const Tensor* find(const std::string& name) const;
+  // Error(data) that lists what the file has, if there is none of that name.
+  const Tensor& at(const std::string& name) const;
+  std::string origin;  // the path, for messages
+};
+
+// F16 becomes f32 and BOOL u8; I8, I16, U16, U32, U64, C64 and the 8-bit and smaller floats are refused by
+// name. Error(io) if the file cannot be opened or read, Error(checkpoint) if it breaks a rule.
+TensorFile read_safetensors(const std::string& path);
+// The same from a stream that holds `size` bytes; `origin` names it in messages.
+TensorFile read_safetensors(std::istream& in, uint64_t size, const std::string& origin);
+
+// Only the metadata (a label list, a config) without reading the data.
+Metadata read_safetensors_metadata(const std::string& path);
+
+// The bytes depend on nothing but the arguments. Wider elements come first, so that all data is aligned;
+// within a width the order stays. Error(usage) for a name that is used twice or is "__metadata__"; Error(io)
+// if the stream fails.
+void write_safetensors(std::ostream& out, const NamedTensors& tensors, const Metadata& metadata = {});
+// Straight to `path`. (Checkpoints go through a temporary file: train/checkpoint.h.)
+void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {});
+
+}  // namespace atrous
