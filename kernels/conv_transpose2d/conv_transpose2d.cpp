@@ -1,0 +1,132 @@
+#include "kernels/conv_transpose2d/conv_transpose2d.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/conv_transpose2d/conv_transpose2d_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+// Every pass of a transposed convolution is a pass of the convolution with the roles of x and y swapped.
+void forward_conv2d(const ConvTranspose2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
+                    const Tensor& y) {
+  conv2d_backward_input(x, w, p.conv_options(), p.output_shape(), y, bias);
+}
+void backward_input_conv2d(const ConvTranspose2dProblem& p, const Tensor& dy, const Tensor& w,
+                           const Tensor& dx) {
+  conv2d(dy, w, p.conv_options(), {}, dx);
+}
+void backward_weight_conv2d(const ConvTranspose2dProblem& p, const Tensor& dy, const Tensor& x,
+                            const Tensor& dw) {
+  dw.copy_from(conv2d_backward_weight(x, dy, p.conv_options(), p.conv.filter_shape()));
+}
+
+constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward_table[] = {
+    {"gemm", Device::cpu, conv_transpose2d_gemm_why_not, conv_transpose2d_forward_gemm},
+    {"conv2d", Device::cpu, always, forward_conv2d},
+    {"ref", Device::cpu, always, conv_transpose2d_forward_ref},
+};
+constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input_table[] = {
+    {"gemm", Device::cpu, conv_transpose2d_gemm_why_not, conv_transpose2d_backward_input_gemm},
+    {"conv2d", Device::cpu, always, backward_input_conv2d},
+    {"ref", Device::cpu, always, conv_transpose2d_backward_input_ref},
+};
+constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn> backward_weight_table[] = {
+    {"gemm", Device::cpu, conv_transpose2d_gemm_why_not, conv_transpose2d_backward_weight_gemm},
+    {"conv2d", Device::cpu, always, backward_weight_conv2d},
+    {"ref", Device::cpu, always, conv_transpose2d_backward_weight_ref},
+};
+
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
+                  const ConvTranspose2dProblem& problem) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
+               name, name_of(dtype), shape.str(), t.describe(), problem.str());
+}
+
+int64_t output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
+                    int64_t output_padding) {
+  return (in - 1) * stride - 2 * pad + dilation * (taps - 1) + 1 + output_padding;
+}
+
+}  // namespace
+
+Conv2dOptions ConvTranspose2dProblem::conv_options() const {
+  return {{conv.stride_h, conv.stride_w},
+          {conv.pad_h, conv.pad_w},
+          {conv.dilation_h, conv.dilation_w},
+          conv.groups};
+}
+
+std::string ConvTranspose2dProblem::str() const {
+  return "transposed " + conv.str();
+}
+
+ConvTranspose2dProblem ConvTranspose2dProblem::make(const char* where, const Shape& input,
+                                                    const Shape& filter, const ConvTranspose2dOptions& o,
+                                                    DType dtype) {
+  ATROUS_CHECK(
+      input.rank() == 4 && filter.rank() == 4 && input[3] == filter[0], ErrorKind::usage,
+      "[{}] the input is N,H,W,K and the filter K,R,S,C/groups, with the same K. Got input {}, filter {}. "
+      "Swap or permute the filter's axes.",
+      where, input.str(), filter.str());
+  ATROUS_CHECK(o.output_padding.h >= 0 && o.output_padding.w >= 0 && o.output_padding.h < o.stride.h &&
+                   o.output_padding.w < o.stride.w,
+               ErrorKind::usage,
+               "[{}] output_padding must be at least 0 and below the stride. Got {}x{} with stride {}x{}. It "
+               "only picks "
+               "among the sizes that the strided convolution maps to one.",
+               where, o.output_padding.h, o.output_padding.w, o.stride.h, o.stride.w);
+  ATROUS_CHECK(o.groups >= 1, ErrorKind::usage, "[{}] groups must be at least 1. Got {}.", where, o.groups);
+  const int64_t h = output_size(input[1], filter[1], o.stride.h, o.pad.h, o.dilation.h, o.output_padding.h);
+  const int64_t w = output_size(input[2], filter[2], o.stride.w, o.pad.w, o.dilation.w, o.output_padding.w);
+  ATROUS_CHECK(
+      input[1] >= 1 && input[2] >= 1 && h >= 1 && w >= 1, ErrorKind::usage,
+      "[{}] input and output must have at least one pixel. Got input {}, filter {} and padding {}x{}, which "
+      "give {}x{}. Use less padding.",
+      where, input.str(), filter.str(), o.pad.h, o.pad.w, h, w);
+  return {Conv2dProblem::make(where, {input[0], h, w, filter[3] * o.groups}, filter,
+                              {o.stride, o.pad, o.dilation, o.groups}, dtype)};
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
+                        const ConvTranspose2dOptions& options, Tensor out) {
+  const char* where = "conv_transpose2d";
+  const auto p = ConvTranspose2dProblem::make(where, x.shape(), w.shape(), options, x.dtype());
+  check_tensor(where, "filter", w, p.conv.filter_shape(), x.dtype(), p);
+  if (bias.defined()) check_tensor(where, "bias", bias, {p.conv.c}, x.dtype(), p);
+  if (out.defined()) {
+    check_tensor(where, "out", out, p.output_shape(), x.dtype(), p);
+    out.bump_version();
+  } else {
+    out = Tensor::empty(p.output_shape(), x.dtype(), x.device());
+  }
+  dispatch("conv_transpose2d", "conv_transpose2d.forward", forward_table, p, {out}, x, w, bias, out);
+  return out;
+}
+
+Tensor conv_transpose2d_backward_input(const Tensor& dy, const Tensor& w,
+                                       const ConvTranspose2dOptions& options, const Shape& input_shape) {
+  const char* where = "conv_transpose2d_backward_input";
+  const auto p = ConvTranspose2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), dy.dtype(), p);
+  check_tensor(where, "filter", w, p.conv.filter_shape(), dy.dtype(), p);
+  const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
+  dispatch("conv_transpose2d", "conv_transpose2d.backward_input", backward_input_table, p, {dx}, dy, w, dx);
+  return dx;
+}
+
+Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
+                                        const ConvTranspose2dOptions& options, const Shape& filter_shape) {
+  const char* where = "conv_transpose2d_backward_weight";
+  const auto p = ConvTranspose2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), x.dtype(), p);
+  const Tensor dw = Tensor::empty(filter_shape, x.dtype(), x.device());
+  dispatch("conv_transpose2d", "conv_transpose2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
+  return dw;
+}
+
+std::vector<std::string> conv_transpose2d_candidates(const ConvTranspose2dProblem& problem) {
+  return candidates(forward_table, problem, Device::cpu);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,27 @@
+// The implementations behind conv_transpose2d.h. Everything has been checked; outputs are allocated.
+#pragma once
+
+#include "kernels/conv_transpose2d/conv_transpose2d.h"
+
+namespace atrous::kernels {
+
+using ConvTranspose2dForwardFn = void(const ConvTranspose2dProblem&, const Tensor& x, const Tensor& w,
+                                      const Tensor& bias, const Tensor& y);
+using ConvTranspose2dBackwardInputFn = void(const ConvTranspose2dProblem&, const Tensor& dy, const Tensor& w,
+                                            const Tensor& dx);
+using ConvTranspose2dBackwardWeightFn = void(const ConvTranspose2dProblem&, const Tensor& dy, const Tensor& x,
+                                             const Tensor& dw);
+
+// Plain loops.
+ConvTranspose2dForwardFn conv_transpose2d_forward_ref;
+ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_ref;
+ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_ref;
+
+// Filters as large as their stride (U-Net's 2x2 stride 2): patches of y do not overlap, so each pass is one
+// product.
+const char* conv_transpose2d_gemm_why_not(const ConvTranspose2dProblem&);
+ConvTranspose2dForwardFn conv_transpose2d_forward_gemm;
+ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_gemm;
+ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_gemm;
+
+}  // namespace atrous::kernels
