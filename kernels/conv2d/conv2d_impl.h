@@ -19,4 +19,11 @@ Conv2dForwardFn conv2d_forward_ref;
 Conv2dBackwardInputFn conv2d_backward_input_ref;
 Conv2dBackwardWeightFn conv2d_backward_weight_ref;
 
+// Register-tiled implementations (conv2d_cpu.cpp) with the inner loops of one instruction set (tiles.h).
+const char* conv2d_why_not_avx2(const Conv2dProblem& problem);
+const char* conv2d_why_not_avx512(const Conv2dProblem& problem);
+Conv2dForwardFn conv2d_forward_avx2, conv2d_forward_avx512;
+Conv2dBackwardInputFn conv2d_backward_input_avx2, conv2d_backward_input_avx512;
+Conv2dBackwardWeightFn conv2d_backward_weight_avx2, conv2d_backward_weight_avx512;
+
 }  // namespace atrous::kernels

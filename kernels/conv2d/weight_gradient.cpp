@@ -1,0 +1,197 @@
+#include "kernels/conv2d/weight_gradient.h"
+
+#include <algorithm>
+
+#include "core/cpu.h"
+#include "core/parallel.h"
+#include "kernels/conv2d/correlation.h"
+
+namespace atrous::kernels {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+constexpr int64_t strip_pixels = 192;     // dy and x of a strip fit into the first two cache levels
+constexpr int64_t longest_segment = 512;  // of an output row
+constexpr int64_t wanted_tasks = 32;
+constexpr double smallest_task_flops = 1e6;
+constexpr int64_t most_partial_floats = 1 << 24;
+constexpr int64_t skew = 16;  // added to pixel strides: powers of two would meet in few cache sets
+
+// Neighbouring elements of a row of dw that one tile computes.
+struct ColumnTile {
+  int64_t r;          // filter row
+  int64_t x_column;   // first pixel of x it reads, from the padded row's start
+  int64_t x_channel;  // within the channel block
+  int64_t dw_column;
+  int64_t channels, vectors;
+};
+
+ATROUS_MULTIVERSION void add_to(float* to, const float* from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+class Driver {
+ public:
+  Driver(const WeightGradient& problem, const TileKernels& kernels)
+      : g_(problem), p_(problem.p), kernels_(kernels), rows_(p_.p()), columns_(p_.q()) {
+    join_images();
+    // With dense taps, (s, c) of a padded row are neighbours: few channels still fill vectors.
+    const bool pointwise = p_.r * p_.s == 1;
+    fold_ = p_.dilation_w == 1 && p_.c <= 64 && p_.s > 1;
+    c_block_ = fold_ ? p_.c : std::min<int64_t>(p_.c, pointwise ? 256 : 64);
+    k_block_ = std::min<int64_t>(p_.k, kernels_.max_rows[0] * (pointwise ? 8 : 4));
+    x_stride_ = fold_ ? p_.c : c_block_ + skew;
+    copy_dy_ = p_.k > 64;
+    segments_per_row_ = ceil_div(columns_, longest_segment);
+    segment_ = ceil_div(columns_, segments_per_row_);
+    segments_ = p_.n * rows_ * segments_per_row_;
+    splits_ = choose_splits();
+  }
+
+  void run() {
+    const int64_t size = p_.k * p_.r * p_.s * p_.c;
+    FloatBuffer partial;
+    if (splits_ > 1) partial = FloatBuffer(splits_ * size);
+    const int64_t c_blocks = ceil_div(p_.c, c_block_), k_blocks = ceil_div(p_.k, k_block_);
+    parallel_for(splits_ * c_blocks * k_blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t split = task / (c_blocks * k_blocks);
+        run_task(split, task / k_blocks % c_blocks * c_block_, task % k_blocks * k_block_,
+                 splits_ > 1 ? partial.data() + split * size : g_.dw);
+      }
+    });
+    if (splits_ == 1) return;
+    // In the order of the splits: the same bits for any number of threads.
+    parallel_for(size, 1 << 12, [&](int64_t begin, int64_t end) {
+      std::copy_n(partial.data() + begin, end - begin, g_.dw + begin);
+      for (int64_t split = 1; split < splits_; ++split)
+        add_to(g_.dw + begin, partial.data() + split * size + begin, end - begin);
+    });
+  }
+
+ private:
+  // A 1x1 filter of stride 1 sees no rows: cut all pixels of all images into equal segments instead.
+  void join_images() {
+    if (p_.r * p_.s != 1 || p_.stride_h != 1 || p_.stride_w != 1 || p_.pad_h != 0 || p_.pad_w != 0) return;
+    p_.w = columns_ = p_.n * p_.h * p_.w;
+    p_.n = p_.h = rows_ = 1;
+    g_.x.h = g_.dy.h = 1;
+    g_.x.w = g_.dy.w = columns_;
+  }
+
+  int64_t choose_splits() const {
+    const int64_t blocks = ceil_div(p_.c, c_block_) * ceil_div(p_.k, k_block_);
+    const auto by_work = static_cast<int64_t>(p_.flops() / smallest_task_flops / static_cast<double>(blocks));
+    const int64_t by_memory = most_partial_floats / (p_.k * p_.r * p_.s * p_.c);
+    return std::clamp<int64_t>(std::min({ceil_div(wanted_tasks, blocks), by_work, by_memory}), 1, segments_);
+  }
+
+  std::vector<ColumnTile> column_tiles(int64_t c_first, int64_t c_count) const {
+    std::vector<ColumnTile> tiles;
+    for (int64_t r = 0; r < p_.r; ++r) {
+      for (int64_t s = 0; s < (fold_ ? 1 : p_.s); ++s) {
+        for (const Panel& panel : split_into_panels(fold_ ? p_.s * p_.c : c_count, kernels_.lanes)) {
+          tiles.push_back({r, s * p_.dilation_w, panel.first, (r * p_.s + s) * p_.c + c_first + panel.first,
+                           panel.channels, panel.vectors});
+        }
+      }
+    }
+    return tiles;
+  }
+
+  // One strip: rows [p_begin, p_end) of one image, columns [q_begin, q_end).
+  struct Strip {
+    int64_t image, p_begin, p_end, q_begin, q_end;
+  };
+
+  // The longest strip that starts at `segment` and ends before `end`.
+  Strip strip_at(int64_t segment, int64_t end) const {
+    const int64_t row = segment / segments_per_row_, part = segment % segments_per_row_;
+    Strip s{row / rows_, row % rows_, row % rows_ + 1, part * segment_,
+            std::min(columns_, (part + 1) * segment_)};
+    if (segments_per_row_ == 1) {
+      const int64_t more = std::min({strip_pixels / columns_, rows_ - s.p_begin, end - segment});
+      s.p_end = s.p_begin + std::max<int64_t>(1, more);
+    }
+    return s;
+  }
+
+  void run_task(int64_t split, int64_t c_first, int64_t k_first, float* dw) const {
+    const int64_t c_count = std::min(c_block_, p_.c - c_first), k_count = std::min(k_block_, p_.k - k_first);
+    const std::vector<ColumnTile> tiles = column_tiles(c_first, c_count);
+    Grid x = g_.x, dy = g_.dy;
+    x.data += c_first;
+    dy.data += k_first;
+    PaddedRows x_rows(x, {}, c_count, x_stride_);
+    PaddedRows dy_rows(dy, {}, k_count, k_count + skew);
+    std::vector<Run> runs;
+    const int64_t begin = split * segments_ / splits_, end = (split + 1) * segments_ / splits_;
+    for (int64_t segment = begin; segment < end;) {
+      const Strip s = strip_at(segment, end);
+      const int64_t height = s.p_end - s.p_begin, width = s.q_end - s.q_begin;
+      x_rows.restart(s.image, s.p_begin * p_.stride_h - p_.pad_h,
+                     (height - 1) * p_.stride_h + (p_.r - 1) * p_.dilation_h + 1, height * p_.r,
+                     s.q_begin * p_.stride_w - p_.pad_w,
+                     (width - 1) * p_.stride_w + (p_.s - 1) * p_.dilation_w + 1);
+      if (copy_dy_) dy_rows.restart(s.image, s.p_begin, height, height, s.q_begin, width);
+      for (const ColumnTile& tile : tiles) {
+        runs.clear();
+        for (int64_t p = s.p_begin; p < s.p_end; ++p) {
+          const float* b = x_rows.row(p * p_.stride_h + tile.r * p_.dilation_h - p_.pad_h);
+          if (!b) continue;
+          const float* a = copy_dy_ ? dy_rows.row(p) : dy.row(s.image, p) + s.q_begin * dy.pixel_stride;
+          runs.push_back({a, b + tile.x_column * x_stride_ + tile.x_channel, width});
+        }
+        run_tile(tile, runs, k_count, dw + k_first * p_.r * p_.s * p_.c, segment > begin);
+      }
+      segment += height;
+    }
+  }
+
+  // All output channels of the block, in register tiles of nearly equal height.
+  void run_tile(const ColumnTile& tile, std::vector<Run>& runs, int64_t k_count, float* dw,
+                bool accumulate) const {
+    const int64_t heights = ceil_div(k_count, kernels_.max_rows[tile.vectors == 2 ? 0 : 1]);
+    const int64_t dw_stride = p_.r * p_.s * p_.c;
+    WeightTile t{runs.data(),
+                 static_cast<int64_t>(runs.size()),
+                 copy_dy_ ? k_count + skew : g_.dy.pixel_stride,
+                 p_.stride_w * x_stride_,
+                 nullptr,
+                 dw_stride,
+                 tile.channels,
+                 accumulate};
+    int64_t done = 0;
+    for (int64_t i = 0; i < heights; ++i) {
+      const int64_t k = i * k_count / heights, k_end = (i + 1) * k_count / heights;
+      for (Run& run : runs) run.a += k - done;
+      done = k;
+      t.dw = dw + k * dw_stride + tile.dw_column;
+      kernels_.weight(t, tile.vectors, k_end - k);
+    }
+  }
+
+  WeightGradient g_;
+  Conv2dProblem p_;
+  const TileKernels& kernels_;
+  int64_t rows_, columns_;  // of the output
+  bool fold_ = false, copy_dy_ = false;
+  int64_t c_block_ = 1, k_block_ = 1, x_stride_ = 1;
+  int64_t segment_ = 1, segments_per_row_ = 1, segments_ = 1, splits_ = 1;
+};
+
+}  // namespace
+
+void weight_gradient(const WeightGradient& problem, const TileKernels& kernels) {
+  const Conv2dProblem& p = problem.p;
+  if (p.n == 0) {
+    std::fill_n(problem.dw, p.k * p.r * p.s * p.c, 0.0f);
+    return;
+  }
+  Driver(problem, kernels).run();
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,26 @@
+// The gradient of the filter on CPUs:
+//
+//   dw[k, r, s, c] = sum_{n,p,q} dy[n, p, q, k] * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + ...,
+//   c]
+//
+// A matrix product whose reduction runs over pixels. Tiles hold a few output channels times a few neighbours
+// of the filter row in registers; pixels pass by in strips that stay in the first two cache levels while all
+// tiles visit them.
+#pragma once
+
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/rows.h"
+#include "kernels/conv2d/tiles.h"
+
+namespace atrous::kernels {
+
+// One group: p.c and p.k are its channels (p.groups is 1); rows of dw are dw_stride = R*S*C floats apart.
+struct WeightGradient {
+  Conv2dProblem p;
+  Grid dy, x;
+  float* dw;
+};
+
+void weight_gradient(const WeightGradient& problem, const TileKernels& kernels);
+
+}  // namespace atrous::kernels
