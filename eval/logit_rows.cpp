@@ -1,11 +1,10 @@
 #include "eval/logit_rows.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "core/cpu.h"
 #include "core/error.h"
+#include "kernels/common/exp_math.h"
 
 namespace atrous::eval {
 namespace {
@@ -14,24 +13,8 @@ ATROUS_MULTIVERSION void lerp(const float* a, const float* b, float weight, floa
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] + weight * (b[i] - a[i]);
 }
 
-// e^x for x <= 0 to about 1e-7 relative, written so that the compiler vectorises it: e^x = 2^n e^r with |r|
-// <= ln(2)/2, ln(2) split into a part with few bits and the rest, and a minimax polynomial for e^r (Cephes,
-// expf).
 ATROUS_MULTIVERSION void exp_in_place(float* x, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    const float v = x[i] < -87.0f ? -87.0f : x[i];
-    const auto n =
-        static_cast<int32_t>(v * 1.44269504f - 0.5f);  // truncation towards zero rounds to nearest for v <= 0
-    const auto nf = static_cast<float>(n);
-    const float r = v - nf * 0.693359375f + nf * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    x[i] = (p * r * r + r + 1.0f) * std::bit_cast<float>((n + 127) << 23);
-  }
+  for (int64_t i = 0; i < count; ++i) x[i] = kernels::exp_approx(x[i]);
 }
 
 }  // namespace
