@@ -35,23 +35,30 @@ std::string CrossEntropyProblem::str() const {
   return s + (reduction == LossReduction::sum ? " sum" : "");
 }
 
+CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, const Shape& pixels,
+                                          const CrossEntropyOptions& options) {
+  ATROUS_CHECK(logits.rank() == 4 && logits.channels() > 0 &&
+                   (logits.dtype() == DType::f32 || logits.dtype() == DType::f64),
+               ErrorKind::usage, "[{}] logits must be f32 or f64 of shape [N, H, W, K]. Got {}.", op,
+               logits.describe());
+  ATROUS_CHECK(std::isfinite(options.gamma) && options.gamma >= 0, ErrorKind::usage,
+               "[{}] gamma must be finite and not negative. Got {}.", op, options.gamma);
+  CrossEntropyProblem p{
+      .n = pixels[0], .h = pixels[1], .w = pixels[2], .classes = logits.channels(), .dtype = logits.dtype()};
+  p.ignore_index = narrow<int32_t>(options.ignore_index, op);
+  p.reduction = options.reduction;
+  p.gamma = options.gamma;
+  p.class_weights = checked_class_weights(op, options.class_weights, p.classes);
+  p.pixel_weights = checked_pixel_weights(op, options.pixel_weights, pixels);
+  return p;
+}
+
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
                                  const CrossEntropyOptions& options, bool want_gradient,
                                  bool want_pixel_losses) {
-  ATROUS_CHECK(logits.rank() == 4 && logits.channels() > 0 &&
-                   (logits.dtype() == DType::f32 || logits.dtype() == DType::f64),
-               ErrorKind::usage, "[cross_entropy] logits must be f32 or f64 of shape [N, H, W, K]. Got {}.",
-               logits.describe());
-  ATROUS_CHECK(std::isfinite(options.gamma) && options.gamma >= 0, ErrorKind::usage,
-               "[cross_entropy] gamma must be finite and not negative. Got {}.", options.gamma);
-  const Shape pixels{logits.dim(0), logits.dim(1), logits.dim(2)};
-  CrossEntropyProblem p{
-      .n = pixels[0], .h = pixels[1], .w = pixels[2], .classes = logits.channels(), .dtype = logits.dtype()};
-  p.ignore_index = narrow<int32_t>(options.ignore_index, "cross_entropy");
-  p.reduction = options.reduction;
-  p.gamma = options.gamma;
-  p.class_weights = checked_class_weights("cross_entropy", options.class_weights, p.classes);
-  p.pixel_weights = checked_pixel_weights("cross_entropy", options.pixel_weights, pixels);
+  const Shape pixels =
+      logits.rank() == 4 ? Shape{logits.dim(0), logits.dim(1), logits.dim(2)} : Shape{0, 0, 0};
+  CrossEntropyProblem p = cross_entropy_problem("cross_entropy", logits, pixels, options);
   const Tensor y = checked_labels("cross_entropy", labels, pixels, p.classes, p.ignore_index);
   p.scale =
       loss_scale(p.reduction == LossReduction::mean, y, p.ignore_index, p.class_weights, p.pixel_weights);

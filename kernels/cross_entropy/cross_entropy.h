@@ -40,6 +40,10 @@ struct CrossEntropyProblem {
   std::string str() const;  // "n8 144x192 k11 f32 weighted"
 };
 
+// Checks logits and options for labels of shape `pixels`; leaves `scale` to be set when the labels are known.
+CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, const Shape& pixels,
+                                          const CrossEntropyOptions& options);
+
 struct CrossEntropyResult {
   Tensor loss;          // scalar, dtype of the logits
   Tensor gradient;      // like the logits, contiguous; undefined unless asked for

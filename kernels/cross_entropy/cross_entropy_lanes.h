@@ -12,13 +12,9 @@ namespace {
 
 template <int L, int NV>
 double run_pixels(const PixelRun& r) {
-  using V = Lanes<L>;
   const auto k = static_cast<int>(r.classes);
   PixelLogits<L, NV> z((k + L - 1) / L);
-  const int tail = (z.vectors - 1) * L;  // first class of the last vector
-  const typename V::I in_range = V::iota() < k - tail;
   const int64_t padded = z.vectors * L;
-  const float minus_infinity = -__builtin_inff();
   double total = 0;
   for (int64_t i = 0; i < r.count; ++i) {
     const float* logits = r.logits + i * r.stride;
@@ -29,15 +25,7 @@ double run_pixels(const PixelRun& r) {
       if (r.pixel_losses) r.pixel_losses[i] = 0;
       continue;
     }
-    for (int j = 0; j + 1 < z.vectors; ++j) z.v[j] = V::load(logits + j * L);
-    // The last vector may reach into the next pixels, but not past the run: there it is put together by hand.
-    if (i * r.stride + padded <= (r.count - 1) * r.stride + k) {
-      z.v[z.vectors - 1] = in_range ? V::load(logits + tail) : V::all(minus_infinity);
-    } else {
-      float rest[L];
-      for (int j = 0; j < L; ++j) rest[j] = tail + j < k ? logits[tail + j] : minus_infinity;
-      z.v[z.vectors - 1] = V::load(rest);
-    }
+    z.load(logits, k, i * r.stride + padded <= (r.count - 1) * r.stride + k, -__builtin_inff());
     float max, sum;
     z.exponentials(max, sum);
     float weight = 1.0f;
@@ -55,14 +43,7 @@ double run_pixels(const PixelRun& r) {
     if (r.pixel_losses) r.pixel_losses[i] = loss;
     if (!gradient) continue;
     z.gradient(weight * factor * r.scale, sum, label);
-    // Pixels are written in order, so what the last vector spills into the next pixels is overwritten by
-    // them.
-    if (i * r.classes + padded <= r.count * r.classes) {
-      for (int j = 0; j < z.vectors; ++j) V::store(gradient + j * L, z.v[j]);
-    } else {
-      for (int j = 0; j + 1 < z.vectors; ++j) V::store(gradient + j * L, z.v[j]);
-      __builtin_memcpy(gradient + tail, &z.v[z.vectors - 1], static_cast<size_t>(k - tail) * sizeof(float));
-    }
+    z.store(gradient, k, i * r.classes + padded <= r.count * r.classes);
   }
   return total;
 }

@@ -13,10 +13,35 @@ namespace {
 template <int L, int NV, int most = 64>
 struct PixelLogits {
   using V = Lanes<L>;
-  typename V::F v[NV ? NV : most];
+  typename V::F v[NV ? NV : most]{};
   const int vectors;
 
   explicit PixelLogits(int count) : vectors(NV ? NV : count) {}
+
+  // The last vector may reach past the channels of its pixel. `whole` says that the memory there may be
+  // touched: loads then replace what they find by `filler`; stores spill into the next pixels, which must be
+  // written later.
+  [[gnu::always_inline]] void load(const float* from, int channels, bool whole, float filler) {
+    for (int i = 0; i + 1 < vectors; ++i) v[i] = V::load(from + i * L);
+    const int tail = (vectors - 1) * L;
+    if (whole) {
+      const typename V::I in_range = V::iota() < channels - tail;
+      v[vectors - 1] = in_range ? V::load(from + tail) : V::all(filler);
+    } else {
+      float rest[L];
+      for (int i = 0; i < L; ++i) rest[i] = tail + i < channels ? from[tail + i] : filler;
+      v[vectors - 1] = V::load(rest);
+    }
+  }
+  [[gnu::always_inline]] void store(float* to, int channels, bool whole) const {
+    for (int i = 0; i + 1 < vectors; ++i) V::store(to + i * L, v[i]);
+    const int tail = (vectors - 1) * L;
+    if (whole) {
+      V::store(to + tail, v[vectors - 1]);
+    } else {
+      __builtin_memcpy(to + tail, &v[vectors - 1], static_cast<size_t>(channels - tail) * sizeof(float));
+    }
+  }
 
   // Replaces the logits by exp(z - max z); lanes past the classes must hold something very negative.
   // Returns max and sum of the exponentials.

@@ -1,0 +1,64 @@
+#include "kernels/resize_cross_entropy/resize_cross_entropy.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/cross_entropy/labels.h"
+#include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
+
+namespace atrous::kernels {
+namespace resize_cross_entropy_impl {
+namespace {
+
+template <int lanes, Isa needed>
+constexpr auto vectors_of = [](const ResizeCrossEntropyProblem& p) -> const char* {
+  if (p.loss.dtype != DType::f32) return "f32 only";
+  if (p.loss.classes > lanes * 64) return "too many classes";
+  return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
+};
+
+constexpr Implementation<ResizeCrossEntropyProblem, Fn> table[] = {
+    {"avx512", Device::cpu, vectors_of<16, Isa::avx512>, run_avx512},
+    {"avx2", Device::cpu, vectors_of<8, Isa::avx2>, run_avx2},
+    {"portable", Device::cpu, vectors_of<4, Isa::generic>, run_portable},
+    {"ref", Device::cpu, always, run_ref},
+};
+
+}  // namespace
+}  // namespace resize_cross_entropy_impl
+
+std::string ResizeCrossEntropyProblem::str() const {
+  return fmt::format("{}x{} to {}{}", in_h, in_w, loss.str(), align_corners ? " align_corners" : "");
+}
+
+CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labels, bool align_corners,
+                                        const CrossEntropyOptions& options, bool want_gradient,
+                                        bool want_pixel_losses) {
+  const char* op = "resize_cross_entropy";
+  ATROUS_CHECK(labels.rank() == 3 && logits.rank() == 4 && labels.dim(0) == logits.dim(0), ErrorKind::usage,
+               "[{}] logits [N, h, w, K] and labels [N, H, W] must have the same N. Got {} and {}.", op,
+               logits.describe(), labels.describe());
+  ATROUS_CHECK(logits.dim(1) > 0 && logits.dim(2) > 0, ErrorKind::usage,
+               "[{}] sizes must be positive. Got logits {}.", op, logits.describe());
+  ResizeCrossEntropyProblem p{logits.dim(1), logits.dim(2), align_corners,
+                              cross_entropy_problem(op, logits, labels.shape(), options)};
+  CrossEntropyProblem& l = p.loss;
+  for (int64_t size : {p.in_h, p.in_w, l.h, l.w}) narrow<int32_t>(size, op);
+  const Tensor y = checked_labels(op, labels, labels.shape(), l.classes, l.ignore_index);
+  l.scale =
+      loss_scale(l.reduction == LossReduction::mean, y, l.ignore_index, l.class_weights, l.pixel_weights);
+
+  CrossEntropyResult out{
+      .loss = Tensor::empty({}, l.dtype, logits.device()), .gradient = {}, .pixel_losses = {}};
+  if (want_gradient) out.gradient = Tensor::empty_like(logits);
+  if (want_pixel_losses) out.pixel_losses = Tensor::empty(labels.shape(), l.dtype, logits.device());
+  dispatch(op, "resize_cross_entropy.forward", resize_cross_entropy_impl::table, p,
+           {out.loss, out.gradient, out.pixel_losses}, logits, y, out);
+  return out;
+}
+
+std::vector<std::string> resize_cross_entropy_implementations(int64_t classes) {
+  ResizeCrossEntropyProblem p;
+  p.loss.classes = classes;
+  return candidates(resize_cross_entropy_impl::table, p, Device::cpu);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,9 @@
+#include "kernels/resize_cross_entropy/resize_cross_entropy_lanes.h"
+
+namespace atrous::kernels::resize_cross_entropy_impl {
+
+double band_avx2(const BandRun& run) {
+  return band_any<8>(run);
+}
+
+}  // namespace atrous::kernels::resize_cross_entropy_impl
