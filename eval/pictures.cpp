@@ -1,0 +1,192 @@
+#include "eval/pictures.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "eval/bitmap_font.h"
+
+namespace atrous::eval {
+namespace {
+
+using Rgb = std::array<uint8_t, 3>;
+
+constexpr Rgb white = {255, 255, 255};
+constexpr Rgb black = {0, 0, 0};
+constexpr Rgb grey = {90, 90, 90};
+
+uint8_t* pixel(const Tensor& picture, int64_t y, int64_t x) {
+  return picture.data<uint8_t>() + (y * picture.dim(1) + x) * 3;
+}
+
+void fill_rectangle(const Tensor& picture, int64_t top, int64_t left, int64_t height, int64_t width,
+                    const Rgb& color) {
+  for (int64_t y = top; y < std::min(top + height, picture.dim(0)); ++y) {
+    for (int64_t x = left; x < std::min(left + width, picture.dim(1)); ++x)
+      std::copy_n(color.data(), 3, pixel(picture, y, x));
+  }
+}
+
+// Perceived brightness, to choose black or white text.
+bool is_bright(const Rgb& c) {
+  return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140;
+}
+
+struct LegendItem {
+  Rgb color;
+  std::string text;
+};
+
+std::vector<LegendItem> legend_items(const Tensor& labels, const std::vector<data::ClassInfo>& classes,
+                                     const Palette& palette) {
+  std::array<int64_t, 256> counts{};
+  for (int64_t i = 0; i < labels.numel(); ++i) ++counts[labels.data<uint8_t>()[i]];
+  std::vector<size_t> order;
+  for (size_t c = 0; c < 256; ++c) {
+    if (counts[c] > 0) order.push_back(c);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return counts[a] > counts[b]; });
+  std::vector<LegendItem> items;
+  for (size_t c : order) {
+    const double percent = 100.0 * static_cast<double>(counts[c]) / static_cast<double>(labels.numel());
+    const std::string name = c < classes.size()        ? classes[c].name
+                             : c == data::ignore_label ? "ignored"
+                                                       : fmt::format("class{}", c);
+    items.push_back(
+        {palette[c], fmt::format("{} {}", name, percent < 1 ? "<1%" : fmt::format("{:.0f}%", percent))});
+  }
+  return items;
+}
+
+}  // namespace
+
+Palette voc_palette() {
+  Palette palette(256);
+  for (size_t i = 0; i < 256; ++i) {
+    for (size_t bit = 0; bit < 8; ++bit) {
+      if (i >> bit & 1) palette[i][bit % 3] = static_cast<uint8_t>(palette[i][bit % 3] | 128u >> (bit / 3));
+    }
+  }
+  return palette;
+}
+
+Palette palette_of(const std::vector<data::ClassInfo>& classes) {
+  Palette palette = voc_palette();
+  const bool given =
+      std::any_of(classes.begin(), classes.end(), [](const auto& c) { return c.color != black; });
+  if (!given) return palette;
+  for (size_t i = 0; i < std::min<size_t>(classes.size(), 255); ++i) palette[i] = classes[i].color;
+  return palette;
+}
+
+Tensor overlay(const Tensor& image, const Tensor& labels, const Palette& palette, double opacity) {
+  ATROUS_CHECK(image.rank() == 3 && labels.rank() == 2 && image.dim(0) == labels.dim(0) &&
+                   image.dim(1) == labels.dim(1),
+               ErrorKind::usage,
+               "[overlay] image [H, W, C] and labels [H, W] must have one size. Got {} and {}.",
+               image.shape().str(), labels.shape().str());
+  const int64_t h = image.dim(0), w = image.dim(1), c = image.dim(2);
+  const uint8_t* label = labels.data<uint8_t>();
+  const Tensor result = Tensor::empty({h, w, 3}, DType::u8);
+  for (int64_t y = 0; y < h; ++y) {
+    for (int64_t x = 0; x < w; ++x) {
+      const int64_t i = y * w + x;
+      const uint8_t k = label[i];
+      const bool rim = (x + 1 < w && label[i + 1] != k) || (y + 1 < h && label[i + w] != k);
+      const double alpha = k == data::ignore_label ? 0 : rim ? 1 : opacity;
+      for (int64_t ch = 0; ch < 3; ++ch) {
+        const double from = image.data<uint8_t>()[i * c + (c < 3 ? 0 : ch)];
+        const double to = palette[k][static_cast<size_t>(ch)];
+        pixel(result, y, x)[ch] = static_cast<uint8_t>(std::lround(from + alpha * (to - from)));
+      }
+    }
+  }
+  return result;
+}
+
+Tensor with_legend(const Tensor& picture, const Tensor& labels, const std::vector<data::ClassInfo>& classes,
+                   const Palette& palette) {
+  const int64_t h = picture.dim(0), w = picture.dim(1);
+  const int64_t scale = std::max<int64_t>(1, w / 480);
+  const int64_t line = (glyph_height + 5) * scale, swatch = glyph_height * scale, gap = 4 * scale;
+  const std::vector<LegendItem> items = legend_items(labels, classes, palette);
+  // Where each item goes: left to right, on the next line when the width is used up.
+  std::vector<std::pair<int64_t, int64_t>> places;  // top, left
+  int64_t top = h + gap, left = gap;
+  for (const LegendItem& item : items) {
+    const int64_t width = swatch + gap + text_width(item.text, scale) + 2 * gap;
+    if (left > gap && left + width > w) {
+      left = gap;
+      top += line;
+    }
+    places.emplace_back(top, left);
+    left += width;
+  }
+  const Tensor result = Tensor::full({top + line, w, 3}, 255, DType::u8);
+  std::copy_n(picture.contiguous_copy_if_needed().data<uint8_t>(), picture.numel(), result.data<uint8_t>());
+  for (size_t i = 0; i < items.size(); ++i) {
+    const auto [y, x] = places[i];
+    fill_rectangle(result, y, x, swatch, swatch, grey);
+    fill_rectangle(result, y + scale, x + scale, swatch - 2 * scale, swatch - 2 * scale, items[i].color);
+    draw_text(result, y, x + swatch + gap, items[i].text, scale, black);
+  }
+  return result;
+}
+
+Tensor side_by_side(const std::vector<Tensor>& pictures) {
+  constexpr int64_t gap = 4;
+  int64_t h = 0, w = -gap;
+  for (const Tensor& p : pictures) {
+    h = std::max(h, p.dim(0));
+    w += p.dim(1) + gap;
+  }
+  const Tensor result = Tensor::full({h, std::max<int64_t>(w, 0), 3}, 255, DType::u8);
+  int64_t left = 0;
+  for (const Tensor& p : pictures) {
+    for (int64_t y = 0; y < p.dim(0); ++y) std::copy_n(pixel(p, y, 0), p.dim(1) * 3, pixel(result, y, left));
+    left += p.dim(1) + gap;
+  }
+  return result;
+}
+
+Tensor confusion_picture(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {
+  const int64_t k = confusion.num_classes();
+  constexpr int64_t scale = 2, pad = 6;
+  const int64_t cell = text_width("100", scale) + 2 * pad;
+  const int64_t line = glyph_height * scale;
+  auto name_of_class = [&](int64_t c) {
+    return static_cast<size_t>(c) < names.size() ? names[static_cast<size_t>(c)] : fmt::format("class{}", c);
+  };
+  int64_t name_width = text_width("label", scale);
+  for (int64_t c = 0; c < k; ++c)
+    name_width = std::max(name_width, text_width(name_of_class(c), scale) + text_width("00 ", scale));
+  const int64_t left = name_width + 2 * pad, top = 2 * line + 3 * pad;
+  const Tensor result = Tensor::full({top + k * cell + pad, left + k * cell + pad, 3}, 255, DType::u8);
+  draw_text(result, pad, left, "predicted, % of row", scale, black);
+  for (int64_t row = 0; row < k; ++row) {
+    int64_t sum = 0;
+    for (int64_t c = 0; c < k; ++c) sum += confusion.at(row, c);
+    const int64_t y = top + row * cell;
+    draw_text(result, y + (cell - line) / 2, pad, fmt::format("{} {}", row, name_of_class(row)), scale,
+              black);
+    const std::string number = std::to_string(row);
+    draw_text(result, pad + line + pad, left + row * cell + (cell - text_width(number, scale)) / 2, number,
+              scale, black);
+    for (int64_t c = 0; c < k; ++c) {
+      const double share = sum > 0 ? static_cast<double>(confusion.at(row, c)) / static_cast<double>(sum) : 0;
+      // White to dark blue; the square root makes rare confusions visible.
+      const double strength = std::sqrt(share);
+      const Rgb color = {static_cast<uint8_t>(255 - 245 * strength),
+                         static_cast<uint8_t>(255 - 195 * strength),
+                         static_cast<uint8_t>(255 - 120 * strength)};
+      fill_rectangle(result, y, left + c * cell, cell - 1, cell - 1, color);
+      const std::string text = fmt::format("{:.0f}", 100 * share);
+      if (text == "0") continue;
+      draw_text(result, y + (cell - line) / 2, left + c * cell + (cell - text_width(text, scale)) / 2, text,
+                scale, is_bright(color) ? black : white);
+    }
+  }
+  return result;
+}
+
+}  // namespace atrous::eval
