@@ -1,7 +1,8 @@
 // Modules: trees of named parameters and buffers.
 //
-// A module registers its parameters, buffers and children in its constructor, in the order in which they shall appear in
-// a state_dict, under torchvision's names. Members keep typed handles to children; nothing is found by position.
+// A module registers its parameters, buffers and children in its constructor, in the order in which they
+// shall appear in a state_dict, under torchvision's names. Members keep typed handles to children; nothing is
+// found by position.
 //
 //   struct Block : Module {
 //     Block() : conv(register_module<Conv2d>("conv1", Conv2dArgs{...})), ... {}
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "core/random.h"
 
 namespace atrous::layers {
 
@@ -44,15 +46,28 @@ class Module {
   // Depth-first in registration order: a module's own first, then its children.
   std::vector<NamedParameter> parameters() const;
   std::vector<NamedBuffer> buffers() const;
-  // Parameters and buffers interleaved as PyTorch's state_dict has them: per module parameters, then buffers, then children.
-  // Filters are K,R,S,C here; files hold K,C,R,S (core/safetensors.h does not know; layers/state_dict.h converts).
-  void visit(const std::function<void(const std::string& name, const Variable* parameter, const Tensor* buffer)>& f) const;
+  // Parameters and buffers interleaved as PyTorch's state_dict has them: per module parameters, then buffers,
+  // then children. Filters are K,R,S,C here; files hold K,C,R,S (core/safetensors.h does not know;
+  // layers/state_dict.h converts).
+  void visit(const std::function<void(const std::string& name, const Variable* parameter,
+                                      const Tensor* buffer)>& f) const;
+  // The name under which the parent registered this module; empty for a root. For a ModuleScope around
+  // forward.
+  const std::string& name() const { return name_; }
   // Children in registration order.
   const std::vector<std::pair<std::string, std::shared_ptr<Module>>>& children() const { return children_; }
   // Class name for summaries, e.g. "Conv2d".
   virtual std::string kind() const = 0;
   // One line of arguments for summaries, e.g. "3 -> 64, 3x3, stride 2".
   virtual std::string arguments() const { return ""; }
+
+  // Fills all parameters and buffers with their start values. Each draws from a stream of its own, named by
+  // `seed` and its dotted name: neither the order nor the presence of other modules matters.
+  void initialise(uint64_t seed);
+  // For modules that draw random numbers in training (dropout). Whoever owns the loop calls it before each
+  // forward pass, with the seed of the run and a stream that names the step; every module mixes its own name
+  // in.
+  void set_random_key(RandomKey key);
 
  protected:
   Variable register_parameter(const std::string& name, Tensor initial);
@@ -64,8 +79,15 @@ class Module {
     return child;
   }
   void add_child(const std::string& name, std::shared_ptr<Module> child);
+  // Start values of this module's own parameters; key_of("weight") is the stream of that parameter.
+  using KeyOf = std::function<RandomKey(const std::string& parameter)>;
+  virtual void initialise_own(const KeyOf&) {}
+  virtual void on_random_key(RandomKey) {}
 
  private:
+  void initialise_below(uint64_t seed, const std::string& prefix);
+
+  std::string name_;
   std::vector<std::pair<std::string, Variable>> parameters_;
   std::vector<std::pair<std::string, Tensor>> buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;

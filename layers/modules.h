@@ -1,0 +1,153 @@
+// The modules that networks are made of. Parameter names, shapes (in files) and start values are PyTorch's.
+#pragma once
+
+#include "kernels/common/activation.h"
+#include "layers/conv2d.h"
+#include "layers/max_pool2d.h"
+#include "layers/module.h"
+
+namespace atrous::layers {
+
+using kernels::Activation;
+using kernels::Pair;
+
+// Start values of a filter. fan_in = C/groups*R*S, fan_out = K/groups*R*S.
+enum class Init : unsigned char {
+  uniform_fan_in,  // U(-1/sqrt(fan_in), 1/sqrt(fan_in)), bias too: PyTorch's default (kaiming_uniform, a =
+                   // sqrt 5)
+  kaiming_normal_fan_in,   // N(0, sqrt(2/fan_in)), bias 0: the U-Net paper, He et al. 2015
+  kaiming_normal_fan_out,  // N(0, sqrt(2/fan_out)), bias 0: torchvision's ResNet
+  zeros,                   // weights and bias: FCN's scores
+};
+
+struct Conv2dArgs {
+  int64_t in = 0, out = 0;
+  int64_t kernel = 3, stride = 1, pad = 0, dilation = 1;
+  int64_t groups = 1;
+  bool bias = true;
+  Init init = Init::uniform_fan_in;
+};
+
+// weight [K,R,S,C/groups], bias [K].
+class Conv2d : public Module {
+ public:
+  explicit Conv2d(const Conv2dArgs& args);
+  // `activation` runs in the same pass. `out`: for example a slice of a ConcatBuffer.
+  Variable forward(const Variable& x, Activation activation = Activation::none, const Tensor& out = {}) const;
+  std::string kind() const override { return "Conv2d"; }
+  std::string arguments() const override;
+  Conv2dOptions options() const;
+
+  const Conv2dArgs args;
+  const Variable weight;
+  const Variable bias;  // undefined if there is none
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
+// Twice (stride times) the size: weight [in,R,S,out] (in files [in,out,R,S]), bias [out]. No padding.
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, bool with_bias = true,
+                  Init init = Init::uniform_fan_in);
+  Variable forward(const Variable& x, const Tensor& out = {}) const;
+  std::string kind() const override { return "ConvTranspose2d"; }
+  std::string arguments() const override;
+
+  const int64_t kernel, stride;
+  const Init init;
+  const Variable weight;
+  const Variable bias;
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
+// weight [out,in], bias [out].
+class Linear : public Module {
+ public:
+  Linear(int64_t in, int64_t out, bool with_bias = true);
+  Variable forward(const Variable& x) const;
+  std::string kind() const override { return "Linear"; }
+  std::string arguments() const override;
+
+  const Variable weight;
+  const Variable bias;
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
+// What can follow a convolution: normalisation, residual add and activation in one pass.
+class Norm : public Module {
+ public:
+  // y = activation(norm(x) + residual). `residual`, `out` and `sums` (f64 [2,C]: sum x, sum x^2) may be
+  // undefined.
+  virtual Variable forward(const Variable& x, Activation activation = Activation::none,
+                           const Variable& residual = {}, const Tensor& out = {},
+                           const Tensor& sums = {}) const = 0;
+  // True if forward would make use of sums.
+  virtual bool wants_sums() const { return false; }
+  // scale and shift [C] with norm(x) = scale*x + shift, if that holds now (constant statistics); else
+  // undefined tensors.
+  virtual std::pair<Tensor, Tensor> as_affine() const { return {}; }
+  std::string arguments() const override;
+
+ protected:
+  explicit Norm(int64_t norm_channels) : channels(norm_channels) {}
+  const int64_t channels;
+};
+
+// weight, bias, running_mean, running_var, num_batches_tracked (i64 scalar).
+class BatchNorm2d : public Norm {
+ public:
+  explicit BatchNorm2d(int64_t channels, double eps = 1e-5, double momentum = 0.1);
+  Variable forward(const Variable& x, Activation activation, const Variable& residual, const Tensor& out,
+                   const Tensor& sums) const override;
+  bool wants_sums() const override { return training(); }
+  std::pair<Tensor, Tensor> as_affine() const override;
+  std::string kind() const override { return "BatchNorm2d"; }
+
+  const double eps, momentum;
+  const Variable weight, bias;
+  const Tensor running_mean, running_var, num_batches_tracked;
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
+// Batch norm whose four tensors are all constants (buffers), as torchvision's misc.FrozenBatchNorm2d.
+class FrozenBatchNorm2d : public Norm {
+ public:
+  explicit FrozenBatchNorm2d(int64_t channels, double eps = 1e-5);
+  Variable forward(const Variable& x, Activation activation, const Variable& residual, const Tensor& out,
+                   const Tensor& sums) const override;
+  std::pair<Tensor, Tensor> as_affine() const override;
+  std::string kind() const override { return "FrozenBatchNorm2d"; }
+
+  const double eps;
+  const Tensor weight, bias, running_mean, running_var;
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
+// "batch", "frozen", "group"; null for "none". Error(config) for anything else.
+std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps = 1e-5);
+
+// activation(norm(conv(x)) + residual), in as few passes over memory as possible: the convolution collects
+// the sums that batch norm needs; with constant statistics and no gradient batch norm is folded into filter
+// and bias. `norm` may be null.
+struct ConvNormActOptions {
+  Activation activation = Activation::relu;
+  Variable residual = {};
+  Tensor out = {};
+};
+Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
+                       const ConvNormActOptions& options = {});
+
+// Pooling as a layer, so that traces see it. No parameters.
+Variable traced_max_pool(const Variable& x, const Pool2dOptions& options);
+
+}  // namespace atrous::layers

@@ -1,0 +1,259 @@
+// Normalisation modules, and the convolution that they follow.
+#include <cmath>
+#include <numeric>
+
+#include "core/parallel.h"
+#include "layers/batch_norm.h"
+#include "layers/modules.h"
+#include "layers/pointwise.h"
+#include "layers/trace.h"
+
+namespace atrous::layers {
+namespace {
+
+// In a trace: what the real layer would keep for its backward pass, and nothing computed.
+Variable trace_norm(const Norm& norm, const Variable& x, int64_t parameters, const Variable& residual,
+                    const Tensor& out) {
+  Trace::note({.name = {},
+               .kind = norm.kind(),
+               .arguments = norm.arguments(),
+               .input = x.shape(),
+               .output = x.shape(),
+               .parameters = parameters});
+  std::vector<Variable> inputs{x};
+  if (residual.defined()) inputs.push_back(residual);
+  const Tensor y = out.defined() ? out : Tensor::empty(x.shape(), x.dtype());
+  return record("norm", y, inputs, [x = Saved(x.value()), y = Saved(y)](const BackwardContext&) {
+    return std::vector<Tensor>(2);
+  });
+}
+
+// norm(x) = scale*x + shift for constant statistics, in double.
+std::pair<Tensor, Tensor> affine_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                    const Tensor& variance, double eps) {
+  const int64_t channels = gamma.numel();
+  const Tensor scale = Tensor::empty({channels}, DType::f64), shift = Tensor::empty({channels}, DType::f64);
+  for (int64_t c = 0; c < channels; ++c) {
+    const double s = gamma.data<float>()[c] / std::sqrt(variance.data<float>()[c] + eps);
+    scale.data<double>()[c] = s;
+    shift.data<double>()[c] = beta.data<float>()[c] - mean.data<float>()[c] * s;
+  }
+  return {scale, shift};
+}
+
+}  // namespace
+
+std::string Norm::arguments() const {
+  return std::to_string(channels);
+}
+
+BatchNorm2d::BatchNorm2d(int64_t c, double e, double m)
+    : Norm(c),
+      eps(e),
+      momentum(m),
+      weight(register_parameter("weight", Tensor::empty({c}))),
+      bias(register_parameter("bias", Tensor::empty({c}))),
+      running_mean(register_buffer("running_mean", Tensor::empty({c}))),
+      running_var(register_buffer("running_var", Tensor::empty({c}))),
+      num_batches_tracked(register_buffer("num_batches_tracked", Tensor::zeros({}, DType::i64))) {}
+
+void BatchNorm2d::initialise_own(const KeyOf&) {
+  weight.value().fill(1);
+  bias.value().fill(0);
+  running_mean.fill(0);
+  running_var.fill(1);
+  num_batches_tracked.fill(0);
+}
+
+Variable BatchNorm2d::forward(const Variable& x, Activation activation, const Variable& residual,
+                              const Tensor& out, const Tensor& sums) const {
+  const ModuleScope scope(name());
+  if (Trace::active()) return trace_norm(*this, x, 2 * channels, residual, out);
+  BatchNormOptions options;
+  options.training = training();
+  options.momentum = momentum;
+  options.eps = eps;
+  options.activation = activation;
+  if (training()) {
+    options.sums = sums;
+    *num_batches_tracked.data<int64_t>() += 1;
+  }
+  return batch_norm(x, weight, bias, running_mean, running_var, options, residual, out);
+}
+
+std::pair<Tensor, Tensor> BatchNorm2d::as_affine() const {
+  if (training()) return {};
+  return affine_of(weight.value(), bias.value(), running_mean, running_var, eps);
+}
+
+FrozenBatchNorm2d::FrozenBatchNorm2d(int64_t c, double e)
+    : Norm(c),
+      eps(e),
+      weight(register_buffer("weight", Tensor::empty({c}))),
+      bias(register_buffer("bias", Tensor::empty({c}))),
+      running_mean(register_buffer("running_mean", Tensor::empty({c}))),
+      running_var(register_buffer("running_var", Tensor::empty({c}))) {}
+
+void FrozenBatchNorm2d::initialise_own(const KeyOf&) {
+  weight.fill(1);
+  bias.fill(0);
+  running_mean.fill(0);
+  running_var.fill(1);
+}
+
+Variable FrozenBatchNorm2d::forward(const Variable& x, Activation activation, const Variable& residual,
+                                    const Tensor& out, const Tensor&) const {
+  const ModuleScope scope(name());
+  if (Trace::active()) return trace_norm(*this, x, 0, residual, out);
+  BatchNormOptions options;
+  options.training = false;
+  options.eps = eps;
+  options.activation = activation;
+  return batch_norm(x, Variable(weight), Variable(bias), running_mean, running_var, options, residual, out);
+}
+
+std::pair<Tensor, Tensor> FrozenBatchNorm2d::as_affine() const {
+  return affine_of(weight, bias, running_mean, running_var, eps);
+}
+
+std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps) {
+  if (kind == "batch") return std::make_shared<BatchNorm2d>(channels, eps);
+  if (kind == "frozen") return std::make_shared<FrozenBatchNorm2d>(channels, eps);
+  if (kind == "none") return nullptr;
+  fail(ErrorKind::config, "[model.norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".",
+       kind);
+}
+
+namespace {
+
+struct FusedConv {
+  Tensor weight, bias, residual, out, channel_sums;
+  bool relu = false;
+};
+
+Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& options) {
+  if (Trace::active()) {
+    const auto problem =
+        kernels::Conv2dProblem::make("conv2d", x.shape(), f.weight.shape(), options, x.dtype());
+    return f.out.defined() ? f.out : Tensor::empty(problem.output_shape(), x.dtype());
+  }
+  kernels::Conv2dFusion fusion;
+  fusion.bias = f.bias;
+  fusion.residual = f.residual;
+  fusion.relu = f.relu;
+  fusion.channel_sums = f.channel_sums;
+  return kernels::conv2d(x, f.weight, options, fusion, f.out);
+}
+
+// relu?(conv(x) + bias) on the tape. The ReLU is told from the output, so nothing more is kept than without
+// it.
+Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Tensor& out,
+                      const Tensor& channel_sums) {
+  const Conv2dOptions options = conv.options();
+  const bool has_bias = conv.bias.defined();
+  const Tensor y = run_conv(x.value(),
+                            {.weight = conv.weight.value(),
+                             .bias = has_bias ? conv.bias.value() : Tensor(),
+                             .residual = {},
+                             .out = out,
+                             .channel_sums = channel_sums,
+                             .relu = relu},
+                            options);
+  std::vector<Variable> inputs{x, conv.weight};
+  if (has_bias) inputs.push_back(conv.bias);
+  return record(relu ? "conv2d+relu" : "conv2d", y, inputs,
+                [x = Saved(x.value()), w = Saved(conv.weight.value()), y = relu ? Saved(y) : Saved(), options,
+                 has_bias](const BackwardContext& ctx) -> std::vector<Tensor> {
+                  Tensor dy = ctx.grad();
+                  if (y.defined()) {
+                    const Tensor masked = Tensor::empty(dy.shape(), dy.dtype());
+                    kernels::unary_backward(kernels::Unary::relu, y.get(), dy, masked);
+                    dy = masked;
+                  }
+                  std::vector<Tensor> grads(has_bias ? 3 : 2);
+                  if (ctx.needs(0))
+                    grads[0] = kernels::conv2d_backward_input(dy, w.get(), options, x.get().shape());
+                  if (ctx.needs(1))
+                    grads[1] = kernels::conv2d_backward_weight(dy, x.get(), options, w.get().shape());
+                  if (has_bias && ctx.needs(2)) grads[2] = kernels::conv2d_backward_bias(dy);
+                  return grads;
+                });
+}
+
+// scale * (w*x + b) + shift = (scale*w)*x + (scale*b + shift): one convolution, no tape.
+Tensor folded_conv(const Conv2d& conv, const Tensor& scale, const Tensor& shift, const Tensor& x,
+                   const ConvNormActOptions& options) {
+  const Tensor w = conv.weight.value();
+  const Tensor weight = Tensor::empty_like(w), bias = Tensor::empty({w.dim(0)});
+  const int64_t per_filter = w.numel() / w.dim(0);
+  parallel_for(w.dim(0), std::max<int64_t>(1, (1 << 15) / per_filter), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const double s = scale.data<double>()[k];
+      const double b = conv.bias.defined() ? conv.bias.value().data<float>()[k] : 0.0;
+      bias.data<float>()[k] = static_cast<float>(s * b + shift.data<double>()[k]);
+      const auto factor = static_cast<float>(s);
+      const float* from = w.data<float>() + k * per_filter;
+      float* to = weight.data<float>() + k * per_filter;
+      for (int64_t i = 0; i < per_filter; ++i) to[i] = factor * from[i];
+    }
+  });
+  return run_conv(x,
+                  {.weight = weight,
+                   .bias = bias,
+                   .residual = options.residual.defined() ? options.residual.value() : Tensor(),
+                   .out = options.out,
+                   .channel_sums = {},
+                   .relu = options.activation == Activation::relu},
+                  conv.options());
+}
+
+void note_conv(const Conv2d& conv, const Shape& x) {
+  const ModuleScope scope(conv.name());
+  const auto p = kernels::Conv2dProblem::make("conv2d", x, conv.weight.shape(), conv.options(), DType::f32);
+  const int64_t outputs = p.output_shape().numel();
+  Trace::note({.name = {},
+               .kind = conv.kind(),
+               .arguments = conv.arguments(),
+               .input = x,
+               .output = p.output_shape(),
+               .parameters = conv.weight.value().numel() + (conv.bias.defined() ? conv.args.out : 0),
+               .macs = outputs * p.r * p.s * (p.c / p.groups),
+               .span = (conv.args.kernel - 1) * conv.args.dilation + 1,
+               .stride = static_cast<double>(conv.args.stride)});
+}
+
+}  // namespace
+
+Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
+                       const ConvNormActOptions& options) {
+  if (Trace::active()) note_conv(conv, x.shape());
+  if (!norm) {
+    // The epilogue of the convolution takes a ReLU; the rarer cases are passes of their own.
+    const ModuleScope scope(conv.name());
+    const bool fused = options.activation == Activation::relu && !options.residual.defined();
+    Variable z = conv_on_tape(conv, x, fused, options.out, {});
+    if (options.residual.defined()) {
+      ATROUS_ASSERT(!options.out.defined());
+      z = add(z, options.residual);
+    }
+    if (fused || options.activation == Activation::none) return z;
+    return unary_(options.activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, z);
+  }
+  const bool can_fold = !grad_enabled() && !Trace::active() && options.activation != Activation::relu6 &&
+                        conv.weight.dtype() == DType::f32;
+  if (can_fold) {
+    const auto [scale, shift] = norm->as_affine();
+    const ModuleScope scope(conv.name());
+    if (scale.defined()) return Variable(folded_conv(conv, scale, shift, x.value(), options));
+  }
+  Tensor sums;
+  if (norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64);
+  Variable z;
+  {
+    const ModuleScope scope(conv.name());
+    z = conv_on_tape(conv, x, false, {}, sums);
+  }
+  return norm->forward(z, options.activation, options.residual, options.out, sums);
+}
+
+}  // namespace atrous::layers

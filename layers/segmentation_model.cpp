@@ -1,0 +1,16 @@
+#include "layers/segmentation_model.h"
+
+#include "layers/resize.h"
+
+namespace atrous::layers {
+
+Variable full_resolution_logits(const SegmentationOutput& output) {
+  const Region& r = output.region;
+  if (output.logits.dim(1) == r.height && output.logits.dim(2) == r.width) return output.logits;
+  return resize(output.logits, {.height = r.height,
+                                .width = r.width,
+                                .mode = ResizeMode::bilinear,
+                                .align_corners = output.align_corners});
+}
+
+}  // namespace atrous::layers

@@ -1,0 +1,173 @@
+#include "layers/state_dict.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/parallel.h"
+
+namespace atrous::layers {
+namespace {
+
+// Swaps axes 1..3 of a rank-4 tensor as a matrix transpose of [outer][rows][columns].
+Tensor transpose_inner(const Tensor& t, int64_t rows, int64_t columns, const Shape& shape) {
+  const Tensor from = t.contiguous_copy_if_needed();
+  const Tensor to = Tensor::empty(shape, t.dtype());
+  const auto size = static_cast<int64_t>(size_of(t.dtype()));
+  parallel_for(t.dim(0), std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, rows * columns)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t k = begin; k < end; ++k) {
+                   const std::byte* f = from.raw() + k * rows * columns * size;
+                   std::byte* o = to.raw() + k * rows * columns * size;
+                   for (int64_t i = 0; i < rows; ++i) {
+                     for (int64_t j = 0; j < columns; ++j)
+                       std::copy_n(f + (i * columns + j) * size, size, o + (j * rows + i) * size);
+                   }
+                 }
+               });
+  return to;
+}
+
+Shape file_shape(const Shape& s) {
+  return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
+}
+
+constexpr const char* wrapper_prefixes[] = {"module.", "model.", "_orig_mod."};
+
+// The wrapper prefix that every name in the file has, unless the model itself has such names.
+std::string common_prefix(const TensorFile& file, const std::set<std::string>& model_names) {
+  for (const std::string prefix : wrapper_prefixes) {
+    const bool in_file =
+        !file.tensors.empty() && std::all_of(file.tensors.begin(), file.tensors.end(),
+                                             [&](const auto& t) { return t.first.starts_with(prefix); });
+    const bool in_model = std::any_of(model_names.begin(), model_names.end(),
+                                      [&](const std::string& n) { return n.starts_with(prefix); });
+    if (in_file && !in_model) return prefix;
+  }
+  return "";
+}
+
+// Channel c of the model takes channel c mod C' of the file, times C'/C.
+Tensor fold_channels(const Tensor& file, int64_t channels) {
+  const Tensor source = file.to(DType::f32).contiguous_copy_if_needed();  // [K,R,S,C']
+  const int64_t from = source.channels();
+  const Tensor folded = Tensor::empty(source.shape().with(-1, channels));
+  const float factor = static_cast<float>(from) / static_cast<float>(channels);
+  for (int64_t p = 0; p < source.pixels(); ++p) {
+    for (int64_t c = 0; c < channels; ++c)
+      folded.data<float>()[p * channels + c] = factor * source.data<float>()[p * from + c % from];
+  }
+  return folded;
+}
+
+bool ends_with(const std::string& name, const char* end) {
+  return name.ends_with(end);
+}
+
+// Names, shortened: up to a dozen, then how many more.
+std::string list_names(const std::vector<std::string>& names) {
+  constexpr size_t shown = 12;
+  std::string s;
+  for (size_t i = 0; i < std::min(shown, names.size()); ++i) s += (i ? ", " : " ") + names[i];
+  if (names.size() > shown) s += fmt::format(" and {} more", names.size() - shown);
+  return s;
+}
+
+void load_one(const std::string& name, const Tensor& target, const Tensor& in_file,
+              const LoadOptions& options, LoadReport& report) {
+  if (in_file.shape() == file_shape(target.shape())) {
+    target.copy_from(from_file_layout(in_file));
+    report.loaded.push_back(name);
+    return;
+  }
+  const Shape wanted = file_shape(target.shape());
+  const bool only_channels_differ = wanted.rank() == 4 && in_file.rank() == 4 && in_file.dim(1) > 0 &&
+                                    in_file.shape().with(1, wanted[1]) == wanted;
+  if (!options.strict && options.fold_input_channels && only_channels_differ) {
+    target.copy_from(fold_channels(from_file_layout(in_file), wanted[1]));
+    report.folded.push_back(name);
+    return;
+  }
+  report.misshaped.push_back({name, in_file.shape(), wanted});
+}
+
+}  // namespace
+
+Tensor to_file_layout(const Tensor& t) {
+  return t.rank() == 4 ? transpose_inner(t, t.dim(1) * t.dim(2), t.dim(3), file_shape(t.shape())) : t;
+}
+
+Tensor from_file_layout(const Tensor& t) {
+  if (t.rank() != 4) return t;
+  return transpose_inner(t, t.dim(1), t.dim(2) * t.dim(3), {t.dim(0), t.dim(2), t.dim(3), t.dim(1)});
+}
+
+NamedTensors state_dict(const Module& module) {
+  NamedTensors all;
+  module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+    all.emplace_back(name, to_file_layout(parameter ? parameter->value() : *buffer));
+  });
+  return all;
+}
+
+LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options) {
+  std::vector<std::pair<std::string, Tensor>> targets;
+  std::set<std::string> model_names;
+  module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+    targets.emplace_back(name, parameter ? parameter->value() : *buffer);
+    model_names.insert(name);
+  });
+  LoadReport report;
+  report.stripped_prefix = common_prefix(file, model_names);
+  std::map<std::string, const Tensor*> in_file;
+  for (const auto& [name, t] : file.tensors) {
+    const std::string stripped = name.substr(report.stripped_prefix.size());
+    in_file[stripped] = &t;
+    if (!model_names.count(stripped)) report.unexpected.push_back(stripped);
+  }
+  // A strict load changes either everything or nothing.
+  if (options.strict) {
+    for (const auto& [name, target] : targets) {
+      const auto found = in_file.find(name);
+      if (found == in_file.end()) {
+        if (!ends_with(name, "num_batches_tracked")) report.missing.push_back(name);
+      } else if (found->second->shape() != file_shape(target.shape())) {
+        report.misshaped.push_back({name, found->second->shape(), file_shape(target.shape())});
+      }
+    }
+    ATROUS_CHECK(report.complete(), ErrorKind::checkpoint,
+                 "[weights {}] the file must fit the network exactly. Got:\n{}\nCheck model.name, "
+                 "num_classes, in_channels "
+                 "and backbone, or set model.weights in the config to load what fits.",
+                 file.origin, report.str());
+  }
+  for (const auto& [name, target] : targets) {
+    const auto found = in_file.find(name);
+    if (found != in_file.end()) {
+      load_one(name, target, *found->second, options, report);
+    } else if (!options.strict && !ends_with(name, "num_batches_tracked")) {
+      report.missing.push_back(name);
+    }
+  }
+  return report;
+}
+
+std::string LoadReport::str() const {
+  std::string s = fmt::format("  loaded      {}", loaded.size());
+  if (!stripped_prefix.empty()) s += fmt::format(" (without the prefix \"{}\")", stripped_prefix);
+  if (!folded.empty())
+    s += fmt::format("\n  folded      {} to other input channels:{}", folded.size(), list_names(folded));
+  if (!misshaped.empty()) {
+    s += fmt::format("\n  other shape {}, kept as initialised:", misshaped.size());
+    for (const MisShaped& m : misshaped)
+      s += fmt::format("\n    {}: {} in the file, {} in the network", m.name, m.in_file.str(),
+                       m.in_model.str());
+  }
+  if (!missing.empty())
+    s += fmt::format("\n  missing     {}, kept as initialised:{}", missing.size(), list_names(missing));
+  if (!unexpected.empty())
+    s += fmt::format("\n  not needed  {}:{}", unexpected.size(), list_names(unexpected));
+  return s;
+}
+
+}  // namespace atrous::layers

@@ -1,0 +1,61 @@
+// Weights of a module, in files: PyTorch's names, PyTorch's layout.
+//
+// A filter is [K,R,S,C] in memory and [K,C,R,S] in files (transposed convolutions: [in,R,S,out] and
+// [in,out,R,S]); every rank-4 tensor is permuted that way, all others are the same. So a PyTorch state_dict
+// saved as safetensors loads here, and what is saved here loads there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/safetensors.h"
+#include "layers/module.h"
+
+namespace atrous::layers {
+
+// [a,b,c,d] -> [a,d,b,c] for rank 4, a view otherwise.
+Tensor to_file_layout(const Tensor& t);
+// [a,b,c,d] -> [a,c,d,b] for rank 4, a view otherwise.
+Tensor from_file_layout(const Tensor& t);
+
+// Parameters and buffers, in state_dict order, in file layout.
+NamedTensors state_dict(const Module& module);
+
+struct LoadOptions {
+  // true: Error(checkpoint) unless names and shapes agree completely. false: what fits is loaded, the rest
+  // keeps its values (transfer learning: another class count leaves the head as initialised).
+  bool strict = true;
+  // Partial loading only: a first convolution for other input channels (names with shape [K,C',R,S] against
+  // [K,C,R,S]) gets the file's filters folded: channel c takes the file's channel c mod C', times C'/C, so
+  // that activations keep their scale.
+  bool fold_input_channels = false;
+};
+
+struct MisShaped {
+  std::string name;
+  Shape in_file;   // file layout
+  Shape in_model;  // file layout
+};
+
+struct LoadReport {
+  std::vector<std::string> loaded;
+  std::vector<std::string> folded;      // loaded with folded input channels
+  std::vector<std::string> missing;     // in the model, not in the file
+  std::vector<std::string> unexpected;  // in the file, not in the model
+  std::vector<MisShaped> misshaped;
+  std::string stripped_prefix;  // that all names in the file had ("module.")
+
+  bool complete() const {
+    return folded.empty() && missing.empty() && unexpected.empty() && misshaped.empty();
+  }
+  // A few lines for people: counts, then the names behind each count, "layer1.*" where a whole subtree is
+  // meant.
+  std::string str() const;
+};
+
+// Accepts names with one common wrapper prefix ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
+// Lightning, compile). num_batches_tracked may be missing (files from before PyTorch 0.4.1). Tensors are
+// converted to the model's dtype.
+LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});
+
+}  // namespace atrous::layers
