@@ -26,10 +26,17 @@ struct AugmentOptions {
   double saturation = 0.0;
   double hue = 0.0;             // fraction of the colour circle
   double blur_sigma_max = 0.0;  // Gaussian blur, sigma uniform in [0, max]
-  std::string border = "zero";  // what lies outside the image: "zero" (mean colour, label ignored) or "reflect"
+  // What lies outside the image: "zero" (border_color, label ignored) or "reflect" (mirrored about the outermost pixels).
+  std::string border = "zero";
+  // Per channel, in [0, 1]; no key of its own: the loader puts the mean here, which normalisation turns into zero. Empty: black.
+  std::vector<double> border_color;
 };
 
-// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest).
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest; no new values but
+// ignore_label). Flips, turns, scale, rotation, elastic deformation and crop are one inverse map from output to source pixels,
+// so the image is interpolated once:
+//   source = (crop corner + rotate(output + elastic(output))) / scale, then flips and quarter turns
+// Scales far below 1 would alias (bilinear, no prefilter): resize such data first. Without a crop the output has the image's size.
 Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
 
 // Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the options; no change for 0.

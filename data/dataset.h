@@ -33,6 +33,8 @@ class Dataset {
   virtual std::string id(int64_t index) const = 0;
   // Decodes image and label and applies the label map. Error(data) names file, position, value and remedy. Thread-safe.
   virtual Sample load(int64_t index) const = 0;
+  // The label alone, for statistics: no image is decoded.
+  virtual Tensor load_label(int64_t index) const { return load(index).label; }
   virtual int64_t num_classes() const = 0;
   virtual int64_t in_channels() const = 0;
   virtual const std::vector<ClassInfo>& classes() const = 0;
@@ -52,8 +54,11 @@ struct DataOptions {
   std::string label_map;
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
   bool map_unknown_to_ignore = false;
+  std::string alpha = "reject";            // alpha channels of images: "reject" or "drop"
+  std::string sixteen_bit = "reject";      // images of 16 bits per sample: "reject" or "reduce" to the upper byte
   std::string exif = "apply";            // "apply" or "ignore" the orientation of JPEG files
   int64_t workers = 1;                   // loader threads besides the training threads; 0 loads in the training thread
+  int64_t cache_mb = 1024;               // decoded and resized samples kept in memory by the loader; 0: none
   int64_t batch_size = 8;
   // Images are resized to this before augmentation (and for evaluation); 0 keeps their own size. Scores are always computed at the size
   // of the label file.
@@ -63,7 +68,8 @@ struct DataOptions {
   std::vector<double> std;
 };
 
-// split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set where it knows them).
+// split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set where it knows them);
+// 0 takes them from the set. Opening reads the lists and checks that every file exists. Error(data), Error(config).
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split, int64_t num_classes,
                                       int64_t in_channels);
 

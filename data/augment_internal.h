@@ -1,0 +1,20 @@
+// Pieces of augment.cpp that tests and the loader reach for. Internal to data/.
+#pragma once
+
+#include "data/augment.h"
+
+namespace atrous::data::internal {
+
+// Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults. Error(config) if the
+// options give another number of channels.
+struct ChannelStatistics {
+  std::vector<float> mean, inverse_std;
+};
+ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels);
+
+// f32 [H, W, C], values in [0, 1], in place.
+void jitter_colors(const Tensor& image, const AugmentOptions& options, Rng& rng);
+// Separable Gaussian of radius ceil(3 sigma), mirrored at the edges.
+void gaussian_blur(const Tensor& image, double sigma);
+
+}  // namespace atrous::data::internal

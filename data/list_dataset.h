@@ -1,0 +1,66 @@
+// Data sets given by list files, and the class tables beside them.
+//
+// A list has one `image label` pair per line, separated by blanks, relative to the root of the set. Nothing is repaired:
+// missing fields or files, duplicates, paths that leave the root and images shared by train and val are errors.
+#pragma once
+
+#include <optional>
+
+#include "data/dataset.h"
+#include "data/label_map.h"
+
+namespace atrous::data {
+
+struct ListEntry {
+  std::string id;     // file stem; the path without extension where stems repeat within the list
+  std::string image;  // relative to the root
+  std::string label;  // empty: no label (test lists only)
+  int64_t line = 0;
+};
+
+// `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if present.
+std::vector<ListEntry> read_list(const std::string& path, bool label_optional, const std::string& strip_prefix = "");
+
+// classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}. `id` is the value in
+// label files; entry number k is class k. The ignored value may be listed too: it is no class.
+struct ClassTable {
+  std::vector<ClassInfo> classes;
+  std::vector<int64_t> ids;  // file value of each class
+  std::optional<int64_t> ignore_index;
+};
+ClassTable read_class_table(const std::string& path);
+void write_class_table(const std::string& path, const ClassTable& table);
+
+// Colours for classes that have none: well separated, class 0 is black.
+Color default_color(int64_t k);
+
+class ListDataset final : public Dataset {
+ public:
+  struct Parts {
+    std::string name, split, root;
+    std::vector<ListEntry> entries;
+    LabelMap label_map;
+    std::vector<ClassInfo> classes;
+    int64_t in_channels = 3;
+    bool unknown_to_ignore = false;
+    bool accept_wide_labels = false;  // 16-bit labels: only with an explicit label map
+    ImageReadOptions image;
+  };
+  // Checks that every file exists.
+  explicit ListDataset(Parts parts);
+
+  int64_t size() const override { return static_cast<int64_t>(parts_.entries.size()); }
+  std::string id(int64_t index) const override { return entry(index).id; }
+  Sample load(int64_t index) const override;
+  Tensor load_label(int64_t index) const override;
+  int64_t num_classes() const override { return parts_.label_map.num_classes(); }
+  int64_t in_channels() const override { return parts_.in_channels; }
+  const std::vector<ClassInfo>& classes() const override { return parts_.classes; }
+  std::string describe() const override;
+
+ private:
+  const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
+  Parts parts_;
+};
+
+}  // namespace atrous::data

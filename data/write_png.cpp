@@ -1,0 +1,116 @@
+// PNG output. The file is complete or absent: it is written under a temporary name and renamed.
+#include <png.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "data/image_io.h"
+
+namespace atrous::data {
+namespace {
+
+struct Writer {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::FILE* file = nullptr;
+  char message[200] = "out of memory";
+
+  Writer() {
+    png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
+    if (png) info = png_create_info_struct(png);
+  }
+  ~Writer() {
+    png_destroy_write_struct(&png, &info);
+    if (file) std::fclose(file);
+  }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  static void on_error(png_structp p, png_const_charp text) {
+    auto* self = static_cast<Writer*>(png_get_error_ptr(p));
+    std::snprintf(self->message, sizeof self->message, "%s%s%s", text, errno ? ": " : "", errno ? std::strerror(errno) : "");
+    png_longjmp(p, 1);
+  }
+};
+
+template <class F>
+bool guarded(png_structp png, F&& f) {
+  if (setjmp(png_jmpbuf(png))) return false;
+  f();
+  return true;
+}
+
+[[noreturn]] void unwritable(const std::string& path, const std::string& reason) {
+  fail(ErrorKind::io, "[image {}] cannot be written: {}. Check the folder, its permissions and free space.", path, reason);
+}
+
+void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette) {
+  const int64_t height = image.dim(0), width = image.dim(1);
+  const int64_t row_bytes = width * (color_type == PNG_COLOR_TYPE_RGB ? 3 : 1);
+  const Tensor dense = image.contiguous_copy_if_needed();
+  std::vector<png_bytep> rows(static_cast<size_t>(height));
+  for (int64_t y = 0; y < height; ++y) rows[static_cast<size_t>(y)] = dense.data<uint8_t>() + y * row_bytes;
+  std::vector<png_color> colors;
+  for (const Color& c : palette) colors.push_back({c[0], c[1], c[2]});
+
+  const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
+  Writer writer;
+  ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory, "[image {}] libpng could not start: out of memory.", path);
+  writer.file = std::fopen(temporary.c_str(), "wb");
+  if (!writer.file) unwritable(path, std::strerror(errno));
+  errno = 0;
+  png_structp png = writer.png;
+  png_infop info = writer.info;
+  bool ok = guarded(png, [&] {
+    png_init_io(png, writer.file);
+    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, color_type,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (!colors.empty()) png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size()));
+    png_set_rows(png, info, rows.data());
+    png_write_png(png, info, PNG_TRANSFORM_IDENTITY, nullptr);
+  });
+  std::string reason = writer.message;
+  if (ok && std::fflush(writer.file) != 0) {
+    ok = false;
+    reason = std::strerror(errno);
+  }
+  std::fclose(std::exchange(writer.file, nullptr));
+  std::error_code error;
+  if (ok) {
+    std::filesystem::rename(temporary, path, error);
+    if (!error) return;
+    reason = error.message();
+  }
+  std::error_code ignored;
+  std::filesystem::remove(temporary, ignored);
+  unwritable(path, reason);
+}
+
+}  // namespace
+
+void write_png(const std::string& path, const Tensor& image) {
+  const bool has_channels = image.rank() == 3;
+  ATROUS_CHECK(image.dtype() == DType::u8 && (image.rank() == 2 || (has_channels && (image.dim(2) == 1 || image.dim(2) == 3))),
+               ErrorKind::usage, "[write_png] images are u8 [H, W], [H, W, 1] or [H, W, 3]. Got {}.", image.describe());
+  write(path, image, has_channels && image.dim(2) == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, {});
+}
+
+void write_png(const std::string& path, const Tensor& index, std::span<const Color> palette) {
+  ATROUS_CHECK(index.dtype() == DType::u8 && index.rank() == 2, ErrorKind::usage,
+               "[write_png] index images are u8 [H, W]. Got {}.", index.describe());
+  ATROUS_CHECK(!palette.empty() && palette.size() <= 256, ErrorKind::usage,
+               "[write_png] a palette has 1 to 256 colours. Got {}.", palette.size());
+  const uint8_t* values = index.data<uint8_t>();
+  const uint8_t largest = index.numel() ? *std::max_element(values, values + index.numel()) : uint8_t{0};
+  ATROUS_CHECK(largest < palette.size(), ErrorKind::usage, "[write_png] index {} has no colour: the palette has {}.", largest,
+               palette.size());
+  write(path, index, PNG_COLOR_TYPE_PALETTE, palette);
+}
+
+}  // namespace atrous::data
