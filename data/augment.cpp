@@ -38,8 +38,8 @@ std::vector<double> cubic_weights(int64_t n, int64_t grid) {
     const double at = (static_cast<double>(i) + 0.5) / static_cast<double>(n) * static_cast<double>(grid - 1);
     const auto cell = std::min(static_cast<int64_t>(at), grid - 2);
     const double t = at - static_cast<double>(cell);
-    const double w[4] = {((-t + 2) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2, ((-3 * t + 4) * t + 1) * t / 2,
-                         (t - 1) * t * t / 2};
+    const double w[4] = {((-t + 2) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2,
+                         ((-3 * t + 4) * t + 1) * t / 2, (t - 1) * t * t / 2};
     for (int64_t k = 0; k < 4; ++k) {
       weights[static_cast<size_t>(i * grid + std::clamp<int64_t>(cell + k - 1, 0, grid - 1))] += w[k];
     }
@@ -49,10 +49,14 @@ std::vector<double> cubic_weights(int64_t n, int64_t grid) {
 
 Affine quarter_turn(int64_t turns, double height, double width) {
   switch (turns) {
-    case 1: return {0, 1, 0, -1, 0, height};  // output (x, y) shows source (y, H - x)
-    case 2: return {-1, 0, width, 0, -1, height};
-    case 3: return {0, -1, width, 1, 0, 0};
-    default: return {};
+    case 1:
+      return {0, 1, 0, -1, 0, height};  // output (x, y) shows source (y, H - x)
+    case 2:
+      return {-1, 0, width, 0, -1, height};
+    case 3:
+      return {0, -1, width, 1, 0, 0};
+    default:
+      return {};
   }
 }
 
@@ -79,11 +83,14 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
     const double room = std::round(size) - static_cast<double>(crop);
     return room >= 0 ? std::floor(shift * (room + 1)) : -std::floor(shift * (1 - room));
   };
-  const double cx = corner(upright_w * scale, warp.width, shift_x), cy = corner(upright_h * scale, warp.height, shift_y);
+  const double cx = corner(upright_w * scale, warp.width, shift_x),
+               cy = corner(upright_h * scale, warp.height, shift_y);
   const double half_w = static_cast<double>(warp.width) / 2, half_h = static_cast<double>(warp.height) / 2;
   const double cos = angle == 0 ? 1 : std::cos(angle), sin = angle == 0 ? 0 : std::sin(angle);
-  // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without rotation.
-  const Affine rotate{cos, -sin, half_w - cos * half_w + sin * half_h + cx, sin, cos, half_h - sin * half_w - cos * half_h + cy};
+  // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without
+  // rotation.
+  const Affine rotate{cos, -sin, half_w - cos * half_w + sin * half_h + cx,
+                      sin, cos,  half_h - sin * half_w - cos * half_h + cy};
   warp.map = to_source.after(Affine{1 / scale, 0, 0, 0, 1 / scale, 0}.after(rotate));
   if (options.elastic_sigma > 0 && options.elastic_grid >= 2) {
     warp.grid = options.elastic_grid;
@@ -150,7 +157,8 @@ void bilinear(const Tensor& image, float sx, float sy, float* out) {
 }
 
 // Fills image and label; returns a flag per pixel that lies outside the source (empty: none does).
-std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool reflect, const Tensor& image, const Tensor& label) {
+std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool reflect, const Tensor& image,
+                                 const Tensor& label) {
   const Tensor source = sample.image.contiguous_copy_if_needed();
   const int64_t height = source.dim(0), width = source.dim(1), channels = source.dim(2);
   const auto w = static_cast<float>(width), h = static_cast<float>(height);
@@ -173,7 +181,8 @@ std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool re
       }
       channels == 3 ? bilinear<3>(source, sx, sy, pixel) : bilinear<0>(source, sx, sy, pixel);
       if (!label.defined()) continue;
-      const int64_t nx = std::min(static_cast<int64_t>(sx + 0.5f), width - 1), ny = std::min(static_cast<int64_t>(sy + 0.5f), height - 1);
+      const int64_t nx = std::min(static_cast<int64_t>(sx + 0.5f), width - 1),
+                    ny = std::min(static_cast<int64_t>(sy + 0.5f), height - 1);
       label.data<uint8_t>()[y * warp.width + x] = sample.label.data<uint8_t>()[ny * width + nx];
     }
   }
@@ -181,34 +190,41 @@ std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool re
 }
 
 // The border keeps its colour whatever happened to the picture.
-void fill_outside(const Tensor& image, const std::vector<uint8_t>& outside, const std::vector<double>& color) {
+void fill_outside(const Tensor& image, const std::vector<uint8_t>& outside,
+                  const std::vector<double>& color) {
   const int64_t channels = image.dim(2);
   for (size_t i = 0; i < outside.size(); ++i) {
     if (!outside[i]) continue;
     float* pixel = image.data<float>() + static_cast<int64_t>(i) * channels;
-    for (int64_t c = 0; c < channels; ++c) pixel[c] = color.empty() ? 0.0f : static_cast<float>(color[static_cast<size_t>(c)]);
+    for (int64_t c = 0; c < channels; ++c)
+      pixel[c] = color.empty() ? 0.0f : static_cast<float>(color[static_cast<size_t>(c)]);
   }
 }
 
 }  // namespace
 
 Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
-  ATROUS_CHECK(sample.image.defined() && sample.image.dtype() == DType::u8 && sample.image.rank() == 3 && sample.image.numel() > 0,
+  ATROUS_CHECK(sample.image.defined() && sample.image.dtype() == DType::u8 && sample.image.rank() == 3 &&
+                   sample.image.numel() > 0,
                ErrorKind::usage, "[augment] images are u8 [H, W, C]. Got {}.", sample.image.describe());
-  ATROUS_CHECK((options.crop_height == 0) == (options.crop_width == 0), ErrorKind::config,
-               "[augment] crop_height and crop_width are given together or not at all. Got {} and {}. Set both.",
-               options.crop_height, options.crop_width);
+  ATROUS_CHECK(
+      (options.crop_height == 0) == (options.crop_width == 0), ErrorKind::config,
+      "[augment] crop_height and crop_width are given together or not at all. Got {} and {}. Set both.",
+      options.crop_height, options.crop_width);
   const Shape pixels{sample.image.dim(0), sample.image.dim(1)};
   ATROUS_CHECK(!sample.label.defined() || sample.label.shape() == pixels, ErrorKind::data,
-               "[augment {}] image and label must have one size. Got {} and {}.", sample.id, pixels.str(), sample.label.shape().str());
-  ATROUS_CHECK(options.border_color.empty() || static_cast<int64_t>(options.border_color.size()) == sample.image.dim(2),
+               "[augment {}] image and label must have one size. Got {} and {}.", sample.id, pixels.str(),
+               sample.label.shape().str());
+  ATROUS_CHECK(options.border_color.empty() ||
+                   static_cast<int64_t>(options.border_color.size()) == sample.image.dim(2),
                ErrorKind::usage, "[augment] border_color needs a value per channel. Got {} for {} channels.",
                options.border_color.size(), sample.image.dim(2));
   const Warp warp = draw_warp(sample.image.dim(0), sample.image.dim(1), options, rng);
   Sample out = sample;
   out.image = Tensor::empty({warp.height, warp.width, sample.image.dim(2)}, DType::f32);
   if (sample.label.defined()) out.label = Tensor::empty({warp.height, warp.width}, DType::u8);
-  const std::vector<uint8_t> outside = sample_warp(sample, warp, options.border == "reflect", out.image, out.label);
+  const std::vector<uint8_t> outside =
+      sample_warp(sample, warp, options.border == "reflect", out.image, out.label);
   fill_outside(out.image, outside, options.border_color);  // blur must not read uninitialised pixels
   internal::jitter_colors(out.image, options, rng);
   if (options.blur_sigma_max > 0) internal::gaussian_blur(out.image, rng.uniform(0, options.blur_sigma_max));

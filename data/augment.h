@@ -1,7 +1,7 @@
 // Random changes of a sample, acting on image and label together.
 //
-// All randomness comes from the Rng handed in, which the loader derives from (seed, epoch, sample), so a batch does not
-// depend on which thread made it.
+// All randomness comes from the Rng handed in, which the loader derives from (seed, epoch, sample), so a
+// batch does not depend on which thread made it.
 #pragma once
 
 #include "core/random.h"
@@ -11,35 +11,40 @@ namespace atrous::data {
 
 // Plain values of the `augment` section.
 struct AugmentOptions {
-  int64_t crop_height = 0;      // 0: no crop (all images of a batch must then have one size)
+  int64_t crop_height = 0;  // 0: no crop (all images of a batch must then have one size)
   int64_t crop_width = 0;
-  double scale_min = 1.0;       // uniform random scale before the crop
+  double scale_min = 1.0;  // uniform random scale before the crop
   double scale_max = 1.0;
   double flip_horizontal = 0.0;  // probabilities
   double flip_vertical = 0.0;
-  double rotate_degrees = 0.0;  // uniform in [-d, d]
+  double rotate_degrees = 0.0;        // uniform in [-d, d]
   bool rotate_quarter_turns = false;  // additionally 0, 90, 180 or 270 degrees
-  double elastic_sigma = 0.0;   // U-Net paper: standard deviation in pixels of a 3x3 grid of displacements; 0: off
+  double elastic_sigma =
+      0.0;  // U-Net paper: standard deviation in pixels of a 3x3 grid of displacements; 0: off
   int64_t elastic_grid = 3;
-  double brightness = 0.0;      // colour jitter, factors uniform in [1 - v, 1 + v]
+  double brightness = 0.0;  // colour jitter, factors uniform in [1 - v, 1 + v]
   double contrast = 0.0;
   double saturation = 0.0;
   double hue = 0.0;             // fraction of the colour circle
   double blur_sigma_max = 0.0;  // Gaussian blur, sigma uniform in [0, max]
-  // What lies outside the image: "zero" (border_color, label ignored) or "reflect" (mirrored about the outermost pixels).
+  // What lies outside the image: "zero" (border_color, label ignored) or "reflect" (mirrored about the
+  // outermost pixels).
   std::string border = "zero";
-  // Per channel, in [0, 1]; no key of its own: the loader puts the mean here, which normalisation turns into zero. Empty: black.
+  // Per channel, in [0, 1]; no key of its own: the loader puts the mean here, which normalisation turns into
+  // zero. Empty: black.
   std::vector<double> border_color;
 };
 
-// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest; no new values but
-// ignore_label). Flips, turns, scale, rotation, elastic deformation and crop are one inverse map from output to source pixels,
-// so the image is interpolated once:
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest; no new
+// values but ignore_label). Flips, turns, scale, rotation, elastic deformation and crop are one inverse map
+// from output to source pixels, so the image is interpolated once:
 //   source = (crop corner + rotate(output + elastic(output))) / scale, then flips and quarter turns
-// Scales far below 1 would alias (bilinear, no prefilter): resize such data first. Without a crop the output has the image's size.
+// Scales far below 1 would alias (bilinear, no prefilter): resize such data first. Without a crop the output
+// has the image's size.
 Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
 
-// Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the options; no change for 0.
+// Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the
+// options; no change for 0.
 Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label);
 
 // u8 [0, 255] or f32 [0, 1] -> (value - mean) / std, f32.

@@ -34,7 +34,8 @@ Matrix3 saturation_matrix(double s) {
   return out;
 }
 
-// Turns colours about the grey axis (Rodrigues' formula): unlike the hue of HSV this is linear, and continuous at grey.
+// Turns colours about the grey axis (Rodrigues' formula): unlike the hue of HSV this is linear, and
+// continuous at grey.
 Matrix3 hue_matrix(double turns) {
   const double angle = 2 * std::numbers::pi * turns;
   const double c = std::cos(angle), s = std::sin(angle) / std::numbers::sqrt3, t = (1 - c) / 3;
@@ -45,9 +46,10 @@ Matrix3 hue_matrix(double turns) {
 
 ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels) {
   const auto n = static_cast<size_t>(channels);
-  ATROUS_CHECK((options.mean.empty() || options.mean.size() == n) && (options.std.empty() || options.std.size() == n),
-               ErrorKind::config, "[data.mean] mean and std need a value per channel. Got {} and {} for {} channels.",
-               options.mean.size(), options.std.size(), channels);
+  ATROUS_CHECK(
+      (options.mean.empty() || options.mean.size() == n) && (options.std.empty() || options.std.size() == n),
+      ErrorKind::config, "[data.mean] mean and std need a value per channel. Got {} and {} for {} channels.",
+      options.mean.size(), options.std.size(), channels);
   const std::vector<double> mean = !options.mean.empty() ? options.mean
                                    : channels == 3       ? std::vector<double>{0.485, 0.456, 0.406}
                                                          : std::vector<double>(n, 0.5);
@@ -63,7 +65,8 @@ ChannelStatistics channel_statistics(const DataOptions& options, int64_t channel
   return out;
 }
 
-// Brightness, contrast, saturation and hue are each affine in RGB, so together they are one 3x3 matrix and an offset.
+// Brightness, contrast, saturation and hue are each affine in RGB, so together they are one 3x3 matrix and an
+// offset.
 void jitter_colors(const Tensor& image, const AugmentOptions& options, Rng& rng) {
   const double brightness = rng.uniform(1 - options.brightness, 1 + options.brightness);
   const double contrast = rng.uniform(1 - options.contrast, 1 + options.contrast);
@@ -85,7 +88,8 @@ void jitter_colors(const Tensor& image, const AugmentOptions& options, Rng& rng)
   const double gain = brightness * contrast;
   const auto offset = static_cast<float>((1 - contrast) * brightness * mean);
   if (!rgb) {
-    for (int64_t i = 0; i < n * channels; ++i) values[i] = std::clamp(static_cast<float>(gain) * values[i] + offset, 0.0f, 1.0f);
+    for (int64_t i = 0; i < n * channels; ++i)
+      values[i] = std::clamp(static_cast<float>(gain) * values[i] + offset, 0.0f, 1.0f);
     return;
   }
   const Matrix3 m = multiply(hue_matrix(hue), saturation_matrix(saturation));
@@ -105,9 +109,11 @@ void gaussian_blur(const Tensor& image, double sigma) {
   const auto radius = static_cast<int64_t>(std::ceil(3 * sigma));
   std::vector<float> kernel(static_cast<size_t>(2 * radius + 1));
   double sum = 0;
-  for (int64_t k = -radius; k <= radius; ++k) sum += std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma));
+  for (int64_t k = -radius; k <= radius; ++k)
+    sum += std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma));
   for (int64_t k = -radius; k <= radius; ++k) {
-    kernel[static_cast<size_t>(k + radius)] = static_cast<float>(std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma)) / sum);
+    kernel[static_cast<size_t>(k + radius)] =
+        static_cast<float>(std::exp(-0.5 * static_cast<double>(k * k) / (sigma * sigma)) / sum);
   }
   const int64_t height = image.dim(0), width = image.dim(1), channels = image.dim(2), row = width * channels;
   const auto mirror = [](int64_t i, int64_t n) {

@@ -5,8 +5,8 @@
 
 namespace atrous::data::internal {
 
-// Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults. Error(config) if the
-// options give another number of channels.
+// Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults.
+// Error(config) if the options give another number of channels.
 struct ChannelStatistics {
   std::vector<float> mean, inverse_std;
 };

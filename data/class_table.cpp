@@ -20,18 +20,21 @@ Color default_color(int64_t k) {
 ClassTable read_class_table(const std::string& path) {
   const std::vector<uint8_t> bytes = read_file(path, 1 << 20);
   const auto check = [&](bool ok, const std::string& what) {
-    ATROUS_CHECK(ok, ErrorKind::data,
-                 "[{}] {}. Expected {{\"classes\": [{{\"id\": 0, \"name\": \"sky\", \"color\": [r, g, b]}}, ...], "
-                 "\"ignore_index\": 255}}.",
-                 path, what);
+    ATROUS_CHECK(
+        ok, ErrorKind::data,
+        "[{}] {}. Expected {{\"classes\": [{{\"id\": 0, \"name\": \"sky\", \"color\": [r, g, b]}}, ...], "
+        "\"ignore_index\": 255}}.",
+        path, what);
   };
   const auto json = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
   check(json.is_object(), "the class table must be a JSON object");
-  check(json.contains("classes") && json["classes"].is_array() && !json["classes"].empty(), "`classes` must be a list");
+  check(json.contains("classes") && json["classes"].is_array() && !json["classes"].empty(),
+        "`classes` must be a list");
   check(json["classes"].size() <= ignore_label, "there may be at most 255 classes");
   ClassTable table;
   if (const auto ignored = json.find("ignore_index"); ignored != json.end() && !ignored->is_null()) {
-    check(ignored->is_number_integer() && *ignored >= 0 && *ignored <= 65535, "`ignore_index` must be a label value");
+    check(ignored->is_number_integer() && *ignored >= 0 && *ignored <= 65535,
+          "`ignore_index` must be a label value");
     table.ignore_index = ignored->get<int64_t>();
   }
   int64_t position = 0;
@@ -44,9 +47,11 @@ ClassTable read_class_table(const std::string& path) {
     check(id == item.end() || (id->is_number_integer() && *id >= 0 && *id <= 65535),
           fmt::format("the `id` of `{}` must be a label value", info.name));
     const int64_t value = id == item.end() ? k : id->get<int64_t>();
-    check(std::find(table.ids.begin(), table.ids.end(), value) == table.ids.end(), fmt::format("id {} is there twice", value));
+    check(std::find(table.ids.begin(), table.ids.end(), value) == table.ids.end(),
+          fmt::format("id {} is there twice", value));
     if (const auto color = item.find("color"); color != item.end()) {
-      check(color->is_array() && color->size() == 3, fmt::format("the colour of `{}` must have three numbers", info.name));
+      check(color->is_array() && color->size() == 3,
+            fmt::format("the colour of `{}` must have three numbers", info.name));
       for (size_t c = 0; c < 3; ++c) {
         const auto& part = (*color)[c];
         check(part.is_number_integer() && part >= 0 && part <= 255,
@@ -69,12 +74,15 @@ void write_class_table(const std::string& path, const ClassTable& table) {
   json["classes"] = nlohmann::ordered_json::array();
   for (const ClassInfo& info : table.classes) {
     const size_t k = json["classes"].size();
-    json["classes"].push_back({{"id", k < table.ids.size() ? table.ids[k] : static_cast<int64_t>(k)}, {"name", info.name}, {"color", info.color}});
+    json["classes"].push_back({{"id", k < table.ids.size() ? table.ids[k] : static_cast<int64_t>(k)},
+                               {"name", info.name},
+                               {"color", info.color}});
   }
   std::ofstream out(path);
   out << json.dump(1) << "\n";
   out.flush();
-  ATROUS_CHECK(out, ErrorKind::io, "[{}] cannot be written. Check the folder, its permissions and free space.", path);
+  ATROUS_CHECK(out, ErrorKind::io,
+               "[{}] cannot be written. Check the folder, its permissions and free space.", path);
 }
 
 }  // namespace atrous::data

@@ -101,7 +101,8 @@ Decoded decode_jpeg(Bytes bytes, const std::string& name, bool apply_exif, const
   ATROUS_CHECK(handle, ErrorKind::memory, "[image {}] libjpeg-turbo could not start: out of memory.", name);
   const auto size = static_cast<unsigned long>(bytes.size());
   int width = 0, height = 0, subsampling = 0, color_space = 0;
-  if (tjDecompressHeader3(handle.get(), bytes.data(), size, &width, &height, &subsampling, &color_space) != 0) {
+  if (tjDecompressHeader3(handle.get(), bytes.data(), size, &width, &height, &subsampling, &color_space) !=
+      0) {
     bad_image(name, "JPEG", tjGetErrorStr2(handle.get()));
   }
   if (color_space == TJCS_CMYK || color_space == TJCS_YCCK) {
@@ -113,7 +114,8 @@ Decoded decode_jpeg(Bytes bytes, const std::string& name, bool apply_exif, const
   Decoded out;
   out.format = channels == 1 ? "JPEG grey" : "JPEG RGB";
   out.pixels = Tensor::empty({height, width, channels}, DType::u8);
-  // A progressive file may hold thousands of scans over the whole image: limited. A warning means damaged data: an error.
+  // A progressive file may hold thousands of scans over the whole image: limited. A warning means damaged
+  // data: an error.
   const int flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT;
   if (tjDecompress2(handle.get(), bytes.data(), size, out.pixels.data<uint8_t>(), width, 0, height,
                     channels == 1 ? TJPF_GRAY : TJPF_RGB, flags) != 0) {

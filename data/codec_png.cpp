@@ -1,5 +1,5 @@
-// libpng. It reports errors by longjmp, which must not jump over destructors: every call into it that may fail runs inside
-// `guarded`, as a lambda without objects of its own.
+// libpng. It reports errors by longjmp, which must not jump over destructors: every call into it that may
+// fail runs inside `guarded`, as a lambda without objects of its own.
 #include <png.h>
 
 #include <algorithm>
@@ -78,7 +78,8 @@ std::string describe(int type, int depth) {
 
 Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const ImageLimits& limits) {
   Reader reader(bytes);
-  ATROUS_CHECK(reader.png && reader.info, ErrorKind::memory, "[image {}] libpng could not start: out of memory.", name);
+  ATROUS_CHECK(reader.png && reader.info, ErrorKind::memory,
+               "[image {}] libpng could not start: out of memory.", name);
   png_structp png = reader.png;
   png_infop info = reader.info;
   const bool header_ok = guarded(png, [&] {
@@ -98,7 +99,8 @@ Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const Ima
   out.indexed = mode == PngMode::label && type == PNG_COLOR_TYPE_PALETTE;
   // Deflate cannot expand by more than 1032.
   const int64_t bits_per_pixel = int64_t{png_get_channels(png, info)} * out.bit_depth;
-  check_size(name, out.format, width, height, limits, static_cast<int64_t>(bytes.size()) * 1032 * 8 / bits_per_pixel);
+  check_size(name, out.format, width, height, limits,
+             static_cast<int64_t>(bytes.size()) * 1032 * 8 / bits_per_pixel);
 
   if (!guarded(png, [&] { set_transforms(png, info, mode); })) bad_image(name, out.format, reader.message);
   const int64_t channels = png_get_channels(png, info);

@@ -21,8 +21,8 @@ Decoded decode_stb(Bytes bytes, const std::string& name, bool keep_16_bit, const
   out.format = bytes.size() > 1 && bytes[0] == 'B' && bytes[1] == 'M' ? "BMP"
                : bytes.size() > 1 && bytes[0] == 'P'                  ? "PNM"
                                                                       : "TGA";
-  ATROUS_CHECK(bytes.size() <= INT_MAX, ErrorKind::data, "[image {}] {} files are read up to 2 GiB. Convert it to PNG.", name,
-               out.format);
+  ATROUS_CHECK(bytes.size() <= INT_MAX, ErrorKind::data,
+               "[image {}] {} files are read up to 2 GiB. Convert it to PNG.", name, out.format);
   const auto size = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
@@ -31,7 +31,8 @@ Decoded decode_stb(Bytes bytes, const std::string& name, bool keep_16_bit, const
               out.format == "TGA" ? "neither PNG, JPEG, BMP, PGM/PPM nor TGA" : stbi_failure_reason());
   }
   // Only TGA can be compressed: runs of up to 128 pixels.
-  check_size(name, out.format, width, height, limits, static_cast<int64_t>(size) * (out.format == "TGA" ? 128 : 8));
+  check_size(name, out.format, width, height, limits,
+             static_cast<int64_t>(size) * (out.format == "TGA" ? 128 : 8));
   out.bit_depth = stbi_is_16_bit_from_memory(bytes.data(), size) ? 16 : 8;
   const Shape shape{height, width, channels};
   const auto take = [&](auto* raw, auto zero) {

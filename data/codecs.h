@@ -13,10 +13,10 @@ namespace atrous::data::codecs {
 using Bytes = std::span<const uint8_t>;
 
 struct Decoded {
-  Tensor pixels;               // u8 [H, W, C], or i32 [H, W, C] holding 16-bit samples
-  std::string format;          // for messages
-  int bit_depth = 8;           // of a sample in the file
-  bool indexed = false;        // pixels are palette indices
+  Tensor pixels;         // u8 [H, W, C], or i32 [H, W, C] holding 16-bit samples
+  std::string format;    // for messages
+  int bit_depth = 8;     // of a sample in the file
+  bool indexed = false;  // pixels are palette indices
   std::vector<Color> palette;
 };
 
@@ -34,9 +34,9 @@ int exif_orientation(Bytes jpeg);
 Tensor apply_orientation(const Tensor& image, int orientation);
 
 [[noreturn]] void bad_image(const std::string& name, std::string_view format, std::string_view reason);
-// Checks the size that a header claims, before anything of that size is allocated. `max_pixels_in_file` bounds what the
-// compressed bytes can hold at all.
-void check_size(const std::string& name, std::string_view format, int64_t width, int64_t height, const ImageLimits& limits,
-                int64_t max_pixels_in_file);
+// Checks the size that a header claims, before anything of that size is allocated. `max_pixels_in_file`
+// bounds what the compressed bytes can hold at all.
+void check_size(const std::string& name, std::string_view format, int64_t width, int64_t height,
+                const ImageLimits& limits, int64_t max_pixels_in_file);
 
 }  // namespace atrous::data::codecs

@@ -14,18 +14,18 @@ namespace fs = std::filesystem;
 
 // What a set brings along, before the options have their say.
 struct Defaults {
-  ClassTable table;       // empty: the set knows no classes
-  std::string label_map;  // empty: identity
+  ClassTable table;         // empty: the set knows no classes
+  std::string label_map;    // empty: identity
   int64_t in_channels = 0;  // 0: whatever the model takes
   std::string strip_prefix;
 };
 
 Defaults camvid() {
   Defaults d;
-  d.table.classes = {{"sky", {128, 128, 128}},     {"building", {128, 0, 0}}, {"pole", {192, 192, 128}},
-                     {"road", {128, 64, 128}},     {"pavement", {60, 40, 222}}, {"tree", {128, 128, 0}},
-                     {"sign_symbol", {192, 128, 128}}, {"fence", {64, 64, 128}}, {"car", {64, 0, 128}},
-                     {"pedestrian", {64, 64, 0}},  {"bicyclist", {0, 128, 192}}};
+  d.table.classes = {{"sky", {128, 128, 128}},         {"building", {128, 0, 0}},   {"pole", {192, 192, 128}},
+                     {"road", {128, 64, 128}},         {"pavement", {60, 40, 222}}, {"tree", {128, 128, 0}},
+                     {"sign_symbol", {192, 128, 128}}, {"fence", {64, 64, 128}},    {"car", {64, 0, 128}},
+                     {"pedestrian", {64, 64, 0}},      {"bicyclist", {0, 128, 192}}};
   d.label_map = "0-10:0,11:ignore";
   d.strip_prefix = "/SegNet/CamVid/";  // the lists of the SegNet tutorial hold absolute paths
   return d;
@@ -58,7 +58,8 @@ Defaults defaults_of(const DataOptions& options) {
     }
   }
   ATROUS_CHECK(options.dataset != "shapes" || !d.table.classes.empty(), ErrorKind::data,
-               "[data.root] {} holds no generated set: classes.json is missing. Make one with `atrous data make-shapes --out {}`.",
+               "[data.root] {} holds no generated set: classes.json is missing. Make one with `atrous data "
+               "make-shapes --out {}`.",
                options.root, options.root);
   return d;
 }
@@ -71,10 +72,12 @@ const std::string& list_of(const DataOptions& options, const std::string& split)
 
 int64_t resolve_classes(const DataOptions& options, const Defaults& defaults, int64_t num_classes) {
   const auto known = static_cast<int64_t>(defaults.table.classes.size());
-  if (num_classes == 0 && !options.class_names.empty()) num_classes = static_cast<int64_t>(options.class_names.size());
+  if (num_classes == 0 && !options.class_names.empty())
+    num_classes = static_cast<int64_t>(options.class_names.size());
   if (num_classes == 0) num_classes = known;
   ATROUS_CHECK(num_classes > 0, ErrorKind::config,
-               "[data] the number of classes is not known. Give model.num_classes, data.class_names or a classes.json in {}.",
+               "[data] the number of classes is not known. Give model.num_classes, data.class_names or a "
+               "classes.json in {}.",
                options.root);
   // With a label map of his own, the user decides what the classes are.
   ATROUS_CHECK(known == 0 || known == num_classes || !options.label_map.empty(), ErrorKind::config,
@@ -87,12 +90,14 @@ int64_t resolve_classes(const DataOptions& options, const Defaults& defaults, in
   return num_classes;
 }
 
-std::vector<ClassInfo> resolve_names(const DataOptions& options, const Defaults& defaults, int64_t num_classes) {
+std::vector<ClassInfo> resolve_names(const DataOptions& options, const Defaults& defaults,
+                                     int64_t num_classes) {
   const bool own = static_cast<int64_t>(defaults.table.classes.size()) == num_classes;
   std::vector<ClassInfo> classes;
   for (int64_t k = 0; k < num_classes; ++k) {
     const auto i = static_cast<size_t>(k);
-    classes.push_back(own ? defaults.table.classes[i] : ClassInfo{fmt::format("class{}", k), default_color(k)});
+    classes.push_back(own ? defaults.table.classes[i]
+                          : ClassInfo{fmt::format("class{}", k), default_color(k)});
     if (!options.class_names.empty()) classes.back().name = options.class_names[i];
   }
   return classes;
@@ -106,19 +111,21 @@ LabelMap resolve_map(const DataOptions& options, const Defaults& defaults, int64
 
 std::string find_list(const DataOptions& options, const std::string& split) {
   const std::string& name = list_of(options, split);
-  ATROUS_CHECK(!name.empty(), ErrorKind::config, "[data] there is no list for the {} split. Set data.{}_list.", split, split);
+  ATROUS_CHECK(!name.empty(), ErrorKind::config,
+               "[data] there is no list for the {} split. Set data.{}_list.", split, split);
   const std::string path = (fs::path(options.root) / name).string();
-  ATROUS_CHECK(!options.root.empty(), ErrorKind::config, "[data.root] the folder of the data set is not given. Set data.root.");
+  ATROUS_CHECK(!options.root.empty(), ErrorKind::config,
+               "[data.root] the folder of the data set is not given. Set data.root.");
   ATROUS_CHECK(fs::is_directory(options.root), ErrorKind::data,
                "[data.root] the folder of the data set must exist. Got {}. Set data.root.", options.root);
-  ATROUS_CHECK(fs::is_regular_file(path), ErrorKind::data, "[data.{0}_list] {1} does not exist. Check data.root and data.{0}_list.",
-               split, path);
+  ATROUS_CHECK(fs::is_regular_file(path), ErrorKind::data,
+               "[data.{0}_list] {1} does not exist. Check data.root and data.{0}_list.", split, path);
   return path;
 }
 
 // An image in both lists would make validation meaningless.
-void check_disjoint(const DataOptions& options, const std::string& split, const std::vector<ListEntry>& entries,
-                    const std::string& strip_prefix) {
+void check_disjoint(const DataOptions& options, const std::string& split,
+                    const std::vector<ListEntry>& entries, const std::string& strip_prefix) {
   if (split == "test") return;
   const std::string other = split == "train" ? "val" : "train";
   const fs::path path = fs::path(options.root) / list_of(options, other);
@@ -130,7 +137,8 @@ void check_disjoint(const DataOptions& options, const std::string& split, const 
   for (const ListEntry& e : entries) {
     const auto found = lines.find(e.image);
     ATROUS_CHECK(found == lines.end(), ErrorKind::data,
-                 "[data] an image belongs to train or val, not both. Got `{}` in line {} of the {} list and line {} of the {} "
+                 "[data] an image belongs to train or val, not both. Got `{}` in line {} of the {} list and "
+                 "line {} of the {} "
                  "list. Remove one.",
                  e.image, e.line, split, found->second, other);
   }
@@ -138,8 +146,8 @@ void check_disjoint(const DataOptions& options, const std::string& split, const 
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split, int64_t num_classes,
-                                      int64_t in_channels) {
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
+                                      int64_t num_classes, int64_t in_channels) {
   const std::string list = find_list(options, split);
   const Defaults defaults = defaults_of(options);
   num_classes = resolve_classes(options, defaults, num_classes);

@@ -19,11 +19,11 @@ struct ClassInfo {
 };
 
 struct Sample {
-  std::string id;           // unique inside the split, e.g. "0001TP_006690"
+  std::string id;  // unique inside the split, e.g. "0001TP_006690"
   std::string image_path;
   std::string label_path;
-  Tensor image;             // u8 [H, W, C] as decoded; f32 [H, W, C] once normalised
-  Tensor label;             // u8 [H, W]: class index or ignore_label; undefined if the set has no labels
+  Tensor image;  // u8 [H, W, C] as decoded; f32 [H, W, C] once normalised
+  Tensor label;  // u8 [H, W]: class index or ignore_label; undefined if the set has no labels
 };
 
 class Dataset {
@@ -31,7 +31,8 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;
   virtual std::string id(int64_t index) const = 0;
-  // Decodes image and label and applies the label map. Error(data) names file, position, value and remedy. Thread-safe.
+  // Decodes image and label and applies the label map. Error(data) names file, position, value and remedy.
+  // Thread-safe.
   virtual Sample load(int64_t index) const = 0;
   // The label alone, for statistics: no image is decoded.
   virtual Tensor load_label(int64_t index) const { return load(index).label; }
@@ -44,33 +45,35 @@ class Dataset {
 
 // Plain values of the `data` section; train/config.cpp declares their JSON names, ranges and help texts.
 struct DataOptions {
-  std::string dataset = "list";   // "list", "camvid", "isbi2012", "shapes"
-  std::string root;               // folder of the set
+  std::string dataset = "list";          // "list", "camvid", "isbi2012", "shapes"
+  std::string root;                      // folder of the set
   std::string train_list = "train.txt";  // list: `image label` per line, relative to root
   std::string val_list = "val.txt";
   std::string test_list = "test.txt";
-  // file value to class: "0:0,1:1,255:ignore", "identity" (values < num_classes are classes, 255 is ignored); empty: the set's own.
-  // For RGB label images: "#ff0000:0,#00ff00:1,#000000:ignore".
+  // file value to class: "0:0,1:1,255:ignore", "identity" (values < num_classes are classes, 255 is ignored);
+  // empty: the set's own. For RGB label images: "#ff0000:0,#00ff00:1,#000000:ignore".
   std::string label_map;
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
   bool map_unknown_to_ignore = false;
-  std::string alpha = "reject";            // alpha channels of images: "reject" or "drop"
-  std::string sixteen_bit = "reject";      // images of 16 bits per sample: "reject" or "reduce" to the upper byte
-  std::string exif = "apply";            // "apply" or "ignore" the orientation of JPEG files
-  int64_t workers = 1;                   // loader threads besides the training threads; 0 loads in the training thread
-  int64_t cache_mb = 1024;               // decoded and resized samples kept in memory by the loader; 0: none
+  std::string alpha = "reject";        // alpha channels of images: "reject" or "drop"
+  std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
+  std::string exif = "apply";          // "apply" or "ignore" the orientation of JPEG files
+  int64_t workers = 1;      // loader threads besides the training threads; 0 loads in the training thread
+  int64_t cache_mb = 1024;  // decoded and resized samples kept in memory by the loader; 0: none
   int64_t batch_size = 8;
-  // Images are resized to this before augmentation (and for evaluation); 0 keeps their own size. Scores are always computed at the size
-  // of the label file.
+  // Images are resized to this before augmentation (and for evaluation); 0 keeps their own size. Scores are
+  // always computed at the size of the label file.
   int64_t image_height = 0;
   int64_t image_width = 0;
-  std::vector<double> mean;  // per channel, of values in [0, 1]; empty: ImageNet for 3 channels, 0.5 otherwise
+  std::vector<double>
+      mean;  // per channel, of values in [0, 1]; empty: ImageNet for 3 channels, 0.5 otherwise
   std::vector<double> std;
 };
 
-// split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set where it knows them);
-// 0 takes them from the set. Opening reads the lists and checks that every file exists. Error(data), Error(config).
-std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split, int64_t num_classes,
-                                      int64_t in_channels);
+// split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set
+// where it knows them); 0 takes them from the set. Opening reads the lists and checks that every file exists.
+// Error(data), Error(config).
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
+                                      int64_t num_classes, int64_t in_channels);
 
 }  // namespace atrous::data

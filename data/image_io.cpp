@@ -11,18 +11,20 @@ namespace atrous::data {
 namespace codecs {
 
 void bad_image(const std::string& name, std::string_view format, std::string_view reason) {
-  fail(ErrorKind::data, "[image {}] {} could not be read: {}. Replace the file or take it out of the list.", name, format,
-       reason);
+  fail(ErrorKind::data, "[image {}] {} could not be read: {}. Replace the file or take it out of the list.",
+       name, format, reason);
 }
 
-void check_size(const std::string& name, std::string_view format, int64_t width, int64_t height, const ImageLimits& limits,
-                int64_t max_pixels_in_file) {
+void check_size(const std::string& name, std::string_view format, int64_t width, int64_t height,
+                const ImageLimits& limits, int64_t max_pixels_in_file) {
   if (width < 1 || height < 1) bad_image(name, format, "the header says it has no pixels");
-  ATROUS_CHECK(height <= limits.max_pixels / width, ErrorKind::data,
-               "[image {}] {} images may have at most {} pixels. Got {} x {} in the header. Cut it into tiles.", name, format,
-               limits.max_pixels, width, height);
+  ATROUS_CHECK(
+      height <= limits.max_pixels / width, ErrorKind::data,
+      "[image {}] {} images may have at most {} pixels. Got {} x {} in the header. Cut it into tiles.", name,
+      format, limits.max_pixels, width, height);
   if (width * height > max_pixels_in_file) {
-    bad_image(name, format, fmt::format("the header says {} x {}, more than a file of this size can hold", width, height));
+    bad_image(name, format,
+              fmt::format("the header says {} x {}, more than a file of this size can hold", width, height));
   }
 }
 
@@ -46,12 +48,13 @@ Format recognise(Bytes bytes, const std::string& name) {
   if (starts_with(bytes, "BM")) return Format::bmp;
   if (starts_with(bytes, "P5") || starts_with(bytes, "P6")) return Format::pnm;
   constexpr std::string_view tiff_le{"II*\0", 4}, tiff_be{"MM\0*", 4};
-  const char* unsupported = starts_with(bytes, "GIF8")                                  ? "GIF"
+  const char* unsupported = starts_with(bytes, "GIF8")                                   ? "GIF"
                             : starts_with(bytes, tiff_le) || starts_with(bytes, tiff_be) ? "TIFF"
                             : starts_with(bytes, "WEBP", 8)                              ? "WebP"
                             : starts_with(bytes, "ftyp", 4)                              ? "HEIF/AVIF"
                                                                                          : nullptr;
-  if (unsupported) codecs::bad_image(name, unsupported, "atrous does not read this format. Convert it to PNG");
+  if (unsupported)
+    codecs::bad_image(name, unsupported, "atrous does not read this format. Convert it to PNG");
   return Format::other;
 }
 
@@ -75,20 +78,23 @@ Tensor to_bytes(const Tensor& pixels, int64_t keep) {
 std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
-  ATROUS_CHECK(std::filesystem::exists(status), ErrorKind::data, "[data] {} does not exist. Check the path.", path);
+  ATROUS_CHECK(std::filesystem::exists(status), ErrorKind::data, "[data] {} does not exist. Check the path.",
+               path);
   ATROUS_CHECK(std::filesystem::is_regular_file(status), ErrorKind::data, "[data] {} is not a file.", path);
   const auto size = static_cast<int64_t>(std::filesystem::file_size(path, error));
   ATROUS_CHECK(!error, ErrorKind::data, "[data] {} cannot be read: {}.", path, error.message());
-  ATROUS_CHECK(size <= max_bytes, ErrorKind::data, "[data] {} has {} bytes, more than the limit of {}.", path, size,
-               max_bytes);
+  ATROUS_CHECK(size <= max_bytes, ErrorKind::data, "[data] {} has {} bytes, more than the limit of {}.", path,
+               size, max_bytes);
   std::vector<uint8_t> bytes(static_cast<size_t>(size));
   std::ifstream in(path, std::ios::binary);
   in.read(reinterpret_cast<char*>(bytes.data()), size);
-  ATROUS_CHECK(in && in.gcount() == size, ErrorKind::data, "[data] {} cannot be read: {}.", path, std::strerror(errno));
+  ATROUS_CHECK(in && in.gcount() == size, ErrorKind::data, "[data] {} cannot be read: {}.", path,
+               std::strerror(errno));
   return bytes;
 }
 
-Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name, const ImageReadOptions& options) {
+Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
+                    const ImageReadOptions& options) {
   const Format format = recognise(bytes, name);
   Decoded image;
   if (format == Format::png) {
@@ -99,13 +105,15 @@ Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name, con
     image = codecs::decode_stb(bytes, name, options.sixteen_bit == DepthPolicy::keep, options.limits);
   }
   ATROUS_CHECK(image.bit_depth <= 8 || options.sixteen_bit != DepthPolicy::reject, ErrorKind::data,
-               "[image {}] images must have 8 bits per sample. Got {}. Convert it, or set data.sixteen_bit=reduce to use "
+               "[image {}] images must have 8 bits per sample. Got {}. Convert it, or set "
+               "data.sixteen_bit=reduce to use "
                "the upper byte.",
                name, image.format);
   const int64_t channels = image.pixels.dim(2);
   const bool has_alpha = channels == 2 || channels == 4;
   ATROUS_CHECK(!has_alpha || options.alpha != AlphaPolicy::reject, ErrorKind::data,
-               "[image {}] images must have no alpha channel. Got {} channels ({}). Save it without transparency, or set "
+               "[image {}] images must have no alpha channel. Got {} channels ({}). Save it without "
+               "transparency, or set "
                "data.alpha=drop.",
                name, channels, image.format);
   const int64_t keep = has_alpha && options.alpha == AlphaPolicy::drop ? channels - 1 : channels;
@@ -123,16 +131,20 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits) {
   const std::vector<uint8_t> bytes = read_file(path, limits.max_file_bytes);
   const Format format = recognise(bytes, path);
   ATROUS_CHECK(format != Format::jpeg, ErrorKind::data,
-               "[label {}] labels must be stored without loss. Got a JPEG, whose values are only approximate. Write labels as "
+               "[label {}] labels must be stored without loss. Got a JPEG, whose values are only "
+               "approximate. Write labels as "
                "PNG.",
                path);
-  ATROUS_CHECK(format == Format::png || format == Format::pnm, ErrorKind::data,
-               "[label {}] labels must be PNG, PGM or PPM: other formats lose palette indices. Write labels as PNG.", path);
+  ATROUS_CHECK(
+      format == Format::png || format == Format::pnm, ErrorKind::data,
+      "[label {}] labels must be PNG, PGM or PPM: other formats lose palette indices. Write labels as PNG.",
+      path);
   Decoded decoded = format == Format::png ? codecs::decode_png(bytes, path, codecs::PngMode::label, limits)
                                           : codecs::decode_stb(bytes, path, true, limits);
   const int64_t channels = decoded.pixels.dim(2);
   ATROUS_CHECK(channels == 1 || channels == 3, ErrorKind::data,
-               "[label {}] labels must have no alpha channel. Got {} channels ({}). Save indices as a grey or palette PNG.",
+               "[label {}] labels must have no alpha channel. Got {} channels ({}). Save indices as a grey "
+               "or palette PNG.",
                path, channels, decoded.format);
   ATROUS_CHECK(channels == 1 || decoded.bit_depth == 8, ErrorKind::data,
                "[label {}] colour labels must have 8 bits per channel. Got {}.", path, decoded.format);
@@ -141,7 +153,8 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits) {
   out.is_rgb = channels == 3;
   out.bit_depth = decoded.bit_depth;
   out.palette = std::move(decoded.palette);
-  out.values = out.is_rgb ? decoded.pixels : decoded.pixels.reshape({decoded.pixels.dim(0), decoded.pixels.dim(1)});
+  out.values =
+      out.is_rgb ? decoded.pixels : decoded.pixels.reshape({decoded.pixels.dim(0), decoded.pixels.dim(1)});
   return out;
 }
 

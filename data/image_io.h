@@ -1,9 +1,10 @@
 // Image files in and out. A file is recognised by its content, never by its name.
 //
-// Reading an untrusted file is safe: its size is checked before it is read, and the width and height in its header are
-// checked against `ImageLimits` and against what that many bytes can hold at all before any pixel is allocated.
-// PNG goes through libpng, JPEG through libjpeg-turbo, BMP, PGM/PPM and TGA through stb_image. Warnings of these libraries
-// (bad checksum, premature end) are errors here. Errors are Error(data) that name file, format and reason.
+// Reading an untrusted file is safe: its size is checked before it is read, and the width and height in its
+// header are checked against `ImageLimits` and against what that many bytes can hold at all before any pixel
+// is allocated. PNG goes through libpng, JPEG through libjpeg-turbo, BMP, PGM/PPM and TGA through stb_image.
+// Warnings of these libraries (bad checksum, premature end) are errors here. Errors are Error(data) that name
+// file, format and reason.
 #pragma once
 
 #include <array>
@@ -24,7 +25,11 @@ struct ImageLimits {
 };
 
 enum class AlphaPolicy { reject, drop, keep };
-enum class DepthPolicy { reject, reduce, keep };  // of 16-bit samples: refuse, keep the upper byte, or keep all (i32)
+enum class DepthPolicy {
+  reject,
+  reduce,
+  keep
+};  // of 16-bit samples: refuse, keep the upper byte, or keep all (i32)
 
 struct ImageReadOptions {
   bool apply_exif = true;  // turn JPEG pictures as their EXIF orientation says
@@ -33,26 +38,28 @@ struct ImageReadOptions {
   ImageLimits limits;
 };
 
-// u8 [H, W, C], C = 1 (grey) or 3 (RGB); 2 or 4 only with AlphaPolicy::keep; i32 only for 16 bits with DepthPolicy::keep.
-// Palettes are expanded to RGB; grey of 1, 2 or 4 bits to 0..255.
+// u8 [H, W, C], C = 1 (grey) or 3 (RGB); 2 or 4 only with AlphaPolicy::keep; i32 only for 16 bits with
+// DepthPolicy::keep. Palettes are expanded to RGB; grey of 1, 2 or 4 bits to 0..255.
 Tensor read_image(const std::string& path, const ImageReadOptions& options = {});
 // The same from memory; `name` is for messages.
-Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name, const ImageReadOptions& options = {});
+Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
+                    const ImageReadOptions& options = {});
 
 // A label file as it is stored.
 struct LabelFile {
-  std::string format;          // "PNG palette, 8 bit"
-  bool is_rgb = false;         // values is u8 [H, W, 3]: colours, no indices
+  std::string format;   // "PNG palette, 8 bit"
+  bool is_rgb = false;  // values is u8 [H, W, 3]: colours, no indices
   int bit_depth = 8;
   Tensor values;               // u8 [H, W]; i32 [H, W] for 16 bits
   std::vector<Color> palette;  // what a viewer shows; never used to read indices
 };
 
-// Palette images give their indices, grey images their values as stored (never rescaled). JPEG (lossy), palette BMP (its
-// indices are lost in stb) and alpha channels are refused.
+// Palette images give their indices, grey images their values as stored (never rescaled). JPEG (lossy),
+// palette BMP (its indices are lost in stb) and alpha channels are refused.
 LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {});
 
-// image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed. Error(io).
+// image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed.
+// Error(io).
 void write_png(const std::string& path, const Tensor& image);
 // index: u8 [H, W], written as indices into `palette` (at most 256 colours, more than the largest index).
 void write_png(const std::string& path, const Tensor& index, std::span<const Color> palette);

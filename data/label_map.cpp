@@ -8,7 +8,9 @@
 namespace atrous::data {
 namespace {
 
-uint32_t key_of(const Color& c) { return uint32_t{c[0]} << 16 | uint32_t{c[1]} << 8 | c[2]; }
+uint32_t key_of(const Color& c) {
+  return uint32_t{c[0]} << 16 | uint32_t{c[1]} << 8 | c[2];
+}
 
 std::optional<int64_t> parse_number(std::string_view text, int base = 10) {
   int64_t value = 0;
@@ -31,12 +33,14 @@ std::string remedy(const std::set<int64_t>& values, int64_t num_classes) {
     return "It is a mask of 0 and 255: set data.label_map=0:0,255:1";
   }
   if (!has_zero && *values.begin() >= 1 && largest == num_classes) {
-    return fmt::format("Values start at 1: if 0 means unlabelled, set data.label_map=0:ignore,1-{}:0", num_classes);
+    return fmt::format("Values start at 1: if 0 means unlabelled, set data.label_map=0:ignore,1-{}:0",
+                       num_classes);
   }
   if (largest == num_classes) {
-    return fmt::format("If {0} means unlabelled, set data.label_map=0-{1}:0,{0}:ignore; if it is a class, set "
-                       "model.num_classes={2}",
-                       num_classes, num_classes - 1, num_classes + 1);
+    return fmt::format(
+        "If {0} means unlabelled, set data.label_map=0-{1}:0,{0}:ignore; if it is a class, set "
+        "model.num_classes={2}",
+        num_classes, num_classes - 1, num_classes + 1);
   }
   return "Give every value a class or `ignore` in data.label_map, or set data.map_unknown_to_ignore=true; "
          "`atrous data check` lists all values";
@@ -54,7 +58,9 @@ std::string list_values(const std::set<int64_t>& values) {
 
 }  // namespace
 
-std::string hex(const Color& c) { return fmt::format("#{:02x}{:02x}{:02x}", c[0], c[1], c[2]); }
+std::string hex(const Color& c) {
+  return fmt::format("#{:02x}{:02x}{:02x}", c[0], c[1], c[2]);
+}
 
 LabelMap LabelMap::identity(int64_t num_classes) {
   ATROUS_CHECK(num_classes >= 1 && num_classes <= ignore_label, ErrorKind::config,
@@ -68,8 +74,9 @@ LabelMap LabelMap::identity(int64_t num_classes) {
 void LabelMap::add(const std::string& entry) {
   const auto bad = [&](std::string_view why) {
     fail(ErrorKind::config,
-         "[data.label_map] entries are `value:class`, `first-last:class`, `#rrggbb:class` or `...:ignore`. Got `{}`: {}.", entry,
-         why);
+         "[data.label_map] entries are `value:class`, `first-last:class`, `#rrggbb:class` or `...:ignore`. "
+         "Got `{}`: {}.",
+         entry, why);
   };
   const size_t colon = entry.find(':');
   if (colon == std::string::npos) bad("there is no colon");
@@ -80,20 +87,23 @@ void LabelMap::add(const std::string& entry) {
   if (!label) bad("the class is neither a number nor `ignore`");
   const auto checked = [&](int64_t k) {
     if (!ignored && k >= num_classes_) {
-      bad(fmt::format("class {} does not exist, the model has {} (0 to {})", k, num_classes_, num_classes_ - 1));
+      bad(fmt::format("class {} does not exist, the model has {} (0 to {})", k, num_classes_,
+                      num_classes_ - 1));
     }
     return static_cast<int16_t>(k);
   };
   if (key.starts_with('#')) {
     const auto color = key.size() == 7 ? parse_number(key.substr(1), 16) : std::nullopt;
     if (!color) bad("the colour is not #rrggbb");
-    if (!colors_.emplace(static_cast<uint32_t>(*color), checked(*label)).second) bad("this colour was given before");
+    if (!colors_.emplace(static_cast<uint32_t>(*color), checked(*label)).second)
+      bad("this colour was given before");
     return;
   }
   const size_t dash = key.find('-');
   const auto first = parse_number(key.substr(0, dash));
   const auto last = dash == std::string_view::npos ? first : parse_number(key.substr(dash + 1));
-  if (!first || !last || *last < *first || *last > 65535) bad("the value is not a number or range within 0 to 65535");
+  if (!first || !last || *last < *first || *last > 65535)
+    bad("the value is not a number or range within 0 to 65535");
   for (int64_t v = *first; v <= *last; ++v) {
     int16_t& slot = values_[static_cast<size_t>(v)];
     if (slot != unknown) bad(fmt::format("value {} was given before", v));
@@ -111,7 +121,8 @@ LabelMap LabelMap::parse(const std::string& text, int64_t num_classes) {
     map.add(std::string(trim(std::string_view(text).substr(at, comma - at))));
     at = comma + 1;
   }
-  const bool has_values = std::any_of(map.values_.begin(), map.values_.end(), [](int16_t v) { return v != unknown; });
+  const bool has_values =
+      std::any_of(map.values_.begin(), map.values_.end(), [](int16_t v) { return v != unknown; });
   ATROUS_CHECK(!has_values || map.colors_.empty(), ErrorKind::config,
                "[data.label_map] a map holds values or colours, not both. Got `{}`.", text);
   return map;
@@ -128,14 +139,17 @@ int16_t LabelMap::lookup(const Color& color) const {
 
 Tensor LabelMap::apply(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const {
   ATROUS_CHECK(uses_colors() || !file.is_rgb, ErrorKind::data,
-               "[label {}] labels must hold class indices. Got colours ({}). Set data.label_map to a table of colours such as "
+               "[label {}] labels must hold class indices. Got colours ({}). Set data.label_map to a table "
+               "of colours such as "
                "`#{:02x}{:02x}{:02x}:0,...`, or save the indices as a grey or palette PNG.",
                path, file.format, file.values.data<uint8_t>()[0], file.values.data<uint8_t>()[1],
                file.values.data<uint8_t>()[2]);
   ATROUS_CHECK(!uses_colors() || file.is_rgb, ErrorKind::data,
-               "[label {}] data.label_map lists colours, so labels must be RGB. Got {}. Give the map as `value:class` instead.",
+               "[label {}] data.label_map lists colours, so labels must be RGB. Got {}. Give the map as "
+               "`value:class` instead.",
                path, file.format);
-  return uses_colors() ? apply_colors(file, path, unknown_to_ignore) : apply_indices(file, path, unknown_to_ignore);
+  return uses_colors() ? apply_colors(file, path, unknown_to_ignore)
+                       : apply_indices(file, path, unknown_to_ignore);
 }
 
 Tensor LabelMap::apply_indices(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const {
@@ -157,7 +171,8 @@ Tensor LabelMap::apply_indices(const LabelFile& file, const std::string& path, b
     }
     const int64_t width = out.dim(1);
     fail(ErrorKind::data,
-         "[label {}] every value needs a class. Got value {} at x={} y={}, which the label map for {} classes does not have "
+         "[label {}] every value needs a class. Got value {} at x={} y={}, which the label map for {} "
+         "classes does not have "
          "(without a class here: {}; in the file: {}). {}.",
          path, source[first_bad], first_bad % width, first_bad / width, num_classes_, list_values(strangers),
          list_values(values), remedy(values, num_classes_));
@@ -195,14 +210,17 @@ Tensor LabelMap::apply_colors(const LabelFile& file, const std::string& path, bo
   }
   if (strangers.empty()) return out;
   std::vector<std::pair<uint32_t, Stranger>> sorted(strangers.begin(), strangers.end());
-  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.count > b.second.count; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second.count > b.second.count; });
   std::string list;
   for (size_t i = 0; i < std::min<size_t>(sorted.size(), 8); ++i) {
     const auto& [key, s] = sorted[i];
-    list += fmt::format("{}#{:06x} x {} (first at x={} y={})", i ? ", " : "", key, s.count, s.first % width, s.first / width);
+    list += fmt::format("{}#{:06x} x {} (first at x={} y={})", i ? ", " : "", key, s.count, s.first % width,
+                        s.first / width);
   }
   fail(ErrorKind::data,
-       "[label {}] every colour must be in data.label_map. Got {} colours that are not: {}{}. Add them as `#rrggbb:class` or "
+       "[label {}] every colour must be in data.label_map. Got {} colours that are not: {}{}. Add them as "
+       "`#rrggbb:class` or "
        "`#rrggbb:ignore`, or set data.map_unknown_to_ignore=true.",
        path, sorted.size(), list, sorted.size() > 8 ? ", ..." : "");
 }
@@ -214,7 +232,8 @@ std::string LabelMap::describe(const std::vector<ClassInfo>& classes) const {
     return k < classes.size() ? classes[k].name : std::to_string(label);
   };
   std::string out;
-  for (const auto& [key, label] : colors_) out += fmt::format("{}#{:06x}:{}", out.empty() ? "" : " ", key, name(label));
+  for (const auto& [key, label] : colors_)
+    out += fmt::format("{}#{:06x}:{}", out.empty() ? "" : " ", key, name(label));
   for (size_t v = 0; v < values_.size(); ++v) {
     if (values_[v] == unknown) continue;
     size_t last = v;

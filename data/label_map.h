@@ -1,7 +1,8 @@
 // The one place where values of label files become classes.
 //
-// A label map says for every value (or colour) that may occur in a file which class it is, or that it is ignored. Anything
-// else is an error that names file, position, value and remedy: values are never guessed, shifted or clamped.
+// A label map says for every value (or colour) that may occur in a file which class it is, or that it is
+// ignored. Anything else is an error that names file, position, value and remedy: values are never guessed,
+// shifted or clamped.
 //
 // Text form, entries separated by commas:
 //   "0:0,1:1,255:ignore"           file value : class
@@ -46,7 +47,7 @@ class LabelMap {
   Tensor apply_colors(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const;
 
   int64_t num_classes_;
-  std::vector<int16_t> values_;        // by file value
+  std::vector<int16_t> values_;         // by file value
   std::map<uint32_t, int16_t> colors_;  // by 0xrrggbb
 };
 

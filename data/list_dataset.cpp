@@ -10,19 +10,22 @@ namespace {
 namespace fs = std::filesystem;
 
 // The list line's path in normal form. Lists are data from elsewhere: they must not reach outside the root.
-std::string checked_path(std::string path, const std::string& list, int64_t line, const std::string& strip_prefix) {
+std::string checked_path(std::string path, const std::string& list, int64_t line,
+                         const std::string& strip_prefix) {
   if (!strip_prefix.empty() && path.starts_with(strip_prefix)) path.erase(0, strip_prefix.size());
   const fs::path normal = fs::path(path).lexically_normal();
   const bool escapes = normal.is_absolute() || (!normal.empty() && *normal.begin() == "..");
-  ATROUS_CHECK(!escapes, ErrorKind::data,
-               "[{}:{}] paths must stay inside the root of the data set. Got `{}`. Give it relative to the root.", list, line,
-               path);
+  ATROUS_CHECK(
+      !escapes, ErrorKind::data,
+      "[{}:{}] paths must stay inside the root of the data set. Got `{}`. Give it relative to the root.",
+      list, line, path);
   return normal.string();
 }
 
 std::vector<std::string> fields_of(const std::string& line) {
   std::vector<std::string> fields;
-  for (size_t at = line.find_first_not_of(" \t"); at != std::string::npos; at = line.find_first_not_of(" \t", at)) {
+  for (size_t at = line.find_first_not_of(" \t"); at != std::string::npos;
+       at = line.find_first_not_of(" \t", at)) {
     const size_t end = std::min(line.find_first_of(" \t", at), line.size());
     fields.push_back(line.substr(at, end - at));
     at = end;
@@ -43,9 +46,10 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
   for (ListEntry& e : entries) {
     e.id = fs::path(e.image).replace_extension().string();
     const auto [first, inserted] = lines.emplace(e.id, e.line);
-    ATROUS_CHECK(inserted, ErrorKind::data,
-                 "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the lines.", list,
-                 e.line, e.image, first->second);
+    ATROUS_CHECK(
+        inserted, ErrorKind::data,
+        "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the lines.",
+        list, e.line, e.image, first->second);
   }
 }
 
@@ -66,7 +70,8 @@ Tensor with_channels(const Tensor& image, int64_t channels, const std::string& p
     }
   }
   ATROUS_CHECK(possible, ErrorKind::data,
-               "[image {}] images must have the channels the model takes. Got {} channels, model.in_channels is {}. Set "
+               "[image {}] images must have the channels the model takes. Got {} channels, model.in_channels "
+               "is {}. Set "
                "model.in_channels={} or convert the images.",
                path, have, channels, have);
   return out;
@@ -74,7 +79,8 @@ Tensor with_channels(const Tensor& image, int64_t channels, const std::string& p
 
 }  // namespace
 
-std::vector<ListEntry> read_list(const std::string& path, bool label_optional, const std::string& strip_prefix) {
+std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
+                                 const std::string& strip_prefix) {
   constexpr int64_t max_bytes = int64_t{1} << 28;
   const std::vector<uint8_t> bytes = read_file(path, max_bytes);
   const std::string text(bytes.begin(), bytes.end());
@@ -86,21 +92,24 @@ std::vector<ListEntry> read_list(const std::string& path, bool label_optional, c
     at = end + 1;
     ++number;
     ATROUS_CHECK(line.find('\r') == std::string::npos, ErrorKind::data,
-                 "[{}:{}] lines must end with a newline only. Got a carriage return (Windows line end). Convert the list, for "
+                 "[{}:{}] lines must end with a newline only. Got a carriage return (Windows line end). "
+                 "Convert the list, for "
                  "example with `sed -i 's/\\r$//'`.",
                  path, number);
     const std::vector<std::string> fields = fields_of(line);
     const bool image_only = fields.size() == 1 && label_optional;
     ATROUS_CHECK(fields.size() == 2 || image_only, ErrorKind::data,
-                 "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line (names must not hold blanks).", path,
-                 number, fields.size(), line);
+                 "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line (names must not "
+                 "hold blanks).",
+                 path, number, fields.size(), line);
     ListEntry entry;
     entry.image = checked_path(fields[0], path, number, strip_prefix);
     if (!image_only) entry.label = checked_path(fields[1], path, number, strip_prefix);
     entry.line = number;
     entries.push_back(std::move(entry));
   }
-  ATROUS_CHECK(!entries.empty(), ErrorKind::data, "[{}] a list must name at least one image. Got an empty file.", path);
+  ATROUS_CHECK(!entries.empty(), ErrorKind::data,
+               "[{}] a list must name at least one image. Got an empty file.", path);
   assign_ids(entries, path);
   return entries;
 }
@@ -116,9 +125,10 @@ ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
       if (++missing == 1) first = fmt::format("{} {} (line {}, pair of `{}`)", kind, *file, e.line, *partner);
     }
   }
-  ATROUS_CHECK(missing == 0, ErrorKind::data,
-               "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.", parts_.root,
-               first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", parts_.split);
+  ATROUS_CHECK(
+      missing == 0, ErrorKind::data,
+      "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.",
+      parts_.root, first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", parts_.split);
 }
 
 Tensor ListDataset::load_label(int64_t index) const {
@@ -127,7 +137,8 @@ Tensor ListDataset::load_label(int64_t index) const {
   const std::string path = (fs::path(parts_.root) / e.label).string();
   const LabelFile file = read_label_file(path, parts_.image.limits);
   ATROUS_CHECK(file.bit_depth <= 8 || parts_.accept_wide_labels, ErrorKind::data,
-               "[label {}] labels have 8 bits unless a label map says what wider values mean. Got {}. Convert the label, or "
+               "[label {}] labels have 8 bits unless a label map says what wider values mean. Got {}. "
+               "Convert the label, or "
                "give data.label_map.",
                path, file.format);
   return parts_.label_map.apply(file, path, parts_.unknown_to_ignore);
@@ -138,22 +149,27 @@ Sample ListDataset::load(int64_t index) const {
   Sample sample;
   sample.id = e.id;
   sample.image_path = (fs::path(parts_.root) / e.image).string();
-  sample.image = with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
+  sample.image =
+      with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
   if (e.label.empty()) return sample;
   sample.label_path = (fs::path(parts_.root) / e.label).string();
   sample.label = load_label(index);
-  const int64_t ih = sample.image.dim(0), iw = sample.image.dim(1), lh = sample.label.dim(0), lw = sample.label.dim(1);
+  const int64_t ih = sample.image.dim(0), iw = sample.image.dim(1), lh = sample.label.dim(0),
+                lw = sample.label.dim(1);
   if (ih == lh && iw == lw) return sample;
   const bool turned = ih == lw && iw == lh;
-  fail(ErrorKind::data, "[data] image and label must have the same size. Got {} with {} x {} and {} with {} x {}. {}.",
+  fail(ErrorKind::data,
+       "[data] image and label must have the same size. Got {} with {} x {} and {} with {} x {}. {}.",
        sample.image_path, iw, ih, sample.label_path, lw, lh,
-       turned ? fmt::format("One is the other turned: try data.exif={}", parts_.image.apply_exif ? "ignore" : "apply")
+       turned ? fmt::format("One is the other turned: try data.exif={}",
+                            parts_.image.apply_exif ? "ignore" : "apply")
               : "Check that the pair belongs together");
 }
 
 std::string ListDataset::describe() const {
-  return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}", parts_.name, parts_.split,
-                     size(), parts_.in_channels, num_classes(), parts_.root, parts_.label_map.describe(parts_.classes),
+  return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}",
+                     parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root,
+                     parts_.label_map.describe(parts_.classes),
                      parts_.unknown_to_ignore ? ", all else ignored" : "");
 }
 

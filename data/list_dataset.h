@@ -1,7 +1,8 @@
 // Data sets given by list files, and the class tables beside them.
 //
-// A list has one `image label` pair per line, separated by blanks, relative to the root of the set. Nothing is repaired:
-// missing fields or files, duplicates, paths that leave the root and images shared by train and val are errors.
+// A list has one `image label` pair per line, separated by blanks, relative to the root of the set. Nothing
+// is repaired: missing fields or files, duplicates, paths that leave the root and images shared by train and
+// val are errors.
 #pragma once
 
 #include <optional>
@@ -18,11 +19,14 @@ struct ListEntry {
   int64_t line = 0;
 };
 
-// `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if present.
-std::vector<ListEntry> read_list(const std::string& path, bool label_optional, const std::string& strip_prefix = "");
+// `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if
+// present.
+std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
+                                 const std::string& strip_prefix = "");
 
-// classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}. `id` is the value in
-// label files; entry number k is class k. The ignored value may be listed too: it is no class.
+// classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}.
+// `id` is the value in label files; entry number k is class k. The ignored value may be listed too: it is no
+// class.
 struct ClassTable {
   std::vector<ClassInfo> classes;
   std::vector<int64_t> ids;  // file value of each class

@@ -18,12 +18,15 @@ namespace {
 constexpr uint64_t shuffle_stream = 0x73687566666c65;  // "shuffle"
 constexpr uint64_t augment_stream = 0x6175676d656e74;  // "augment"
 
-// Samples as decoded and resized, until the byte limit is reached. What does not fit is loaded anew each time: with a shuffled
-// order no replacement policy would do better.
+// Samples as decoded and resized, until the byte limit is reached. What does not fit is loaded anew each
+// time: with a shuffled order no replacement policy would do better.
 class SampleCache {
  public:
   SampleCache(const Dataset& dataset, const DataOptions& options)
-      : dataset_(dataset), options_(options), slots_(static_cast<size_t>(dataset.size())), room_(options.cache_mb << 20) {}
+      : dataset_(dataset),
+        options_(options),
+        slots_(static_cast<size_t>(dataset.size())),
+        room_(options.cache_mb << 20) {}
 
   Sample get(int64_t index) {
     auto& slot = slots_[static_cast<size_t>(index)];
@@ -32,7 +35,8 @@ class SampleCache {
       if (slot.image.defined()) return slot;
     }
     Sample sample = resize_sample(dataset_.load(index), options_.image_height, options_.image_width, true);
-    const auto bytes = static_cast<int64_t>(sample.image.bytes() + (sample.label.defined() ? sample.label.bytes() : 0));
+    const auto bytes =
+        static_cast<int64_t>(sample.image.bytes() + (sample.label.defined() ? sample.label.bytes() : 0));
     std::lock_guard lock(mutex_);
     if (!slot.image.defined() && bytes <= room_) {
       slot = sample;
@@ -72,7 +76,13 @@ struct Loader::State {
   std::vector<std::thread> workers;
 
   State(const Dataset& d, const DataOptions& o, const AugmentOptions& a, uint64_t s, int64_t first_step)
-      : dataset(d), data(o), augment(a), seed(s), cache(d, data), next_step(first_step), next_to_make(first_step) {
+      : dataset(d),
+        data(o),
+        augment(a),
+        seed(s),
+        cache(d, data),
+        next_step(first_step),
+        next_to_make(first_step) {
     statistics = internal::channel_statistics(data, dataset.in_channels());
     augment.border_color.assign(statistics.mean.begin(), statistics.mean.end());
     ahead = std::max<int64_t>(2, 2 * data.workers);
@@ -88,10 +98,13 @@ struct Loader::State {
       std::iota(order->second.begin(), order->second.end(), int64_t{0});
       Rng rng(seed, mix_streams(shuffle_stream, static_cast<uint64_t>(epoch)));
       for (int64_t i = n - 1; i > 0; --i) {
-        std::swap(order->second[static_cast<size_t>(i)], order->second[static_cast<size_t>(rng.integer(0, i))]);
+        std::swap(order->second[static_cast<size_t>(i)],
+                  order->second[static_cast<size_t>(rng.integer(0, i))]);
       }
-      // Workers are at most `ahead` batches apart; older epochs are not asked for again (and could be made again).
-      while (orders.size() > 2 && orders.begin()->first < epoch && orders.begin()->first < next_step * data.batch_size / n) {
+      // Workers are at most `ahead` batches apart; older epochs are not asked for again (and could be made
+      // again).
+      while (orders.size() > 2 && orders.begin()->first < epoch &&
+             orders.begin()->first < next_step * data.batch_size / n) {
         orders.erase(orders.begin());
       }
     }
@@ -101,7 +114,8 @@ struct Loader::State {
   Sample make_sample(int64_t position) {
     const int64_t index = index_at(position);
     const Sample stored = cache.get(index);
-    ATROUS_CHECK(stored.label.defined(), ErrorKind::data, "[loader] training needs labels. {} has none.", stored.image_path);
+    ATROUS_CHECK(stored.label.defined(), ErrorKind::data, "[loader] training needs labels. {} has none.",
+                 stored.image_path);
     const auto epoch = static_cast<uint64_t>(position / dataset.size());
     Rng rng(seed, mix_streams(mix_streams(augment_stream, epoch), static_cast<uint64_t>(index)));
     return data::augment(stored, augment, rng);
@@ -117,10 +131,11 @@ struct Loader::State {
         batch.images = Tensor::empty({data.batch_size, height, width, channels}, DType::f32);
         batch.labels = Tensor::empty({data.batch_size, height, width}, DType::u8);
       }
-      ATROUS_CHECK(batch.images.dim(1) == height && batch.images.dim(2) == width, ErrorKind::config,
-                   "[loader] all images of a batch must have one size. Got {} x {} ({}) after {} x {} ({}). Set "
-                   "augment.crop_height and augment.crop_width, or data.image_height and data.image_width.",
-                   width, height, sample.image_path, batch.images.dim(2), batch.images.dim(1), batch.ids[0]);
+      ATROUS_CHECK(
+          batch.images.dim(1) == height && batch.images.dim(2) == width, ErrorKind::config,
+          "[loader] all images of a batch must have one size. Got {} x {} ({}) after {} x {} ({}). Set "
+          "augment.crop_height and augment.crop_width, or data.image_height and data.image_width.",
+          width, height, sample.image_path, batch.images.dim(2), batch.images.dim(1), batch.ids[0]);
       float* target = batch.images.data<float>() + i * sample.image.numel();
       const float* source = sample.image.data<float>();
       for (int64_t p = 0; p < height * width; ++p) {
@@ -129,7 +144,8 @@ struct Loader::State {
           *target++ = (*source++ - statistics.mean[k]) * statistics.inverse_std[k];
         }
       }
-      std::memcpy(batch.labels.data<uint8_t>() + i * height * width, sample.label.data<uint8_t>(), sample.label.bytes());
+      std::memcpy(batch.labels.data<uint8_t>() + i * height * width, sample.label.data<uint8_t>(),
+                  sample.label.bytes());
       batch.ids.push_back(sample.id);
     }
     return batch;
@@ -161,11 +177,12 @@ struct Loader::State {
   }
 };
 
-Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed, int64_t first_step) {
+Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed,
+               int64_t first_step) {
   ATROUS_CHECK(dataset.size() > 0, ErrorKind::data, "[loader] the data set is empty.");
   ATROUS_CHECK(data.batch_size >= 1 && data.workers >= 0 && first_step >= 0, ErrorKind::config,
-               "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.", data.batch_size, data.workers,
-               first_step);
+               "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
+               data.batch_size, data.workers, first_step);
   state_ = std::make_unique<State>(dataset, data, augment, seed, first_step);
   for (int64_t i = 0; i < data.workers; ++i) state_->workers.emplace_back([s = state_.get()] { s->work(); });
 }
@@ -182,7 +199,9 @@ Loader::~Loader() {
 Batch Loader::next() {
   State& s = *state_;
   const auto start = std::chrono::steady_clock::now();
-  const auto count_time = [&] { s.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  const auto count_time = [&] {
+    s.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
   if (s.workers.empty()) {
     Batch batch = s.make_batch(s.next_step);
     ++s.next_step;
@@ -193,7 +212,8 @@ Batch Loader::next() {
   // An error surfaces at its own step, so that it too does not depend on the workers.
   s.produced.wait(lock, [&] { return s.ready.contains(s.next_step) || s.failed.contains(s.next_step); });
   count_time();
-  if (const auto error = s.failed.find(s.next_step); error != s.failed.end()) std::rethrow_exception(error->second);
+  if (const auto error = s.failed.find(s.next_step); error != s.failed.end())
+    std::rethrow_exception(error->second);
   Batch batch = std::move(s.ready.extract(s.next_step).mapped());
   ++s.next_step;
   s.consumed.notify_all();

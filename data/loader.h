@@ -15,12 +15,13 @@ struct Batch {
   int64_t step = 0;  // global batch number
 };
 
-// The sequence of batches is a pure function of (dataset, options, seed): batch number `step` is the same whatever the number
-// of workers and wherever reading started, so the position of a run is one number.
+// The sequence of batches is a pure function of (dataset, options, seed): batch number `step` is the same
+// whatever the number of workers and wherever reading started, so the position of a run is one number.
 class Loader {
  public:
   // Shuffles anew each epoch; the last short batch of an epoch is filled up from the next permutation.
-  Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed, int64_t first_step);
+  Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed,
+         int64_t first_step);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

@@ -1,5 +1,6 @@
-// Resizing of stored samples. The image filter is the triangle of bilinear interpolation, widened by the shrink factor, so that
-// every source pixel counts (antialiasing); labels take the nearest pixel, so that no new value can appear.
+// Resizing of stored samples. The image filter is the triangle of bilinear interpolation, widened by the
+// shrink factor, so that every source pixel counts (antialiasing); labels take the nearest pixel, so that no
+// new value can appear.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -46,7 +47,8 @@ Tensor resize_image(const Tensor& image, int64_t height, int64_t width) {
   for (const Taps& row : rows) {
     std::fill(line.begin(), line.end(), 0.0f);
     for (size_t k = 0; k < row.weights.size(); ++k) {
-      const uint8_t* source = image.data<uint8_t>() + (row.begin + static_cast<int64_t>(k)) * source_width * channels;
+      const uint8_t* source =
+          image.data<uint8_t>() + (row.begin + static_cast<int64_t>(k)) * source_width * channels;
       const float w = row.weights[k];
       for (size_t i = 0; i < line.size(); ++i) line[i] += w * static_cast<float>(source[i]);
     }
@@ -54,7 +56,8 @@ Tensor resize_image(const Tensor& image, int64_t height, int64_t width) {
       for (int64_t c = 0; c < channels; ++c) {
         float sum = 0.5f;
         for (size_t k = 0; k < column.weights.size(); ++k) {
-          sum += column.weights[k] * line[static_cast<size_t>((column.begin + static_cast<int64_t>(k)) * channels + c)];
+          sum += column.weights[k] *
+                 line[static_cast<size_t>((column.begin + static_cast<int64_t>(k)) * channels + c)];
         }
         *target++ = static_cast<uint8_t>(std::clamp(sum, 0.0f, 255.0f));
       }
@@ -77,8 +80,10 @@ Tensor resize_nearest(const Tensor& label, int64_t height, int64_t width) {
 }  // namespace
 
 Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label) {
-  ATROUS_CHECK((height == 0) == (width == 0) && height >= 0 && width >= 0, ErrorKind::config,
-               "[data.image_height] height and width are given together or not at all. Got {} x {}. Set both.", width, height);
+  ATROUS_CHECK(
+      (height == 0) == (width == 0) && height >= 0 && width >= 0, ErrorKind::config,
+      "[data.image_height] height and width are given together or not at all. Got {} x {}. Set both.", width,
+      height);
   Sample out = sample;
   if (height == 0) return out;
   ATROUS_CHECK(sample.image.dtype() == DType::u8 && sample.image.rank() == 3, ErrorKind::usage,
@@ -86,7 +91,8 @@ Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool r
   if (sample.image.dim(0) != height || sample.image.dim(1) != width) {
     out.image = resize_image(sample.image.contiguous_copy_if_needed(), height, width);
   }
-  if (resize_label && sample.label.defined() && (sample.label.dim(0) != height || sample.label.dim(1) != width)) {
+  if (resize_label && sample.label.defined() &&
+      (sample.label.dim(0) != height || sample.label.dim(1) != width)) {
     out.label = resize_nearest(sample.label, height, width);
   }
   return out;

@@ -34,7 +34,8 @@ struct Writer {
 
   static void on_error(png_structp p, png_const_charp text) {
     auto* self = static_cast<Writer*>(png_get_error_ptr(p));
-    std::snprintf(self->message, sizeof self->message, "%s%s%s", text, errno ? ": " : "", errno ? std::strerror(errno) : "");
+    std::snprintf(self->message, sizeof self->message, "%s%s%s", text, errno ? ": " : "",
+                  errno ? std::strerror(errno) : "");
     png_longjmp(p, 1);
   }
 };
@@ -47,7 +48,8 @@ bool guarded(png_structp png, F&& f) {
 }
 
 [[noreturn]] void unwritable(const std::string& path, const std::string& reason) {
-  fail(ErrorKind::io, "[image {}] cannot be written: {}. Check the folder, its permissions and free space.", path, reason);
+  fail(ErrorKind::io, "[image {}] cannot be written: {}. Check the folder, its permissions and free space.",
+       path, reason);
 }
 
 void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette) {
@@ -61,7 +63,8 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
 
   const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
   Writer writer;
-  ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory, "[image {}] libpng could not start: out of memory.", path);
+  ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
+               "[image {}] libpng could not start: out of memory.", path);
   writer.file = std::fopen(temporary.c_str(), "wb");
   if (!writer.file) unwritable(path, std::strerror(errno));
   errno = 0;
@@ -96,8 +99,10 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
 
 void write_png(const std::string& path, const Tensor& image) {
   const bool has_channels = image.rank() == 3;
-  ATROUS_CHECK(image.dtype() == DType::u8 && (image.rank() == 2 || (has_channels && (image.dim(2) == 1 || image.dim(2) == 3))),
-               ErrorKind::usage, "[write_png] images are u8 [H, W], [H, W, 1] or [H, W, 3]. Got {}.", image.describe());
+  ATROUS_CHECK(image.dtype() == DType::u8 &&
+                   (image.rank() == 2 || (has_channels && (image.dim(2) == 1 || image.dim(2) == 3))),
+               ErrorKind::usage, "[write_png] images are u8 [H, W], [H, W, 1] or [H, W, 3]. Got {}.",
+               image.describe());
   write(path, image, has_channels && image.dim(2) == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, {});
 }
 
@@ -108,8 +113,8 @@ void write_png(const std::string& path, const Tensor& index, std::span<const Col
                "[write_png] a palette has 1 to 256 colours. Got {}.", palette.size());
   const uint8_t* values = index.data<uint8_t>();
   const uint8_t largest = index.numel() ? *std::max_element(values, values + index.numel()) : uint8_t{0};
-  ATROUS_CHECK(largest < palette.size(), ErrorKind::usage, "[write_png] index {} has no colour: the palette has {}.", largest,
-               palette.size());
+  ATROUS_CHECK(largest < palette.size(), ErrorKind::usage,
+               "[write_png] index {} has no colour: the palette has {}.", largest, palette.size());
   write(path, index, PNG_COLOR_TYPE_PALETTE, palette);
 }
 
