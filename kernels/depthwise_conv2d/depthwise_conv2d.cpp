@@ -1,0 +1,88 @@
+#include "kernels/depthwise_conv2d/depthwise_conv2d.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+const char* needs_f32(const Conv2dProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+}
+
+constexpr Implementation<Conv2dProblem, DepthwiseForwardFn> forward_table[] = {
+    {"vector", Device::cpu, needs_f32, depthwise_forward_vector},
+    {"ref", Device::cpu, always, depthwise_forward_ref},
+};
+constexpr Implementation<Conv2dProblem, DepthwiseBackwardInputFn> backward_input_table[] = {
+    {"vector", Device::cpu, needs_f32, depthwise_backward_input_vector},
+    {"ref", Device::cpu, always, depthwise_backward_input_ref},
+};
+constexpr Implementation<Conv2dProblem, DepthwiseBackwardWeightFn> backward_weight_table[] = {
+    {"vector", Device::cpu, needs_f32, depthwise_backward_weight_vector},
+    {"ref", Device::cpu, always, depthwise_backward_weight_ref},
+};
+
+void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
+                  const Conv2dProblem& problem) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
+               name, name_of(dtype), shape.str(), t.describe(), problem.str());
+}
+
+}  // namespace
+
+Conv2dProblem depthwise_conv2d_problem(const char* where, const Shape& input, const Shape& filter,
+                                       const DepthwiseConv2dOptions& o, DType dtype) {
+  ATROUS_CHECK(
+      input.rank() == 4 && filter.rank() == 4 && input[3] >= 1 && filter[3] == 1 && filter[0] % input[3] == 0,
+      ErrorKind::usage,
+      "[{}] the input is N,H,W,C and the filter C*M,R,S,1 with a whole multiplier M. Got input {}, filter "
+      "{}. "
+      "For other groupings use conv2d.",
+      where, input.str(), filter.str());
+  return Conv2dProblem::make(where, input, filter, {o.stride, o.pad, o.dilation, input[3]}, dtype);
+}
+
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias,
+                        const DepthwiseConv2dOptions& options, Tensor out) {
+  const char* where = "depthwise_conv2d";
+  const auto p = depthwise_conv2d_problem(where, x.shape(), w.shape(), options, x.dtype());
+  check_tensor(where, "filter", w, p.filter_shape(), p.dtype, p);
+  if (bias.defined()) check_tensor(where, "bias", bias, {p.k}, p.dtype, p);
+  if (out.defined()) {
+    check_tensor(where, "out", out, p.output_shape(), p.dtype, p);
+    out.bump_version();
+  } else {
+    out = Tensor::empty(p.output_shape(), p.dtype, x.device());
+  }
+  dispatch("depthwise_conv2d", "depthwise_conv2d.forward", forward_table, p, {out}, x, w, bias, out);
+  return out;
+}
+
+Tensor depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& w,
+                                       const DepthwiseConv2dOptions& options, const Shape& input_shape) {
+  const char* where = "depthwise_conv2d_backward_input";
+  const auto p = depthwise_conv2d_problem(where, input_shape, w.shape(), options, dy.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
+  check_tensor(where, "filter", w, p.filter_shape(), p.dtype, p);
+  const Tensor dx = Tensor::empty(input_shape, p.dtype, dy.device());
+  dispatch("depthwise_conv2d", "depthwise_conv2d.backward_input", backward_input_table, p, {dx}, dy, w, dx);
+  return dx;
+}
+
+Tensor depthwise_conv2d_backward_weight(const Tensor& dy, const Tensor& x,
+                                        const DepthwiseConv2dOptions& options, const Shape& filter_shape) {
+  const char* where = "depthwise_conv2d_backward_weight";
+  const auto p = depthwise_conv2d_problem(where, x.shape(), filter_shape, options, x.dtype());
+  check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
+  const Tensor dw = Tensor::empty(filter_shape, p.dtype, x.device());
+  dispatch("depthwise_conv2d", "depthwise_conv2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
+  return dw;
+}
+
+std::vector<std::string> depthwise_conv2d_candidates(const Conv2dProblem& problem) {
+  return candidates(forward_table, problem, Device::cpu);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,136 @@
+#include "kernels/depthwise_conv2d/depthwise_conv2d.h"
+
+#include "layers/depthwise_conv2d.h"
+#include "tests/kernels/op_case.h"
+
+namespace atrous::cases {
+namespace {
+
+using kernels::depthwise_conv2d_problem;
+using kernels::DepthwiseConv2dOptions;
+
+struct Sample {
+  Shape input, filter;
+  DepthwiseConv2dOptions options;
+  const char* network = "";  // set for benchmark cases
+};
+
+DepthwiseConv2dOptions with(int64_t stride, int64_t pad, int64_t dilation = 1) {
+  return {{stride, stride}, {pad, pad}, {dilation, dilation}};
+}
+
+// Channel counts that use every register width; strides against dilations; filters wider than the image;
+// multipliers.
+const Sample samples[] = {
+    {{2, 7, 9, 16}, {16, 3, 3, 1}, with(1, 1)},
+    {{1, 8, 7, 107}, {107, 3, 3, 1}, with(2, 1)},
+    {{1, 9, 9, 40}, {40, 5, 5, 1}, with(2, 2)},
+    {{1, 11, 10, 64}, {64, 3, 3, 1}, with(1, 2, 2)},
+    {{1, 6, 5, 3}, {3, 3, 3, 1}, with(1, 6, 6)},
+    {{1, 1, 1, 5}, {5, 3, 3, 1}, with(1, 1)},
+    {{1, 5, 6, 24}, {24, 2, 3, 1}, {{2, 3}, {1, 0}, {3, 2}}},
+    {{1, 13, 4, 7}, {7, 4, 1, 1}, {{4, 1}, {0, 0}, {2, 1}}},
+    {{2, 5, 4, 6}, {18, 3, 3, 1}, with(1, 1)},
+    {{1, 5, 4, 33}, {66, 3, 3, 1}, with(2, 1)},
+    {{1, 4, 4, 8}, {8, 1, 1, 1}, with(1, 0)},
+};
+const Sample benchmarks[] = {
+    {{8, 112, 112, 64}, {64, 3, 3, 1}, with(2, 1), "mobilenet_v3_224"},
+    {{8, 56, 56, 72}, {72, 3, 3, 1}, with(1, 1), "mobilenet_v3_224"},
+    {{8, 28, 28, 120}, {120, 5, 5, 1}, with(1, 2), "mobilenet_v3_224"},
+    {{8, 14, 14, 672}, {672, 3, 3, 1}, with(1, 1), "mobilenet_v3_224"},
+    {{2, 33, 33, 960}, {960, 5, 5, 1}, with(1, 4, 2), "deeplabv3_mobilenet_520"},
+    {{2, 129, 129, 256}, {256, 3, 3, 1}, with(1, 1), "deeplabv3plus_513"},
+};
+
+void add_all_passes(CaseList& list, const Sample& s) {
+  const DepthwiseConv2dOptions o = s.options;
+  const auto p = depthwise_conv2d_problem("case", s.input, s.filter, o, DType::f32);
+  auto base = [&](const char* entry, int64_t accumulation) {
+    OpCase c;
+    c.op = "depthwise_conv2d";
+    c.entry = entry;
+    c.descriptor = p.str();
+    c.candidates = [p] { return kernels::depthwise_conv2d_candidates(p); };
+    c.accumulation = accumulation;
+    c.flops = p.flops();
+    c.bytes = p.bytes();
+    c.benchmark = *s.network != 0;
+    c.network = s.network;
+    return c;
+  };
+  OpCase forward = base("forward", p.r * p.s + 1);
+  forward.inputs = {{s.input}, {s.filter}, {{p.k}}};
+  forward.run = [o](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+    return {kernels::depthwise_conv2d(t[0], t[1], t[2], o)};
+  };
+  list.cases.push_back(forward);
+
+  OpCase input = base("backward_input", p.r * p.s * p.k / p.c);
+  input.inputs = {{p.output_shape()}, {s.filter}};
+  input.run = [o, shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+    return {kernels::depthwise_conv2d_backward_input(t[0], t[1], o, shape)};
+  };
+  list.cases.push_back(input);
+
+  OpCase weight = base("backward_weight", p.n * p.p() * p.q());
+  weight.inputs = {{p.output_shape()}, {s.input}};
+  weight.run = [o, shape = s.filter](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+    return {kernels::depthwise_conv2d_backward_weight(t[0], t[1], o, shape)};
+  };
+  list.cases.push_back(weight);
+}
+
+// The result lands in a slice of a concatenation, without bias.
+void add_slice_case(CaseList& list, const Sample& s) {
+  const DepthwiseConv2dOptions o = s.options;
+  const auto p = depthwise_conv2d_problem("case", s.input, s.filter, o, DType::f32);
+  OpCase c;
+  c.op = "depthwise_conv2d";
+  c.entry = "forward";
+  c.descriptor = p.str() + " into a slice";
+  c.inputs = {{s.input}, {s.filter}};
+  c.candidates = [p] { return kernels::depthwise_conv2d_candidates(p); };
+  c.accumulation = p.r * p.s;
+  c.run = [o, p](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+    const Tensor whole = Tensor::full(p.output_shape().with(3, p.k + 3), 9, t[0].dtype());
+    kernels::depthwise_conv2d(t[0], t[1], {}, o, whole.narrow_channels(2, p.k));
+    return {whole};
+  };
+  list.cases.push_back(c);
+}
+
+}  // namespace
+
+void add_depthwise_conv2d_cases(CaseList& list) {
+  for (const Sample& s : samples) add_all_passes(list, s);
+  for (const Sample& s : benchmarks) add_all_passes(list, s);
+  add_slice_case(list, samples[0]);
+  for (int i : {6, 8}) {
+    const Sample& s = samples[i];
+    const auto p = depthwise_conv2d_problem("case", s.input, s.filter, s.options, DType::f64);
+    list.gradients.push_back({"depthwise_conv2d",
+                              p.str(),
+                              {{s.input}, {s.filter}, {{p.k}}},
+                              [o = s.options](const std::vector<Variable>& v) {
+                                return layers::depthwise_conv2d(v[0], v[1], v[2], o);
+                              }});
+  }
+  auto bad = [&list](const char* what, const Shape& x, const Shape& w, const DepthwiseConv2dOptions& o,
+                     const char* text, const Tensor& bias = {}) {
+    auto call = [=] {
+      layers::depthwise_conv2d(Variable(Tensor::zeros(x)), Variable(Tensor::zeros(w)),
+                               bias.defined() ? Variable(bias) : Variable(), o);
+    };
+    list.bad_inputs.push_back({"depthwise_conv2d", what, call, text});
+  };
+  bad("filter over channels", {1, 4, 4, 3}, {3, 3, 3, 3}, with(1, 1),
+      "the filter C*M,R,S,1 with a whole multiplier M");
+  bad("fractional multiplier", {1, 4, 4, 4}, {6, 3, 3, 1}, with(1, 1),
+      "Got input [1, 4, 4, 4], filter [6, 3, 3, 1]");
+  bad("filter too large", {1, 2, 4, 3}, {3, 3, 3, 1}, with(1, 0), "must fit into the padded input");
+  bad("bias", {1, 4, 4, 3}, {3, 3, 3, 1}, with(1, 1), "bias must be f32 [3]. Got f32 [2]",
+      Tensor::zeros({2}));
+}
+
+}  // namespace atrous::cases
