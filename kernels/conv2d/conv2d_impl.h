@@ -26,4 +26,10 @@ Conv2dForwardFn conv2d_forward_avx2, conv2d_forward_avx512;
 Conv2dBackwardInputFn conv2d_backward_input_avx2, conv2d_backward_input_avx512;
 Conv2dBackwardWeightFn conv2d_backward_weight_avx2, conv2d_backward_weight_avx512;
 
+// Winograd F(4x4, 3x3) (conv2d_winograd.cpp).
+const char* conv2d_why_not_winograd(const Conv2dProblem& problem);
+Conv2dForwardFn conv2d_forward_winograd;
+Conv2dBackwardInputFn conv2d_backward_input_winograd;
+Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
+
 }  // namespace atrous::kernels

@@ -168,6 +168,11 @@ const Geometry geometries[] = {
     {2, 10, 9, 12, 24, 3, 3, 1, 1, 1, 3},  // groups
     {1, 11, 8, 64, 64, 3, 3, 2, 1, 1, 2},  //
     {1, 6, 300, 16, 16, 3, 3, 1, 1},       // long rows
+    {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
+    {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
+    {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
+    {1, 1, 1, 16, 32, 3, 3, 1, 1},         // Winograd: one pixel
+    {3, 25, 31, 16, 16, 3, 3, 1, 1},       // Winograd: several tasks
 };
 
 void add_operator_cases(CaseList& list) {
@@ -179,7 +184,8 @@ void add_operator_cases(CaseList& list) {
   const Conv2dProblem pointwise = problem({2, 9, 15, 19, 40, 1, 1});
   const Conv2dProblem atrous = problem({1, 14, 16, 8, 21, 3, 3, 2, 2, 2});
   const Conv2dProblem grouped = problem({1, 8, 9, 12, 20, 3, 3, 1, 1, 1, 2});
-  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped}) {
+  const Conv2dProblem winograd = problem({2, 9, 15, 32, 48, 3, 3, 1, 1});
+  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped, winograd}) {
     list.cases.push_back(fused_case(p, true, true, true, true));
     list.cases.push_back(fused_case(p, false, true, false, false));
     list.cases.push_back(fused_case(p, false, false, true, true));

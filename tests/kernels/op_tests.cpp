@@ -47,8 +47,13 @@ int exact_range(int64_t accumulation) {
   return 1;
 }
 
+// Implementations that compute the same function by other sums: not exact on integers, and less accurate by their nature.
+bool rearranges_sums(const std::string& implementation) { return implementation.starts_with("winograd"); }
+
 // The one tolerance table: relative to the largest reference value, by length of the sum.
-double tolerance(int64_t accumulation) { return 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation))); }
+double tolerance(int64_t accumulation, bool rearranged) {
+  return 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation))) * (rearranged ? 8 : 1);
+}
 
 std::vector<Tensor> inputs_of(const std::vector<Input>& specs, DType dtype, int range, bool strided) {
   std::vector<Tensor> result;
@@ -96,7 +101,7 @@ void run_case(const OpCase& c, const std::string& name) {
     has_ref = has_ref || implementation == "ref";
     for (bool strided : {false, true}) {
       const std::string label = name + " [" + implementation + (strided ? ", strided]" : "]");
-      if (c.exact && implementation != "ref") {
+      if (c.exact && implementation != "ref" && !rearranges_sums(implementation)) {
         report(label + " exact", describe_exception([&] {
                  const auto inputs = inputs_of(c.inputs, DType::f32, exact_range(c.accumulation), strided);
                  return compare(run_with(c, implementation, inputs), run_with(c, "ref", inputs), 0);
@@ -106,7 +111,7 @@ void run_case(const OpCase& c, const std::string& name) {
                std::vector<Tensor> f32 = inputs_of(c.inputs, DType::f32, 0, strided);
                std::vector<Tensor> f64;
                for (const Tensor& t : f32) f64.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
-               return compare(run_with(c, implementation, f32), run_with(c, "ref", f64), tolerance(c.accumulation));
+               return compare(run_with(c, implementation, f32), run_with(c, "ref", f64), tolerance(c.accumulation, rearranges_sums(implementation)));
              }));
     }
   }

@@ -1,0 +1,298 @@
+// Winograd F(4x4, 3x3) with AVX-512: 16 channels per register everywhere.
+#include "kernels/conv2d/winograd.h"
+
+#include <immintrin.h>
+
+namespace atrous::kernels::winograd {
+namespace {
+
+// B^T applied to six values.
+inline void input_1d(const __m512 d[6], __m512 out[6]) {
+  const __m512 two = _mm512_set1_ps(2), four = _mm512_set1_ps(4), five = _mm512_set1_ps(5);
+  const __m512 a = _mm512_fnmadd_ps(four, d[2], d[4]);             // d4 - 4 d2
+  const __m512 b = _mm512_fnmadd_ps(four, d[1], d[3]);             // d3 - 4 d1
+  const __m512 c = _mm512_sub_ps(d[4], d[2]);                      // d4 - d2
+  const __m512 e = _mm512_mul_ps(two, _mm512_sub_ps(d[3], d[1]));  // 2 (d3 - d1)
+  out[0] = _mm512_fmadd_ps(four, d[0], _mm512_fnmadd_ps(five, d[2], d[4]));
+  out[1] = _mm512_add_ps(a, b);
+  out[2] = _mm512_sub_ps(a, b);
+  out[3] = _mm512_add_ps(c, e);
+  out[4] = _mm512_sub_ps(c, e);
+  out[5] = _mm512_fmadd_ps(four, d[1], _mm512_fnmadd_ps(five, d[3], d[5]));
+}
+
+// A^T applied to six values.
+inline void output_1d(const __m512 m[6], __m512 out[4]) {
+  const __m512 two = _mm512_set1_ps(2), four = _mm512_set1_ps(4), eight = _mm512_set1_ps(8);
+  const __m512 s12 = _mm512_add_ps(m[1], m[2]), d12 = _mm512_sub_ps(m[1], m[2]);
+  const __m512 s34 = _mm512_add_ps(m[3], m[4]), d34 = _mm512_sub_ps(m[3], m[4]);
+  out[0] = _mm512_add_ps(_mm512_add_ps(m[0], s12), s34);
+  out[1] = _mm512_fmadd_ps(two, d34, d12);
+  out[2] = _mm512_fmadd_ps(four, s34, s12);
+  out[3] = _mm512_add_ps(_mm512_fmadd_ps(eight, d34, d12), m[5]);
+}
+
+// G applied to three values.
+inline void filter_1d(const __m512 g[3], __m512 out[6]) {
+  const __m512 sixth = _mm512_set1_ps(1.0f / 6), quarter = _mm512_set1_ps(0.25f);
+  const __m512 twelfth = _mm512_set1_ps(1.0f / 12), small = _mm512_set1_ps(1.0f / 24);
+  const __m512 even = _mm512_mul_ps(sixth, _mm512_add_ps(g[0], g[2]));
+  const __m512 odd = _mm512_mul_ps(sixth, g[1]);
+  const __m512 even2 = _mm512_fmadd_ps(small, g[0], _mm512_mul_ps(sixth, g[2]));
+  const __m512 odd2 = _mm512_mul_ps(twelfth, g[1]);
+  out[0] = _mm512_mul_ps(quarter, g[0]);
+  out[1] = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_add_ps(even, odd));
+  out[2] = _mm512_sub_ps(odd, even);
+  out[3] = _mm512_add_ps(even2, odd2);
+  out[4] = _mm512_sub_ps(even2, odd2);
+  out[5] = g[2];
+}
+
+// A applied to four values.
+inline void gradient_1d(const __m512 d[4], __m512 out[6]) {
+  const __m512 two = _mm512_set1_ps(2), four = _mm512_set1_ps(4), eight = _mm512_set1_ps(8);
+  const __m512 even = _mm512_add_ps(d[0], d[2]), odd = _mm512_add_ps(d[1], d[3]);
+  const __m512 even2 = _mm512_fmadd_ps(four, d[2], d[0]);
+  const __m512 odd2 = _mm512_fmadd_ps(eight, d[3], _mm512_mul_ps(two, d[1]));
+  out[0] = d[0];
+  out[1] = _mm512_add_ps(even, odd);
+  out[2] = _mm512_sub_ps(even, odd);
+  out[3] = _mm512_add_ps(even2, odd2);
+  out[4] = _mm512_sub_ps(even2, odd2);
+  out[5] = d[3];
+}
+
+// G^T applied to six values.
+inline void filter_gradient_1d(const __m512 m[6], __m512 out[3]) {
+  const __m512 sixth = _mm512_set1_ps(1.0f / 6), quarter = _mm512_set1_ps(0.25f);
+  const __m512 twelfth = _mm512_set1_ps(1.0f / 12), small = _mm512_set1_ps(1.0f / 24);
+  const __m512 s12 = _mm512_mul_ps(sixth, _mm512_add_ps(m[1], m[2]));
+  const __m512 d21 = _mm512_mul_ps(sixth, _mm512_sub_ps(m[2], m[1]));
+  const __m512 s34 = _mm512_add_ps(m[3], m[4]), d34 = _mm512_sub_ps(m[3], m[4]);
+  out[0] = _mm512_fmadd_ps(quarter, m[0], _mm512_fmsub_ps(small, s34, s12));
+  out[1] = _mm512_fmadd_ps(twelfth, d34, d21);
+  out[2] = _mm512_add_ps(_mm512_fmsub_ps(sixth, s34, s12), m[5]);
+}
+
+int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+template <int NB>
+void multiply_tile(const float* v, const float* u, int64_t c_count, float* m, int64_t m_stride) {
+  __m512 sum[row_block][NB];
+#pragma GCC unroll 14
+  for (int i = 0; i < row_block; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_setzero_ps();
+  }
+  for (int64_t c = 0; c < c_count; ++c) {
+    __m512 right[NB];
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) right[j] = _mm512_loadu_ps(u + (c * NB + j) * lanes);
+#pragma GCC unroll 14
+    for (int i = 0; i < row_block; ++i) {
+      const __m512 left = _mm512_set1_ps(v[i * c_count + c]);
+#pragma GCC unroll 2
+      for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
+    }
+  }
+#pragma GCC unroll 14
+  for (int i = 0; i < row_block; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) _mm512_storeu_ps(m + i * m_stride + j * lanes, sum[i][j]);
+  }
+}
+
+template <int ROWS, int NB>
+void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
+                     float* du) {
+  __m512 sum[ROWS][NB];
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_loadu_ps(du + i * c_count + j * lanes);
+  }
+  for (int64_t t = 0; t < tiles; ++t) {
+    __m512 right[NB];
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) right[j] = _mm512_loadu_ps(v + t * c_count + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i) {
+      const __m512 left = _mm512_set1_ps(d[t * d_stride + i]);
+#pragma GCC unroll 2
+      for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NB; ++j) _mm512_storeu_ps(du + i * c_count + j * lanes, sum[i][j]);
+  }
+}
+
+// The nine taps of 16 output channels for one input channel.
+void load_taps(const float* w, bool turned, int64_t k_count, int64_t c_count, int64_t k, int64_t c,
+               __m512 g[3][3]) {
+  if (turned) {
+    const float* base = w + c * 9 * k_count + k;
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t s = 0; s < 3; ++s) g[r][s] = _mm512_loadu_ps(base + ((2 - r) * 3 + (2 - s)) * k_count);
+    }
+    return;
+  }
+  const __m512i index =
+      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                         _mm512_set1_epi32(static_cast<int>(9 * c_count)));
+  const float* base = w + k * 9 * c_count + c;
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t s = 0; s < 3; ++s) g[r][s] = _mm512_i32gather_ps(index, base + (r * 3 + s) * c_count, 4);
+  }
+}
+
+}  // namespace
+
+void transform_input_avx512(const Map& x, const ReadFusion& prologue, int64_t image, int64_t top,
+                            int64_t left, float* v, int64_t element_stride) {
+  const bool interior = top >= 0 && left >= 0 && top + 6 <= x.h && left + 6 <= x.w;
+  const float* base = x.data + ((image * x.h + top) * x.w + left) * x.stride;
+  for (int64_t c = 0; c < x.channels; c += lanes) {
+    __m512 rows[6][6];
+    for (int64_t j = 0; j < 6; ++j) {
+      __m512 d[6], column[6];
+      for (int64_t i = 0; i < 6; ++i) {
+        d[i] = _mm512_setzero_ps();
+        if (interior || (top + i >= 0 && top + i < x.h && left + j >= 0 && left + j < x.w)) {
+          d[i] = _mm512_loadu_ps(base + (i * x.w + j) * x.stride + c);
+          if (prologue.scale) {
+            d[i] = _mm512_fmadd_ps(d[i], _mm512_loadu_ps(prologue.scale + c),
+                                   _mm512_loadu_ps(prologue.bias + c));
+          }
+          if (prologue.relu) d[i] = _mm512_max_ps(d[i], _mm512_setzero_ps());
+        }
+      }
+      input_1d(d, column);
+      for (int i = 0; i < 6; ++i) rows[i][j] = column[i];
+    }
+    for (int64_t i = 0; i < 6; ++i) {
+      __m512 out[6];
+      input_1d(rows[i], out);
+      for (int64_t j = 0; j < 6; ++j) _mm512_storeu_ps(v + (i * 6 + j) * element_stride + c, out[j]);
+    }
+  }
+}
+
+void transform_filter_avx512(const float* w, bool turned, int64_t k_count, int64_t c_count, int64_t k,
+                             int64_t width, int64_t j, float* u, int64_t element_stride) {
+  for (int64_t c = 0; c < c_count; ++c) {
+    __m512 g[3][3], half[6][3];
+    load_taps(w, turned, k_count, c_count, k + j, c, g);
+    for (int s = 0; s < 3; ++s) {
+      const __m512 column[3] = {g[0][s], g[1][s], g[2][s]};
+      __m512 out[6];
+      filter_1d(column, out);
+      for (int i = 0; i < 6; ++i) half[i][s] = out[i];
+    }
+    for (int64_t i = 0; i < 6; ++i) {
+      __m512 out[6];
+      filter_1d(half[i], out);
+      for (int64_t e = 0; e < 6; ++e)
+        _mm512_storeu_ps(u + (i * 6 + e) * element_stride + c * width + j, out[e]);
+    }
+  }
+}
+
+void multiply_avx512(const float* v, const float* u, int64_t c_count, int64_t width, float* m,
+                     int64_t m_stride) {
+  width == 2 * lanes ? multiply_tile<2>(v, u, c_count, m, m_stride)
+                     : multiply_tile<1>(v, u, c_count, m, m_stride);
+}
+
+void transform_output_avx512(const float* m, int64_t element_stride, const WriteFusion& epilogue,
+                             int64_t image, int64_t top, int64_t left, const Map& y) {
+  const int64_t rows = smaller(4, y.h - top), columns = smaller(4, y.w - left);
+  const int64_t pixel = (image * y.h + top) * y.w + left;
+  float* const output = const_cast<float*>(y.data);
+  for (int64_t k = 0; k < y.channels; k += lanes) {
+    __m512 half[4][6];
+    for (int64_t j = 0; j < 6; ++j) {
+      __m512 column[6], out[4];
+      for (int64_t i = 0; i < 6; ++i) column[i] = _mm512_loadu_ps(m + (i * 6 + j) * element_stride + k);
+      output_1d(column, out);
+      for (int i = 0; i < 4; ++i) half[i][j] = out[i];
+    }
+    const __m512 bias = epilogue.bias ? _mm512_loadu_ps(epilogue.bias + k) : _mm512_setzero_ps();
+    __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
+    for (int64_t i = 0; i < rows; ++i) {
+      __m512 out[4];
+      output_1d(half[i], out);
+      for (int64_t j = 0; j < columns; ++j) {
+        __m512 z = _mm512_add_ps(out[j], bias);
+        sum = _mm512_add_ps(sum, z);
+        squares = _mm512_fmadd_ps(z, z, squares);
+        const int64_t at = pixel + i * y.w + j;
+        if (epilogue.residual)
+          z = _mm512_add_ps(z, _mm512_loadu_ps(epilogue.residual + at * epilogue.residual_stride + k));
+        if (epilogue.relu) z = _mm512_max_ps(z, _mm512_setzero_ps());
+        _mm512_storeu_ps(output + at * y.stride + k, z);
+      }
+    }
+    if (epilogue.sums) {
+      float* s = epilogue.sums + k;
+      _mm512_storeu_ps(s, _mm512_add_ps(_mm512_loadu_ps(s), sum));
+      _mm512_storeu_ps(s + y.channels, _mm512_add_ps(_mm512_loadu_ps(s + y.channels), squares));
+    }
+  }
+}
+
+void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
+                               int64_t element_stride) {
+  const int64_t rows = smaller(4, dy.h - top), columns = smaller(4, dy.w - left);
+  const float* base = dy.data + ((image * dy.h + top) * dy.w + left) * dy.stride;
+  for (int64_t k = 0; k < dy.channels; k += lanes) {
+    __m512 half[6][4];
+    for (int64_t j = 0; j < 4; ++j) {
+      __m512 column[4], out[6];
+      for (int64_t i = 0; i < 4; ++i) {
+        const bool inside = i < rows && j < columns;
+        column[i] = inside ? _mm512_loadu_ps(base + (i * dy.w + j) * dy.stride + k) : _mm512_setzero_ps();
+      }
+      gradient_1d(column, out);
+      for (int i = 0; i < 6; ++i) half[i][j] = out[i];
+    }
+    for (int64_t i = 0; i < 6; ++i) {
+      __m512 out[6];
+      gradient_1d(half[i], out);
+      for (int64_t j = 0; j < 6; ++j) _mm512_storeu_ps(d + (i * 6 + j) * element_stride + k, out[j]);
+    }
+  }
+}
+
+void accumulate_avx512(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
+                       float* du) {
+  int64_t c = 0;
+  for (; c + 2 * lanes <= c_count; c += 2 * lanes) {
+    accumulate_tile<8, 2>(d, d_stride, v + c, c_count, tiles, du + c);
+    accumulate_tile<8, 2>(d + 8, d_stride, v + c, c_count, tiles, du + 8 * c_count + c);
+  }
+  if (c < c_count) accumulate_tile<16, 1>(d, d_stride, v + c, c_count, tiles, du + c);
+}
+
+void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw) {
+  for (int64_t c = 0; c < c_count; c += lanes) {
+    __m512 half[3][6];
+    for (int64_t j = 0; j < 6; ++j) {
+      __m512 column[6], out[3];
+      for (int64_t i = 0; i < 6; ++i) column[i] = _mm512_loadu_ps(du + (i * 6 + j) * element_stride + c);
+      filter_gradient_1d(column, out);
+      for (int i = 0; i < 3; ++i) half[i][j] = out[i];
+    }
+    for (int64_t r = 0; r < 3; ++r) {
+      __m512 out[3];
+      filter_gradient_1d(half[r], out);
+      for (int64_t s = 0; s < 3; ++s) _mm512_storeu_ps(dw + (r * 3 + s) * c_count + c, out[s]);
+    }
+  }
+}
+
+}  // namespace atrous::kernels::winograd
