@@ -80,22 +80,25 @@ class Driver {
       w_min_ = std::min(w_min_, t.w);
       w_max_ = std::max(w_max_, t.w);
     }
-    const bool inside = w_min_ >= 0 && (p_.columns - 1) * p_.step_w + w_max_ < p_.x.w;
-    direct_ = inside && !p_.prologue.scale && !p_.prologue.relu;
+    cuts_ = cut_at_padding();
+    direct_ = !cuts_.empty() && !p_.prologue.scale && !p_.prologue.relu;
+    if (!direct_) cuts_ = {0, p_.columns};
     if (direct_) join_images();
-    runs_ = join_taps(p_.taps, !direct_ || p_.x.pixel_stride == p_.c);
+    const bool padded = w_min_ < 0 || (p_.columns - 1) * p_.step_w + w_max_ >= p_.x.w;
+    runs_ = join_taps(p_.taps, !direct_ || (!padded && p_.x.pixel_stride == p_.c));
     split_ = choose_split();
   }
 
   void run() {
     const int64_t padded = panels_.back().start + panels_.back().vectors * kernels_.lanes;
-    weights_ = pack_filter(p_.filter, p_.taps, p_.c, panels_, kernels_.lanes);
+    const int64_t spatial = split_.spatial_tasks(p_.images);
+    // A panel that only one task reads is packed by that task, while it stays in its cache.
+    if (spatial > 1) weights_ = pack_filter(p_.filter, p_.taps, p_.c, panels_, kernels_.lanes);
     bias_ = FloatBuffer(padded);
     std::fill_n(bias_.data(), padded, 0.0f);
     for (const Panel& panel : panels_) {
       if (p_.bias) std::copy_n(p_.bias + panel.first, panel.channels, bias_.data() + panel.start);
     }
-    const int64_t spatial = split_.spatial_tasks(p_.images);
     if (p_.sums) partial_sums_.assign(static_cast<size_t>(spatial * 2 * p_.k), 0.0);
     parallel_for(spatial * split_.panel_groups, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task)
@@ -105,12 +108,33 @@ class Driver {
   }
 
  private:
+  // Output columns between which every tap reads either inside the image or nothing but padding: 0, ...,
+  // columns. Tiles that respect them need no padded copy. Empty if some piece would be too short for a good
+  // tile, as with dense 3x3 filters; large dilation rates leave three long pieces.
+  std::vector<int64_t> cut_at_padding() const {
+    constexpr int64_t shortest = 4;
+    std::vector<int64_t> cuts{0, p_.columns};
+    for (const Tap& t : p_.taps) {
+      for (const int64_t edge : {-t.w, p_.x.w - t.w}) {
+        const int64_t q = edge <= 0 ? 0 : ceil_div(edge, p_.step_w);
+        if (q > 0 && q < p_.columns) cuts.push_back(q);
+      }
+    }
+    std::sort(cuts.begin(), cuts.end());
+    cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+    for (size_t i = 1; cuts.size() > 2 && i < cuts.size(); ++i) {
+      if (cuts[i] - cuts[i - 1] < shortest) return {};
+    }
+    return cuts;
+  }
+
   // A 1x1 filter of stride 1 sees no rows: all pixels of all images are one row, so tiles are always full.
   void join_images() {
     const bool pointwise = p_.taps.size() == 1 && p_.taps[0].h == 0 && p_.taps[0].w == 0 && p_.step_h == 1 &&
                            p_.step_w == 1 && p_.rows == p_.x.h && p_.columns == p_.x.w;
     if (!pointwise || p_.y_row != p_.columns * p_.y_column || p_.y_image != p_.rows * p_.y_row) return;
     p_.columns *= p_.rows * p_.images;
+    cuts_ = {0, p_.columns};
     p_.x.w = p_.columns;
     p_.x.h = p_.rows = p_.images = 1;
   }
@@ -160,24 +184,35 @@ class Driver {
                    (b.q_end - b.q_begin - 1) * p_.step_w + w_max_ - w_min_ + 1);
     }
     std::vector<Run> runs(runs_.size());
-    const int64_t count = static_cast<int64_t>(panels_.size());
+    FloatBuffer own_weights;
+    const auto count = static_cast<int64_t>(panels_.size());
     for (int64_t i = group * count / split_.panel_groups; i < (group + 1) * count / split_.panel_groups;
          ++i) {
+      const Panel& panel = panels_[static_cast<size_t>(i)];
+      const float* weights = weights_.data() + panel.start * p_.c * static_cast<int64_t>(p_.taps.size());
+      if (split_.spatial_tasks(p_.images) == 1) {
+        own_weights = pack_filter(p_.filter, p_.taps, p_.c, {{panel.first, panel.channels, panel.vectors, 0}},
+                                  kernels_.lanes);
+        weights = own_weights.data();
+      }
       for (int64_t p = b.p_begin; p < b.p_end; ++p) {
-        run_row(b, p, panels_[static_cast<size_t>(i)], rows, first_column, runs);
-        finish_row(b, p, panels_[static_cast<size_t>(i)], spatial);
+        for (size_t cut = 1; cut < cuts_.size(); ++cut) {
+          const int64_t q = std::max(b.q_begin, cuts_[cut - 1]), q_end = std::min(b.q_end, cuts_[cut]);
+          if (q < q_end) run_row({b.image, p, p + 1, q, q_end}, panel, weights, rows, first_column, runs);
+        }
+        finish_row(b, p, panel, spatial);
       }
     }
   }
 
-  // One output row of one panel, in tiles of nearly equal width.
-  void run_row(const Block& b, int64_t p, const Panel& panel, PaddedRows& rows, int64_t first_column,
-               std::vector<Run>& runs) {
+  // A piece of one output row of one panel, in tiles of nearly equal width.
+  void run_row(const Block& b, const Panel& panel, const float* weights, PaddedRows& rows,
+               int64_t first_column, std::vector<Run>& runs) {
+    const int64_t p = b.p_begin;
     const int64_t pixel_stride = direct_ ? p_.x.pixel_stride : p_.c;
     const int64_t width = b.q_end - b.q_begin;
     const int64_t tiles = ceil_div(width, kernels_.max_rows[panel.vectors == 2 ? 0 : 1]);
     const int64_t panel_width = panel.vectors * kernels_.lanes;
-    const float* weights = weights_.data() + panel.start * p_.c * static_cast<int64_t>(p_.taps.size());
     ForwardTile tile{
         runs.data(),   0, p_.step_w * pixel_stride, bias_.data() + panel.start, nullptr, p_.y_column,
         panel.channels};
@@ -185,10 +220,11 @@ class Driver {
       const int64_t q = b.q_begin + t * width / tiles, q_end = b.q_begin + (t + 1) * width / tiles;
       tile.run_count = 0;
       for (const TapRun& r : runs_) {
-        // A tap that meets only padding (large dilation rates) is skipped.
-        const int64_t first = q * p_.step_w + r.w, last = (q_end - 1) * p_.step_w + r.w + r.count - 1;
         const int64_t h = p * p_.step_h + r.h;
-        if (h < 0 || h >= p_.x.h || last < 0 || first >= p_.x.w) continue;
+        const int64_t first = q * p_.step_w + r.w, last = (q_end - 1) * p_.step_w + r.w + r.count - 1;
+        // Taps that meet only padding are skipped; between cuts, all that meet any.
+        const bool padding = direct_ ? first < 0 || last >= p_.x.w : last < 0 || first >= p_.x.w;
+        if (h < 0 || h >= p_.x.h || padding) continue;
         const float* row = direct_ ? p_.x.row(b.image, h) : rows.row(h);
         runs[static_cast<size_t>(tile.run_count++)] = {row + (first - first_column) * pixel_stride,
                                                        weights + r.first * p_.c * panel_width,
@@ -232,7 +268,8 @@ class Driver {
   std::vector<Panel> panels_;
   std::vector<TapRun> runs_;
   int64_t h_min_ = INT64_MAX, h_max_ = INT64_MIN, w_min_ = INT64_MAX, w_max_ = INT64_MIN;
-  bool direct_ = false;  // tiles read x itself: no padding, no prologue
+  bool direct_ = false;        // tiles read x itself: no prologue, padding avoided by cuts_
+  std::vector<int64_t> cuts_;  // pieces of an output row
   Split split_{};
   FloatBuffer weights_, bias_;
   std::vector<double> partial_sums_;  // [spatial task][2][k]

@@ -1,6 +1,7 @@
 #include "kernels/conv2d/weight_gradient.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/cpu.h"
 #include "core/parallel.h"
@@ -14,11 +15,13 @@ int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 constexpr int64_t strip_pixels = 192;     // dy and x of a strip fit into the first two cache levels
-constexpr int64_t longest_segment = 512;  // of an output row
+constexpr int64_t longest_segment = 256;  // of an output row
 constexpr int64_t wanted_tasks = 32;
 constexpr double smallest_task_flops = 1e6;
 constexpr int64_t most_partial_floats = 1 << 24;
-constexpr int64_t skew = 16;  // added to pixel strides: powers of two would meet in few cache sets
+constexpr int64_t copy_unit = 16;  // floats that gather() moves at once
+constexpr int64_t slack = 64;      // tiles read whole vectors
+constexpr int64_t skew = 16;       // added to pixel strides: powers of two would meet in few cache sets
 
 // Neighbouring elements of a row of dw that one tile computes.
 struct ColumnTile {
@@ -33,6 +36,18 @@ ATROUS_MULTIVERSION void add_to(float* to, const float* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
 
+int64_t round_up(int64_t value, int64_t unit) {
+  return ceil_div(value, unit) * unit;
+}
+
+// Copies `count` floats per pixel, rounded up to copy_unit: what follows in `to` is overwritten.
+ATROUS_MULTIVERSION void gather(float* to, int64_t to_stride, const float* from, int64_t from_stride,
+                                int64_t pixels, int64_t count) {
+  for (int64_t i = 0; i < pixels; ++i, to += to_stride, from += from_stride) {
+    for (int64_t j = 0; j < count; j += copy_unit) std::memcpy(to + j, from + j, copy_unit * sizeof(float));
+  }
+}
+
 class Driver {
  public:
   Driver(const WeightGradient& problem, const TileKernels& kernels)
@@ -42,9 +57,11 @@ class Driver {
     const bool pointwise = p_.r * p_.s == 1;
     fold_ = p_.dilation_w == 1 && p_.c <= 64 && p_.s > 1;
     c_block_ = fold_ ? p_.c : std::min<int64_t>(p_.c, pointwise ? 256 : 64);
-    k_block_ = std::min<int64_t>(p_.k, kernels_.max_rows[0] * (pointwise ? 8 : 4));
-    x_stride_ = fold_ ? p_.c : c_block_ + skew;
-    copy_dy_ = p_.k > 64;
+    k_block_ = ceil_div(p_.k, ceil_div(p_.k, pointwise ? 128 : 64));
+    const bool inside = p_.pad_w == 0 && p_.pad_h == 0;
+    direct_ = inside && !fold_ && p_.c % kernels_.lanes == 0;
+    x_stride_ = direct_ ? g_.x.pixel_stride : fold_ ? p_.c : c_block_ + skew;
+    if (fold_) choose_patches();
     segments_per_row_ = ceil_div(columns_, longest_segment);
     segment_ = ceil_div(columns_, segments_per_row_);
     segments_ = p_.n * rows_ * segments_per_row_;
@@ -73,6 +90,11 @@ class Driver {
   }
 
  private:
+  // One strip: rows [p_begin, p_end) of one image, columns [q_begin, q_end).
+  struct Strip {
+    int64_t image, p_begin, p_end, q_begin, q_end;
+  };
+
   // A 1x1 filter of stride 1 sees no rows: cut all pixels of all images into equal segments instead.
   void join_images() {
     if (p_.r * p_.s != 1 || p_.stride_h != 1 || p_.stride_w != 1 || p_.pad_h != 0 || p_.pad_w != 0) return;
@@ -80,6 +102,29 @@ class Driver {
     p_.n = p_.h = rows_ = 1;
     g_.x.h = g_.dy.h = 1;
     g_.x.w = g_.dy.w = columns_;
+  }
+
+  // With very few channels (the first layer) even a filter row leaves vectors half empty. Then the whole
+  // filter window of each pixel is gathered into one patch, if that saves vectors.
+  void choose_patches() {
+    const int64_t row = p_.s * p_.c, lanes = kernels_.lanes;
+    if (4 * round_up(p_.r * row, lanes) < 3 * p_.r * round_up(row, lanes)) {
+      patch_stride_ = (p_.r - 1) * row + round_up(row, copy_unit);
+    }
+  }
+
+  void gather_patches(const Strip& s, PaddedRows& x_rows, float* patches) const {
+    const int64_t row = p_.s * p_.c, width = s.q_end - s.q_begin;
+    const std::vector<float> zeros(static_cast<size_t>(round_up(row, copy_unit)), 0.0f);
+    for (int64_t p = s.p_begin; p < s.p_end; ++p, patches += width * patch_stride_) {
+      // In this order, what one filter row copies too much is overwritten by the next, or lies in the patch's
+      // margin.
+      for (int64_t r = 0; r < p_.r; ++r) {
+        const float* from = x_rows.row(p * p_.stride_h + r * p_.dilation_h - p_.pad_h);
+        gather(patches + r * row, patch_stride_, from ? from : zeros.data(), from ? p_.stride_w * p_.c : 0,
+               width, row);
+      }
+    }
   }
 
   int64_t choose_splits() const {
@@ -91,9 +136,10 @@ class Driver {
 
   std::vector<ColumnTile> column_tiles(int64_t c_first, int64_t c_count) const {
     std::vector<ColumnTile> tiles;
-    for (int64_t r = 0; r < p_.r; ++r) {
+    const int64_t extent = patch_stride_ > 0 ? p_.r * p_.s * p_.c : fold_ ? p_.s * p_.c : c_count;
+    for (int64_t r = 0; r < (patch_stride_ > 0 ? 1 : p_.r); ++r) {
       for (int64_t s = 0; s < (fold_ ? 1 : p_.s); ++s) {
-        for (const Panel& panel : split_into_panels(fold_ ? p_.s * p_.c : c_count, kernels_.lanes)) {
+        for (const Panel& panel : split_into_panels(extent, kernels_.lanes)) {
           tiles.push_back({r, s * p_.dilation_w, panel.first, (r * p_.s + s) * p_.c + c_first + panel.first,
                            panel.channels, panel.vectors});
         }
@@ -101,11 +147,6 @@ class Driver {
     }
     return tiles;
   }
-
-  // One strip: rows [p_begin, p_end) of one image, columns [q_begin, q_end).
-  struct Strip {
-    int64_t image, p_begin, p_end, q_begin, q_end;
-  };
 
   // The longest strip that starts at `segment` and ends before `end`.
   Strip strip_at(int64_t segment, int64_t end) const {
@@ -126,24 +167,29 @@ class Driver {
     x.data += c_first;
     dy.data += k_first;
     PaddedRows x_rows(x, {}, c_count, x_stride_);
-    PaddedRows dy_rows(dy, {}, k_count, k_count + skew);
+    FloatBuffer patches;
+    if (patch_stride_ > 0) patches = FloatBuffer(std::max(strip_pixels, segment_) * patch_stride_ + slack);
     std::vector<Run> runs;
     const int64_t begin = split * segments_ / splits_, end = (split + 1) * segments_ / splits_;
     for (int64_t segment = begin; segment < end;) {
       const Strip s = strip_at(segment, end);
       const int64_t height = s.p_end - s.p_begin, width = s.q_end - s.q_begin;
-      x_rows.restart(s.image, s.p_begin * p_.stride_h - p_.pad_h,
-                     (height - 1) * p_.stride_h + (p_.r - 1) * p_.dilation_h + 1, height * p_.r,
-                     s.q_begin * p_.stride_w - p_.pad_w,
-                     (width - 1) * p_.stride_w + (p_.s - 1) * p_.dilation_w + 1);
-      if (copy_dy_) dy_rows.restart(s.image, s.p_begin, height, height, s.q_begin, width);
+      if (!direct_)
+        x_rows.restart(s.image, s.p_begin * p_.stride_h - p_.pad_h,
+                       (height - 1) * p_.stride_h + (p_.r - 1) * p_.dilation_h + 1, height * p_.r,
+                       s.q_begin * p_.stride_w - p_.pad_w,
+                       (width - 1) * p_.stride_w + (p_.s - 1) * p_.dilation_w + 1);
+      if (patch_stride_ > 0) gather_patches(s, x_rows, patches.data());
       for (const ColumnTile& tile : tiles) {
         runs.clear();
         for (int64_t p = s.p_begin; p < s.p_end; ++p) {
-          const float* b = x_rows.row(p * p_.stride_h + tile.r * p_.dilation_h - p_.pad_h);
+          const int64_t h = p * p_.stride_h + tile.r * p_.dilation_h - p_.pad_h;
+          const float* b = patch_stride_ > 0 ? patches.data() + (p - s.p_begin) * width * patch_stride_
+                           : direct_         ? x.row(s.image, h) + s.q_begin * p_.stride_w * x_stride_
+                                             : x_rows.row(h);
           if (!b) continue;
-          const float* a = copy_dy_ ? dy_rows.row(p) : dy.row(s.image, p) + s.q_begin * dy.pixel_stride;
-          runs.push_back({a, b + tile.x_column * x_stride_ + tile.x_channel, width});
+          runs.push_back({dy.row(s.image, p) + s.q_begin * dy.pixel_stride,
+                          b + tile.x_column * x_stride_ + tile.x_channel, width});
         }
         run_tile(tile, runs, k_count, dw + k_first * p_.r * p_.s * p_.c, segment > begin);
       }
@@ -158,8 +204,8 @@ class Driver {
     const int64_t dw_stride = p_.r * p_.s * p_.c;
     WeightTile t{runs.data(),
                  static_cast<int64_t>(runs.size()),
-                 copy_dy_ ? k_count + skew : g_.dy.pixel_stride,
-                 p_.stride_w * x_stride_,
+                 g_.dy.pixel_stride,
+                 patch_stride_ > 0 ? patch_stride_ : p_.stride_w * x_stride_,
                  nullptr,
                  dw_stride,
                  tile.channels,
@@ -178,8 +224,9 @@ class Driver {
   Conv2dProblem p_;
   const TileKernels& kernels_;
   int64_t rows_, columns_;  // of the output
-  bool fold_ = false, copy_dy_ = false;
+  bool fold_ = false, direct_ = false;
   int64_t c_block_ = 1, k_block_ = 1, x_stride_ = 1;
+  int64_t patch_stride_ = 0;  // 0: no patches
   int64_t segment_ = 1, segments_per_row_ = 1, segments_ = 1, splits_ = 1;
 };
 
