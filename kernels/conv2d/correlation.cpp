@@ -175,13 +175,11 @@ class Driver {
     const Block b{spatial / split_.column_blocks / split_.row_blocks, rb * split_.rows,
                   std::min(p_.rows, (rb + 1) * split_.rows), cb * split_.columns,
                   std::min(p_.columns, (cb + 1) * split_.columns)};
-    PaddedRows rows(p_.x, p_.prologue, p_.c, p_.c);
     const int64_t first_column = direct_ ? 0 : b.q_begin * p_.step_w + w_min_;
-    if (!direct_ && !p_.taps.empty()) {
-      const int64_t height = b.p_end - b.p_begin;
-      rows.restart(b.image, b.p_begin * p_.step_h + h_min_, (height - 1) * p_.step_h + h_max_ - h_min_ + 1,
-                   height * static_cast<int64_t>(p_.taps.size()), first_column,
-                   (b.q_end - b.q_begin - 1) * p_.step_w + w_max_ - w_min_ + 1);
+    const int64_t window = direct_ ? 1 : (b.p_end - b.p_begin - 1) * p_.step_h + h_max_ - h_min_ + 1;
+    PaddedRows rows(p_.x, p_.prologue, p_.c, p_.c, window);
+    if (!direct_) {
+      rows.select(b.image, first_column, (b.q_end - b.q_begin - 1) * p_.step_w + w_max_ - w_min_ + 1);
     }
     std::vector<Run> runs(runs_.size());
     FloatBuffer own_weights;

@@ -44,17 +44,21 @@ void zero_pixels(float* to, int64_t stride, int64_t pixels, int64_t channels) {
 
 }  // namespace
 
-void PaddedRows::restart(int64_t image, int64_t first_row, int64_t row_range, int64_t capacity,
-                         int64_t first_column, int64_t columns) {
+PaddedRows::PaddedRows(const Grid& grid, const Prologue& prologue, int64_t channels, int64_t pixel_stride,
+                       int64_t window)
+    : grid_(grid),
+      prologue_(prologue),
+      channels_(channels),
+      pixel_stride_(pixel_stride),
+      held_(static_cast<size_t>(std::min(window, grid.h)), -1) {}
+
+void PaddedRows::select(int64_t image, int64_t first_column, int64_t columns) {
+  if (image == image_ && first_column == first_column_ && columns == columns_) return;
   image_ = image;
-  first_row_ = first_row;
   first_column_ = first_column;
   columns_ = columns;
-  row_floats_ = columns * pixel_stride_;
-  used_ = 0;
-  capacity_ = std::min(capacity, row_range);
-  copies_.assign(static_cast<size_t>(row_range), nullptr);
-  const int64_t floats = capacity_ * row_floats_ + slack;
+  std::fill(held_.begin(), held_.end(), -1);
+  const int64_t floats = static_cast<int64_t>(held_.size()) * columns * pixel_stride_ + slack;
   if (floats > buffer_floats_) {
     buffer_ = FloatBuffer(floats);
     buffer_floats_ = floats;
@@ -63,12 +67,11 @@ void PaddedRows::restart(int64_t image, int64_t first_row, int64_t row_range, in
 
 const float* PaddedRows::row(int64_t h) {
   if (h < 0 || h >= grid_.h) return nullptr;
-  const float*& copy = copies_[static_cast<size_t>(h - first_row_)];
-  if (!copy) {
-    ATROUS_ASSERT(used_ < capacity_);
-    float* to = buffer_.data() + used_++ * row_floats_;
-    fill(to, grid_.row(image_, h));
-    copy = to;
+  const int64_t slot = h % static_cast<int64_t>(held_.size());
+  float* copy = buffer_.data() + slot * columns_ * pixel_stride_;
+  if (held_[static_cast<size_t>(slot)] != h) {
+    fill(copy, grid_.row(image_, h));
+    held_[static_cast<size_t>(slot)] = h;
   }
   return copy;
 }

@@ -44,18 +44,17 @@ struct Prologue {
 
 class PaddedRows {
  public:
-  // Channels [0, channels) of `grid`, pixels `pixel_stride` apart in the copy.
-  PaddedRows(const Grid& grid, const Prologue& prologue, int64_t channels, int64_t pixel_stride)
-      : grid_(grid), prologue_(prologue), channels_(channels), pixel_stride_(pixel_stride) {}
+  // Channels [0, channels) of `grid`, pixels `pixel_stride` apart in the copies. `window` consecutive rows
+  // are kept.
+  PaddedRows(const Grid& grid, const Prologue& prologue, int64_t channels, int64_t pixel_stride,
+             int64_t window);
 
-  // Forgets all rows. The next calls of row() ask for at most `capacity` different rows of `image`, all in
-  // [first_row, first_row + row_range), and use columns [first_column, first_column + columns); rows and
-  // columns may lie outside the image.
-  void restart(int64_t image, int64_t first_row, int64_t row_range, int64_t capacity, int64_t first_column,
-               int64_t columns);
+  // Chooses the image and the columns [first_column, first_column + columns), which may lie outside of it.
+  // Copies are kept if nothing changes.
+  void select(int64_t image, int64_t first_column, int64_t columns);
 
-  // The copy of a row, from first_column on; null for a row outside the image. One vector may be read past
-  // its end.
+  // The copy of row h, from first_column on; null for a row outside the image. It stays until row h +- window
+  // is asked for. One vector may be read past its end.
   const float* row(int64_t h);
 
  private:
@@ -64,9 +63,8 @@ class PaddedRows {
   Grid grid_;
   Prologue prologue_;
   int64_t channels_, pixel_stride_;
-  int64_t image_ = 0, first_row_ = 0, first_column_ = 0, columns_ = 0, row_floats_ = 0;
-  int64_t used_ = 0, capacity_ = 0;
-  std::vector<const float*> copies_;  // by row - first_row; null until asked for
+  int64_t image_ = -1, first_column_ = 0, columns_ = 0;
+  std::vector<int64_t> held_;  // by h % window: the row whose copy is there, or -1
   FloatBuffer buffer_;
   int64_t buffer_floats_ = 0;
 };

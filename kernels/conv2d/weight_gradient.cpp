@@ -166,7 +166,9 @@ class Driver {
     Grid x = g_.x, dy = g_.dy;
     x.data += c_first;
     dy.data += k_first;
-    PaddedRows x_rows(x, {}, c_count, x_stride_);
+    const int64_t tallest = std::max<int64_t>(1, strip_pixels / columns_);
+    PaddedRows x_rows(x, {}, c_count, x_stride_,
+                      (tallest - 1) * p_.stride_h + (p_.r - 1) * p_.dilation_h + 1);
     FloatBuffer patches;
     if (patch_stride_ > 0) patches = FloatBuffer(std::max(strip_pixels, segment_) * patch_stride_ + slack);
     std::vector<Run> runs;
@@ -174,11 +176,10 @@ class Driver {
     for (int64_t segment = begin; segment < end;) {
       const Strip s = strip_at(segment, end);
       const int64_t height = s.p_end - s.p_begin, width = s.q_end - s.q_begin;
-      if (!direct_)
-        x_rows.restart(s.image, s.p_begin * p_.stride_h - p_.pad_h,
-                       (height - 1) * p_.stride_h + (p_.r - 1) * p_.dilation_h + 1, height * p_.r,
-                       s.q_begin * p_.stride_w - p_.pad_w,
-                       (width - 1) * p_.stride_w + (p_.s - 1) * p_.dilation_w + 1);
+      if (!direct_) {
+        x_rows.select(s.image, s.q_begin * p_.stride_w - p_.pad_w,
+                      (width - 1) * p_.stride_w + (p_.s - 1) * p_.dilation_w + 1);
+      }
       if (patch_stride_ > 0) gather_patches(s, x_rows, patches.data());
       for (const ColumnTile& tile : tiles) {
         runs.clear();
