@@ -1,0 +1,52 @@
+#include "train/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace atrous::train {
+
+RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
+  std::error_code error;
+  std::filesystem::create_directories(path + "/checkpoints", error);
+  if (!error) std::filesystem::create_directories(path + "/samples", error);
+  ATROUS_CHECK(!error, ErrorKind::io,
+               "[--out] the folder of the run must be writable. Got \"{}\": {}. Choose another folder.", path,
+               error.message());
+  // The lock file is the probe as well: hours of training must not end in "permission denied". The system
+  // drops the lock when the process ends, however it ends, so a stale file is harmless.
+  lock_ = ::open(file(".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ATROUS_CHECK(lock_ >= 0, ErrorKind::io,
+               "[--out] the folder of the run must be writable. Got \"{}\": {}. Choose another folder.", path,
+               std::strerror(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    fail(ErrorKind::io,
+         "[--out] a folder belongs to one running process. Got \"{}\", which another process is using. Wait "
+         "for it, or "
+         "choose another folder.",
+         path);
+  }
+  const bool holds_run = std::filesystem::exists(last()) || std::filesystem::exists(previous()) ||
+                         std::filesystem::exists(file("metrics.jsonl"));
+  if (holds_run && !resume) {
+    ::close(lock_);
+    fail(ErrorKind::usage,
+         "[--out] a run is never overwritten. Got \"{}\", which holds one. Add --resume to go on with it, or "
+         "choose "
+         "another folder.",
+         path);
+  }
+}
+
+RunFolder::~RunFolder() {
+  ::close(lock_);
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,34 @@
+// The folder of a run: what is where, and that only one process writes into it.
+//
+//   config.json            resolved config                    checkpoints/last.safetensors           newest
+//   checkpoint metrics.jsonl          one JSON object per line checkpoints/last.previous.safetensors  the one
+//   before best.json              scores of the best validation      checkpoints/best.safetensors weights of
+//   the best validation events.out.tfevents.*  TensorBoard                        samples/*.png, report.html
+//   to look at
+#pragma once
+
+#include <string>
+
+namespace atrous::train {
+
+class RunFolder {
+ public:
+  // Makes the folder, checks that files can be made in it, and locks it. Error(io) if another process holds
+  // the lock. Error(usage) if the folder already holds a run and `resume` is false.
+  RunFolder(const std::string& path, bool resume);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  std::string last() const { return file("checkpoints/last.safetensors"); }
+  std::string previous() const { return file("checkpoints/last.previous.safetensors"); }
+  std::string best() const { return file("checkpoints/best.safetensors"); }
+
+ private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+}  // namespace atrous::train

@@ -1,0 +1,192 @@
+#include "train/run_log.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "core/error.h"
+#include "train/atomic_file.h"
+
+namespace atrous::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool is_terminal() {
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) && !(term && !std::strcmp(term, "dumb"));
+}
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<int64_t>(std::max(0.0, seconds));
+  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
+  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+std::string drop_lines_after(const std::string& path, int64_t step) {
+  std::string kept;
+  for (const JsonValue& line : read_metrics(path)) {
+    const JsonValue* at = line.find("step");
+    if (at && at->integer <= step) kept += to_text(line, -1) + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+JsonValue scores_to_json(const eval::EvaluationResult& result) {
+  const eval::SemanticScores& s = result.scores;
+  JsonValue out = JsonValue::make_object();
+  out["miou"] = JsonValue::of(s.miou);
+  out["val_loss"] = JsonValue::of(result.loss);
+  out["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
+  out["mean_accuracy"] = JsonValue::of(s.mean_accuracy);
+  out["fw_iou"] = JsonValue::of(s.fw_iou);
+  out["mean_dice"] = JsonValue::of(s.mean_dice);
+  out["classes_in_mean"] = JsonValue::of(s.classes_in_mean);
+  JsonValue& rows = out["per_class"];
+  rows.kind = JsonValue::Kind::array;
+  const auto maybe = [](const std::optional<double>& v) { return v ? JsonValue::of(*v) : JsonValue{}; };
+  for (const eval::ClassScore& c : s.per_class) {
+    JsonValue row = JsonValue::make_object();
+    row["name"] = JsonValue::of(c.name);
+    row["iou"] = maybe(c.iou);
+    row["accuracy"] = maybe(c.accuracy);
+    row["precision"] = maybe(c.precision);
+    row["dice"] = maybe(c.dice);
+    row["ground_truth"] = JsonValue::of(c.ground_truth);
+    row["predicted"] = JsonValue::of(c.predicted);
+    rows.array.push_back(std::move(row));
+  }
+  return out;
+}
+
+std::vector<JsonValue> read_metrics(const std::string& path) {
+  std::vector<JsonValue> lines;
+  std::ifstream in(path);
+  for (std::string text; std::getline(in, text);) {
+    try {
+      lines.push_back(parse_json(text, path));
+    } catch (const Error&) {
+      break;
+    }
+  }
+  return lines;
+}
+
+RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t total_steps)
+    : folder_(folder),
+      first_step_(first_step),
+      total_steps_(total_steps),
+      events_(folder, first_step),
+      terminal_(is_terminal()),
+      start_(Clock::now()) {
+  const std::string path = folder + "/metrics.jsonl";
+  write_file_atomically(path, first_step > 0 ? drop_lines_after(path, first_step) : "");
+  metrics_ = std::fopen(path.c_str(), "ae");
+  ATROUS_CHECK(metrics_, ErrorKind::io, "[metrics] \"{}\" must be writable. Got: {}. Choose another folder.",
+               path, std::strerror(errno));
+}
+
+RunLog::~RunLog() {
+  if (bar_shown_) std::fputc('\n', stderr);
+  std::fclose(metrics_);
+}
+
+void RunLog::line(const JsonValue& value) {
+  const std::string text = to_text(value, -1) + "\n";
+  std::fwrite(text.data(), 1, text.size(), metrics_);
+  std::fflush(metrics_);
+  events_.flush();
+}
+
+void RunLog::step(const StepRecord& r) {
+  JsonValue out = JsonValue::make_object();
+  out["step"] = JsonValue::of(r.step);
+  out["epoch"] = JsonValue::of(std::round(r.epoch * 1000) / 1000);
+  out["loss"] = JsonValue::of(r.loss);
+  out["lr"] = JsonValue::of(r.lr);
+  out["gradient_norm"] = JsonValue::of(r.gradient_norm);
+  out["images_per_second"] = JsonValue::of(std::round(r.images_per_second * 100) / 100);
+  out["data_wait_percent"] = JsonValue::of(std::round(r.data_wait * 1000) / 10);
+  line(out);
+  events_.scalar("train/loss", r.step, r.loss);
+  events_.scalar("train/lr", r.step, r.lr);
+  events_.scalar("train/gradient_norm", r.step, r.gradient_norm);
+  events_.scalar("speed/images_per_second", r.step, r.images_per_second);
+  events_.scalar("speed/data_wait_percent", r.step, 100 * r.data_wait);
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double left = elapsed / static_cast<double>(std::max<int64_t>(1, r.step - first_step_)) *
+                      static_cast<double>(total_steps_ - r.step);
+  const std::string hint =
+      r.data_wait > 0.2 ? fmt::format("  waits for data {:.0f} % (raise data.workers)", 100 * r.data_wait)
+                        : "";
+  message(fmt::format("step {:>{}}/{}  epoch {:.2f}  loss {:.4f}  lr {:.3g}  {:.1f} images/s  left {}{}",
+                      r.step, std::to_string(total_steps_).size(), total_steps_, r.epoch, r.loss, r.lr,
+                      r.images_per_second, duration_text(left), hint));
+}
+
+void RunLog::validation(int64_t step, const eval::EvaluationResult& result, bool is_best) {
+  JsonValue out = JsonValue::make_object();
+  out["step"] = JsonValue::of(step);
+  for (auto& [key, value] : scores_to_json(result).object) out[key] = value;
+  out["seconds"] = JsonValue::of(std::round(result.seconds * 100) / 100);
+  out["best"] = JsonValue::of(is_best);
+  line(out);
+  events_.scalar("val/miou", step, result.scores.miou);
+  events_.scalar("val/loss", step, result.loss);
+  events_.scalar("val/pixel_accuracy", step, result.scores.pixel_accuracy);
+  for (const eval::ClassScore& c : result.scores.per_class) {
+    if (c.iou) events_.scalar("val_iou/" + c.name, step, *c.iou);
+  }
+  events_.flush();
+  message(fmt::format(
+      "validation at step {}: mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}{}", step,
+      result.scores.miou, result.scores.classes_in_mean,
+      result.scores.absent_classes ? fmt::format(" ({} absent)", result.scores.absent_classes) : "",
+      result.loss, result.scores.pixel_accuracy, is_best ? "  (best so far)" : ""));
+}
+
+void RunLog::image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,
+                   int64_t width) {
+  std::ifstream in(png_path, std::ios::binary);
+  std::stringstream bytes;
+  bytes << in.rdbuf();
+  events_.image(tag, step, bytes.str(), height, width);
+}
+
+void RunLog::bar(const std::string& text) {
+  if (!terminal_ || Clock::now() - last_bar_ < std::chrono::milliseconds(100)) return;
+  last_bar_ = Clock::now();
+  fmt::print(stderr, "\r\033[K{}", text);
+  std::fflush(stderr);
+  bar_shown_ = true;
+}
+
+void RunLog::progress(int64_t step, double loss) {
+  constexpr int64_t cells = 30;
+  const int64_t full = cells * step / std::max<int64_t>(1, total_steps_);
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double rate = static_cast<double>(step - first_step_) / std::max(1e-9, elapsed);
+  bar(fmt::format("[{}{}] {}/{}  loss {:.4f}  {:.2f} steps/s  left {}",
+                  std::string(static_cast<size_t>(full), '='),
+                  std::string(static_cast<size_t>(cells - full), ' '), step, total_steps_, loss, rate,
+                  duration_text(static_cast<double>(total_steps_ - step) / std::max(1e-9, rate))));
+}
+
+void RunLog::validation_progress(int64_t done, int64_t total) {
+  bar(fmt::format("validation {}/{}", done, total));
+}
+
+void RunLog::message(const std::string& text) {
+  fmt::print(stderr, "{}{}\n", bar_shown_ ? "\r\033[K" : "", text);
+  bar_shown_ = false;
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,66 @@
+// What a run tells while it runs: metrics.jsonl for scripts, TensorBoard events for curves, stderr for
+// people.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "eval/evaluate.h"
+#include "train/event_writer.h"
+#include "train/json_value.h"
+
+namespace atrous::train {
+
+struct StepRecord {
+  int64_t step = 0;  // steps done
+  double epoch = 0;
+  double loss = 0;  // mean since the line before
+  double lr = 0;
+  double gradient_norm = 0;
+  double images_per_second = 0;
+  double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
+};
+
+// The numbers of a validation as they are kept in files: scores, per_class, confusion.
+JsonValue scores_to_json(const eval::EvaluationResult& result);
+
+class RunLog {
+ public:
+  // Lines of metrics.jsonl after `first_step` are dropped: the run that wrote them died before its next
+  // checkpoint, and they are about to be written again.
+  RunLog(const std::string& folder, int64_t first_step, int64_t total_steps);
+  ~RunLog();
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+
+  void step(const StepRecord& record);
+  void validation(int64_t step, const eval::EvaluationResult& result, bool is_best);
+  void image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,
+             int64_t width);
+  // The progress bar; does nothing where stderr is no terminal.
+  void progress(int64_t step, double loss);
+  void validation_progress(int64_t done, int64_t total);
+  // A line for people.
+  void message(const std::string& text);
+
+ private:
+  void line(const JsonValue& value);
+  void bar(const std::string& text);
+
+  std::string folder_;
+  int64_t first_step_;
+  int64_t total_steps_;
+  std::FILE* metrics_ = nullptr;
+  EventWriter events_;
+  bool terminal_;
+  bool bar_shown_ = false;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_bar_{};
+};
+
+// The lines of a metrics.jsonl; a torn last line (killed while writing) is left out.
+std::vector<JsonValue> read_metrics(const std::string& path);
+
+}  // namespace atrous::train

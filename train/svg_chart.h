@@ -1,0 +1,26 @@
+// Line charts as inline SVG, for pages that must open anywhere, offline.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace atrous::train {
+
+struct Series {
+  std::string name;
+  std::string color;  // CSS
+  std::vector<std::pair<double, double>>
+      points;  // (x, y) in rising x; values that are not finite leave a gap
+};
+
+// A chart with axes, grid, ticks at round numbers and a legend. Text takes the page's colour. Empty text if
+// there are no points.
+std::string svg_chart(const std::string& title, const std::string& x_label,
+                      const std::vector<Series>& series);
+
+// &, <, > and quotes for HTML.
+std::string escape_html(const std::string& text);
+std::string base64(const std::string& bytes);
+
+}  // namespace atrous::train
