@@ -1,0 +1,230 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <ostream>
+
+#include "layers/state_dict.h"
+#include "train/atomic_file.h"
+#include "train/crc32c.h"
+#include "train/json_value.h"
+
+namespace atrous::train {
+namespace {
+
+constexpr const char* format_version = "1";
+constexpr const char* optimizer_prefix = "optimizer.";
+constexpr const char* average_prefix = "average.";
+
+bool is_reserved(const std::string& name) { return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix); }
+
+// Settings of where and how fast a run goes, not of what it computes: left at their defaults in the file.
+Config without_machine_settings(Config config) {
+  config.data.workers = data::DataOptions{}.workers;
+  config.train.max_minutes = 0;
+  return config;
+}
+
+std::string state_to_text(const RunState& s) {
+  JsonValue out = JsonValue::make_object();
+  out["step"] = JsonValue::of(s.step);
+  out["last_validation"] = JsonValue::of(s.last_validation);
+  out["best_step"] = JsonValue::of(s.best_step);
+  out["stale_validations"] = JsonValue::of(s.stale_validations);
+  JsonValue& best = out["best"] = JsonValue::make_object();
+  for (const auto& [name, value] : s.best) best[name] = JsonValue::of(value);
+  out["class_weights"] = JsonValue::of(s.class_weights);
+  return to_text(out, -1);
+}
+
+const JsonValue& member(const JsonValue& object, const char* key, const std::string& origin) {
+  const JsonValue* v = object.find(key);
+  ATROUS_CHECK(v, ErrorKind::checkpoint, "[checkpoint] \"{}\" must hold the state of a run. Got none of \"{}\". Use another file.", origin, key);
+  return *v;
+}
+
+RunState state_from_text(const std::string& text, const std::string& origin) {
+  const JsonValue in = parse_json(text, origin);
+  RunState s;
+  s.step = member(in, "step", origin).integer;
+  s.last_validation = member(in, "last_validation", origin).integer;
+  s.best_step = member(in, "best_step", origin).integer;
+  s.stale_validations = member(in, "stale_validations", origin).integer;
+  for (const auto& [name, value] : member(in, "best", origin).object) s.best[name] = value.number;
+  for (const JsonValue& w : member(in, "class_weights", origin).array) s.class_weights.push_back(w.number);
+  return s;
+}
+
+std::string classes_to_text(const std::vector<data::ClassInfo>& classes) {
+  JsonValue out = JsonValue::of(std::vector<int64_t>{});
+  for (const data::ClassInfo& c : classes) {
+    JsonValue row = JsonValue::make_object();
+    row["name"] = JsonValue::of(c.name);
+    row["color"] = JsonValue::of(std::vector<int64_t>(c.color.begin(), c.color.end()));
+    out.array.push_back(std::move(row));
+  }
+  return to_text(out, -1);
+}
+
+std::vector<data::ClassInfo> classes_from_text(const std::string& text, const std::string& origin) {
+  std::vector<data::ClassInfo> classes;
+  for (const JsonValue& row : parse_json(text, origin).array) {
+    data::ClassInfo& c = classes.emplace_back();
+    c.name = member(row, "name", origin).string;
+    const auto& color = member(row, "color", origin).array;
+    for (size_t i = 0; i < std::min(color.size(), c.color.size()); ++i) c.color[i] = static_cast<uint8_t>(color[i].integer);
+  }
+  return classes;
+}
+
+// Independent of the order of tensors in the file.
+std::string checksum_of(const NamedTensors& tensors, const Metadata& metadata) {
+  std::vector<const std::pair<std::string, Tensor>*> sorted;
+  for (const auto& entry : tensors) sorted.push_back(&entry);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  uint32_t crc = 0;
+  const auto add = [&crc](const std::string& text) { crc = crc32c(text.data(), text.size() + 1, crc); };  // with its final zero
+  for (const auto& [key, value] : metadata) {
+    if (key == "atrous.checksum") continue;
+    add(key);
+    add(value);
+  }
+  for (const auto* entry : sorted) {
+    const Tensor dense = entry->second.contiguous_copy_if_needed();
+    add(entry->first);
+    add(dense.shape().str());
+    crc = crc32c(dense.raw(), dense.bytes(), crc);
+  }
+  return fmt::format("{:08x}", crc);
+}
+
+// Copies stored tensors into live ones of the same names; all must be there, with the same shapes.
+void restore_tensors(const TensorFile& file, const std::string& prefix, const NamedTensors& targets) {
+  for (const auto& [name, target] : targets) {
+    const Tensor* source = file.find(prefix + name);
+    ATROUS_CHECK(source, ErrorKind::checkpoint, "[checkpoint] \"{}\" must hold \"{}{}\". Got a file without it. Was optimizer.name or "
+                 "train.ema_decay changed? Start a new run with model.weights instead.", file.origin, prefix, name);
+    const Tensor value = layers::from_file_layout(*source);
+    ATROUS_CHECK(value.shape() == target.shape() && value.dtype() == target.dtype(), ErrorKind::checkpoint,
+                 "[checkpoint] \"{}{}\" in \"{}\" must fit the network. Got {} for {}. Use the config of that run.", prefix, name, file.origin,
+                 value.describe(), target.describe());
+    target.copy_from(value);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, const CheckpointContent& content, const std::string& keep) {
+  NamedTensors tensors = layers::state_dict(*content.model);
+  if (content.optimizer) {
+    for (const auto& [name, tensor] : content.optimizer->state()) {
+      tensors.emplace_back(optimizer_prefix + name, layers::to_file_layout(tensor));
+    }
+  }
+  if (content.average) {
+    for (const auto& [name, tensor] : content.average->averages()) {
+      tensors.emplace_back(average_prefix + name, layers::to_file_layout(tensor));
+    }
+  }
+  Metadata metadata;
+  metadata["format"] = "pt";  // what PyTorch's loaders look for: names and layout are PyTorch's
+  metadata["atrous.format"] = format_version;
+  metadata["atrous.config"] = to_json(without_machine_settings(*content.config));
+  metadata["atrous.classes"] = classes_to_text(*content.classes);
+  if (content.state) metadata["atrous.state"] = state_to_text(*content.state);
+  metadata["atrous.checksum"] = checksum_of(tensors, metadata);
+  uint64_t bytes = 1 << 16;
+  for (const auto& [name, tensor] : tensors) bytes += tensor.bytes() + name.size() + 128;
+  write_file_atomically(path, [&](std::ostream& out) { write_safetensors(out, tensors, metadata); }, bytes, keep);
+}
+
+StoredCheckpoint read_checkpoint(const std::string& path) {
+  StoredCheckpoint stored;
+  stored.file = read_safetensors(path);
+  const Metadata& m = stored.file.metadata;
+  const auto need = [&](const char* key) {
+    const auto it = m.find(key);
+    ATROUS_CHECK(it != m.end(), ErrorKind::checkpoint,
+                 "[checkpoint] \"{}\" must be a checkpoint that atrous wrote. Got a file without \"{}\". For weights of other tools give a "
+                 "config with --config.", path, key);
+    return it->second;
+  };
+  const std::string version = need("atrous.format");
+  ATROUS_CHECK(version == format_version, ErrorKind::checkpoint,
+               "[checkpoint] \"{}\" must have format {}. Got format {}. Use the version of atrous that wrote it.", path, format_version, version);
+  const std::string expected = need("atrous.checksum");
+  const std::string found = checksum_of(stored.file.tensors, m);
+  ATROUS_CHECK(found == expected, ErrorKind::checkpoint,
+               "[checkpoint] the content of \"{}\" must have its stored checksum. Got {} instead of {}: the file was damaged. Use another "
+               "checkpoint.", path, found, expected);
+  stored.config = parse_config(need("atrous.config"), path, {});
+  stored.classes = classes_from_text(need("atrous.classes"), path);
+  if (m.contains("atrous.state")) stored.state = state_from_text(m.at("atrous.state"), path);
+  return stored;
+}
+
+std::optional<StoredCheckpoint> read_newest_checkpoint(const std::vector<std::string>& paths,
+                                                       const std::function<void(const std::string&)>& message) {
+  std::string reason;
+  for (const std::string& path : paths) {
+    if (!std::filesystem::exists(path)) continue;
+    try {
+      StoredCheckpoint stored = read_checkpoint(path);
+      if (!reason.empty()) message(fmt::format("warning: going on from the checkpoint before it, \"{}\", step {}", path, stored.state.step));
+      return stored;
+    } catch (const Error& e) {
+      reason = e.what();
+      message("warning: " + reason);
+    }
+  }
+  ATROUS_CHECK(reason.empty(), ErrorKind::checkpoint, "{}", reason);
+  return std::nullopt;
+}
+
+void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer, WeightAverage* average) {
+  TensorFile weights;
+  weights.origin = stored.file.origin;
+  for (const auto& entry : stored.file.tensors) {
+    if (!is_reserved(entry.first)) weights.tensors.push_back(entry);
+  }
+  layers::load_state_dict(model, weights);
+  restore_tensors(stored.file, optimizer_prefix, optimizer.state());
+  if (average) restore_tensors(stored.file, average_prefix, average->averages());
+  optimizer.set_steps(stored.state.step);
+}
+
+LoadedModel load_model(const std::string& weights_path, const std::string& config_path, const std::vector<std::string>& overrides) {
+  TensorFile file = read_safetensors(weights_path);
+  LoadedModel loaded;
+  const auto& m = file.metadata;
+  if (m.contains("atrous.format")) {
+    StoredCheckpoint stored = read_checkpoint(weights_path);
+    loaded.classes = stored.classes;
+    file = std::move(stored.file);
+  }
+  if (!config_path.empty()) {
+    loaded.config = load_config(config_path, overrides);
+  } else {
+    ATROUS_CHECK(m.contains("atrous.config"), ErrorKind::checkpoint,
+                 "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one with --config.", weights_path);
+    loaded.config = parse_config(m.at("atrous.config"), weights_path, overrides);
+  }
+  std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
+  nets::ModelOptions model = loaded.config.model;
+  model.weights.clear();  // where training started from is of no interest here, and may be gone
+  loaded.model = nets::make_model(model, loaded.config.seed);
+  layers::load_state_dict(*loaded.model, file);
+  loaded.model->eval();
+  if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {
+    loaded.classes.clear();
+    const auto& names = loaded.config.data.class_names;
+    for (size_t c = 0; c < static_cast<size_t>(model.num_classes); ++c) {
+      data::ClassInfo info;
+      info.name = c < names.size() ? names[c] : "class" + std::to_string(c);
+      loaded.classes.push_back(info);  // black: pictures use VOC's colours then
+    }
+  }
+  return loaded;
+}
+
+}  // namespace atrous::train
