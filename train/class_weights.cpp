@@ -14,7 +14,7 @@ std::vector<std::vector<int64_t>> count_pixels(const data::Dataset& dataset, int
   std::vector<std::vector<int64_t>> counts(static_cast<size_t>(dataset.size()));
   parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const Tensor label = dataset.load(i).label.contiguous_copy_if_needed();
+      const Tensor label = dataset.load_label(i).contiguous_copy_if_needed();
       std::vector<int64_t> histogram(256);
       const uint8_t* values = label.data<uint8_t>();
       for (int64_t p = 0; p < label.numel(); ++p) ++histogram[values[p]];
