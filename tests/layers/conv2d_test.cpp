@@ -1,0 +1,139 @@
+#include "layers/conv2d.h"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "core/random.h"
+#include "kernels/common/dispatch.h"
+#include "layers/gemm.h"
+
+using namespace atrous;
+using kernels::Conv2dFusion;
+using kernels::Conv2dOptions;
+using kernels::Conv2dProblem;
+
+namespace {
+
+Tensor random_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32) {
+  const Tensor t = Tensor::empty(shape, DType::f64);
+  const CounterRng rng(seed, 0);
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<double>()[i] = rng.normal(static_cast<uint64_t>(i));
+  return t.to(dtype);
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.to(DType::f64).contiguous_copy_if_needed(),
+               y = b.to(DType::f64).contiguous_copy_if_needed();
+  double sum = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) sum += x.data<double>()[i] * y.data<double>()[i];
+  return sum;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("Convolution output sizes, worked by hand") {
+  struct Row {
+    int64_t in, taps, stride, pad, dilation, out;
+  };
+  const Row table[] = {
+      {1, 1, 1, 0, 1, 1},     {5, 3, 1, 0, 1, 3},     {5, 3, 1, 1, 1, 5},       {5, 3, 2, 1, 1, 3},
+      {6, 3, 2, 1, 1, 3},     {7, 3, 2, 1, 1, 4},     {572, 3, 1, 0, 1, 570},   {572, 2, 2, 0, 1, 286},
+      {224, 7, 2, 3, 1, 112}, {225, 7, 2, 3, 1, 113}, {65, 3, 1, 2, 2, 65},     {65, 3, 1, 6, 6, 65},
+      {65, 3, 1, 12, 12, 65}, {65, 3, 1, 18, 18, 65}, {65, 3, 1, 0, 12, 41},    {64, 3, 2, 2, 2, 32},
+      {65, 3, 2, 2, 2, 33},   {33, 3, 1, 0, 16, 1},   {32, 3, 1, 0, 16, 0},     {2, 3, 1, 0, 1, 0},
+      {4, 4, 4, 0, 1, 1},     {8, 2, 3, 0, 1, 3},     {500, 3, 1, 100, 1, 698},
+  };
+  for (const Row& r : table) {
+    CAPTURE(r.in, r.taps, r.stride, r.pad, r.dilation);
+    CHECK(Conv2dProblem::output_size(r.in, r.taps, r.stride, r.pad, r.dilation) == r.out);
+  }
+  // Rows and columns are told apart.
+  const Conv2dProblem p =
+      Conv2dProblem::make("test", {2, 33, 50, 8}, {6, 3, 5, 8}, {{2, 1}, {1, 4}, {1, 2}, 1}, DType::f32);
+  CHECK(p.output_shape() == Shape{2, 17, 50, 6});
+  CHECK(p.flops() == 2.0 * 2 * 17 * 50 * 6 * 3 * 5 * 8);
+}
+
+TEST_CASE("Convolution sizes beyond 32 bits") {
+  const Conv2dProblem p =
+      Conv2dProblem::make("test", {1, 65536, 65536, 64}, {64, 3, 3, 64}, {{1, 1}, {1, 1}}, DType::f32);
+  CHECK(p.output_shape().numel() == int64_t{65536} * 65536 * 64);
+  CHECK(p.bytes() > 2e12);
+}
+
+TEST_CASE("Convolution is linear: its input gradient is its adjoint") {
+  const Conv2dOptions options[] = {
+      {{1, 1}, {1, 1}}, {{2, 1}, {1, 0}, {1, 2}}, {{1, 1}, {12, 12}, {12, 12}}, {{2, 2}, {0, 1}, {1, 1}, 2}};
+  for (const Conv2dOptions& o : options) {
+    const Tensor x = random_tensor({2, 30, 29, 12}, 1), w = random_tensor({20, 3, 3, 12 / o.groups}, 2);
+    const Tensor y = kernels::conv2d(x, w, o);
+    const Tensor u = random_tensor(y.shape(), 3);
+    const double left = dot(y, u);
+    CHECK(dot(x, kernels::conv2d_backward_input(u, w, o, x.shape())) == Approx(left).epsilon(1e-5));
+    CHECK(dot(w, kernels::conv2d_backward_weight(u, x, o, w.shape())) == Approx(left).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("Convolution results do not depend on the number of threads") {
+  const Conv2dOptions o{{1, 1}, {1, 1}};
+  const Tensor x = random_tensor({2, 37, 41, 19}, 1), w = random_tensor({40, 3, 3, 19}, 2);
+  const int before = num_threads();
+  std::vector<Tensor> first;
+  for (int threads : {1, 2, 5}) {
+    set_num_threads(threads);
+    Conv2dFusion f;
+    f.channel_sums = Tensor::empty({2, 40}, DType::f64);
+    const Tensor y = kernels::conv2d(x, w, o, f);
+    const std::vector<Tensor> all{y, f.channel_sums, kernels::conv2d_backward_input(y, w, o, x.shape()),
+                                  kernels::conv2d_backward_weight(y, x, o, w.shape()),
+                                  kernels::conv2d_backward_bias(y)};
+    if (first.empty()) first = all;
+    for (size_t i = 0; i < all.size(); ++i) {
+      CAPTURE(threads, i);
+      CHECK(same_bits(all[i], first[i]));
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("Convolution layer skips gradients that nobody needs and counts writes into its output") {
+  const Variable x(random_tensor({1, 8, 8, 3}, 1)), w(random_tensor({4, 3, 3, 3}, 2), true), none;
+  const Variable y = layers::conv2d(x, w, none, {{1, 1}, {1, 1}});
+  backward(y, Tensor::full(y.shape(), 1));
+  CHECK(!x.grad().defined());
+  CHECK(w.grad().shape() == w.shape());
+
+  const int64_t widths[] = {4, 4};
+  const ConcatBuffer buffer({1, 8, 8}, widths, DType::f32, Device::cpu);
+  const uint32_t version = buffer.slice(1).version();
+  layers::conv2d(x, w, none, {{1, 1}, {1, 1}}, buffer.slice(1));
+  CHECK(buffer.slice(1).version() > version);
+  CHECK(same_bits(buffer.slice(1).clone(), y.value()));
+}
+
+TEST_CASE("More than 65,535 output rows") {
+  const Tensor x = random_tensor({1, 70000, 1, 2}, 1), w = random_tensor({3, 3, 1, 2}, 2);
+  const Conv2dOptions o{{1, 1}, {1, 0}};
+  const Tensor fast = kernels::conv2d(x, w, o);
+  kernels::ForceImplementation reference("conv2d", "ref");
+  const Tensor slow = kernels::conv2d(x, w, o);
+  double worst = 0;
+  for (int64_t i = 0; i < fast.numel(); ++i) {
+    worst = std::max<double>(worst, std::abs(fast.data<float>()[i] - slow.data<float>()[i]));
+  }
+  CHECK(worst < 1e-5);
+}
+
+TEST_CASE("Linear equals a matrix product by hand") {
+  const Variable x(Tensor::from<float>({1, 2, 2}, {1, 2, 3, 4})),
+      w(Tensor::from<float>({3, 2}, {1, 0, 0, 1, 1, -1}));
+  const Variable bias(Tensor::from<float>({3}, {10, 20, 30}));
+  const Variable y = layers::linear(x, w, bias);
+  CHECK(y.shape() == Shape{1, 2, 3});
+  CHECK(same_bits(y.value(), Tensor::from<float>({1, 2, 3}, {11, 22, 29, 13, 24, 29})));
+}
