@@ -1,0 +1,66 @@
+#include "kernels/local_response_norm/local_response_norm.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/common/pool2d.h"
+#include "kernels/local_response_norm/local_response_norm_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+const char* needs_f32(const LocalResponseNormProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+}
+
+constexpr Implementation<LocalResponseNormProblem, LocalResponseNormForwardFn> forward_table[] = {
+    {"vector", Device::cpu, needs_f32, local_response_norm_forward_vector},
+    {"ref", Device::cpu, always, local_response_norm_forward_ref},
+};
+constexpr Implementation<LocalResponseNormProblem, LocalResponseNormBackwardFn> backward_table[] = {
+    {"vector", Device::cpu, needs_f32, local_response_norm_backward_vector},
+    {"ref", Device::cpu, always, local_response_norm_backward_ref},
+};
+
+}  // namespace
+
+LocalResponseNormProblem LocalResponseNormProblem::make(const char* where, const Shape& shape, DType dtype,
+                                                        const LocalResponseNormOptions& o) {
+  ATROUS_CHECK(shape.rank() >= 1 && shape.numel() > 0 && (dtype == DType::f32 || dtype == DType::f64),
+               ErrorKind::usage, "[{}] the input must be a non-empty [..., C] in f32 or f64. Got {} {}.",
+               where, name_of(dtype), shape.str());
+  ATROUS_CHECK(
+      o.size >= 1 && o.alpha >= 0 && o.k > 0, ErrorKind::usage,
+      "[{}] size must be at least 1, alpha at least 0 and k above 0. Got size {}, alpha {}, k {}. The scale "
+      "k + alpha*mean(x^2) must stay positive.",
+      where, o.size, o.alpha, o.k);
+  return {shape, o, dtype};
+}
+
+std::string LocalResponseNormProblem::str() const {
+  return fmt::format("{} {} size {} alpha {} beta {} k {}", name_of(dtype), shape.str(), options.size,
+                     options.alpha, options.beta, options.k);
+}
+
+Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& options, Tensor out) {
+  const char* where = "local_response_norm";
+  const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
+  const Tensor y = pool_target(where, std::move(out), x.shape(), x);
+  dispatch("local_response_norm", "local_response_norm.forward", forward_table, problem, {y}, x, y);
+  return y;
+}
+
+Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
+                                    const LocalResponseNormOptions& options) {
+  const char* where = "local_response_norm backward";
+  const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
+  check_tensor(where, "output gradient", dy, x.shape(), x.dtype());
+  const Tensor dx = Tensor::empty_like(x);
+  dispatch("local_response_norm", "local_response_norm.backward", backward_table, problem, {dx}, dy, x, dx);
+  return dx;
+}
+
+std::vector<std::string> local_response_norm_candidates(const LocalResponseNormProblem& problem,
+                                                        Device device) {
+  return candidates(forward_table, problem, device);
+}
+
+}  // namespace atrous::kernels

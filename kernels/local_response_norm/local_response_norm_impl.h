@@ -1,0 +1,14 @@
+// The implementations behind local_response_norm.h; arguments are checked already.
+#pragma once
+
+#include "kernels/local_response_norm/local_response_norm.h"
+
+namespace atrous::kernels {
+
+using LocalResponseNormForwardFn = void(const LocalResponseNormProblem&, const Tensor& x, const Tensor& y);
+using LocalResponseNormBackwardFn = void(const LocalResponseNormProblem&, const Tensor& dy, const Tensor& x,
+                                         const Tensor& dx);
+LocalResponseNormForwardFn local_response_norm_forward_ref, local_response_norm_forward_vector;
+LocalResponseNormBackwardFn local_response_norm_backward_ref, local_response_norm_backward_vector;
+
+}  // namespace atrous::kernels
