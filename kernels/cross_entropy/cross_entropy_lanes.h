@@ -31,7 +31,7 @@ double run_pixels(const PixelRun& r) {
     float weight = 1.0f;
     if (r.class_weights) weight = r.class_weights[label];
     if (r.pixel_weights) weight *= r.pixel_weights[i];
-    float loss = __builtin_logf(sum) + (max - logits[label]);
+    float loss = log_approx(sum) + (max - logits[label]);
     float factor = 1.0f;
     if (r.gamma != 0.0f) {
       const FocalFloat f = focal_float(loss, r.gamma);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/cpu.h"
 #include "core/parallel.h"
 
 namespace atrous::kernels {
@@ -13,6 +14,27 @@ constexpr int64_t pixels_per_block = 1 << 14;
 
 int64_t blocks_of(int64_t pixels) {
   return (pixels + pixels_per_block - 1) / pixels_per_block;
+}
+
+// Index of the first label that is neither a class nor ignored, or -1. Counts first: that loop vectorises,
+// and a bad label is rare.
+ATROUS_MULTIVERSION int64_t first_bad(const int32_t* y, int64_t n, int64_t classes, int64_t ignore_index) {
+  const auto limit = static_cast<uint32_t>(classes);
+  const auto ignored = static_cast<int32_t>(ignore_index);
+  int32_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) bad += (static_cast<uint32_t>(y[i]) >= limit) & (y[i] != ignored);
+  if (bad == 0) return -1;
+  for (int64_t i = 0; i < n; ++i) {
+    if (static_cast<uint32_t>(y[i]) >= limit && y[i] != ignored) return i;
+  }
+  return -1;
+}
+
+ATROUS_MULTIVERSION int64_t count_valid(const int32_t* y, int64_t n, int64_t ignore_index) {
+  const auto ignored = static_cast<int32_t>(ignore_index);
+  int32_t valid = 0;
+  for (int64_t i = 0; i < n; ++i) valid += y[i] != ignored;
+  return valid;
 }
 
 }  // namespace
@@ -27,9 +49,9 @@ Tensor checked_labels(const char* op, const Tensor& labels, const Shape& pixels,
   const int32_t* y = result.data<int32_t>();
   std::vector<int64_t> bad(static_cast<size_t>(blocks_of(result.numel())), -1);
   parallel_for(result.numel(), pixels_per_block, [&](int64_t begin, int64_t end) {
-    auto is_good = [&](int32_t v) { return (v >= 0 && v < classes) || v == ignore_index; };
-    const int32_t* found = std::find_if_not(y + begin, y + end, is_good);
-    if (found != y + end) bad[static_cast<size_t>(begin / pixels_per_block)] = found - y;
+    if (const int64_t at = first_bad(y + begin, end - begin, classes, ignore_index); at >= 0) {
+      bad[static_cast<size_t>(begin / pixels_per_block)] = begin + at;
+    }
   });
   const auto first = std::find_if(bad.begin(), bad.end(), [](int64_t i) { return i >= 0; });
   if (first == bad.end()) return result;
@@ -52,7 +74,8 @@ double loss_scale(bool mean, const Tensor& checked, int64_t ignore_index, const 
   std::vector<double> sums(static_cast<size_t>(blocks_of(checked.numel())), 0.0);
   parallel_for(checked.numel(), pixels_per_block, [&](int64_t begin, int64_t end) {
     double sum = 0;
-    for (int64_t i = begin; i < end; ++i) {
+    if (!by_class && !by_pixel) sum = static_cast<double>(count_valid(y + begin, end - begin, ignore_index));
+    for (int64_t i = begin; (by_class || by_pixel) && i < end; ++i) {
       if (y[i] != ignore_index) sum += (by_class ? by_class[y[i]] : 1.0) * (by_pixel ? by_pixel[i] : 1.0);
     }
     sums[static_cast<size_t>(begin / pixels_per_block)] = sum;

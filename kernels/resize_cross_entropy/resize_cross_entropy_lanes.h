@@ -127,7 +127,7 @@ class Band {
       float weight = 1.0f;
       if (r.class_weights) weight = r.class_weights[label];
       if (r.pixel_weights) weight *= r.pixel_weights[at];
-      float loss = __builtin_logf(sum) + (max - (a[label] * left + b[label] * right));
+      float loss = log_approx(sum) + (max - (a[label] * left + b[label] * right));
       float factor = 1.0f;
       if (r.gamma != 0.0f) {
         const FocalFloat f = focal_float(loss, r.gamma);

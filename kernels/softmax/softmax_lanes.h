@@ -21,7 +21,7 @@ void forward_pixels(const ForwardRun& r) {
     z.exponentials(max, sum);
     if (r.log) {
       // Subtracted in two steps: max may be large and log(sum) small.
-      const typename V::F log_sum = V::all(__builtin_logf(sum));
+      const typename V::F log_sum = V::all(log_approx(sum));
       z.load(x, c, whole, 0.0f);
       for (int j = 0; j < z.vectors; ++j) z.v[j] = (z.v[j] - max) - log_sum;
     } else {
