@@ -10,30 +10,13 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "train/atomic_file.h"
 
 namespace atrous::cli {
 namespace {
 
 std::string system_reason() {
   return std::strerror(errno);
-}
-
-// Written beside the target and renamed, so that a reader never sees half a file.
-void write_whole_file(const std::string& path, const std::string& text) {
-  const std::string temporary = fmt::format("{}.tmp.{}", path, ::getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  ATROUS_CHECK(file, ErrorKind::io,
-               "[--json] the file must be writable. Got \"{}\": {}. Choose another place.", path,
-               system_reason());
-  bool ok = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  ok = std::fflush(file) == 0 && ok;
-  const std::string reason = ok ? "" : system_reason();
-  ok = std::fclose(file) == 0 && ok;
-  if (ok && std::rename(temporary.c_str(), path.c_str()) == 0) return;
-  const std::string why = reason.empty() ? system_reason() : reason;
-  std::remove(temporary.c_str());
-  fail(ErrorKind::io, "[--json] writing \"{}\" failed: {}. Free some space or choose another place.", path,
-       why);
 }
 
 }  // namespace
@@ -49,14 +32,18 @@ void Report::write_json(const std::string& text) const {
     std::fwrite(text.data(), 1, text.size(), stdout);
     if (!text.ends_with('\n')) std::fputc('\n', stdout);
   } else {
-    write_whole_file(json_, text.ends_with('\n') ? text : text + "\n");
+    train::write_file_atomically(json_, text.ends_with('\n') ? text : text + "\n");
   }
 }
 
-bool is_colour_terminal(std::FILE* stream) {
+bool is_terminal(std::FILE* stream) {
   const char* term = std::getenv("TERM");
+  return ::isatty(::fileno(stream)) && !(term && !std::strcmp(term, "dumb"));
+}
+
+bool is_colour_terminal(std::FILE* stream) {
   const char* no_color = std::getenv("NO_COLOR");
-  return ::isatty(::fileno(stream)) && !(no_color && *no_color) && !(term && !std::strcmp(term, "dumb"));
+  return is_terminal(stream) && !(no_color && *no_color);
 }
 
 void make_output_folder(const std::string& path) {

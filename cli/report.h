@@ -25,7 +25,9 @@ class Report {
   std::string json_;
 };
 
-// True if colours and progress bars are wanted on this stream: a terminal, no NO_COLOR, TERM is not "dumb".
+// True if the stream is a terminal that can redraw a line (TERM is not "dumb").
+bool is_terminal(std::FILE* stream);
+// The same, and colours are welcome (no NO_COLOR).
 bool is_colour_terminal(std::FILE* stream);
 
 // Makes a folder and all above it, and checks that files can be made there. Error(io) with the system's

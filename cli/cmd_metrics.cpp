@@ -1,0 +1,174 @@
+// `atrous metrics semantic`: scores label files that any tool made.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "cli/scores.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "data/image_io.h"
+#include "eval/boundary.h"
+
+namespace atrous::cli {
+namespace {
+
+struct Options {
+  std::string gt, pred;
+  int64_t classes = 0;
+  int64_t ignore = 255;
+  std::vector<std::string> names;
+  Report report;
+};
+
+using FilesByStem = std::map<std::string, std::string>;
+
+// The files of a folder (not of its sub-folders) by name without extension.
+FilesByStem files_by_stem(const std::string& folder, const char* option) {
+  std::error_code error;
+  ATROUS_CHECK(std::filesystem::is_directory(folder, error), ErrorKind::data,
+               "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
+  FilesByStem files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string stem = entry.path().stem().string();
+    if (!entry.is_regular_file() || stem.starts_with(".")) continue;
+    const auto [old, fresh] = files.emplace(stem, entry.path().string());
+    ATROUS_CHECK(fresh, ErrorKind::data,
+                 "[{}] file names must differ before the extension. Got \"{}\" and \"{}\".", option,
+                 old->second, entry.path().string());
+  }
+  ATROUS_CHECK(!files.empty(), ErrorKind::data, "[{}] the folder must hold label images. \"{}\" is empty.",
+               option, folder);
+  return files;
+}
+
+Tensor read_indices(const std::string& path) {
+  const data::LabelFile file = data::read_label_file(path);
+  ATROUS_CHECK(!file.is_rgb, ErrorKind::data,
+               "[{}] label images must hold class indices (grey or palette PNG). Got colours (RGB). Convert "
+               "colours to indices "
+               "first.",
+               path);
+  return file.values;
+}
+
+// Classes as u8 with 255 for ignored pixels, after the confusion matrix has checked the values.
+Tensor as_labels(const Tensor& values, int64_t ignore, int64_t classes) {
+  const Tensor wide = values.to(DType::i32);
+  const Tensor labels = Tensor::empty(values.shape(), DType::u8);
+  for (int64_t i = 0; i < wide.numel(); ++i) {
+    const int32_t v = wide.data<int32_t>()[i];
+    labels.data<uint8_t>()[i] = v == ignore || v < 0 || v >= classes ? 255 : static_cast<uint8_t>(v);
+  }
+  return labels;
+}
+
+struct PairResult {
+  std::string problem;
+  std::optional<double> boundary;
+};
+
+// Every pair is looked at before anything is reported: one run names all that is wrong.
+std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std::string>>& pairs,
+                                    const Options& o, eval::ConfusionMatrix& confusion) {
+  std::vector<PairResult> results(pairs.size());
+  std::mutex mutex;
+  parallel_for(static_cast<int64_t>(pairs.size()), 1, [&](int64_t begin, int64_t) {
+    const auto index = static_cast<size_t>(begin);
+    const auto& [gt_path, pred_path] = pairs[index];
+    try {
+      const Tensor gt = read_indices(gt_path);
+      const Tensor pred = read_indices(pred_path);
+      eval::ConfusionMatrix own(o.classes);
+      own.add(gt, pred, o.ignore);
+      results[index].boundary =
+          eval::boundary_f1(as_labels(gt, o.ignore, o.classes), as_labels(pred, -1, o.classes), 255);
+      std::lock_guard lock(mutex);
+      confusion.add(own);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::data) throw;
+      results[index].problem = fmt::format("{} and {}: {}", gt_path, pred_path, e.what());
+    }
+  });
+  return results;
+}
+
+[[noreturn]] void fail_with_all(const std::vector<std::string>& problems) {
+  constexpr size_t shown = 20;
+  std::string text;
+  for (size_t i = 0; i < std::min(shown, problems.size()); ++i) text += "\n  " + problems[i];
+  if (problems.size() > shown) text += fmt::format("\n  ... and {} more", problems.size() - shown);
+  fail(ErrorKind::data, "[metrics] every label needs a readable prediction of its size. {} problem(s):{}",
+       problems.size(), text);
+}
+
+void run_semantic(const Options& o) {
+  const FilesByStem gt = files_by_stem(o.gt, "--gt");
+  const FilesByStem pred = files_by_stem(o.pred, "--pred");
+  std::vector<std::pair<std::string, std::string>> pairs;
+  std::vector<std::string> problems;
+  for (const auto& [stem, path] : gt) {
+    const auto found = pred.find(stem);
+    if (found != pred.end()) {
+      pairs.emplace_back(path, found->second);
+    } else {
+      problems.push_back(fmt::format("{}: no prediction \"{}\" in {}", path, stem, o.pred));
+    }
+  }
+  size_t extra = 0;
+  for (const auto& [stem, path] : pred) extra += !gt.count(stem);
+  if (extra > 0)
+    fmt::print(stderr, "note: {} prediction(s) have no label in {} and are not scored\n", extra, o.gt);
+
+  ScoresReport report;
+  report.confusion = eval::ConfusionMatrix(o.classes);
+  double boundary_sum = 0;
+  int64_t boundary_images = 0;
+  for (const PairResult& r : score_pairs(pairs, o, report.confusion)) {
+    if (!r.problem.empty()) problems.push_back(r.problem);
+    if (r.boundary) {
+      boundary_sum += *r.boundary;
+      ++boundary_images;
+    }
+  }
+  if (!problems.empty()) fail_with_all(problems);
+  report.scores = report.confusion.scores(o.names);
+  if (boundary_images > 0) report.scores.boundary_f1 = boundary_sum / static_cast<double>(boundary_images);
+  report.images = static_cast<int64_t>(pairs.size());
+  report.facts = {{"resolution", "that of the label files"},
+                  {"ignored value", fmt::format("{}", o.ignore)},
+                  {"labels", o.gt},
+                  {"predictions", o.pred}};
+  print_scores(o.report.table(), report);
+  o.report.write_json(scores_json(report));
+}
+
+}  // namespace
+
+void add_metrics_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("metrics", "Scores prediction files that any tool made");
+  command->footer("atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255");
+  command->require_subcommand(1);
+  CLI::App* semantic =
+      command->add_subcommand("semantic", "mIoU and relatives of label images, matched by file name");
+  semantic->footer(
+      "atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255 --json scores.json");
+  auto o = std::make_shared<Options>();
+  semantic->add_option("--gt", o->gt, "Folder of label images (class indices: grey or palette PNG)")
+      ->required();
+  semantic->add_option("--pred", o->pred, "Folder of predictions with the same names (extensions may differ)")
+      ->required();
+  semantic->add_option("--classes", o->classes, "Number of classes")->required()->check(CLI::Range(1, 255));
+  semantic->add_option("--ignore", o->ignore, "Label value that is not scored; -1 for none")
+      ->capture_default_str();
+  semantic->add_option("--names", o->names, "Class names, comma-separated")->delimiter(',');
+  o->report.add_option(*semantic);
+  semantic->callback([o] { run_semantic(*o); });
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,41 @@
+#include "cli/inference_flags.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/report.h"
+
+namespace atrous::cli {
+
+void InferenceFlags::add_options(CLI::App& command) {
+  command.add_option("--sliding", sliding, "Slide windows of this size, half overlapping, over the image")
+      ->type_name("HxW");
+  command.add_flag("--multi-scale", multi_scale, "Average over the scales 0.5, 0.75, 1, 1.25, 1.5, 1.75");
+  command.add_flag("--flip", flip, "Average with the mirrored image");
+}
+
+eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {
+  if (multi_scale) options.scales = {0.5, 0.75, 1.0, 1.25, 1.5, 1.75};
+  if (flip) options.flip = true;
+  if (!sliding.empty()) {
+    const Size size = parse_size(sliding, "--sliding");
+    options.window_height = size.height;
+    options.window_width = size.width;
+  }
+  return options;
+}
+
+std::string describe(const eval::InferenceOptions& options) {
+  std::string text = options.scales.size() == 1 ? "scale" : "scales";
+  for (size_t i = 0; i < options.scales.size(); ++i)
+    text += fmt::format("{} {:g}", i ? "," : "", options.scales[i]);
+  if (options.flip) text += "; mirrored images averaged";
+  if (options.window_height > 0 || options.window_width > 0) {
+    text += fmt::format("; windows of {}x{}, overlap {:g}", options.window_height, options.window_width,
+                        options.window_overlap);
+  }
+  return text;
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,27 @@
+// --sliding, --multi-scale, --flip: the same on `eval` and `predict`.
+#pragma once
+
+#include <string>
+
+#include "eval/inference.h"
+
+namespace CLI {
+class App;
+}
+
+namespace atrous::cli {
+
+struct InferenceFlags {
+  std::string sliding;  // "HxW"
+  bool multi_scale = false;
+  bool flip = false;
+
+  void add_options(CLI::App& command);
+  // The config's options with what the flags ask for.
+  eval::InferenceOptions apply(eval::InferenceOptions options) const;
+};
+
+// "scales 0.5, 1; mirrored images averaged; windows of 256x256"
+std::string describe(const eval::InferenceOptions& options);
+
+}  // namespace atrous::cli

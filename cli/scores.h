@@ -1,0 +1,30 @@
+// How `eval` and `metrics semantic` show their scores: one table for people, one JSON for scripts.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/evaluate.h"
+
+namespace atrous::cli {
+
+struct ScoresReport {
+  eval::SemanticScores scores;
+  eval::ConfusionMatrix confusion{0};
+  int64_t images = 0;
+  std::optional<double> loss;
+  std::vector<eval::ImageScore> image_scores;
+  // What was scored and how, in order of printing: {"resolution", "that of the label files"}. Keys of the
+  // JSON too.
+  std::vector<std::pair<std::string, std::string>> facts;
+};
+
+void print_scores(std::FILE* out, const ScoresReport& report);
+// Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed), loss,
+// images, pixels, ignored_pixels, classes_in_mean, absent_classes[], per_class[], confusion[gt][pred],
+// per_image[], and the facts. What does not exist (the IoU of an absent class) is null.
+std::string scores_json(const ScoresReport& report);
+
+}  // namespace atrous::cli
