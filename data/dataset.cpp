@@ -144,6 +144,14 @@ void check_disjoint(const DataOptions& options, const std::string& split,
   }
 }
 
+ImageReadOptions image_options(const DataOptions& options) {
+  ImageReadOptions image;
+  image.apply_exif = options.exif == "apply";
+  image.alpha = options.alpha == "drop" ? AlphaPolicy::drop : AlphaPolicy::reject;
+  image.sixteen_bit = options.sixteen_bit == "reduce" ? DepthPolicy::reduce : DepthPolicy::reject;
+  return image;
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
@@ -154,10 +162,6 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::str
   std::vector<ListEntry> entries = read_list(list, split == "test", defaults.strip_prefix);
   check_disjoint(options, split, entries, defaults.strip_prefix);
   if (in_channels == 0) in_channels = defaults.in_channels ? defaults.in_channels : 3;
-  ImageReadOptions image;
-  image.apply_exif = options.exif == "apply";
-  image.alpha = options.alpha == "drop" ? AlphaPolicy::drop : AlphaPolicy::reject;
-  image.sixteen_bit = options.sixteen_bit == "reduce" ? DepthPolicy::reduce : DepthPolicy::reject;
   return std::make_unique<ListDataset>(ListDataset::Parts{
       .name = options.dataset,
       .split = split,
@@ -168,8 +172,12 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::str
       .in_channels = in_channels,
       .unknown_to_ignore = options.map_unknown_to_ignore,
       .accept_wide_labels = !options.label_map.empty() && options.label_map != "identity",
-      .image = image,
+      .image = image_options(options),
   });
+}
+
+Tensor load_image(const std::string& path, const DataOptions& options, int64_t channels) {
+  return with_channels(read_image(path, image_options(options)), channels, path);
 }
 
 }  // namespace atrous::data

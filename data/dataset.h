@@ -76,4 +76,7 @@ struct DataOptions {
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
                                       int64_t num_classes, int64_t in_channels);
 
+// One image file read as the data sets read theirs: u8 [H, W, channels]. Error(data) names file and reason.
+Tensor load_image(const std::string& path, const DataOptions& options, int64_t channels);
+
 }  // namespace atrous::data

@@ -45,6 +45,10 @@ Tensor read_image(const std::string& path, const ImageReadOptions& options = {})
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
                     const ImageReadOptions& options = {});
 
+// image u8 [H, W, C] with as many channels as a network takes. Grey images serve as RGB; RGB images whose
+// channels agree serve as grey. Both lose nothing; all else is Error(data), which names `path`.
+Tensor with_channels(const Tensor& image, int64_t channels, const std::string& path);
+
 // A label file as it is stored.
 struct LabelFile {
   std::string format;   // "PNG palette, 8 bit"

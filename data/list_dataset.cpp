@@ -53,30 +53,6 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
   }
 }
 
-// Grey images serve as RGB; RGB images whose channels agree serve as grey. Both lose nothing.
-Tensor with_channels(const Tensor& image, int64_t channels, const std::string& path) {
-  const int64_t have = image.dim(2);
-  if (have == channels) return image;
-  Tensor out = Tensor::empty(image.shape().with(2, channels), DType::u8);
-  const uint8_t* source = image.data<uint8_t>();
-  uint8_t* target = out.data<uint8_t>();
-  bool possible = (have == 1 && channels == 3) || (have == 3 && channels == 1);
-  for (int64_t p = 0; possible && p < image.pixels(); ++p, source += have, target += channels) {
-    if (have == 1) {
-      target[0] = target[1] = target[2] = source[0];
-    } else {
-      possible = source[0] == source[1] && source[1] == source[2];
-      target[0] = source[0];
-    }
-  }
-  ATROUS_CHECK(possible, ErrorKind::data,
-               "[image {}] images must have the channels the model takes. Got {} channels, model.in_channels "
-               "is {}. Set "
-               "model.in_channels={} or convert the images.",
-               path, have, channels, have);
-  return out;
-}
-
 }  // namespace
 
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
