@@ -1,0 +1,18 @@
+// The implementations of group norm; private to this folder.
+#pragma once
+
+#include "kernels/group_norm/group_norm.h"
+
+namespace atrous::kernels {
+
+using GroupNormForwardFn = void(const GroupNormProblem&, const Tensor& x, const Tensor& gamma,
+                                const Tensor& beta, const Tensor& y, const Tensor& mean,
+                                const Tensor& invstd);
+using GroupNormBackwardFn = void(const GroupNormProblem&, const Tensor& x, const Tensor& y, const Tensor& dy,
+                                 const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
+                                 const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta);
+
+GroupNormForwardFn group_norm_forward_ref, group_norm_forward_cpu;
+GroupNormBackwardFn group_norm_backward_ref, group_norm_backward_cpu;
+
+}  // namespace atrous::kernels

@@ -1,0 +1,18 @@
+// The implementations of layer norm; private to this folder.
+#pragma once
+
+#include "kernels/layer_norm/layer_norm.h"
+
+namespace atrous::kernels {
+
+using LayerNormForwardFn = void(const LayerNormProblem&, const Tensor& x, const Tensor& gamma,
+                                const Tensor& beta, const Tensor& y, const Tensor& mean,
+                                const Tensor& invstd);
+using LayerNormBackwardFn = void(const LayerNormProblem&, const Tensor& x, const Tensor& dy,
+                                 const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
+                                 const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta);
+
+LayerNormForwardFn layer_norm_forward_ref, layer_norm_forward_cpu;
+LayerNormBackwardFn layer_norm_backward_ref, layer_norm_backward_cpu;
+
+}  // namespace atrous::kernels
