@@ -3,6 +3,8 @@
 // Only those whose derivative can be told from the output: backward then keeps y and needs no input.
 #pragma once
 
+#include "kernels/common/host_device.h"
+
 namespace atrous::kernels {
 
 enum class Activation : unsigned char { none, relu, relu6 };
@@ -18,14 +20,14 @@ constexpr const char* name_of(Activation a) {
 
 // Comparisons are written so that NaN passes through: a diverged run must show, not turn into zeros.
 template <Activation A, class T>
-constexpr T activate(T v) {
+ATROUS_HD constexpr T activate(T v) {
   if constexpr (A != Activation::none) v = v < T(0) ? T(0) : v;
   if constexpr (A == Activation::relu6) v = v > T(6) ? T(6) : v;
   return v;
 }
 
 template <class T>
-constexpr T activate(Activation a, T v) {
+ATROUS_HD constexpr T activate(Activation a, T v) {
   return a == Activation::relu6  ? activate<Activation::relu6>(v)
          : a == Activation::relu ? activate<Activation::relu>(v)
                                  : v;
@@ -33,14 +35,14 @@ constexpr T activate(Activation a, T v) {
 
 // The gradient that passes through an activation whose output was y.
 template <Activation A, class T>
-constexpr T activation_gradient(T y, T dy) {
+ATROUS_HD constexpr T activation_gradient(T y, T dy) {
   if constexpr (A == Activation::relu) return y > T(0) ? dy : T(0);
   if constexpr (A == Activation::relu6) return y > T(0) && y < T(6) ? dy : T(0);
   return dy;
 }
 
 template <class T>
-constexpr T activation_gradient(Activation a, T y, T dy) {
+ATROUS_HD constexpr T activation_gradient(Activation a, T y, T dy) {
   return a == Activation::relu6  ? activation_gradient<Activation::relu6>(y, dy)
          : a == Activation::relu ? activation_gradient<Activation::relu>(y, dy)
                                  : dy;

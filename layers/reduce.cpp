@@ -1,0 +1,28 @@
+#include "layers/reduce.h"
+
+#include "kernels/reduce/reduce.h"
+
+namespace atrous::layers {
+namespace {
+
+Variable scaled_sum(const char* name, const Variable& x, double factor) {
+  const Tensor y = Tensor::empty({}, x.dtype());
+  kernels::reduce_sum(x.value(), factor, y);
+  return record(name, y, {x}, [=, shape = x.shape()](const BackwardContext& ctx) -> std::vector<Tensor> {
+    return {Tensor::full(shape, ctx.grad().item() * factor, ctx.grad().dtype())};
+  });
+}
+
+}  // namespace
+
+Variable sum(const Variable& x) {
+  return scaled_sum("sum", x, 1.0);
+}
+
+Variable mean(const Variable& x) {
+  ATROUS_CHECK(x.value().numel() > 0, ErrorKind::usage, "[mean] needs at least one element. Got {}.",
+               x.value().describe());
+  return scaled_sum("mean", x, 1.0 / static_cast<double>(x.value().numel()));
+}
+
+}  // namespace atrous::layers
