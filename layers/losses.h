@@ -13,8 +13,10 @@ struct LossTerm {
   std::string kind = "cross_entropy";  // "cross_entropy", "bootstrapped", "focal", "dice", "soft_iou"
   double weight = 1.0;
   double keep_fraction = 0.25;  // bootstrapped: share of the hardest pixels that count
+  int64_t min_kept = 0;         // bootstrapped: but at least so many (or all that are valid)
   double gamma = 2.0;           // focal
   double smooth = 1.0;          // dice, soft_iou
+  bool squared = false;         // dice, soft_iou: squared probabilities in the denominator
 };
 
 // What a run is trained with.
@@ -24,7 +26,15 @@ struct LossOptions {
   double aux_weight = 0.4;            // of the same loss on output.aux, where the network has it
 };
 
-// The loss of a batch, a scalar. labels: u8 [N,H,W] for the whole input image (255: ignored); only output.region of them counts.
-Variable segmentation_loss(const SegmentationOutput& output, const Tensor& labels, const LossOptions& options);
+// Kinds of LossTerm, for messages and for the config's check.
+const std::vector<std::string>& loss_kinds();
+
+// The loss of a batch, a scalar. Cross-entropy terms (also focal and bootstrapped ones, which are
+// cross-entropy with a factor per pixel) of logits at another resolution than the region use the fused
+// layers/resize_cross_entropy.h; dice and soft_iou resize first. Errors: unknown kind, number of class
+// weights, parameters out of range (config); a label out of range (data). labels: u8 [N,H,W] for the whole
+// input image (255: ignored); only output.region of them counts.
+Variable segmentation_loss(const SegmentationOutput& output, const Tensor& labels,
+                           const LossOptions& options);
 
 }  // namespace atrous::layers

@@ -1,0 +1,79 @@
+#include "kernels/overlap_loss/overlap_loss.h"
+
+#include <cmath>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/cross_entropy/labels.h"
+#include "kernels/overlap_loss/overlap_loss_kernels.h"
+
+namespace atrous::kernels {
+namespace overlap_loss_impl {
+namespace {
+
+constexpr auto only_f32 = [](const OverlapLossProblem& p) -> const char* {
+  return p.dtype == DType::f32 ? nullptr : "f32 only";
+};
+
+constexpr Implementation<OverlapLossProblem, Fn> table[] = {
+    {"blocks", Device::cpu, only_f32, run_blocks},
+    {"ref", Device::cpu, always, run_ref},
+};
+
+}  // namespace
+
+Overlap overlap_of(const OverlapLossOptions& options, const ClassSums& sums) {
+  const size_t classes = sums.present.size();
+  Overlap o{0, std::vector<double>(classes, 0.0), std::vector<double>(classes, 0.0)};
+  double present = 0;
+  for (double g : sums.present) present += g > 0;
+  for (size_t k = 0; k < classes; ++k) {
+    if (!(sums.present[k] > 0)) continue;
+    const double both = sums.predicted[k] + sums.present[k] + options.smooth;
+    if (options.measure == OverlapMeasure::dice) {
+      const double score = (2 * sums.intersection[k] + options.smooth) / both;
+      o.loss += (1 - score) / present;
+      o.hit[k] = -2 / both / present;
+      o.base[k] = score / both / present;
+    } else {
+      const double both_once = both - sums.intersection[k];
+      const double score = (sums.intersection[k] + options.smooth) / both_once;
+      o.loss += (1 - score) / present;
+      o.hit[k] = -(1 + score) / both_once / present;
+      o.base[k] = score / both_once / present;
+    }
+  }
+  return o;
+}
+
+}  // namespace overlap_loss_impl
+
+std::string OverlapLossProblem::str() const {
+  return fmt::format("p{} k{} {} smooth {}{} {}", pixels, classes,
+                     options.measure == OverlapMeasure::dice ? "dice" : "iou", options.smooth,
+                     options.squared ? " squared" : "", name_of(dtype));
+}
+
+OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels,
+                               const OverlapLossOptions& options, bool want_gradient) {
+  const Tensor& p = probabilities;
+  ATROUS_CHECK(p.rank() == 4 && p.channels() > 0 && (p.dtype() == DType::f32 || p.dtype() == DType::f64),
+               ErrorKind::usage,
+               "[overlap_loss] probabilities must be f32 or f64 of shape [N, H, W, K]. Got {}.",
+               p.describe());
+  ATROUS_CHECK(std::isfinite(options.smooth) && options.smooth >= 0, ErrorKind::usage,
+               "[overlap_loss] smooth must be finite and not negative. Got {}.", options.smooth);
+  const Tensor y = checked_labels("overlap_loss", labels, {p.dim(0), p.dim(1), p.dim(2)}, p.channels(),
+                                  options.ignore_index);
+  const OverlapLossProblem problem{p.pixels(), p.channels(), options, p.dtype()};
+  const OverlapLossResult out{Tensor::empty({}, p.dtype(), p.device()),
+                              want_gradient ? Tensor::empty_like(p) : Tensor()};
+  dispatch("overlap_loss", "overlap_loss.forward", overlap_loss_impl::table, problem,
+           {out.loss, out.gradient}, p, y, out);
+  return out;
+}
+
+std::vector<std::string> overlap_loss_implementations() {
+  return candidates(overlap_loss_impl::table, OverlapLossProblem{}, Device::cpu);
+}
+
+}  // namespace atrous::kernels
