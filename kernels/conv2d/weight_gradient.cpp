@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/cpu.h"
 #include "core/parallel.h"
@@ -183,19 +184,35 @@ class Driver {
       if (patch_stride_ > 0) gather_patches(s, x_rows, patches.data());
       for (const ColumnTile& tile : tiles) {
         runs.clear();
-        for (int64_t p = s.p_begin; p < s.p_end; ++p) {
+        const auto [q_begin, q_end] = inside_image(tile, s);
+        for (int64_t p = s.p_begin; p < s.p_end && q_begin < q_end; ++p) {
           const int64_t h = p * p_.stride_h + tile.r * p_.dilation_h - p_.pad_h;
           const float* b = patch_stride_ > 0 ? patches.data() + (p - s.p_begin) * width * patch_stride_
                            : direct_         ? x.row(s.image, h) + s.q_begin * p_.stride_w * x_stride_
                                              : x_rows.row(h);
           if (!b) continue;
-          runs.push_back({dy.row(s.image, p) + s.q_begin * dy.pixel_stride,
-                          b + tile.x_column * x_stride_ + tile.x_channel, width});
+          runs.push_back(
+              {dy.row(s.image, p) + q_begin * dy.pixel_stride,
+               b + tile.x_column * x_stride_ + tile.x_channel + (q_begin - s.q_begin) * b_advance(),
+               q_end - q_begin});
         }
         run_tile(tile, runs, k_count, dw + k_first * p_.r * p_.s * p_.c, segment > begin);
       }
       segment += height;
     }
+  }
+
+  // Floats of b from one output column to the next.
+  int64_t b_advance() const { return patch_stride_ > 0 ? patch_stride_ : p_.stride_w * x_stride_; }
+
+  // The columns of a strip for which a tile's tap lies inside the image: with large dilation rates much of
+  // what it would read is padding. All of them if a tile covers several taps.
+  std::pair<int64_t, int64_t> inside_image(const ColumnTile& tile, const Strip& s) const {
+    if (fold_) return {s.q_begin, s.q_end};
+    const int64_t first = tile.x_column - p_.pad_w;  // read by output column 0
+    const int64_t q = first < 0 ? ceil_div(-first, p_.stride_w) : 0;
+    const int64_t q_end = first < p_.w ? ceil_div(p_.w - first, p_.stride_w) : 0;
+    return {std::max(s.q_begin, q), std::min(s.q_end, q_end)};
   }
 
   // All output channels of the block, in register tiles of nearly equal height.
@@ -206,7 +223,7 @@ class Driver {
     WeightTile t{runs.data(),
                  static_cast<int64_t>(runs.size()),
                  g_.dy.pixel_stride,
-                 patch_stride_ > 0 ? patch_stride_ : p_.stride_w * x_stride_,
+                 b_advance(),
                  nullptr,
                  dw_stride,
                  tile.channels,
