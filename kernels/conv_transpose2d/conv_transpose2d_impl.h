@@ -17,11 +17,4 @@ ConvTranspose2dForwardFn conv_transpose2d_forward_ref;
 ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_ref;
 ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_ref;
 
-// Filters as large as their stride (U-Net's 2x2 stride 2): patches of y do not overlap, so each pass is one
-// product.
-const char* conv_transpose2d_gemm_why_not(const ConvTranspose2dProblem&);
-ConvTranspose2dForwardFn conv_transpose2d_forward_gemm;
-ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_gemm;
-ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_gemm;
-
 }  // namespace atrous::kernels
