@@ -16,7 +16,9 @@ constexpr const char* format_version = "1";
 constexpr const char* optimizer_prefix = "optimizer.";
 constexpr const char* average_prefix = "average.";
 
-bool is_reserved(const std::string& name) { return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix); }
+bool is_reserved(const std::string& name) {
+  return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix);
+}
 
 // Settings of where and how fast a run goes, not of what it computes: left at their defaults in the file.
 Config without_machine_settings(Config config) {
@@ -39,7 +41,9 @@ std::string state_to_text(const RunState& s) {
 
 const JsonValue& member(const JsonValue& object, const char* key, const std::string& origin) {
   const JsonValue* v = object.find(key);
-  ATROUS_CHECK(v, ErrorKind::checkpoint, "[checkpoint] \"{}\" must hold the state of a run. Got none of \"{}\". Use another file.", origin, key);
+  ATROUS_CHECK(v, ErrorKind::checkpoint,
+               "[checkpoint] \"{}\" must hold the state of a run. Got none of \"{}\". Use another file.",
+               origin, key);
   return *v;
 }
 
@@ -72,7 +76,8 @@ std::vector<data::ClassInfo> classes_from_text(const std::string& text, const st
     data::ClassInfo& c = classes.emplace_back();
     c.name = member(row, "name", origin).string;
     const auto& color = member(row, "color", origin).array;
-    for (size_t i = 0; i < std::min(color.size(), c.color.size()); ++i) c.color[i] = static_cast<uint8_t>(color[i].integer);
+    for (size_t i = 0; i < std::min(color.size(), c.color.size()); ++i)
+      c.color[i] = static_cast<uint8_t>(color[i].integer);
   }
   return classes;
 }
@@ -83,7 +88,9 @@ std::string checksum_of(const NamedTensors& tensors, const Metadata& metadata) {
   for (const auto& entry : tensors) sorted.push_back(&entry);
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
   uint32_t crc = 0;
-  const auto add = [&crc](const std::string& text) { crc = crc32c(text.data(), text.size() + 1, crc); };  // with its final zero
+  const auto add = [&crc](const std::string& text) {
+    crc = crc32c(text.data(), text.size() + 1, crc);
+  };  // with its final zero
   for (const auto& [key, value] : metadata) {
     if (key == "atrous.checksum") continue;
     add(key);
@@ -102,12 +109,15 @@ std::string checksum_of(const NamedTensors& tensors, const Metadata& metadata) {
 void restore_tensors(const TensorFile& file, const std::string& prefix, const NamedTensors& targets) {
   for (const auto& [name, target] : targets) {
     const Tensor* source = file.find(prefix + name);
-    ATROUS_CHECK(source, ErrorKind::checkpoint, "[checkpoint] \"{}\" must hold \"{}{}\". Got a file without it. Was optimizer.name or "
-                 "train.ema_decay changed? Start a new run with model.weights instead.", file.origin, prefix, name);
+    ATROUS_CHECK(source, ErrorKind::checkpoint,
+                 "[checkpoint] \"{}\" must hold \"{}{}\". Got a file without it. Was optimizer.name or "
+                 "train.ema_decay changed? Start a new run with model.weights instead.",
+                 file.origin, prefix, name);
     const Tensor value = layers::from_file_layout(*source);
-    ATROUS_CHECK(value.shape() == target.shape() && value.dtype() == target.dtype(), ErrorKind::checkpoint,
-                 "[checkpoint] \"{}{}\" in \"{}\" must fit the network. Got {} for {}. Use the config of that run.", prefix, name, file.origin,
-                 value.describe(), target.describe());
+    ATROUS_CHECK(
+        value.shape() == target.shape() && value.dtype() == target.dtype(), ErrorKind::checkpoint,
+        "[checkpoint] \"{}{}\" in \"{}\" must fit the network. Got {} for {}. Use the config of that run.",
+        prefix, name, file.origin, value.describe(), target.describe());
     target.copy_from(value);
   }
 }
@@ -135,7 +145,8 @@ void save_checkpoint(const std::string& path, const CheckpointContent& content, 
   metadata["atrous.checksum"] = checksum_of(tensors, metadata);
   uint64_t bytes = 1 << 16;
   for (const auto& [name, tensor] : tensors) bytes += tensor.bytes() + name.size() + 128;
-  write_file_atomically(path, [&](std::ostream& out) { write_safetensors(out, tensors, metadata); }, bytes, keep);
+  write_file_atomically(
+      path, [&](std::ostream& out) { write_safetensors(out, tensors, metadata); }, bytes, keep);
 }
 
 StoredCheckpoint read_checkpoint(const std::string& path) {
@@ -145,32 +156,40 @@ StoredCheckpoint read_checkpoint(const std::string& path) {
   const auto need = [&](const char* key) {
     const auto it = m.find(key);
     ATROUS_CHECK(it != m.end(), ErrorKind::checkpoint,
-                 "[checkpoint] \"{}\" must be a checkpoint that atrous wrote. Got a file without \"{}\". For weights of other tools give a "
-                 "config with --config.", path, key);
+                 "[checkpoint] \"{}\" must be a checkpoint that atrous wrote. Got a file without \"{}\". For "
+                 "weights of other tools give a "
+                 "config with --config.",
+                 path, key);
     return it->second;
   };
   const std::string version = need("atrous.format");
-  ATROUS_CHECK(version == format_version, ErrorKind::checkpoint,
-               "[checkpoint] \"{}\" must have format {}. Got format {}. Use the version of atrous that wrote it.", path, format_version, version);
+  ATROUS_CHECK(
+      version == format_version, ErrorKind::checkpoint,
+      "[checkpoint] \"{}\" must have format {}. Got format {}. Use the version of atrous that wrote it.",
+      path, format_version, version);
   const std::string expected = need("atrous.checksum");
   const std::string found = checksum_of(stored.file.tensors, m);
   ATROUS_CHECK(found == expected, ErrorKind::checkpoint,
-               "[checkpoint] the content of \"{}\" must have its stored checksum. Got {} instead of {}: the file was damaged. Use another "
-               "checkpoint.", path, found, expected);
+               "[checkpoint] the content of \"{}\" must have its stored checksum. Got {} instead of {}: the "
+               "file was damaged. Use another "
+               "checkpoint.",
+               path, found, expected);
   stored.config = parse_config(need("atrous.config"), path, {});
   stored.classes = classes_from_text(need("atrous.classes"), path);
   if (m.contains("atrous.state")) stored.state = state_from_text(m.at("atrous.state"), path);
   return stored;
 }
 
-std::optional<StoredCheckpoint> read_newest_checkpoint(const std::vector<std::string>& paths,
-                                                       const std::function<void(const std::string&)>& message) {
+std::optional<StoredCheckpoint> read_newest_checkpoint(
+    const std::vector<std::string>& paths, const std::function<void(const std::string&)>& message) {
   std::string reason;
   for (const std::string& path : paths) {
     if (!std::filesystem::exists(path)) continue;
     try {
       StoredCheckpoint stored = read_checkpoint(path);
-      if (!reason.empty()) message(fmt::format("warning: going on from the checkpoint before it, \"{}\", step {}", path, stored.state.step));
+      if (!reason.empty())
+        message(fmt::format("warning: going on from the checkpoint before it, \"{}\", step {}", path,
+                            stored.state.step));
       return stored;
     } catch (const Error& e) {
       reason = e.what();
@@ -181,7 +200,8 @@ std::optional<StoredCheckpoint> read_newest_checkpoint(const std::vector<std::st
   return std::nullopt;
 }
 
-void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer, WeightAverage* average) {
+void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer,
+             WeightAverage* average) {
   TensorFile weights;
   weights.origin = stored.file.origin;
   for (const auto& entry : stored.file.tensors) {
@@ -193,7 +213,8 @@ void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, O
   optimizer.set_steps(stored.state.step);
 }
 
-LoadedModel load_model(const std::string& weights_path, const std::string& config_path, const std::vector<std::string>& overrides) {
+LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
+                       const std::vector<std::string>& overrides) {
   TensorFile file = read_safetensors(weights_path);
   LoadedModel loaded;
   const auto& m = file.metadata;
@@ -206,7 +227,9 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
     loaded.config = load_config(config_path, overrides);
   } else {
     ATROUS_CHECK(m.contains("atrous.config"), ErrorKind::checkpoint,
-                 "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one with --config.", weights_path);
+                 "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one "
+                 "with --config.",
+                 weights_path);
     loaded.config = parse_config(m.at("atrous.config"), weights_path, overrides);
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });

@@ -1,13 +1,16 @@
 // Checkpoints: one safetensors file that holds everything needed to go on with the same bits.
 //
-//   tensors    the network's state_dict under its own names and in PyTorch's layout, so that the file loads anywhere;
+//   tensors    the network's state_dict under its own names and in PyTorch's layout, so that the file loads
+//   anywhere;
 //              "optimizer.<moment>.<parameter>" and "average.<name>" (weight average) in the same layout
-//   metadata   "atrous.format" (version), "atrous.config" (resolved config), "atrous.state" (RunState), "atrous.classes" (names and
+//   metadata   "atrous.format" (version), "atrous.config" (resolved config), "atrous.state" (RunState),
+//   "atrous.classes" (names and
 //              colours), "atrous.checksum" (CRC-32C of all of these and all tensors)
 //
-// All random numbers of a run are functions of seed and step, and a loader's position is the number of batches taken: the step number
-// is their whole state. Nothing in the file depends on time, machine or folder, nor on the number of threads and loader workers.
-// best.safetensors has only the network (the average, if there is one).
+// All random numbers of a run are functions of seed and step, and a loader's position is the number of
+// batches taken: the step number is their whole state. Nothing in the file depends on time, machine or
+// folder, nor on the number of threads and loader workers. best.safetensors has only the network (the
+// average, if there is one).
 #pragma once
 
 #include <functional>
@@ -30,9 +33,10 @@ struct RunState {
   int64_t step = 0;             // optimiser steps done; the next batch is number step * accumulate
   int64_t last_validation = 0;  // step of it
   int64_t best_step = 0;
-  int64_t stale_validations = 0;       // validations since the best one
-  std::map<std::string, double> best;  // scores of the best validation: "miou", "pixel_accuracy", ...; empty before the first
-  std::vector<double> class_weights;   // of the loss; empty: none
+  int64_t stale_validations = 0;  // validations since the best one
+  std::map<std::string, double>
+      best;  // scores of the best validation: "miou", "pixel_accuracy", ...; empty before the first
+  std::vector<double> class_weights;  // of the loss; empty: none
 };
 
 // What is written; null members are left out.
@@ -45,7 +49,8 @@ struct CheckpointContent {
   const WeightAverage* average = nullptr;
 };
 
-// Replaces `path` as a whole or not at all; the old file is renamed to `keep` unless that is empty. Error(io).
+// Replaces `path` as a whole or not at all; the old file is renamed to `keep` unless that is empty.
+// Error(io).
 void save_checkpoint(const std::string& path, const CheckpointContent& content, const std::string& keep = "");
 
 struct StoredCheckpoint {
@@ -58,13 +63,14 @@ struct StoredCheckpoint {
 // Error(checkpoint) if the file is torn, changed, or no checkpoint; Error(io) if it cannot be read.
 StoredCheckpoint read_checkpoint(const std::string& path);
 
-// The first of `paths` that exists and is whole. Each broken one is told to `message`. Empty if none exists; Error(checkpoint) if all that
-// exist are broken.
-std::optional<StoredCheckpoint> read_newest_checkpoint(const std::vector<std::string>& paths,
-                                                       const std::function<void(const std::string&)>& message);
+// The first of `paths` that exists and is whole. Each broken one is told to `message`. Empty if none exists;
+// Error(checkpoint) if all that exist are broken.
+std::optional<StoredCheckpoint> read_newest_checkpoint(
+    const std::vector<std::string>& paths, const std::function<void(const std::string&)>& message);
 
 // Puts the stored tensors back. `average` may be null.
-void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer, WeightAverage* average);
+void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer,
+             WeightAverage* average);
 
 // What predict and eval need from a checkpoint.
 struct LoadedModel {
@@ -73,8 +79,8 @@ struct LoadedModel {
   std::vector<data::ClassInfo> classes;
 };
 
-// Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the stored one (for weights
-// files without one). Error(checkpoint) names what is missing.
+// Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
+// stored one (for weights files without one). Error(checkpoint) names what is missing.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

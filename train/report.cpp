@@ -154,7 +154,7 @@ std::string sample_figures(const std::string& folder) {
   std::sort(files.begin(), files.end());
   std::string out =
       "<h2>Samples of the validation set</h2>\n<p class=\"sub\">Image, label, prediction (latest validation; "
-      "ignored pixels are black).</p>\n";
+      "ignored pixels are left uncoloured).</p>\n";
   for (const auto& file : files) {
     out += fmt::format(
         "<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>\n",

@@ -22,6 +22,8 @@ struct RunResult {
   bool interrupted = false;  // by a signal, after a clean save
   int signal = 0;
   bool expectation_met = true;
+  int64_t parameters = 0;         // trainable and frozen
+  int64_t peak_memory_bytes = 0;  // held by tensors at the worst moment of this process
 };
 
 // Trains as `config` says and leaves config.json, metrics.jsonl, TensorBoard events, checkpoints, pictures

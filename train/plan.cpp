@@ -1,0 +1,96 @@
+#include "train/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace atrous::train {
+
+Plan make_plan(const Config& c, const DataSets& sets) {
+  Plan plan;
+  const double images_per_step = static_cast<double>(c.data.batch_size * c.train.accumulate);
+  const double images = sets.train ? static_cast<double>(sets.train->size()) : images_per_step;
+  plan.steps_per_epoch = images / images_per_step;
+  plan.total_steps = c.train.max_steps;
+  if (c.train.epochs > 0)
+    plan.total_steps =
+        static_cast<int64_t>(std::ceil(static_cast<double>(c.train.epochs) * plan.steps_per_epoch));
+  plan.validate_every = c.train.validate_every;
+  if (plan.validate_every == 0)
+    plan.validate_every = std::max<int64_t>(1, std::llround(plan.steps_per_epoch));
+  plan.checkpoint_every = c.train.checkpoint_every;
+  if (plan.checkpoint_every == 0) plan.checkpoint_every = plan.validate_every;
+  return plan;
+}
+
+void check_trainable(const Config& c) {
+  ATROUS_CHECK(!c.model.name.empty() && c.model.num_classes > 0, ErrorKind::config,
+               "[config] training needs model.name and model.num_classes. Got \"{}\" and {}. Add them.",
+               c.model.name, c.model.num_classes);
+  ATROUS_CHECK(
+      (c.train.epochs > 0) != (c.train.max_steps > 0), ErrorKind::config,
+      "[config] exactly one of train.epochs and train.max_steps must be set. Got {} and {}. Set one.",
+      c.train.epochs, c.train.max_steps);
+  ATROUS_CHECK(!c.data.root.empty(), ErrorKind::config,
+               "[config] training needs data.root. Got none. Add --set data.root=FOLDER.");
+  ATROUS_CHECK(
+      c.data.dataset != "tensors" || c.train.max_steps > 0, ErrorKind::config,
+      "[config] a run on given tensors needs train.max_steps. Got train.epochs = {}. Set train.max_steps.",
+      c.train.epochs);
+}
+
+void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed) {
+  // These say where, how fast and how talkative, not what is computed.
+  static const std::vector<std::string> free = {
+      "data.root",       "data.workers",           "data.cache_mb",       "train.max_minutes",
+      "train.log_every", "train.checkpoint_every", "train.sample_images", "expected"};
+  std::string changed;
+  for (const std::string& key : changed_keys(stored, now)) {
+    const auto among = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), key) != list.end();
+    };
+    if (!among(free) && !among(allowed)) changed += (changed.empty() ? "" : ", ") + key;
+  }
+  ATROUS_CHECK(changed.empty(), ErrorKind::config,
+               "[resume] the config must be that of the run. Got other values for: {}. Add --allow-change "
+               "KEY for each that you mean, or start "
+               "a new run with model.weights.",
+               changed);
+}
+
+std::string first_loss_warning(const Config& c, double loss) {
+  const auto& terms = c.train.losses;
+  const bool plain =
+      terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
+  const double expected = std::log(static_cast<double>(c.model.num_classes));
+  const double usual = c.model.aux_loss ? (1 + c.train.aux_weight) * expected : expected;
+  if (!plain || !c.model.weights.empty() || loss < 2 * usual + 1) return "";
+  return fmt::format(
+      "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
+      "data.std and the "
+      "initialisation",
+      loss, expected);
+}
+
+Verdict check_expectations(const Config& c, const RunState& state) {
+  Verdict verdict;
+  for (const auto& [metric, target] : c.expected) {
+    const auto found = state.best.find(metric);
+    const double score = found == state.best.end() ? 0 : found->second;
+    const bool ok = score >= target[0] - target[1];
+    verdict.lines.push_back(fmt::format("{}: {} {:.4f}, expected at least {:.4f} - {:.4f}",
+                                        ok ? "passed" : "FAILED", metric, score, target[0], target[1]));
+    verdict.met = verdict.met && ok;
+  }
+  return verdict;
+}
+
+void check_weights_finite(const layers::SegmentationModel& model) {
+  for (const layers::NamedParameter& p : model.parameters()) {
+    ATROUS_CHECK(
+        all_finite(p.variable.value()), ErrorKind::diverged,
+        "[train] weights must be finite. Got NaN or Inf in \"{}\". Nothing was saved; lower optimizer.lr.",
+        p.name);
+  }
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,44 @@
+// What a run will do, and what has to hold before, while and after it does.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "train/batches.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+namespace atrous::train {
+
+// Steps of a run and the distances between its events.
+struct Plan {
+  int64_t total_steps = 0;
+  double steps_per_epoch = 0;
+  int64_t validate_every = 0;
+  int64_t checkpoint_every = 0;
+};
+
+Plan make_plan(const Config& config, const DataSets& sets);
+
+// What training needs beyond a valid config. Error(config).
+void check_trainable(const Config& config);
+
+// A run that goes on must be the same run: Error(config) lists the keys that differ, except `allowed` and
+// those that say where, how fast and how talkative the run is.
+void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);
+
+// With random weights all classes are about equally likely, so a cross-entropy near ln(classes) is what a
+// sound start looks like. Returns a warning, or an empty text.
+std::string first_loss_warning(const Config& config, double loss);
+
+// Error(diverged) that names a parameter with NaN or Inf: such weights must not replace a good checkpoint.
+void check_weights_finite(const layers::SegmentationModel& model);
+
+struct Verdict {
+  bool met = true;
+  std::vector<std::string> lines;  // one per metric
+};
+// Compares `expected` with the scores of the best validation.
+Verdict check_expectations(const Config& config, const RunState& state);
+
+}  // namespace atrous::train

@@ -1,0 +1,72 @@
+#include "train/step.h"
+
+#include <cmath>
+
+#include "core/random.h"
+
+namespace atrous::train {
+namespace {
+
+constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
+
+// Forward and backward of one batch; gradients add up in the parameters.
+double accumulate_gradients(layers::SegmentationModel& model, const data::Batch& batch,
+                            const layers::LossOptions& options, uint64_t seed, double share) {
+  model.set_random_key({seed, mix_streams(dropout_stream, static_cast<uint64_t>(batch.step))});
+  const layers::SegmentationOutput output = model.forward(Variable(batch.images));
+  const Variable loss = layers::segmentation_loss(output, batch.labels, options);
+  const double value = loss.value().item();
+  backward(loss, Tensor::full(loss.shape(), share, loss.dtype()));
+  return value * share;
+}
+
+// The same step once more, with every value and gradient on the tape checked.
+[[noreturn]] void explain_divergence(layers::SegmentationModel& model, Optimizer& optimizer,
+                                     const std::vector<data::Batch>& batches,
+                                     const layers::LossOptions& options, uint64_t seed, int64_t step,
+                                     double loss) {
+  optimizer.clear_gradients();
+  std::string ids, cause;
+  for (const data::Batch& batch : batches) {
+    for (const std::string& id : batch.ids) ids += (ids.empty() ? "" : ", ") + id;
+  }
+  try {
+    const FiniteCheckGuard check;
+    for (const data::Batch& batch : batches) {
+      accumulate_gradients(model, batch, options, seed, 1.0 / static_cast<double>(batches.size()));
+    }
+  } catch (const Error& e) {
+    cause = e.what();
+  }
+  optimizer.clear_gradients();
+  if (cause.empty()) cause = "no single operation gives it; the sum over the accumulated batches overflows";
+  fail(ErrorKind::diverged,
+       "[train] losses and gradients must be finite. Got loss {} at step {}: {} Images: {}. Lower "
+       "optimizer.lr, add schedule.warmup_steps or "
+       "optimizer.clip_norm; the last checkpoint is unharmed.",
+       loss, step + 1, cause, ids);
+}
+
+}  // namespace
+
+StepResult train_step(layers::SegmentationModel& model, Optimizer& optimizer, BatchSource& batches,
+                      const layers::LossOptions& loss, int64_t accumulate, uint64_t seed, int64_t step,
+                      double lr) {
+  StepResult result;
+  result.lr = lr;
+  std::vector<data::Batch> used;  // kept for explain_divergence
+  for (int64_t i = 0; i < accumulate; ++i) {
+    used.push_back(batches.next());
+    result.images += used.back().images.dim(0);
+    result.loss +=
+        accumulate_gradients(model, used.back(), loss, seed, 1.0 / static_cast<double>(accumulate));
+  }
+  result.gradient_norm = optimizer.gradient_norm();
+  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    explain_divergence(model, optimizer, used, loss, seed, step, result.loss);
+  }
+  optimizer.step(lr);
+  return result;
+}
+
+}  // namespace atrous::train
