@@ -31,8 +31,8 @@ struct Walk {
       repeat = 16 / std::gcd<int64_t>(16, channels);
       while (repeat * channels < 64) repeat *= 2;
     }
-    block_pixels =
-        std::max<int64_t>(repeat, block_elements / std::max<int64_t>(1, channels) / repeat * repeat);
+    // At least 64 pixels (a multiple of any `repeat`), or many channels would drown in the work per block.
+    block_pixels = std::max<int64_t>(64, block_elements / std::max<int64_t>(1, channels) / repeat * repeat);
     blocks = (pixels + block_pixels - 1) / block_pixels;
   }
 
