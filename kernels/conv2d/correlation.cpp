@@ -162,6 +162,14 @@ class Driver {
     const int64_t row_blocks_wanted = ceil_div(tasks, p_.images * s.column_blocks * s.panel_groups);
     s.rows = std::clamp<int64_t>(p_.rows / row_blocks_wanted, 1, s.rows);
     s.row_blocks = ceil_div(p_.rows, s.rows);
+    // Still too few, as for a small 1x1 layer whose images are one row: shorter pieces, if they need no
+    // padded copies.
+    const int64_t column_blocks_wanted = ceil_div(tasks, p_.images * s.row_blocks * s.panel_groups);
+    if (direct_ && column_blocks_wanted > s.column_blocks) {
+      const int64_t shortest = 2 * kernels_.max_rows[0];
+      s.columns = std::min(p_.columns, shortest * ceil_div(p_.columns, column_blocks_wanted * shortest));
+      s.column_blocks = ceil_div(p_.columns, s.columns);
+    }
     return s;
   }
 
