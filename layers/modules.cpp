@@ -4,6 +4,7 @@
 
 #include "core/parallel.h"
 #include "layers/conv_transpose2d.h"
+#include "layers/dropout.h"
 #include "layers/gemm.h"
 #include "layers/trace.h"
 
@@ -155,6 +156,17 @@ Variable Linear::forward(const Variable& x) const {
                .macs = x.value().numel() * weight.dim(0)});
   return record("linear", Tensor::empty(shape, x.dtype()), {x, weight},
                 [x = Saved(x.value())](const BackwardContext&) { return std::vector<Tensor>(2); });
+}
+
+void Dropout::on_random_key(RandomKey key) {
+  key_ = key;
+  calls_ = 0;
+}
+
+Variable Dropout::forward(const Variable& x) const {
+  if (!training() || p == 0) return x;
+  const ModuleScope scope(name());
+  return dropout(x, p, {key_.seed, mix_streams(key_.stream, calls_++)});
 }
 
 Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {

@@ -79,6 +79,26 @@ class Linear : public Module {
   void initialise_own(const KeyOf& key_of) override;
 };
 
+// Nothing in evaluation; in training each element is zeroed with probability p and the others are scaled by
+// 1/(1-p).
+class Dropout : public Module {
+ public:
+  explicit Dropout(double probability) : p(probability) {}
+  Variable forward(const Variable& x) const;
+  std::string kind() const override { return "Dropout"; }
+  std::string arguments() const override { return fmt::format("{}", p); }
+
+  const double p;
+
+ protected:
+  void on_random_key(RandomKey key) override;
+
+ private:
+  RandomKey key_;
+  mutable uint64_t calls_ =
+      0;  // since the key was set: several forward passes in one step draw different masks
+};
+
 // What can follow a convolution: normalisation, residual add and activation in one pass.
 class Norm : public Module {
  public:
@@ -117,6 +137,24 @@ class BatchNorm2d : public Norm {
   void initialise_own(const KeyOf& key_of) override;
 };
 
+// weight, bias; statistics per image and group, the same in training and evaluation (Wu, He, "Group
+// normalization", 2018).
+class GroupNorm : public Norm {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5);
+  Variable forward(const Variable& x, Activation activation, const Variable& residual, const Tensor& out,
+                   const Tensor& sums) const override;
+  std::string kind() const override { return "GroupNorm"; }
+  std::string arguments() const override;
+
+  const int64_t groups;
+  const double eps;
+  const Variable weight, bias;
+
+ protected:
+  void initialise_own(const KeyOf& key_of) override;
+};
+
 // Batch norm whose four tensors are all constants (buffers), as torchvision's misc.FrozenBatchNorm2d.
 class FrozenBatchNorm2d : public Norm {
  public:
@@ -133,7 +171,8 @@ class FrozenBatchNorm2d : public Norm {
   void initialise_own(const KeyOf& key_of) override;
 };
 
-// "batch", "frozen", "group"; null for "none". Error(config) for anything else.
+// "batch", "frozen", "group" (at most 32 groups, as many as divide the channels); null for "none".
+// Error(config) for anything else.
 std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps = 1e-5);
 
 // activation(norm(conv(x)) + residual), in as few passes over memory as possible: the convolution collects
@@ -146,6 +185,24 @@ struct ConvNormActOptions {
 };
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options = {});
+
+// A convolution and the norm behind it, registered side by side in their owner ("conv1" and "bn1").
+struct ConvNorm {
+  std::shared_ptr<Conv2d> conv;
+  std::shared_ptr<Norm> norm;  // may be null
+
+  Variable operator()(const Variable& x, const ConvNormActOptions& options = {}) const {
+    return conv_norm_act(*conv, norm.get(), x, options);
+  }
+};
+
+// Convolutions of a block: base class of everything that owns ConvNorms.
+class Block : public Module {
+ protected:
+  // `norm_kind` as in make_norm; with a norm the convolution has no bias.
+  ConvNorm conv_norm(const std::string& conv_name, const std::string& norm_name, Conv2dArgs args,
+                     const std::string& norm_kind);
+};
 
 // Pooling as a layer, so that traces see it. No parameters.
 Variable traced_max_pool(const Variable& x, const Pool2dOptions& options);

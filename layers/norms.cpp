@@ -4,6 +4,7 @@
 
 #include "core/parallel.h"
 #include "layers/batch_norm.h"
+#include "layers/group_norm.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
 #include "layers/trace.h"
@@ -116,12 +117,47 @@ std::pair<Tensor, Tensor> FrozenBatchNorm2d::as_affine() const {
   return affine_of(weight, bias, running_mean, running_var, eps);
 }
 
+GroupNorm::GroupNorm(int64_t g, int64_t c, double e)
+    : Norm(c),
+      groups(g),
+      eps(e),
+      weight(register_parameter("weight", Tensor::empty({c}))),
+      bias(register_parameter("bias", Tensor::empty({c}))) {}
+
+void GroupNorm::initialise_own(const KeyOf&) {
+  weight.value().fill(1);
+  bias.value().fill(0);
+}
+
+std::string GroupNorm::arguments() const {
+  return fmt::format("{} in {} groups", channels, groups);
+}
+
+Variable GroupNorm::forward(const Variable& x, Activation activation, const Variable& residual,
+                            const Tensor& out, const Tensor&) const {
+  const ModuleScope scope(name());
+  if (Trace::active()) return trace_norm(*this, x, 2 * channels, residual, out);
+  if (!residual.defined()) return group_norm(x, groups, weight, bias, eps, activation, out);
+  ATROUS_ASSERT(!out.defined() && activation != Activation::relu6);
+  const Variable sum = add(group_norm(x, groups, weight, bias, eps), residual);
+  return activation == Activation::relu ? relu_(sum) : sum;
+}
+
 std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps) {
   if (kind == "batch") return std::make_shared<BatchNorm2d>(channels, eps);
   if (kind == "frozen") return std::make_shared<FrozenBatchNorm2d>(channels, eps);
+  if (kind == "group") return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
   if (kind == "none") return nullptr;
   fail(ErrorKind::config, "[model.norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".",
        kind);
+}
+
+ConvNorm Block::conv_norm(const std::string& conv_name, const std::string& norm_name, Conv2dArgs args,
+                          const std::string& norm_kind) {
+  args.bias = norm_kind == "none";
+  ConvNorm both{register_module<Conv2d>(conv_name, args), make_norm(norm_kind, args.out)};
+  if (both.norm) add_child(norm_name, both.norm);
+  return both;
 }
 
 namespace {

@@ -1,0 +1,116 @@
+// `atrous forward`: runs a network on given tensors, and back. How any other framework is compared with this
+// one.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "core/safetensors.h"
+#include "layers/resize.h"
+#include "layers/state_dict.h"
+#include "nets/factory.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+namespace atrous::cli {
+namespace {
+
+struct Options {
+  std::string config, weights, input, output;
+  std::vector<std::string> set;
+  bool train_mode = false, backward = false;
+};
+
+std::shared_ptr<layers::SegmentationModel> load(const Options& o) {
+  if (!o.weights.empty()) return train::load_model(o.weights, o.config, o.set).model;
+  const train::Config config = train::load_config(o.config, o.set);
+  return nets::make_model(config.model, config.seed);
+}
+
+// A float32 image-shaped tensor of the input file, as N,H,W,C.
+Tensor read_activation(const TensorFile& file, const std::string& name) {
+  const Tensor& t = file.at(name);
+  ATROUS_CHECK(t.dtype() == DType::f32 && t.rank() == 4 && t.numel() > 0, ErrorKind::data,
+               "[forward {}] \"{}\" must be float32 [N, C, H, W]. Got {}.", file.origin, name, t.describe());
+  return layers::from_file_layout(t);
+}
+
+// The gradient that the file gives for an output; it must have the output's shape.
+Tensor read_gradient(const TensorFile& file, const std::string& name, const Variable& output) {
+  const Tensor t = read_activation(file, name);
+  ATROUS_CHECK(
+      t.shape() == output.shape(), ErrorKind::data,
+      "[forward {}] \"{}\" must have the shape of what it is the gradient of. Got {} for {} (N, H, W, C).",
+      file.origin, name, t.shape().str(), output.shape().str());
+  return t;
+}
+
+void run(const Options& o) {
+  const TensorFile in = read_safetensors(o.input);
+  const Tensor image = read_activation(in, "input");
+  const auto model = load(o);
+  ATROUS_CHECK(image.channels() == model->in_channels(), ErrorKind::data,
+               "[forward {}] \"input\" must have the network's {} channels. Got {}. Check model.in_channels.",
+               o.input, model->in_channels(), image.channels());
+  model->train(o.train_mode);
+  model->set_random_key({.seed = 1, .stream = 0});
+
+  const Variable x(image, /*requires_grad=*/o.backward);
+  std::unique_ptr<NoGradGuard> no_tape;
+  if (!o.backward) no_tape = std::make_unique<NoGradGuard>();
+  const layers::SegmentationOutput result = model->forward(x);
+  const Variable logits = layers::full_resolution_logits(result);
+  Variable aux;
+  if (result.aux.defined()) {
+    layers::SegmentationOutput as_main = result;
+    as_main.logits = result.aux;
+    aux = layers::full_resolution_logits(as_main);
+  }
+
+  NamedTensors out{{"logits", layers::to_file_layout(logits.value())}};
+  if (aux.defined()) out.emplace_back("aux", layers::to_file_layout(aux.value()));
+  if (o.backward) {
+    std::vector<Variable> roots{logits};
+    std::vector<Tensor> seeds{read_gradient(in, "grad_logits", logits)};
+    if (aux.defined() && in.find("grad_aux")) {
+      roots.push_back(aux);
+      seeds.push_back(read_gradient(in, "grad_aux", aux));
+    }
+    backward(roots, seeds);
+    for (const layers::NamedParameter& p : model->parameters()) {
+      if (p.variable.grad().defined())
+        out.emplace_back("grad." + p.name, layers::to_file_layout(p.variable.grad()));
+    }
+    out.emplace_back("grad_input", layers::to_file_layout(x.grad()));
+  }
+  write_safetensors(o.output, out);
+}
+
+}  // namespace
+
+void add_forward_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("forward", "Runs a network on given tensors, forward and backward");
+  command->footer(
+      "atrous forward --config configs/shapes/unet_small.json --weights weights.safetensors --input "
+      "in.safetensors "
+      "--output out.safetensors --backward");
+  auto o = std::make_shared<Options>();
+  command->add_option("--config", o->config, "Config; its model section is enough")->required();
+  command->add_option("--weights", o->weights,
+                      "Weights (safetensors); without them the network is as initialised");
+  command
+      ->add_option("--input", o->input,
+                   "Holds input [N,C,H,W], normalised; with --backward also grad_logits (and grad_aux)")
+      ->required();
+  command
+      ->add_option("--output", o->output,
+                   "Gets logits (and aux); with --backward also grad.<parameter> and grad_input")
+      ->required();
+  command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
+  command->add_flag("--train-mode", o->train_mode, "Batch statistics and dropout, as in training");
+  command->add_flag("--backward", o->backward, "Also computes all gradients");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,253 @@
+// `atrous summary`: what a network consists of and what it costs, from a trace of its own forward pass.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/allocator.h"
+#include "layers/state_dict.h"
+#include "layers/trace.h"
+#include "nets/factory.h"
+#include "train/config.h"
+
+namespace atrous::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Options {
+  std::string config, input_size;
+  std::vector<std::string> set;
+  int64_t batch = 0;
+  Report report;
+};
+
+struct Memory {
+  int64_t weights = 0, activations = 0, gradients = 0, optimizer = 0;
+  int64_t total() const { return weights + activations + gradients + optimizer; }
+};
+
+struct Summary {
+  std::string network;
+  Shape input;
+  layers::Region region;
+  int64_t classes = 0, output_stride = 0, receptive_field = 0, macs = 0;
+  int64_t parameters = 0, trainable = 0, buffers = 0, buffer_elements = 0;
+  std::vector<layers::TracedLayer> layers;
+  Memory inference, training;
+  int64_t training_batch = 0;
+};
+
+int64_t bytes_of(const std::vector<layers::NamedParameter>& parameters) {
+  int64_t bytes = 0;
+  for (const auto& p : parameters) bytes += static_cast<int64_t>(p.variable.value().bytes());
+  return bytes;
+}
+
+// The allocator's peak over a traced pass: with the tape it is all that the real pass would keep.
+int64_t traced_peak(layers::SegmentationModel& model, const Shape& input) {
+  const layers::Trace trace;
+  const int64_t before = allocator_stats().bytes_in_use;
+  reset_peak_memory();
+  const Variable x(Tensor::zeros(input));
+  const layers::SegmentationOutput out = model.forward(x);
+  return allocator_stats().peak_in_use - before;
+}
+
+// Tensors that an optimiser keeps per parameter.
+int64_t optimizer_moments(const train::OptimizerOptions& o) {
+  if (o.name == "adam" || o.name == "adamw") return 2;
+  if (o.name == "rmsprop") return o.momentum > 0 ? 2 : 1;
+  return o.momentum > 0 ? 1 : 0;
+}
+
+Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch) {
+  const auto model = nets::build_model(config.model);
+  Summary s;
+  s.network = model->kind();
+  s.input = {1, height, width, model->in_channels()};
+  s.classes = model->num_classes();
+  s.output_stride = model->output_stride();
+  const auto parameters = model->parameters();
+  for (const auto& p : parameters) {
+    s.parameters += p.variable.value().numel();
+    if (p.variable.requires_grad()) s.trainable += p.variable.value().numel();
+  }
+  for (const auto& b : model->buffers()) {
+    ++s.buffers;
+    s.buffer_elements += b.tensor.numel();
+  }
+  model->eval();
+  {
+    const NoGradGuard no_tape;
+    const layers::Trace trace;
+    s.region = model->forward(Variable(Tensor::zeros(s.input))).region;
+    s.layers = trace.layers();
+    s.macs = trace.macs();
+    s.receptive_field = trace.receptive_field();
+  }
+  const int64_t weights = bytes_of(parameters);
+  const int64_t logits = s.region.height * s.region.width * s.classes * 4;
+  {
+    const NoGradGuard no_tape;
+    s.inference = {.weights = weights,
+                   .activations = traced_peak(*model, s.input) + logits,
+                   .gradients = 0,
+                   .optimizer = 0};
+  }
+  model->train();
+  s.training_batch = batch;
+  const int64_t kept = traced_peak(*model, s.input.with(0, batch));
+  // On the way back at most the gradients of a layer's input and output are alive besides what the tape
+  // holds.
+  int64_t largest = 0;
+  for (const auto& l : s.layers)
+    largest = std::max(largest, (l.input.numel() + l.output.numel()) * 4 * batch);
+  s.training = {.weights = weights,
+                .activations = kept + largest,
+                .gradients = s.trainable * 4,
+                .optimizer = optimizer_moments(config.optimizer) * s.trainable * 4};
+  return s;
+}
+
+ordered_json list(const Shape& shape) {
+  return std::vector<int64_t>(shape.begin(), shape.end());
+}
+// N,H,W,C as the files' N,C,H,W.
+ordered_json image_list(const Shape& s) {
+  return s.rank() == 4 ? ordered_json{s[0], s[3], s[1], s[2]} : list(s);
+}
+
+ordered_json to_json(const Memory& m) {
+  return {{"weights", m.weights},
+          {"activations", m.activations},
+          {"gradients", m.gradients},
+          {"optimizer", m.optimizer},
+          {"total", m.total()}};
+}
+
+ordered_json to_json(const Summary& s, const train::Config& config) {
+  ordered_json j;
+  j["model"] = config.model.name;
+  j["network"] = s.network;
+  j["input"] = image_list(s.input);
+  j["output"] = {1, s.classes, s.region.height, s.region.width};
+  j["parameters"] = s.parameters;
+  j["trainable_parameters"] = s.trainable;
+  j["buffers"] = s.buffers;
+  j["buffer_elements"] = s.buffer_elements;
+  j["macs"] = s.macs;
+  j["receptive_field"] = s.receptive_field;
+  j["output_stride"] = s.output_stride;
+  j["memory"] = {{"inference", to_json(s.inference)},
+                 {"training", to_json(s.training)},
+                 {"training_batch", s.training_batch}};
+  j["state_dict"] = ordered_json::array();
+  const auto model = nets::build_model(config.model);
+  model->visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+    const Tensor& t = parameter ? parameter->value() : *buffer;
+    j["state_dict"].push_back({{"name", name},
+                               {"shape", t.rank() == 4 ? image_list(t.shape()) : list(t.shape())},
+                               {"dtype", name_of(t.dtype())},
+                               {"kind", parameter ? "parameter" : "buffer"}});
+  });
+  j["layers"] = ordered_json::array();
+  for (const auto& l : s.layers) {
+    j["layers"].push_back({{"name", l.name},
+                           {"kind", l.kind},
+                           {"arguments", l.arguments},
+                           {"input", image_list(l.input)},
+                           {"output", image_list(l.output)},
+                           {"parameters", l.parameters},
+                           {"macs", l.macs}});
+  }
+  return j;
+}
+
+std::string mebibytes(int64_t bytes) {
+  return fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+// 31038283 -> "31,038,283"
+std::string grouped(int64_t value) {
+  const std::string digits = std::to_string(value);
+  std::string s;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) s += ',';
+    s += digits[i];
+  }
+  return s;
+}
+
+void print(std::FILE* out, const Summary& s) {
+  size_t width = 5;
+  for (const auto& l : s.layers) width = std::max(width, l.name.size());
+  fmt::print(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", "layer", width, "kind", "arguments",
+             "output (HxWxC)", "parameters", "MMACs");
+  for (const auto& l : s.layers) {
+    const std::string size = l.output.rank() == 4
+                                 ? fmt::format("{}x{}x{}", l.output[1], l.output[2], l.output[3])
+                                 : l.output.str();
+    fmt::print(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", l.name, width, l.kind, l.arguments, size,
+               l.parameters ? grouped(l.parameters) : "",
+               l.macs ? fmt::format("{:.1f}", static_cast<double>(l.macs) / 1e6) : "");
+  }
+  const auto line = [&](const char* name, const std::string& value) {
+    fmt::print(out, "{:<16} {}\n", name, value);
+  };
+  fmt::print(out, "\n");
+  line("network", s.network);
+  line("input", fmt::format("{}x{}, {} channels", s.input[1], s.input[2], s.input[3]));
+  line("output", fmt::format("{}x{}, {} classes", s.region.height, s.region.width, s.classes));
+  line("parameters", s.trainable == s.parameters
+                         ? grouped(s.parameters)
+                         : fmt::format("{} ({} trained)", grouped(s.parameters), grouped(s.trainable)));
+  line("buffers", fmt::format("{} tensors, {} elements", s.buffers, grouped(s.buffer_elements)));
+  line("MACs", fmt::format("{} ({:.2f} G)", grouped(s.macs), static_cast<double>(s.macs) / 1e9));
+  line("receptive field", fmt::format("{0}x{0} pixels", s.receptive_field));
+  line("output stride", fmt::format("{}", s.output_stride));
+  line("inference", fmt::format("{} (weights {}, activations {}), one image", mebibytes(s.inference.total()),
+                                mebibytes(s.inference.weights), mebibytes(s.inference.activations)));
+  line("training", fmt::format("{} (weights {}, activations {}, gradients {}, optimiser {}), batch {}",
+                               mebibytes(s.training.total()), mebibytes(s.training.weights),
+                               mebibytes(s.training.activations), mebibytes(s.training.gradients),
+                               mebibytes(s.training.optimizer), s.training_batch));
+}
+
+void run(const Options& o) {
+  const train::Config config = train::load_config(o.config, o.set);
+  int64_t height = config.augment.crop_height ? config.augment.crop_height : config.data.image_height;
+  int64_t width = config.augment.crop_width ? config.augment.crop_width : config.data.image_width;
+  if (!o.input_size.empty()) {
+    const Size size = parse_size(o.input_size, "--input-size");
+    height = size.height;
+    width = size.width;
+  } else if (height <= 0 || width <= 0) {
+    height = width = config.model.padding == "valid" ? 572 : 512;
+  }
+  const Summary s = summarise(config, height, width, o.batch ? o.batch : config.data.batch_size);
+  print(o.report.table(), s);
+  if (o.report.wants_json()) o.report.write_json(to_json(s, config).dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_summary_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("summary", "Layers, parameters, cost and memory of a network");
+  command->footer("atrous summary --config configs/camvid/unet_small.json --input-size 360x480");
+  auto o = std::make_shared<Options>();
+  command->add_option("--config", o->config, "Config; its model section is enough")->required();
+  command->add_option("--input-size", o->input_size,
+                      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512");
+  command->add_option("--batch", o->batch, "Images per training batch; default: data.batch_size")
+      ->check(CLI::Range(1, 65536));
+  command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
+  o->report.add_option(*command);
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,140 @@
+#include <vector>
+
+#include "layers/pad.h"
+#include "layers/pointwise.h"
+#include "layers/resize.h"
+#include "layers/trace.h"
+#include "nets/fcn.h"
+
+namespace atrous::nets {
+namespace {
+
+using namespace layers;
+
+// torchvision's `features`: convolutions with ReLU, and pools after every stage.
+class VggFeatures : public Block {
+ public:
+  explicit VggFeatures(int64_t in_channels) {
+    constexpr int64_t widths[5][3] = {
+        {64, 64, 0}, {128, 128, 0}, {256, 256, 256}, {512, 512, 512}, {512, 512, 512}};
+    int64_t index = 0, in = in_channels;
+    for (size_t stage = 0; stage < 5; ++stage) {
+      for (const int64_t out : widths[stage]) {
+        if (!out) continue;
+        const int64_t pad = index == 0 ? 100 : 1;
+        stages_[stage].push_back(register_module<Conv2d>(
+            std::to_string(index),
+            Conv2dArgs{.in = in, .out = out, .pad = pad, .init = Init::kaiming_normal_fan_out}));
+        in = out;
+        index += 2;  // the ReLU is a child of its own in torchvision
+      }
+      ++index;  // so is the pool
+    }
+  }
+  // Results of the five pools.
+  std::array<Variable, 5> forward(Variable x) const {
+    const ModuleScope scope(name());
+    std::array<Variable, 5> pools;
+    for (size_t stage = 0; stage < 5; ++stage) {
+      for (const auto& conv : stages_[stage]) x = conv->forward(x, Activation::relu);
+      pools[stage] = x = traced_max_pool(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
+    }
+    return pools;
+  }
+  std::string kind() const override { return "VGG16"; }
+
+ private:
+  std::array<std::vector<std::shared_ptr<Conv2d>>, 5> stages_;
+};
+
+// A window of the original's "deconvolution": transposed convolution of kernel 2f and stride f with bilinear
+// weights w(i) = 1 - |i - (f - 1/2)| / f, per class. Output o takes x[i] with weight max(0, 1 - |(o + 1/2)/f
+// - (i + 1)|). That is the hat function of bilinear interpolation (align_corners = false, scale f) on x with
+// one zero around it, from offset f/2 on. So it is computed as that: two taps per axis instead of a filter of
+// mostly one class.
+Variable bilinear_deconvolution(const Variable& x, int64_t factor, int64_t top, int64_t left, int64_t height,
+                                int64_t width) {
+  const int64_t h = x.dim(1) + 2, w = x.dim(2) + 2;
+  Trace::note({.name = {},
+               .kind = "Deconvolution",
+               .arguments = fmt::format("bilinear, stride {}, fixed", factor),
+               .input = x.shape(),
+               .output = {x.dim(0), height, width, x.dim(3)},
+               .span = 2,
+               .stride = 1.0 / static_cast<double>(factor)});
+  const Variable padded = pad(x, {.top = 1, .bottom = 1, .left = 1, .right = 1});
+  const Variable large = resize(
+      padded,
+      {.height = h * factor, .width = w * factor, .mode = ResizeMode::bilinear, .align_corners = false});
+  return crop(large, top + factor / 2, left + factor / 2, height, width);
+}
+
+class FcnVgg : public SegmentationModel {
+ public:
+  explicit FcnVgg(const FcnVggOptions& o) : options_(o) {
+    const auto score = [&](const char* score_name, int64_t in) {
+      return register_module<Conv2d>(
+          score_name, Conv2dArgs{.in = in, .out = o.num_classes, .kernel = 1, .init = Init::zeros});
+    };
+    features_ = register_module<VggFeatures>("features", o.in_channels);
+    fc6_ = register_module<Conv2d>(
+        "fc6", Conv2dArgs{.in = 512, .out = 4096, .kernel = 7, .init = Init::kaiming_normal_fan_in});
+    fc7_ = register_module<Conv2d>(
+        "fc7", Conv2dArgs{.in = 4096, .out = 4096, .kernel = 1, .init = Init::kaiming_normal_fan_in});
+    score_fr_ = score("score_fr", 4096);
+    if (o.stride <= 16) score_pool4_ = score("score_pool4", 512);
+    if (o.stride <= 8) score_pool3_ = score("score_pool3", 256);
+    drop6_ = register_module<Dropout>("drop6", o.dropout);
+    drop7_ = register_module<Dropout>("drop7", o.dropout);
+  }
+
+  SegmentationOutput forward(const Variable& image) override {
+    const int64_t height = image.dim(1), width = image.dim(2);
+    const std::array<Variable, 5> pools = features_->forward(image);
+    Variable x = drop6_->forward(fc6_->forward(pools[4], Activation::relu));
+    x = drop7_->forward(fc7_->forward(x, Activation::relu));
+    x = score_fr_->forward(x);
+    if (options_.stride == 32) return whole(bilinear_deconvolution(x, 32, 19, 19, height, width), image);
+    x = doubled_plus(x, *score_pool4_, pools[3], 0.01, 5);
+    if (options_.stride == 16) return whole(bilinear_deconvolution(x, 16, 27, 27, height, width), image);
+    x = doubled_plus(x, *score_pool3_, pools[2], 0.0001, 9);
+    return whole(bilinear_deconvolution(x, 8, 31, 31, height, width), image);
+  }
+
+  int64_t num_classes() const override { return options_.num_classes; }
+  int64_t in_channels() const override { return options_.in_channels; }
+  int64_t output_stride() const override { return 32; }
+  std::string backbone_prefix() const override { return "features."; }
+  std::string kind() const override { return fmt::format("FCN-{}s", options_.stride); }
+
+ private:
+  // x doubled, plus the scores of a pool, cropped at `offset` to where they meet.
+  Variable doubled_plus(const Variable& x, const Conv2d& score, const Variable& pool, double at_once_scale,
+                        int64_t offset) const {
+    const int64_t height = 2 * (x.dim(1) + 1), width = 2 * (x.dim(2) + 1);
+    const Variable up = bilinear_deconvolution(x, 2, 0, 0, height, width);
+    const BranchScope branch;
+    const Variable scored = score.forward(options_.at_once ? scale(pool, at_once_scale) : pool);
+    return add(up, crop(scored, offset, offset, height, width));
+  }
+
+  static SegmentationOutput whole(const Variable& logits, const Variable& image) {
+    SegmentationOutput result;
+    result.logits = logits;
+    result.region = {0, 0, image.dim(1), image.dim(2)};
+    return result;
+  }
+
+  const FcnVggOptions options_;
+  std::shared_ptr<VggFeatures> features_;
+  std::shared_ptr<Conv2d> fc6_, fc7_, score_fr_, score_pool4_, score_pool3_;
+  std::shared_ptr<Dropout> drop6_, drop7_;
+};
+
+}  // namespace
+
+std::shared_ptr<SegmentationModel> make_fcn_vgg(const FcnVggOptions& options) {
+  return std::make_shared<FcnVgg>(options);
+}
+
+}  // namespace atrous::nets

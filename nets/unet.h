@@ -1,0 +1,40 @@
+// U-Net (Ronneberger, Fischer, Brox, "U-Net: Convolutional networks for biomedical image segmentation", 2015,
+// arXiv:1505.04597).
+//
+// Levels l = 0 ... depth-1 with base_width * 2^l channels, each two 3x3 convolutions with ReLU; 2x2 max
+// pooling on the way down; on the way up the map is doubled, joined with the skip of its level (skip first),
+// and convolved twice; 1x1 scores.
+//
+// Two forms:
+//   padding "valid": the paper's. Unpadded convolutions, skips cropped to their centre, 572x572 in and
+//   388x388 out; with
+//                    norm "none" and dropout at the end of the contracting path.
+//   padding "same":  any input size; where pooling rounded an odd size down, the doubled map is padded at the
+//   bottom and right.
+//
+// upsampling "transposed": 2x2 transposed convolution that halves the channels. "bilinear": align_corners =
+// true, and the channels of the lowest level and of each block on the way up are halved instead.
+//
+// Names as in the widespread PyTorch form: inc.double_conv.0, down1.maxpool_conv.1.double_conv.3, up1.up,
+// up1.conv..., outc.conv.
+#pragma once
+
+#include "layers/modules.h"
+#include "layers/segmentation_model.h"
+
+namespace atrous::nets {
+
+struct UNetOptions {
+  int64_t in_channels = 3;
+  int64_t num_classes = 2;
+  int64_t base_width = 64;
+  int64_t depth = 5;
+  bool valid = false;
+  bool bilinear = false;
+  std::string norm = "batch";
+  double dropout = 0;
+};
+
+std::shared_ptr<layers::SegmentationModel> make_unet(const UNetOptions& options);
+
+}  // namespace atrous::nets
