@@ -1,0 +1,98 @@
+// atrous train
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/error.h"
+#include "train/trainer.h"
+
+namespace atrous::cli {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string device = "cpu";
+  bool print_reference = false;
+  bool print_config = false;
+  train::RunOptions run;
+  Report report;
+};
+
+nlohmann::ordered_json to_json(const train::RunResult& r) {
+  return {{"schema", 1},
+          {"steps", r.steps},
+          {"best_miou", r.best_miou},
+          {"last_loss", r.last_loss},
+          {"interrupted", r.interrupted},
+          {"signal", r.signal},
+          {"expectation_met", r.expectation_met},
+          {"parameters", r.parameters},
+          {"peak_memory_bytes", r.peak_memory_bytes}};
+}
+
+void print(std::FILE* out, const train::RunResult& r, const Options& o) {
+  const double mib = static_cast<double>(r.peak_memory_bytes) / (1 << 20);
+  if (o.run.dry_run) {
+    fmt::print(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {:.0f} MiB\n",
+               r.parameters, r.last_loss, mib);
+    return;
+  }
+  fmt::print(out, "steps {}  best mIoU {:.4f}  last loss {:.4f}  peak memory {:.0f} MiB\n{}/report.html\n",
+             r.steps, r.best_miou, r.last_loss, mib, o.run.out_dir);
+}
+
+void run(const Options& o) {
+  if (o.print_reference) {
+    fmt::print("{}", train::config_reference());
+    return;
+  }
+  ATROUS_CHECK(!o.config.empty(), ErrorKind::usage,
+               "[train] --config is required. Got none. Recipes are in configs/.");
+  ATROUS_CHECK(o.device == "cpu", ErrorKind::usage,
+               "[--device] this build runs on: cpu. Got \"{}\". Use --device cpu.", o.device);
+  const train::Config config = train::load_config(o.config, o.overrides);
+  if (o.print_config) {
+    fmt::print("{}", train::to_json(config));
+    return;
+  }
+  ATROUS_CHECK(o.run.dry_run || !o.run.out_dir.empty(), ErrorKind::usage,
+               "[train] --out is required. Got none. Name a folder for the run.");
+  const train::RunResult result = train::run_training(config, o.run);
+  print(o.report.table(), result, o);
+  o.report.write_json(to_json(result).dump(2));
+  if (result.interrupted) throw CLI::RuntimeError(128 + result.signal);
+  if (!result.expectation_met) throw CLI::RuntimeError(1);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "Trains a network as a config says");
+  command->footer("atrous train --config configs/smoke/unet_shapes.json --out runs/first");
+  auto o = std::make_shared<Options>();
+  command->add_option("--config", o->config, "JSON file, or - for standard input (docs/config.md)")
+      ->type_name("FILE");
+  command->add_option("--out", o->run.out_dir, "Folder of the run")->type_name("DIR");
+  command->add_flag("--resume", o->run.resume,
+                    "Go on with the run in --out; a folder without one starts anew");
+  command
+      ->add_option("--allow-change", o->run.allow_change,
+                   "With --resume: a key that may differ from the run's config (repeatable)")
+      ->type_name("KEY")
+      ->allow_extra_args(false);
+  command->add_option("--set", o->overrides, "Overrides a config key, e.g. optimizer.lr=0.01 (repeatable)")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--device", o->device, "Where to run: cpu")->type_name("DEVICE");
+  command->add_flag("--dry-run", o->run.dry_run,
+                    "Build everything, run one step, say what memory it takes, write nothing");
+  command->add_flag("--print-config", o->print_config,
+                    "Print the config with all defaults and overrides, and stop");
+  command->add_flag("--config-reference", o->print_reference, "Print docs/config.md, and stop");
+  o->report.add_option(*command);
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace atrous::cli
