@@ -7,13 +7,22 @@ namespace {
 constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
 constexpr int64_t side = 1 << 16;          // longest image side
 
+// A config without a network is valid until a command needs one.
+Field<nets::ModelOptions> model_name_field() {
+  auto f = choice("name", &nets::ModelOptions::name, nets::model_names(), "Network");
+  f.read = [named = f.read](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
+    if (v.kind != JsonValue::Kind::string || !v.string.empty()) named(o, v, path);
+  };
+  return f;
+}
+
 }  // namespace
 
 template <>
 const Fields<nets::ModelOptions>& fields() {
   using O = nets::ModelOptions;
   static const Fields<O> table = {
-      text("name", &O::name, "Network: `unet`, `fcn8s`, ...; `atrous summary` lists them"),
+      model_name_field(),
       whole("num_classes", &O::num_classes, 0, 255, "Classes, background included; needed by every command"),
       whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
       text("backbone", &O::backbone,
@@ -148,13 +157,14 @@ template <>
 const Fields<layers::LossTerm>& fields() {
   using O = layers::LossTerm;
   static const Fields<O> table = {
-      choice("kind", &O::kind, {"cross_entropy", "bootstrapped", "focal", "dice", "soft_iou"},
-             "Loss of this term"),
+      choice("kind", &O::kind, layers::loss_kinds(), "Loss of this term"),
       number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
       number("keep_fraction", &O::keep_fraction, 0, 1, "bootstrapped: share of the hardest pixels that count",
              true),
+      whole("min_kept", &O::min_kept, 0, big, "bootstrapped: but at least so many pixels"),
       number("gamma", &O::gamma, 0, 100, "focal: exponent"),
       number("smooth", &O::smooth, 0, 1e9, "dice, soft_iou: added to numerator and denominator"),
+      flag("squared", &O::squared, "dice, soft_iou: squared probabilities in the denominator"),
   };
   return table;
 }

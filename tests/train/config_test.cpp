@@ -71,6 +71,7 @@ TEST_CASE("a value out of range is refused with the range") {
   CHECK_THAT(message_of(R"({"optimizer": {"lr": 0}})"), Contains("optimizer.lr must be > 0.0. Got 0"));
   CHECK_THAT(message_of(R"({"optimizer": {"name": "adamv"}})"),
              Contains("one of \"sgd\", \"adam\"") && Contains("did you mean"));
+  CHECK_THAT(message_of(R"({"model": {"name": "unett"}})"), Contains("did you mean \"unet\"?"));
   CHECK_THAT(message_of(R"({"eval": {"scales": [1.0, 0]}})"), Contains("eval.scales must be each > 0"));
 }
 
@@ -107,11 +108,11 @@ TEST_CASE("overrides are read by the type of the field") {
   const std::string text = R"({"train": {"epochs": 3}, "optimizer": {"lr": 1}})";
   const Config c = parse_config(
       text, "c.json",
-      {"optimizer.lr=0.5", "model.name=123", "data.class_names=road,sky", "model.num_classes=2",
+      {"optimizer.lr=0.5", "data.root=123", "data.class_names=road,sky", "model.num_classes=2",
        "eval.scales=0.5,1,2", "schedule.milestones=[3, 4]", "optimizer.nesterov=true", "train.max_steps=7",
        R"(train.losses=[{"kind": "dice"}])", R"(expected={"miou": [0.5, 0.1]})", "seed=9"});
   CHECK(c.optimizer.lr == 0.5);
-  CHECK(c.model.name == "123");
+  CHECK(c.data.root == "123");
   CHECK(c.data.class_names == std::vector<std::string>{"road", "sky"});
   CHECK(c.eval.scales == std::vector<double>{0.5, 1, 2});
   CHECK(c.schedule.milestones == std::vector<int64_t>{3, 4});
