@@ -26,14 +26,24 @@ void Report::add_option(CLI::App& command) {
       ->type_name("FILE|-");
 }
 
-void Report::write_json(const std::string& text) const {
+void Report::write_json(const std::string& content) const {
   if (json_.empty()) return;
+  const std::string text = content.ends_with('\n') ? content : content + "\n";
   if (json_ == "-") {
     std::fwrite(text.data(), 1, text.size(), stdout);
-    if (!text.ends_with('\n')) std::fputc('\n', stdout);
-  } else {
-    train::write_file_atomically(json_, text.ends_with('\n') ? text : text + "\n");
+    return;
   }
+  std::error_code error;
+  if (!std::filesystem::exists(json_, error) || std::filesystem::is_regular_file(json_, error)) {
+    train::write_file_atomically(json_, text);
+    return;
+  }
+  // A pipe or a device is written to, never replaced.
+  std::FILE* file = std::fopen(json_.c_str(), "wb");
+  bool ok = file && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file) ok = std::fclose(file) == 0 && ok;
+  ATROUS_CHECK(ok, ErrorKind::io, "[--json] the results must be writable. Writing \"{}\" failed: {}.", json_,
+               system_reason());
 }
 
 bool is_terminal(std::FILE* stream) {

@@ -19,6 +19,7 @@ std::string threads();         // ATROUS_THREADS
 std::string implementation();  // ATROUS_IMPL, e.g. "conv2d:ref"
 bool verbose_dispatch();       // ATROUS_VERBOSE holds "dispatch"
 bool validate_against_ref();   // ATROUS_VALIDATE=ref
+std::string python();          // ATROUS_PYTHON
 std::string isa();             // ATROUS_ISA: generic, avx2 or avx512; the highest instruction set to use
 
 }  // namespace atrous::env

@@ -1,0 +1,173 @@
+// `atrous bench kernels`: the benchmark cases of tests/kernels at real sizes.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "cli/bench.h"
+#include "cli/bench_timing.h"
+#include "core/cpu.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "kernels/common/dispatch.h"
+
+namespace atrous::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Enough copies of the inputs that none is in a cache when its turn comes again.
+std::vector<std::vector<Tensor>> rotating_inputs(const cases::OpCase& c) {
+  constexpr double past_caches = 128e6;
+  std::vector<std::vector<Tensor>> sets;
+  double bytes = 0;
+  for (uint64_t set = 0; sets.size() < 2 || (bytes < past_caches && sets.size() < 16); ++set) {
+    std::vector<Tensor> inputs;
+    for (size_t i = 0; i < c.inputs.size(); ++i) {
+      inputs.push_back(cases::make_input(c.inputs[i], DType::f32, 0, false, 100 * set + i));
+      bytes += static_cast<double>(inputs.back().bytes());
+    }
+    sets.push_back(std::move(inputs));
+    if (c.inputs.empty()) break;
+  }
+  return sets;
+}
+
+// Largest difference to the reference in double, relative to the largest reference value; empty where that
+// would take long.
+std::optional<double> error_of(const cases::OpCase& c, const std::vector<Tensor>& inputs) {
+  if (c.flops > 4e8 || (c.flops == 0 && c.bytes > 64e6)) return std::nullopt;
+  std::vector<Tensor> wide;
+  for (const Tensor& t : inputs) wide.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
+  const std::vector<Tensor> got = c.run(inputs);
+  const kernels::ForceImplementation reference(c.op, "ref");
+  const std::vector<Tensor> want = c.run(wide);
+  double worst = 0;
+  for (size_t t = 0; t < got.size(); ++t) {
+    if (!got[t].defined() || !is_floating(got[t].dtype())) continue;
+    const Tensor a = got[t].to(DType::f64).contiguous_copy_if_needed();
+    const Tensor b = want[t].to(DType::f64).contiguous_copy_if_needed();
+    double difference = 0, scale = 0;
+    for (int64_t i = 0; i < a.numel(); ++i) {
+      difference = std::max(difference, std::abs(a.data<double>()[i] - b.data<double>()[i]));
+      scale = std::max(scale, std::abs(b.data<double>()[i]));
+    }
+    if (scale > 0) worst = std::max(worst, difference / scale);
+  }
+  return worst;
+}
+
+struct Contender {
+  std::string name;
+  std::function<double(int64_t)> run;
+};
+
+std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<std::vector<Tensor>>& inputs,
+                                     const BenchOptions& options) {
+  std::vector<Contender> contenders;
+  std::vector<std::string> names = c.candidates();
+  if (!options.all && !names.empty()) names.resize(1);
+  for (const std::string& name : names) {
+    if (name == "ref" && names.size() > 1) continue;  // the specification is not written for speed
+    contenders.push_back({name, [&c, &inputs, name](int64_t round) {
+                            const kernels::ForceImplementation force(c.op, name);
+                            const auto& in = inputs[static_cast<size_t>(round) % inputs.size()];
+                            std::vector<Tensor> out;
+                            const double seconds = seconds_of([&] { out = c.run(in); });
+                            return seconds;
+                          }});
+  }
+  if (!options.peers) return contenders;
+  std::vector<std::function<void()>> peers;
+  for (const auto& in : inputs) {
+    if (auto peer = onednn_peer(c, in)) peers.push_back(std::move(*peer));
+  }
+  if (!peers.empty()) {
+    contenders.push_back({"oneDNN", [peers](int64_t round) {
+                            return seconds_of(peers[static_cast<size_t>(round) % peers.size()]);
+                          }});
+  }
+  return contenders;
+}
+
+Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& options) {
+  const auto inputs = rotating_inputs(c);
+  const std::vector<Contender> contenders = contenders_of(c, inputs, options);
+  std::vector<std::function<double(int64_t)>> runs;
+  for (const Contender& contender : contenders) runs.push_back(contender.run);
+  const auto seconds = interleave(runs, options.repeats);
+  Json j = {{"op", c.op}, {"entry", c.entry}, {"problem", c.descriptor}, {"network", c.network}};
+  if (const auto error = error_of(c, inputs[0])) j["error"] = *error;
+  std::FILE* out = options.report.table();
+  fmt::print(out, "{}.{} {} [{}]\n", c.op, c.entry, c.descriptor, c.network);
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    const Timing t = summarize(seconds[i]);
+    Json row = {{"name", contenders[i].name}, {"median_s", t.median}, {"low_s", t.low}, {"high_s", t.high}};
+    const bool compute =
+        c.flops > 0 && c.flops * peaks.gbytes > c.bytes * peaks.gflops;  // right of the ridge
+    const double rate = (compute ? c.flops : c.bytes) / t.median * 1e-9;
+    const double share = rate / (compute ? peaks.gflops : peaks.gbytes);
+    row[compute ? "gflops" : "gbytes"] = rate;
+    row["share_of_peak"] = share;
+    fmt::print(out, "  {:<20} {:>10.3f} ms  ({:.3f} - {:.3f})  {:>8.1f} {}  {:>4.0f} % of peak",
+               contenders[i].name, 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, rate,
+               compute ? "GFLOP/s" : "GB/s", 100 * share);
+    if (i == 0 && j.contains("error")) fmt::print(out, "  error {:.1e}", j["error"].get<double>());
+    if (i > 0) {
+      std::vector<double> ratios;
+      for (size_t k = 0; k < seconds[0].size(); ++k) ratios.push_back(seconds[i][k] / seconds[0][k]);
+      const double ratio = quantile(ratios, 0.5);
+      row["time_over_first"] = ratio;
+      fmt::print(out, "  {} is {:.2f}x as fast ({:.2f} - {:.2f})", contenders[0].name, ratio,
+                 quantile(ratios, 0.25), quantile(ratios, 0.75));
+    }
+    fmt::print(out, "\n");
+    j["timings"].push_back(row);
+  }
+  std::fflush(out);
+  return j;
+}
+
+}  // namespace
+
+void bench_kernels(const BenchOptions& options) {
+  std::regex filter;
+  try {
+    filter = std::regex(options.filter);
+  } catch (const std::regex_error& e) {
+    fail(ErrorKind::usage, "[--filter] must be a regular expression. Got \"{}\": {}.", options.filter,
+         e.what());
+  }
+  std::vector<cases::OpCase> chosen;
+  size_t all = 0;
+  for (cases::OpCase& c : cases::all_cases().cases) {
+    if (!c.benchmark) continue;
+    ++all;
+    const std::string name = fmt::format("{}.{} {} {}", c.op, c.entry, c.descriptor, c.network);
+    if (std::regex_search(name, filter)) chosen.push_back(std::move(c));
+  }
+  ATROUS_CHECK(!chosen.empty(), ErrorKind::usage, "[--filter] must match a case. \"{}\" matches none of {}.",
+               options.filter, all);
+  const Peaks peaks = measure_peaks();
+  std::FILE* out = options.report.table();
+  fmt::print(out, "{} threads, {}; measured peaks: {:.0f} GFLOP/s (f32 FMA), {:.1f} GB/s (copy)\n",
+             num_threads(), name_of(cpu_isa()), peaks.gflops, peaks.gbytes);
+  fmt::print(out, "median (quartiles) of {} interleaved repeats; FLOPs of the direct method\n",
+             options.repeats);
+  if (options.peers) {
+    const std::string peer = onednn_name();
+    fmt::print(out, "peer: {}\n\n",
+               peer.empty() ? "none (built without oneDNN)"
+                            : peer + " on convolutions, weights packed ahead; ours packs each time");
+  }
+  Json j = {{"threads", num_threads()},    {"isa", name_of(cpu_isa())},
+            {"repeats", options.repeats},  {"peak_gflops", peaks.gflops},
+            {"peak_gbytes", peaks.gbytes}, {"peer", options.peers ? onednn_name() : ""},
+            {"cases", Json::array()}};
+  for (const cases::OpCase& c : chosen) j["cases"].push_back(measure(c, peaks, options));
+  options.report.write_json(j.dump(2));
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,42 @@
+// `atrous bench`: speed of kernels and networks, beside other libraries in the same run.
+#include <CLI/CLI.hpp>
+
+#include "cli/bench.h"
+#include "cli/commands.h"
+
+namespace atrous::cli {
+namespace {
+
+std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, const char* help,
+                                        const char* example, const char* peers) {
+  CLI::App* command = parent.add_subcommand(name, help);
+  command->footer(example);
+  auto options = std::make_shared<BenchOptions>();
+  command->add_option("--filter", options->filter, "Only cases that match this regular expression");
+  command->add_flag("--peers", options->peers, peers);
+  command->add_option("--repeats", options->repeats, "Rounds; 30 or more for numbers that are to be quoted")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  options->report.add_option(*command);
+  return options;
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("bench", "Times kernels or networks, beside other libraries");
+  command->footer("atrous bench kernels --filter 'conv2d.*unet' --peers\natrous bench nets --peers");
+  command->require_subcommand(1);
+  auto kernels = add_bench(*command, "kernels", "The benchmark cases of all ops at real sizes",
+                           "atrous bench kernels --filter 'conv2d.forward' --peers --json kernels.json",
+                           "Also time oneDNN on the same convolutions");
+  command->get_subcommand("kernels")->add_flag("--all", kernels->all,
+                                               "Every implementation, not only the one that is chosen");
+  command->get_subcommand("kernels")->callback([kernels] { bench_kernels(*kernels); });
+  auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
+                        "atrous bench nets --filter 'unet32' --peers --json nets.json",
+                        "Also time the same networks in PyTorch, if a Python with torch is there");
+  command->get_subcommand("nets")->callback([nets] { bench_nets(*nets); });
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,160 @@
+// `atrous predict`: label images and overlays of photographs.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/inference_flags.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "core/error.h"
+#include "data/image_io.h"
+#include "eval/pictures.h"
+#include "train/checkpoint.h"
+
+namespace atrous::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string config, weights, out;
+  std::vector<std::string> overrides, inputs;
+  bool resume = false;
+  InferenceFlags inference;
+  Report report;
+};
+
+struct Job {
+  std::string image;
+  std::string labels;   // OUT/<stem>.png
+  std::string overlay;  // OUT/overlays/<stem>.png
+};
+
+bool looks_like_image(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  static const std::vector<std::string> known = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tga"};
+  return std::find(known.begin(), known.end(), extension) != known.end();
+}
+
+// Files as given; of a folder its images, sorted.
+std::vector<std::string> expand(const std::vector<std::string>& inputs) {
+  std::vector<std::string> files;
+  for (const std::string& input : inputs) {
+    if (!fs::is_directory(input)) {
+      files.push_back(input);
+      continue;
+    }
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(input)) {
+      if (entry.is_regular_file() && looks_like_image(entry.path())) found.push_back(entry.path().string());
+    }
+    ATROUS_CHECK(!found.empty(), ErrorKind::data,
+                 "[predict] a folder must hold images (PNG, JPEG, BMP, PPM, PGM, TGA). \"{}\" has none.",
+                 input);
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out) {
+  std::vector<Job> jobs;
+  std::map<std::string, std::string> by_stem;
+  for (const std::string& image : images) {
+    const std::string stem = fs::path(image).stem().string();
+    const auto [other, fresh] = by_stem.emplace(stem, image);
+    ATROUS_CHECK(fresh, ErrorKind::usage,
+                 "[predict] results are named after their images, so names must differ. Got \"{}\" and "
+                 "\"{}\". Predict them into "
+                 "different folders.",
+                 other->second, image);
+    jobs.push_back(
+        {image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem)});
+  }
+  return jobs;
+}
+
+void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::InferenceOptions& inference,
+                 const eval::Palette& palette) {
+  const Tensor image = data::load_image(job.image, loaded.config.data, loaded.model->in_channels());
+  const Tensor labels = eval::predict_labels(*loaded.model, image, loaded.config.data, inference);
+  const Tensor picture =
+      eval::with_legend(eval::overlay(image, labels, palette), labels, loaded.classes, palette);
+  data::write_png(job.overlay, picture);
+  data::write_png(job.labels, labels, palette);  // last: with --resume its presence means that all is done
+}
+
+void run_predict(const Options& o) {
+  const std::vector<Job> jobs = plan(expand(o.inputs), o.out);
+  make_output_folder(o.out);
+  make_output_folder(o.out + "/overlays");
+  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
+  const eval::InferenceOptions inference = o.inference.apply(loaded.config.eval);
+  const eval::Palette palette = eval::palette_of(loaded.classes);
+
+  nlohmann::ordered_json j = {{"written", nlohmann::ordered_json::array()}, {"skipped", 0}};
+  std::vector<std::string> refused;
+  int64_t skipped = 0;
+  {
+    Progress progress("predict", "images");
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      const Job& job = jobs[i];
+      if (o.resume && fs::exists(job.labels) && fs::exists(job.overlay)) {
+        ++skipped;
+      } else {
+        try {
+          predict_one(job, loaded, inference, palette);
+          fmt::print(o.report.table(), "{}\n", job.labels);
+          j["written"].push_back({{"image", job.image}, {"labels", job.labels}, {"overlay", job.overlay}});
+        } catch (const Error& e) {
+          if (e.kind() != ErrorKind::data) throw;
+          fmt::print(stderr, "refused: {}\n", e.what());
+          refused.push_back(job.image);
+        }
+      }
+      progress.update(static_cast<int64_t>(i + 1), static_cast<int64_t>(jobs.size()));
+    }
+  }
+  j["skipped"] = skipped;
+  j["refused"] = refused;
+  o.report.write_json(j.dump(2));
+  if (skipped > 0) fmt::print(stderr, "{} image(s) were already done\n", skipped);
+  if (refused.empty()) return;
+  std::string list;
+  for (const std::string& image : refused) list += "\n  " + image;
+  fail(ErrorKind::data, "[predict] every image must be readable. {} of {} were refused (reasons above):{}",
+       refused.size(), jobs.size(), list);
+}
+
+}  // namespace
+
+void add_predict_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of photographs");
+  command->footer(
+      "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
+      "folder_of_photos");
+  auto o = std::make_shared<Options>();
+  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
+  command
+      ->add_option("--out", o->out,
+                   "Folder: <name>.png holds class indices with palette, overlays/<name>.png the picture")
+      ->required();
+  command->add_option("images", o->inputs, "Image files or folders of images")->required();
+  command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
+  command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
+      ->allow_extra_args(false);
+  command->add_flag("--resume", o->resume, "Skip images whose results are there");
+  o->inference.add_options(*command);
+  o->report.add_option(*command);
+  command->callback([o] { run_predict(*o); });
+}
+
+}  // namespace atrous::cli

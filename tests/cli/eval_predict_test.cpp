@@ -1,0 +1,201 @@
+// `atrous eval` and `atrous predict` with a small untrained network: results, and what users get wrong.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "data/image_io.h"
+#include "nets/factory.h"
+#include "tests/cli/program.h"
+#include "train/checkpoint.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+namespace {
+
+// A list data set (two images to validate on) with labels of 3 classes, and a checkpoint that knows it.
+struct Project {
+  TemporaryFolder folder;
+  std::string weights = folder.path("net.safetensors");
+  std::string config = folder.path("config.json");
+
+  Project() {
+    for (const char* name : {"a", "b", "c"}) {
+      data::write_png(folder.path(std::string(name) + ".png"), striped_picture(19, 26, 3));
+      data::write_png(folder.path(std::string(name) + "_label.png"), stripes(19, 26, 3));
+    }
+    for (const char* list : {"val.txt", "test.txt"}) write_text(folder.path(list), list_text());
+    write_text(folder.path("train.txt"), "c.png c_label.png\n");
+    write_text(config, config_text(3));
+    const train::Config parsed = train::parse_config(config_text(3), "test", {});
+    const auto model = nets::make_model(parsed.model, 1);
+    const std::vector<data::ClassInfo> classes = {
+        {"left", {255, 0, 0}}, {"middle", {0, 255, 0}}, {"right", {0, 0, 255}}};
+    train::CheckpointContent content;
+    content.config = &parsed;
+    content.classes = &classes;
+    content.model = model.get();
+    const train::RunState state;
+    content.state = &state;
+    train::save_checkpoint(weights, content);
+  }
+  static std::string list_text() { return "a.png a_label.png\nb.png b_label.png\n"; }
+  std::string config_text(int classes) const {
+    nlohmann::json j;
+    j["model"] = {{"name", "unet"}, {"num_classes", classes}, {"base_width", 4}, {"depth", 2}};
+    j["data"] = {{"dataset", "list"}, {"root", folder.path()}, {"label_map", "identity"}};
+    return j.dump();
+  }
+  Outcome eval(std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments = {"eval", "--weights", weights};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+  Outcome predict(std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {"predict", "--weights", weights, "--out", folder.path("out")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("eval needs only the checkpoint, and gives table, JSON and pictures") {
+  const Project p;
+  const Outcome o =
+      p.eval({"--json", p.folder.path("s.json"), "--out", p.folder.path("pictures"), "--worst", "1"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(read_text(p.folder.path("s.json")));
+  for (const char* key : {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "mean_dice", "boundary_f1",
+                          "per_class", "confusion"}) {
+    CHECK(j.contains(key));
+  }
+  CHECK(j["images"] == 2);
+  CHECK(j["pixels"] == 2 * 19 * 26);
+  CHECK(j["per_class"].size() == 3);
+  CHECK(j["confusion"].size() == 3);
+  CHECK_THAT(o.out, Contains("definition      one confusion matrix over the set"));
+  CHECK_THAT(o.out, Contains("resolution"));
+  CHECK(std::filesystem::exists(p.folder.path("pictures/confusion.png")));
+  CHECK(std::distance(std::filesystem::directory_iterator(p.folder.path("pictures")), {}) == 2);
+  for (const std::vector<std::string>& mode : std::vector<std::vector<std::string>>{{"--flip"},
+                                                                                    {"--multi-scale"},
+                                                                                    {"--sliding", "16x16"},
+                                                                                    {"--config", p.config},
+                                                                                    {"--split", "test"}}) {
+    CHECK(p.eval(mode).code == 0);
+  }
+}
+
+TEST_CASE("eval: wrong options, configs and weights have messages and codes of their own") {
+  const Project p;
+  CHECK(p.eval({"--sliding", "16"}).code == 2);
+  CHECK_THAT(p.eval({"--sliding", "16"}).err, Contains("wants HEIGHTxWIDTH"));
+  Outcome o = p.eval({"--set", "eval.flipp=true"});
+  CHECK(o.code == 3);
+  CHECK_THAT(o.err, Contains("flipp") && Contains("flip"));
+  CHECK(p.eval({"--set", "eval.flip=perhaps"}).code == 3);
+  CHECK(p.eval({"--config", p.folder.path("none.json")}).code != 0);
+  CHECK_THAT(p.eval({"--config", p.folder.path("none.json")}).err, Contains("none.json"));
+  write_text(p.config, p.config_text(5));
+  o = p.eval({"--config", p.config});
+  CHECK(o.code == 5);
+  CHECK_THAT(o.err, Contains("outc"));  // the layer whose class count differs
+  o = run({"eval", "--weights", p.folder.path("none.safetensors")});
+  CHECK((o.code == 5 || o.code == 8));
+  CHECK_THAT(o.err, Contains("none.safetensors"));
+  const std::string whole = read_text(p.weights);
+  write_text(p.weights, whole.substr(0, whole.size() - 100));
+  CHECK(p.eval().code == 5);
+  write_text(p.weights, "{}");
+  CHECK(p.eval().code == 5);
+}
+
+TEST_CASE("eval: bad labels and images are named, with exit code 4") {
+  const Project p;
+  const std::string label = p.folder.path("b_label.png"), image = p.folder.path("b.png");
+  auto expect = [&](const std::string& text) {
+    const Outcome o = p.eval();
+    CHECK(o.code == 4);
+    CHECK_THAT(o.err, Contains(text));
+  };
+  const Tensor wrong = stripes(19, 26, 3);
+  wrong.data<uint8_t>()[26 + 3] = 7;
+  data::write_png(label, wrong);
+  expect("b_label.png");
+  expect("7");
+  data::write_png(label, striped_picture(19, 26, 3));  // an RGB mask
+  expect("b_label.png");
+  data::write_png(label, stripes(19, 25, 3));  // another size
+  expect("b_label.png");
+  data::write_png(label, stripes(19, 26, 3));
+  const std::string whole = read_text(image);
+  write_text(image, whole.substr(0, whole.size() - 30));
+  expect("b.png");
+  write_text(image, "no image");
+  expect("b.png");
+  std::filesystem::remove(image);
+  expect("b.png");
+}
+
+TEST_CASE("predict writes label images with palette and overlays at the size of the image") {
+  const Project p;
+  const Outcome o = p.predict({p.folder.path("a.png"), p.folder.path("b.png"), "--json", "-"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  CHECK(nlohmann::json::parse(o.out)["written"].size() == 2);
+  const data::LabelFile labels = data::read_label_file(p.folder.path("out/a.png"));
+  CHECK(labels.values.shape() == Shape({19, 26}));
+  CHECK_FALSE(labels.is_rgb);
+  REQUIRE(labels.palette.size() >= 3);
+  CHECK(labels.palette[1] == data::Color{0, 255, 0});
+  const Tensor overlay = data::read_image(p.folder.path("out/overlays/b.png"));
+  CHECK(overlay.dim(1) == 26);
+  CHECK(overlay.dim(0) > 19);  // the legend below
+  // What predict wrote is what metrics reads.
+  std::filesystem::create_directory(p.folder.path("gt"));
+  for (const char* name : {"a", "b"}) {
+    std::filesystem::copy(p.folder.path(std::string(name) + "_label.png"),
+                          p.folder.path("gt/" + std::string(name) + ".png"));
+  }
+  const Outcome scores = run({"metrics", "semantic", "--gt", p.folder.path("gt"), "--pred",
+                              p.folder.path("out"), "--classes", "3", "--json", "-"});
+  REQUIRE(scores.code == 0);
+  REQUIRE(p.eval({"--json", p.folder.path("s.json")}).code == 0);
+  CHECK(nlohmann::json::parse(scores.out)["miou"] ==
+        nlohmann::json::parse(read_text(p.folder.path("s.json")))["miou"]);
+}
+
+TEST_CASE("predict goes on after an unreadable image and lists it; --resume skips what is done") {
+  const Project p;
+  write_text(p.folder.path("broken.jpg"), "\xff\xd8\xff\xe0 not really");
+  Outcome o = p.predict({p.folder.path("broken.jpg"), p.folder.path("a.png"), p.folder.path("missing.png")});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("2 of 3 were refused") && Contains("broken.jpg") && Contains("missing.png"));
+  CHECK(std::filesystem::exists(p.folder.path("out/a.png")));
+  CHECK_FALSE(std::filesystem::exists(p.folder.path("out/broken.png")));
+  o = p.predict({"--resume", p.folder.path("a.png"), p.folder.path("b.png")});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("1 image(s) were already done"));
+  CHECK_THAT(o.out, Contains("b.png"));
+  CHECK(o.out.find("a.png") == std::string::npos);
+}
+
+TEST_CASE("predict: folders, equal names, output that cannot be made") {
+  const Project p;
+  const std::string photos = p.folder.path("photos");
+  std::filesystem::create_directory(photos);
+  CHECK(p.predict({photos}).code == 4);  // no image in it
+  std::filesystem::copy(p.folder.path("a.png"), photos + "/a.png");
+  CHECK(p.predict({photos}).code == 0);
+  Outcome o = p.predict({photos, p.folder.path("a.png")});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("names must differ"));
+  // A file where a folder must be: refused whoever runs the test.
+  o = run({"predict", "--weights", p.weights, "--out", p.config + "/out", p.folder.path("a.png")});
+  CHECK(o.code == 8);
+  CHECK_THAT(o.err, Contains("[--out]"));
+  data::write_png(p.folder.path("grey.png"), stripes(9, 9, 3));
+  CHECK(p.predict({p.folder.path("grey.png")}).code == 0);  // grey serves as RGB
+}

@@ -1,0 +1,115 @@
+// `atrous metrics semantic` on files: good ones, and every way in which they can be wrong.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "data/image_io.h"
+#include "eval/pictures.h"
+#include "tests/cli/program.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+namespace {
+
+// Two pairs of label and prediction; the first prediction has one wrong pixel in 96.
+struct Pairs {
+  TemporaryFolder folder;
+  std::string gt = folder.path("gt"), pred = folder.path("pred");
+  Pairs() {
+    std::filesystem::create_directory(gt);
+    std::filesystem::create_directory(pred);
+    for (const char* name : {"a", "b"}) {
+      const Tensor label = stripes(8, 12, 3);
+      data::write_png(gt + "/" + name + ".png", label);
+      if (*name == 'a') label.data<uint8_t>()[0] = 2;
+      data::write_png(pred + "/" + name + ".png", label, eval::voc_palette());
+    }
+  }
+  Outcome score(std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments = {"metrics", "semantic", "--gt",      gt,
+                                          "--pred",  pred,       "--classes", "3"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("scores of files, palette or grey, as JSON") {
+  const Pairs p;
+  const Outcome o = p.score({"--json", "-", "--names", "left,middle,right"});
+  CHECK(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  for (const char* key : {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "mean_dice", "boundary_f1",
+                          "per_class", "confusion"}) {
+    CHECK(j.contains(key));
+  }
+  CHECK(j["pixel_accuracy"].get<double>() == Approx(191.0 / 192));
+  CHECK(j["miou"].get<double>() == Approx((63.0 / 64 + 1 + 64.0 / 65) / 3));
+  CHECK(j["per_class"][0]["name"] == "left");
+  CHECK(j["confusion"][0][2] == 1);
+  CHECK(j["images"] == 2);
+  CHECK_THAT(o.err, Contains("one confusion matrix over the set"));
+}
+
+TEST_CASE("absent classes and ignored pixels are stated") {
+  const Pairs p;
+  const Outcome o = p.score({"--classes", "5", "--ignore", "1"});
+  // --classes twice is a usage error; the table is asked for again properly.
+  CHECK(o.code == 2);
+  const Outcome table =
+      run({"metrics", "semantic", "--gt", p.gt, "--pred", p.pred, "--classes", "5", "--ignore", "1"});
+  CHECK(table.code == 0);
+  CHECK_THAT(table.out, Contains("64 ignored"));
+  CHECK_THAT(table.out, Contains("absent classes  class1, class3, class4"));
+  CHECK_THAT(table.out, Contains("over 2 of 5 classes"));
+}
+
+TEST_CASE("a missing prediction is an error that names it; an extra one is a note") {
+  const Pairs p;
+  std::filesystem::rename(p.pred + "/b.png", p.pred + "/c.png");
+  const Outcome o = p.score();
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("gt/b.png: no prediction \"b\""));
+  CHECK_THAT(o.err, Contains("1 prediction(s) have no label"));
+}
+
+TEST_CASE("all that is wrong is named in one run, with exit code 4") {
+  const Pairs p;
+  data::write_png(p.pred + "/a.png", stripes(8, 13, 3));
+  data::write_png(p.gt + "/b.png", Tensor::full({8, 12}, 9, DType::u8));
+  const Outcome o = p.score();
+  CHECK(o.code == 4);
+  CHECK(o.out == "");
+  CHECK_THAT(o.err, Contains("2 problem(s)"));
+  CHECK_THAT(o.err, Contains("pred/a.png") && Contains("must have one size"));
+  CHECK_THAT(o.err, Contains("gt/b.png") && Contains("Got 9 at x=0, y=0"));
+}
+
+TEST_CASE("RGB masks, truncated files and files that are no images are refused by name") {
+  const Pairs p;
+  data::write_png(p.gt + "/a.png", striped_picture(8, 12, 3));
+  CHECK(p.score().code == 4);
+  CHECK_THAT(p.score().err, Contains("gt/a.png") && Contains("RGB"));
+  const std::string whole = read_text(p.pred + "/a.png");
+  data::write_png(p.gt + "/a.png", stripes(8, 12, 3));
+  write_text(p.pred + "/a.png", whole.substr(0, whole.size() / 2));
+  CHECK(p.score().code == 4);
+  CHECK_THAT(p.score().err, Contains("pred/a.png"));
+  write_text(p.pred + "/a.png", "hello");
+  CHECK(p.score().code == 4);
+}
+
+TEST_CASE("folders that are none, or empty, or ambiguous") {
+  const Pairs p;
+  CHECK(run({"metrics", "semantic", "--gt", p.gt + "x", "--pred", p.pred, "--classes", "3"}).code == 4);
+  const std::string empty = p.folder.path("empty");
+  std::filesystem::create_directory(empty);
+  const Outcome o = run({"metrics", "semantic", "--gt", empty, "--pred", p.pred, "--classes", "3"});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("is empty"));
+  std::filesystem::copy(p.pred + "/a.png", p.pred + "/a.bmp");
+  CHECK_THAT(p.score().err, Contains("names must differ"));
+  CHECK(run({"metrics", "semantic", "--gt", p.gt, "--pred", p.pred, "--classes", "0"}).code == 2);
+}

@@ -1,0 +1,45 @@
+// Runs the built `atrous` as a child process, and makes the small files that the tests give it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::cli_test {
+
+struct Outcome {
+  int code = -1;  // exit code; 128 + n if signal n ended it
+  std::string out;
+  std::string err;
+};
+
+// atrous ARGUMENTS, with `environment` ("NAME=value") added. `stdout_file` replaces the pipe (for
+// "/dev/full").
+Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
+            const std::string& stdout_file = "");
+
+// A folder of its own that goes with the test.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string path(const std::string& name = "") const {
+    return name.empty() ? path_.string() : (path_ / name).string();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_text(const std::string& path, const std::string& text);
+std::string read_text(const std::string& path);
+// u8 [h, w]: vertical stripes of the classes 0 ... classes-1.
+Tensor stripes(int64_t h, int64_t w, int classes);
+// u8 [h, w, 3]: a picture whose colours follow the stripes.
+Tensor striped_picture(int64_t h, int64_t w, int classes);
+
+}  // namespace atrous::cli_test

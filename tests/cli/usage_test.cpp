@@ -1,0 +1,88 @@
+// Typing slips, help, exit codes and streams.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/cli/program.h"
+
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+TEST_CASE("help shows an example first, on stdout, with exit code 0") {
+  // The list that the message about an unknown command ends with.
+  const std::string message = run({"xxxxxxxx"}).err;
+  const std::string lead = "The commands are: ";
+  REQUIRE_THAT(message, Contains(lead));
+  std::istringstream names(message.substr(message.find(lead) + lead.size()));
+  int commands = 0;
+  for (std::string command; names >> command; ++commands) {
+    command.pop_back();  // comma or full stop
+    const Outcome o = run({command, "--help"});
+    CAPTURE(command);
+    CHECK(o.code == 0);
+    CHECK(o.err == "");
+    CHECK_THAT(o.out, Contains("Example:\n  atrous " + command));
+    CHECK(o.out.find("Example:") < o.out.find("Usage:"));
+  }
+  CHECK(commands >= 8);
+  CHECK_THAT(run({"--help"}).out, Contains("Example:"));
+  const Outcome version = run({"--version"});
+  CHECK(version.code == 0);
+  CHECK_THAT(version.out, Contains("atrous 0."));
+}
+
+TEST_CASE("unknown commands and options are usage errors that name the nearest") {
+  Outcome o = run({"tarin"});
+  CHECK(o.code == 2);
+  CHECK(o.out == "");
+  CHECK_THAT(o.err, Contains("unknown command \"tarin\". Did you mean \"train\"?"));
+  o = run({"metrics", "semantics"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("Did you mean \"semantic\"?"));
+  // The slip is told, not the required option that is missing because of it.
+  o = run({"eval", "--wieghts", "x"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("unknown option \"--wieghts\". Did you mean \"--weights\"?"));
+  CHECK_THAT(o.err, Contains("`atrous eval --help`"));
+  o = run({"eval"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("--weights is required"));
+  o = run({});
+  CHECK(o.code == 2);
+  o = run({"eval", "--weights", "x", "--split", "vla"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("vla"));
+}
+
+TEST_CASE("doctor reports in text and JSON; --json - keeps stdout clean") {
+  const Outcome o = run({"doctor", "--json", "-"}, {"ATROUS_THREADS=3"});
+  CHECK(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  CHECK(j["cpu"]["threads"] == 3);
+  CHECK(j["version"].get<std::string>().starts_with("0."));
+  CHECK(j["libraries"].contains("libpng"));
+  bool found = false;
+  for (const auto& v : j["environment"])
+    found = found || (v["name"] == "ATROUS_THREADS" && v["value"] == "3");
+  CHECK(found);
+  CHECK_THAT(o.err, Contains("libraries"));
+}
+
+TEST_CASE("bad environment variables are usage errors") {
+  CHECK_THAT(run({"doctor"}, {"ATROUS_THREADS=many"}).err, Contains("ATROUS_THREADS must be a number"));
+  CHECK(run({"doctor"}, {"ATROUS_THREADS=many"}).code == 2);
+  CHECK(run({"doctor"}, {"ATROUS_ISA=mmx"}).code == 2);
+}
+
+TEST_CASE("results that cannot be written are an I/O error") {
+  Outcome o = run({"doctor"}, {}, "/dev/full");
+  CHECK(o.code == 8);
+  CHECK_THAT(o.err, Contains("[stdout] writing the results failed"));
+  o = run({"doctor", "--json", "/dev/full"});
+  CHECK(o.code == 8);
+  CHECK_THAT(o.err, Contains("/dev/full"));
+  CHECK(std::filesystem::is_character_file("/dev/full"));  // written to, not replaced
+  o = run({"doctor", "--json", "/nonexistent/folder/x.json"});
+  CHECK(o.code == 8);
+  CHECK_THAT(o.err, Contains("/nonexistent/folder/x.json"));
+}
