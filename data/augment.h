@@ -32,7 +32,7 @@ struct AugmentOptions {
   std::string border = "zero";
   // Per channel, in [0, 1]; no key of its own: the loader puts the mean here, which normalisation turns into
   // zero. Empty: black.
-  std::vector<double> border_color;
+  std::vector<double> border_color = {};
 };
 
 // image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest; no new

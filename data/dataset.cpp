@@ -154,8 +154,8 @@ ImageReadOptions image_options(const DataOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
-                                      int64_t num_classes, int64_t in_channels) {
+std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
+                                               int64_t num_classes, int64_t in_channels) {
   const std::string list = find_list(options, split);
   const Defaults defaults = defaults_of(options);
   num_classes = resolve_classes(options, defaults, num_classes);
@@ -178,6 +178,11 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::str
 
 Tensor load_image(const std::string& path, const DataOptions& options, int64_t channels) {
   return with_channels(read_image(path, image_options(options)), channels, path);
+}
+
+std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
+                                      int64_t num_classes, int64_t in_channels) {
+  return open_list_dataset(options, split, num_classes, in_channels);
 }
 
 }  // namespace atrous::data

@@ -19,11 +19,11 @@ struct ClassInfo {
 };
 
 struct Sample {
-  std::string id;  // unique inside the split, e.g. "0001TP_006690"
-  std::string image_path;
-  std::string label_path;
-  Tensor image;  // u8 [H, W, C] as decoded; f32 [H, W, C] once normalised
-  Tensor label;  // u8 [H, W]: class index or ignore_label; undefined if the set has no labels
+  std::string id = {};  // unique inside the split, e.g. "0001TP_006690"
+  std::string image_path = {};
+  std::string label_path = {};
+  Tensor image = {};  // u8 [H, W, C] as decoded; f32 [H, W, C] once normalised
+  Tensor label = {};  // u8 [H, W]: class index or ignore_label; undefined if the set has no labels
 };
 
 class Dataset {

@@ -35,7 +35,7 @@ struct ImageReadOptions {
   bool apply_exif = true;  // turn JPEG pictures as their EXIF orientation says
   AlphaPolicy alpha = AlphaPolicy::reject;
   DepthPolicy sixteen_bit = DepthPolicy::reject;
-  ImageLimits limits;
+  ImageLimits limits = {};
 };
 
 // u8 [H, W, C], C = 1 (grey) or 3 (RGB); 2 or 4 only with AlphaPolicy::keep; i32 only for 16 bits with

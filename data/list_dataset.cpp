@@ -107,10 +107,18 @@ ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
       parts_.root, first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", parts_.split);
 }
 
+std::string ListDataset::image_path(int64_t index) const {
+  return (fs::path(parts_.root) / entry(index).image).string();
+}
+
+std::string ListDataset::label_path(int64_t index) const {
+  const std::string& label = entry(index).label;
+  return label.empty() ? "" : (fs::path(parts_.root) / label).string();
+}
+
 Tensor ListDataset::load_label(int64_t index) const {
-  const ListEntry& e = entry(index);
-  if (e.label.empty()) return {};
-  const std::string path = (fs::path(parts_.root) / e.label).string();
+  const std::string path = label_path(index);
+  if (path.empty()) return {};
   const LabelFile file = read_label_file(path, parts_.image.limits);
   ATROUS_CHECK(file.bit_depth <= 8 || parts_.accept_wide_labels, ErrorKind::data,
                "[label {}] labels have 8 bits unless a label map says what wider values mean. Got {}. "
@@ -121,14 +129,13 @@ Tensor ListDataset::load_label(int64_t index) const {
 }
 
 Sample ListDataset::load(int64_t index) const {
-  const ListEntry& e = entry(index);
   Sample sample;
-  sample.id = e.id;
-  sample.image_path = (fs::path(parts_.root) / e.image).string();
+  sample.id = id(index);
+  sample.image_path = image_path(index);
   sample.image =
       with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
-  if (e.label.empty()) return sample;
-  sample.label_path = (fs::path(parts_.root) / e.label).string();
+  sample.label_path = label_path(index);
+  if (sample.label_path.empty()) return sample;
   sample.label = load_label(index);
   const int64_t ih = sample.image.dim(0), iw = sample.image.dim(1), lh = sample.label.dim(0),
                 lw = sample.label.dim(1);

@@ -61,10 +61,17 @@ class ListDataset final : public Dataset {
   int64_t in_channels() const override { return parts_.in_channels; }
   const std::vector<ClassInfo>& classes() const override { return parts_.classes; }
   std::string describe() const override;
+  const LabelMap& label_map() const { return parts_.label_map; }
+  std::string image_path(int64_t index) const;
+  std::string label_path(int64_t index) const;  // empty: no label
 
  private:
   const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
   Parts parts_;
 };
+
+// open_dataset() for those who need the list itself.
+std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
+                                               int64_t num_classes, int64_t in_channels);
 
 }  // namespace atrous::data

@@ -1,0 +1,188 @@
+// `atrous data check|show|make-shapes`: looking at data before training on it.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/error.h"
+#include "data/augment.h"
+#include "data/check.h"
+#include "data/image_io.h"
+#include "data/shapes.h"
+#include "eval/pictures.h"
+#include "train/config.h"
+
+namespace atrous::cli {
+namespace {
+
+// Which data set: a config, or the few settings that matter given directly.
+struct Source {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string dataset, root, label_map;
+  int64_t classes = 0;
+  int64_t channels = 0;
+
+  void add_options(CLI::App& command) {
+    auto* file = command.add_option("--config", config, "Config of a run; its `data` section names the set")
+                     ->type_name("FILE");
+    command.add_option("--set", overrides, "Override a config key, e.g. data.root=/data/camvid (repeatable)")
+        ->type_name("KEY=VALUE")
+        ->needs(file);
+    command.add_option("--dataset", dataset, "Without a config: list, camvid, isbi2012 or shapes")
+        ->excludes(file);
+    command.add_option("--root", root, "Without a config: folder of the set")
+        ->type_name("DIR")
+        ->excludes(file);
+    command.add_option("--classes", classes, "Without a config: number of classes (default: the set's own)")
+        ->excludes(file);
+    command
+        .add_option("--channels", channels,
+                    "Without a config: channels of an image (default: the set's own, else 3)")
+        ->excludes(file);
+    command.add_option("--label-map", label_map, "Without a config: file value to class, e.g. 0:0,255:1")
+        ->excludes(file);
+  }
+
+  train::Config resolve() const {
+    ATROUS_CHECK(!config.empty() || !root.empty(), ErrorKind::usage,
+                 "[data] name the data set. Got neither --config nor --root. Give one of them.");
+    if (!config.empty()) return train::load_config(config, overrides);
+    train::Config out;
+    out.data.dataset = dataset.empty() ? "list" : dataset;
+    out.data.root = root;
+    out.data.label_map = label_map;
+    out.model.num_classes = classes;
+    out.model.in_channels = channels;
+    return out;
+  }
+};
+
+void add_check(CLI::App& parent) {
+  CLI::App* command =
+      parent.add_subcommand("check",
+                            "Reads every image and label and names likely mistakes; exit code 4 if "
+                            "something is wrong");
+  command->footer(
+      "atrous data check --config configs/camvid/unet_small.json --set data.root=/data/camvid\n"
+      "atrous data check --root /data/mine --classes 3");
+  const auto source = std::make_shared<Source>();
+  const auto report = std::make_shared<Report>();
+  source->add_options(*command);
+  report->add_option(*command);
+  command->callback([source, report] {
+    const train::Config config = source->resolve();
+    const data::CheckReport result =
+        data::check_data(config.data, config.model.num_classes, config.model.in_channels);
+    std::fputs(result.table().c_str(), report->table());
+    report->write_json(result.json());
+    if (result.errors() > 0) throw CLI::RuntimeError(static_cast<int>(ErrorKind::data));
+  });
+}
+
+// f32 [H, W, C] in [0, 1] as bytes.
+Tensor to_bytes(const Tensor& image) {
+  Tensor out = Tensor::empty(image.shape(), DType::u8);
+  for (int64_t i = 0; i < image.numel(); ++i) {
+    out.data<uint8_t>()[i] = static_cast<uint8_t>(image.data<float>()[i] * 255 + 0.5f);
+  }
+  return out;
+}
+
+void show(const train::Config& config, const std::string& split, const std::string& folder, int64_t count) {
+  make_output_folder(folder);
+  const auto dataset =
+      data::open_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
+  std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  const eval::Palette palette = eval::palette_of(dataset->classes());
+  const int64_t shown = std::min(count, dataset->size());
+  for (int64_t i = 0; i < shown; ++i) {
+    const int64_t index = i * dataset->size() / shown;  // spread over the set
+    data::Sample sample =
+        resize_sample(dataset->load(index), config.data.image_height, config.data.image_width, true);
+    Rng rng(config.seed, static_cast<uint64_t>(index));
+    const data::Sample changed = augment(sample, config.augment, rng);
+    const Tensor image = to_bytes(changed.image);
+    std::vector<Tensor> pictures;
+    const auto add = [&](const Tensor& picture, const Tensor& label) {
+      const Tensor nothing = Tensor::full({picture.dim(0), picture.dim(1)}, data::ignore_label, DType::u8);
+      pictures.push_back(eval::overlay(picture, nothing, palette));
+      if (label.defined())
+        pictures.push_back(
+            eval::with_legend(eval::overlay(picture, label, palette), label, dataset->classes(), palette));
+    };
+    add(sample.image, sample.label);
+    add(image, changed.label);
+    const std::string path = fmt::format("{}/{:03}.png", folder, i);
+    data::write_png(path, eval::side_by_side(pictures));
+    std::printf("%s %s\n", path.c_str(), sample.image_path.c_str());
+  }
+}
+
+void add_show(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "show", "Pictures of samples before and after augmentation, labels laid over them");
+  command->footer(
+      "atrous data show --config configs/camvid/unet_small.json --set data.root=/data/camvid --out look "
+      "--count 8");
+  struct Options {
+    Source source;
+    std::string split = "train", out;
+    int64_t count = 8;
+  };
+  const auto options = std::make_shared<Options>();
+  options->source.add_options(*command);
+  command->add_option("--out", options->out, "Folder for the pictures")->type_name("DIR")->required();
+  command->add_option("--split", options->split, "train, val or test")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"train", "val", "test"}));
+  command->add_option("--count", options->count, "Number of samples, spread over the split")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->callback(
+      [options] { show(options->source.resolve(), options->split, options->out, options->count); });
+}
+
+void add_make_shapes(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "make-shapes", "Writes the generated data set: images, labels, instance masks, COCO annotations");
+  command->footer("atrous data make-shapes --out data/shapes --train 200 --val 40 --size 96x128");
+  struct Options {
+    data::ShapesOptions shapes;
+    std::string out, size;
+  };
+  const auto options = std::make_shared<Options>();
+  data::ShapesOptions& shapes = options->shapes;
+  options->size = fmt::format("{}x{}", shapes.height, shapes.width);
+  command->add_option("--out", options->out, "Folder of the set")->type_name("DIR")->required();
+  command->add_option("--train", shapes.train, "Training images")->capture_default_str();
+  command->add_option("--val", shapes.val, "Validation images")->capture_default_str();
+  command->add_option("--size", options->size, "Height and width")->type_name("HxW")->capture_default_str();
+  command->add_option("--seed", shapes.seed, "The same seed makes the same set")->capture_default_str();
+  command->add_option("--classes", shapes.classes, "Classes, background included: 2 to 8")
+      ->capture_default_str();
+  command->callback([options] {
+    const Size size = parse_size(options->size, "--size");
+    options->shapes.height = size.height;
+    options->shapes.width = size.width;
+    make_output_folder(options->out);
+    data::write_shapes(options->out, options->shapes);
+    std::printf("%s: %lld train and %lld val images of %ld x %ld, %lld classes\n", options->out.c_str(),
+                static_cast<long long>(options->shapes.train), static_cast<long long>(options->shapes.val),
+                size.width, size.height, static_cast<long long>(options->shapes.classes));
+  });
+}
+
+}  // namespace
+
+void add_data_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("data", "Checks, shows and generates data sets");
+  command->footer("atrous data check --config configs/camvid/unet_small.json --set data.root=/data/camvid");
+  command->require_subcommand(1);
+  add_check(*command);
+  add_show(*command);
+  add_make_shapes(*command);
+}
+
+}  // namespace atrous::cli

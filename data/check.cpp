@@ -1,0 +1,248 @@
+#include "data/check.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <unordered_map>
+
+#include "core/parallel.h"
+#include "data/list_dataset.h"
+
+namespace atrous::data {
+namespace {
+
+constexpr size_t max_files_named = 10;  // per split; the rest is counted
+
+struct FileReport {
+  std::string id, size, label_format, error;
+  std::map<int64_t, int64_t> values;
+  LabelHistogram histogram;
+  bool single_class = false;
+  uint64_t hash = 0;
+};
+
+// FNV-1a over shape and pixels: the same picture under another name or in another container.
+uint64_t hash_pixels(const Tensor& image) {
+  uint64_t hash = 14695981039346656037u;
+  const auto mix = [&](uint64_t byte) { hash = (hash ^ byte) * 1099511628211u; };
+  mix(static_cast<uint64_t>(image.dim(0)));
+  mix(static_cast<uint64_t>(image.dim(1)));
+  const uint8_t* bytes = image.data<uint8_t>();
+  for (int64_t i = 0; i < image.numel(); ++i) mix(bytes[i]);
+  return hash;
+}
+
+std::map<int64_t, int64_t> count_values(const LabelFile& label) {
+  std::map<int64_t, int64_t> counts;
+  if (label.is_rgb) return counts;
+  const auto count = [&](const auto* values) {
+    std::vector<int64_t> histogram(65536);
+    for (int64_t i = 0; i < label.values.numel(); ++i) ++histogram[static_cast<size_t>(values[i])];
+    for (size_t v = 0; v < histogram.size(); ++v) {
+      if (histogram[v]) counts[static_cast<int64_t>(v)] = histogram[v];
+    }
+  };
+  label.values.dtype() == DType::u8 ? count(label.values.data<uint8_t>())
+                                    : count(label.values.data<int32_t>());
+  return counts;
+}
+
+FileReport check_file(const ListDataset& dataset, int64_t index) {
+  FileReport out;
+  out.id = dataset.id(index);
+  out.histogram = LabelHistogram(dataset.num_classes());
+  try {
+    const std::string label = dataset.label_path(index);
+    if (!label.empty()) {
+      const LabelFile file = read_label_file(label);
+      out.label_format = file.format;
+      out.values = count_values(file);
+    }
+    const Sample sample = dataset.load(index);
+    out.size = fmt::format("{}x{}", sample.image.dim(1), sample.image.dim(0));
+    out.hash = hash_pixels(sample.image);
+    if (!sample.label.defined()) return out;
+    out.histogram.add(sample.label);
+    const auto& pixels = out.histogram.pixels;
+    out.single_class = std::count_if(pixels.begin(), pixels.end(), [](int64_t n) { return n > 0; }) == 1;
+  } catch (const Error& error) {
+    out.error = error.what();
+  }
+  return out;
+}
+
+void merge(LabelHistogram& into, const LabelHistogram& from) {
+  for (size_t k = 0; k < into.pixels.size(); ++k) {
+    into.pixels[k] += from.pixels[k];
+    into.images[k] += from.images[k];
+    into.labelled_pixels[k] += from.labelled_pixels[k];
+  }
+  into.ignored += from.ignored;
+  into.total += from.total;
+}
+
+class Checker {
+ public:
+  Checker(const DataOptions& options, CheckReport& report) : options_(options), report_(report) {}
+
+  void split(const std::string& name, const ListDataset& dataset) {
+    std::vector<FileReport> files(static_cast<size_t>(dataset.size()));
+    parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) files[static_cast<size_t>(i)] = check_file(dataset, i);
+    });
+    SplitReport split;
+    split.split = name;
+    split.images = dataset.size();
+    split.histogram = LabelHistogram(dataset.num_classes());
+    for (const FileReport& f : files) {
+      for (const auto& [value, count] : f.values) split.values[value] += count;
+      if (!f.label_format.empty()) ++split.label_formats[f.label_format];
+      if (!f.error.empty()) {
+        if (++split.unreadable <= static_cast<int64_t>(max_files_named)) error(f.error);
+        continue;
+      }
+      ++split.sizes[f.size];
+      split.single_class_labels += f.single_class;
+      merge(split.histogram, f.histogram);
+      find_copies(name, f);
+    }
+    if (split.unreadable > static_cast<int64_t>(max_files_named)) {
+      error(fmt::format("{}: {} more files of {} are wrong in the same or other ways.", name,
+                        split.unreadable - static_cast<int64_t>(max_files_named), split.images));
+    }
+    judge(split, dataset);
+    report_.splits.push_back(std::move(split));
+  }
+
+  void error(const std::string& message) { report_.findings.push_back({true, message}); }
+  void warn(const std::string& message) { report_.findings.push_back({false, message}); }
+
+ private:
+  void find_copies(const std::string& split, const FileReport& file) {
+    const auto [first, inserted] = seen_.emplace(file.hash, std::pair{split, file.id});
+    if (inserted) return;
+    const auto& [other_split, other_id] = first->second;
+    const std::string both =
+        fmt::format("{} ({}) and {} ({}) have the same pixels", other_id, other_split, file.id, split);
+    if (other_split != split) {
+      error(both + ": validation would measure memory. Remove one.");
+    } else {
+      warn(both + ".");
+    }
+  }
+
+  // Mistakes that no single file shows.
+  void judge(const SplitReport& s, const ListDataset& dataset) {
+    const int64_t classes = dataset.num_classes();
+    std::set<int64_t> values;
+    for (const auto& [value, count] : s.values) values.insert(value);
+    guess_from_values(s.split, values, classes, dataset.label_map());
+    const bool labelled = s.histogram.total > s.histogram.ignored;
+    if (s.histogram.total > 0 && !labelled) {
+      error(fmt::format("{}: every labelled pixel is ignored. Check data.label_map.", s.split));
+    } else if (2 * s.histogram.ignored > s.histogram.total) {
+      warn(fmt::format(
+          "{}: {:.0f} % of the pixels are ignored. Check data.label_map.", s.split,
+          100.0 * static_cast<double>(s.histogram.ignored) / static_cast<double>(s.histogram.total)));
+    }
+    for (size_t k = 0; labelled && k < s.histogram.pixels.size(); ++k) {
+      if (s.histogram.pixels[k] == 0) {
+        warn(fmt::format("{}: class {} ({}) has no pixels: it {}.", s.split, k, dataset.classes()[k].name,
+                         s.split == "train" ? "cannot be learned" : "will not be scored"));
+      }
+    }
+    const int64_t read = s.images - s.unreadable;
+    if (read > 1 && classes > 1 && s.single_class_labels == read) {
+      warn(fmt::format(
+          "{}: every label shows one class only. Are these labels for classification, or instance masks?",
+          s.split));
+    }
+    if (s.sizes.size() > 1) {
+      warn(
+          fmt::format("{}: images have {} different sizes. Set augment.crop_height and crop_width, or "
+                      "data.image_height and "
+                      "image_width, so that they fit into batches.",
+                      s.split, s.sizes.size()));
+    }
+  }
+
+  void guess_from_values(const std::string& split, const std::set<int64_t>& values, int64_t classes,
+                         const LabelMap& map) {
+    if (values.size() < 2) return;
+    const int64_t smallest = *values.begin(), largest = *values.rbegin();
+    if (values == std::set<int64_t>{0, 255} && map.lookup(255) == ignore_label) {
+      error(fmt::format(
+          "{}: labels hold only 0 and 255, and 255 is ignored. A binary mask needs data.label_map=0:0,255:1.",
+          split));
+      return;
+    }
+    // Palette pictures that were converted to grey show the luminance of VOC's first colours.
+    const std::set<int64_t> grey_palette{38, 75, 113, 14, 52, 89, 128, 19, 57, 94, 132, 33, 71, 108, 147};
+    const auto greys =
+        std::count_if(values.begin(), values.end(), [&](int64_t v) { return grey_palette.contains(v); });
+    const auto strange = std::count_if(values.begin(), values.end(),
+                                       [&](int64_t v) { return map.lookup(v) == LabelMap::unknown; });
+    if (strange > 0 && greys >= 2 && greys >= strange) {
+      error(
+          fmt::format("{}: label values look like a palette picture that was converted to grey (38, 75, 113, "
+                      "...). Use the "
+                      "original palette PNG: atrous reads its indices.",
+                      split));
+    }
+    const bool is_identity = map.lookup(0) == 0 && map.lookup(classes - 1) == classes - 1;
+    if (is_identity && smallest == 1 && largest < ignore_label) {
+      warn(
+          fmt::format("{}: label values are {} to {}, class 0 never occurs. If they count from 1, set "
+                      "data.label_map=1-{}:0.",
+                      split, smallest, largest, classes));
+    }
+    // Cityscapes: a map of labelIds on files that hold train ids.
+    const bool cityscapes_map = map.lookup(7) == 0 && map.lookup(8) == 1 && map.lookup(11) == 2;
+    const bool train_ids =
+        std::all_of(values.begin(), values.end(), [](int64_t v) { return v <= 18 || v == 255; });
+    if (cityscapes_map && train_ids) {
+      error(
+          fmt::format("{}: the label map expects Cityscapes labelIds, but the values (0 to 18, 255) are "
+                      "labelTrainIds. Use the "
+                      "*_labelIds.png files, or data.label_map=identity.",
+                      split));
+    }
+  }
+
+  const DataOptions& options_;
+  CheckReport& report_;
+  std::unordered_map<uint64_t, std::pair<std::string, std::string>> seen_;
+
+ public:
+  // A split that the set need not have.
+  bool is_optional(const std::string& split) const {
+    const std::string& list = split == "train" ? options_.train_list
+                              : split == "val" ? options_.val_list
+                                               : options_.test_list;
+    return split == "test" && !std::filesystem::exists(std::filesystem::path(options_.root) / list);
+  }
+};
+
+}  // namespace
+
+CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels) {
+  CheckReport report;
+  report.dataset = options.dataset;
+  report.root = options.root;
+  Checker checker(options, report);
+  for (const char* split : {"train", "val", "test"}) {
+    if (checker.is_optional(split)) continue;
+    try {
+      const auto dataset = open_list_dataset(options, split, num_classes, in_channels);
+      report.classes = dataset->classes();
+      report.label_map = dataset->label_map().describe(dataset->classes());
+      checker.split(split, *dataset);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      checker.error(fmt::format("{}: {}", split, error.what()));
+    }
+  }
+  return report;
+}
+
+}  // namespace atrous::data

@@ -1,0 +1,95 @@
+// How the findings of check.cpp are shown.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "data/check.h"
+
+namespace atrous::data {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double share(int64_t part, int64_t whole) {
+  return whole ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+}
+
+std::string list_counts(const std::map<std::string, int64_t>& counts) {
+  std::vector<std::pair<std::string, int64_t>> sorted(counts.begin(), counts.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string out;
+  for (size_t i = 0; i < std::min<size_t>(sorted.size(), 4); ++i) {
+    out += fmt::format("{}{} ({})", i ? ", " : "", sorted[i].first, sorted[i].second);
+  }
+  return sorted.size() > 4 ? out + fmt::format(", and {} more", sorted.size() - 4) : out;
+}
+
+std::string split_table(const SplitReport& s, const std::vector<ClassInfo>& classes) {
+  const int64_t labelled = s.histogram.total - s.histogram.ignored;
+  std::string out = fmt::format("\n{}: {} images; sizes {}; labels {}\n", s.split, s.images,
+                                list_counts(s.sizes), list_counts(s.label_formats));
+  if (s.histogram.total == 0) return out;
+  const std::vector<double> weights =
+      labelled ? median_frequency_weights(s.histogram) : std::vector<double>(classes.size(), 1.0);
+  size_t name_width = 7;
+  for (const ClassInfo& c : classes) name_width = std::max(name_width, c.name.size());
+  out += fmt::format("  {:>3}  {:<{}}  {:>14}  {:>7}  {:>7}  {:>13}\n", "id", "class", name_width, "pixels",
+                     "share", "images", "median weight");
+  for (size_t k = 0; k < classes.size(); ++k) {
+    const int64_t pixels = s.histogram.pixels[k];
+    out += fmt::format("  {:>3}  {:<{}}  {:>14}  {:>6.2f}%  {:>7}  {:>13}\n", k, classes[k].name, name_width,
+                       pixels, share(pixels, labelled), s.histogram.images[k],
+                       pixels ? fmt::format("{:.4f}", weights[k]) : "-");
+  }
+  out += fmt::format("  {:>3}  {:<{}}  {:>14}  {:>6.2f}%  (of all pixels)\n", "-", "ignored", name_width,
+                     s.histogram.ignored, share(s.histogram.ignored, s.histogram.total));
+  return out;
+}
+
+}  // namespace
+
+int64_t CheckReport::errors() const {
+  return std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.is_error; });
+}
+
+std::string CheckReport::table() const {
+  std::string out = fmt::format("data set: {} in {}\nlabel map: {}\n", dataset, root, label_map);
+  for (const SplitReport& s : splits) out += split_table(s, classes);
+  out += "\n";
+  for (const Finding& f : findings)
+    out += fmt::format("{}: {}\n", f.is_error ? "error" : "warning", f.message);
+  const auto warnings = static_cast<int64_t>(findings.size()) - errors();
+  return out + fmt::format("{} errors, {} warnings\n", errors(), warnings);
+}
+
+std::string CheckReport::json() const {
+  Json json{{"dataset", dataset},
+            {"root", root},
+            {"label_map", label_map},
+            {"classes", Json::array()},
+            {"splits", Json::array()}};
+  for (const ClassInfo& c : classes) json["classes"].push_back({{"name", c.name}, {"color", c.color}});
+  for (const SplitReport& s : splits) {
+    Json item{{"split", s.split},
+              {"images", s.images},
+              {"unreadable", s.unreadable},
+              {"sizes", s.sizes},
+              {"label_formats", s.label_formats},
+              {"class_pixels", s.histogram.pixels},
+              {"class_images", s.histogram.images},
+              {"ignored_pixels", s.histogram.ignored},
+              {"pixels", s.histogram.total},
+              {"single_class_labels", s.single_class_labels}};
+    if (s.histogram.total > s.histogram.ignored)
+      item["median_frequency_weights"] = median_frequency_weights(s.histogram);
+    for (const auto& [value, count] : s.values) item["file_values"][std::to_string(value)] = count;
+    json["splits"].push_back(std::move(item));
+  }
+  json["errors"] = Json::array();
+  json["warnings"] = Json::array();
+  for (const Finding& f : findings) json[f.is_error ? "errors" : "warnings"].push_back(f.message);
+  // Names of files may hold any bytes; JSON may not.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace atrous::data

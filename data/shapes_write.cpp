@@ -1,0 +1,120 @@
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/parallel.h"
+#include "data/list_dataset.h"
+#include "data/shapes.h"
+
+namespace atrous::data {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+void write_text(const fs::path& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  out.flush();
+  ATROUS_CHECK(out, ErrorKind::io,
+               "[shapes] {} cannot be written. Check the folder, its permissions and free space.",
+               path.string());
+}
+
+// COCO's run lengths: column by column, starting with the pixels outside.
+Json run_lengths(const Tensor& instance, uint8_t id) {
+  const int64_t height = instance.dim(0), width = instance.dim(1);
+  Json counts = Json::array();
+  int64_t run = 0;
+  bool inside = false;
+  for (int64_t x = 0; x < width; ++x) {
+    for (int64_t y = 0; y < height; ++y) {
+      if ((instance.data<uint8_t>()[y * width + x] == id) != inside) {
+        counts.push_back(run);
+        run = 0;
+        inside = !inside;
+      }
+      ++run;
+    }
+  }
+  counts.push_back(run);
+  return {{"size", {height, width}}, {"counts", std::move(counts)}};
+}
+
+struct SceneFiles {
+  std::string name;  // "train_0000"
+  Json annotations = Json::array();
+};
+
+SceneFiles write_scene(const fs::path& root, const ShapesOptions& options, const std::string& split,
+                       int64_t number, int64_t index, const std::vector<Color>& palette) {
+  const ShapeScene scene = generate_scene(options, index);
+  SceneFiles files{.name = fmt::format("{}_{:04}", split, number)};
+  write_png((root / "images" / (files.name + ".png")).string(), scene.image);
+  write_png((root / "labels" / (files.name + ".png")).string(), scene.label, palette);
+  write_png((root / "instances" / (files.name + ".png")).string(), scene.instance);
+  for (size_t i = 0; i < scene.instances.size(); ++i) {
+    const ShapeInstance& s = scene.instances[i];
+    files.annotations.push_back({{"id", 0},  // numbered when all scenes are there
+                                 {"image_id", number + 1},
+                                 {"category_id", s.label},
+                                 {"iscrowd", 0},
+                                 {"area", s.area},
+                                 {"bbox", {s.x0, s.y0, s.x1 - s.x0, s.y1 - s.y0}},
+                                 {"segmentation", run_lengths(scene.instance, static_cast<uint8_t>(i + 1))}});
+  }
+  return files;
+}
+
+void write_split(const fs::path& root, const ShapesOptions& options, const std::string& split, int64_t count,
+                 int64_t first_index, const std::vector<ClassInfo>& classes) {
+  std::vector<Color> palette;
+  for (const ClassInfo& c : classes) palette.push_back(c.color);
+  std::vector<SceneFiles> scenes(static_cast<size_t>(count));
+  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      scenes[static_cast<size_t>(i)] = write_scene(root, options, split, i, first_index + i, palette);
+    }
+  });
+  std::string list;
+  Json coco{{"images", Json::array()}, {"annotations", Json::array()}, {"categories", Json::array()}};
+  for (SceneFiles& scene : scenes) {
+    list += fmt::format("images/{0}.png labels/{0}.png\n", scene.name);
+    coco["images"].push_back({{"id", coco["images"].size() + 1},
+                              {"file_name", "images/" + scene.name + ".png"},
+                              {"width", options.width},
+                              {"height", options.height}});
+    for (Json& annotation : scene.annotations) {
+      annotation["id"] = coco["annotations"].size() + 1;
+      coco["annotations"].push_back(std::move(annotation));
+    }
+  }
+  for (size_t k = 1; k < classes.size(); ++k)
+    coco["categories"].push_back({{"id", k}, {"name", classes[k].name}});
+  write_text(root / (split + ".txt"), list);
+  write_text(root / ("instances_" + split + ".json"), coco.dump() + "\n");
+}
+
+}  // namespace
+
+void write_shapes(const std::string& folder, const ShapesOptions& options) {
+  const fs::path root(folder);
+  ATROUS_CHECK(options.train >= 1 && options.val >= 1, ErrorKind::usage,
+               "[shapes] each split needs an image. Got {} for train and {} for val.", options.train,
+               options.val);
+  generate_scene(options, 0);  // checks the options before anything is written
+  for (const char* name : {"images", "labels", "instances"}) {
+    std::error_code error;
+    fs::create_directories(root / name, error);
+    ATROUS_CHECK(!error, ErrorKind::io, "[shapes] the folder {} cannot be made: {}. Choose another --out.",
+                 (root / name).string(), error.message());
+  }
+  const std::vector<ClassInfo> classes = shape_classes(options.classes);
+  write_split(root, options, "train", options.train, 0, classes);
+  // Far from the training scenes, so that a larger training set keeps the same validation set.
+  write_split(root, options, "val", options.val, int64_t{1} << 40, classes);
+  ClassTable table{.classes = classes, .ids = {}, .ignore_index = ignore_label};
+  write_class_table((root / "classes.json").string(), table);
+}
+
+}  // namespace atrous::data

@@ -1,0 +1,118 @@
+#include "data/check.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tests/data/files.h"
+
+using namespace atrous;
+using namespace atrous::data;
+using namespace atrous::data::test;
+
+namespace {
+
+// Two train images and one val image, all different; labels as given.
+struct Set : Folder {
+  DataOptions options;
+  explicit Set(const Tensor& label) {
+    options.root = str();
+    int seed = 0;
+    for (const char* name : {"a", "b", "c"}) {
+      Tensor image = ramp({2, 4, 3});
+      image.data<uint8_t>()[0] = static_cast<uint8_t>(++seed);
+      write_png(file(std::string("i/") + name + ".png"), image);
+      write_png(file(std::string("l/") + name + ".png"), label);
+    }
+    write_text(file("train.txt"), "i/a.png l/a.png\ni/b.png l/b.png\n");
+    write_text(file("val.txt"), "i/c.png l/c.png\n");
+  }
+  CheckReport check(int64_t classes) const { return check_data(options, classes, 3); }
+};
+
+bool says(const CheckReport& report, bool error, const std::string& part) {
+  for (const Finding& f : report.findings) {
+    if (f.is_error == error && f.message.find(part) != std::string::npos) return true;
+  }
+  UNSCOPED_INFO(report.table());
+  return false;
+}
+
+Tensor two_classes() {
+  return pixels({2, 4}, {0, 0, 1, 1, 0, 0, 1, 255});
+}
+
+}  // namespace
+
+TEST_CASE("data check: a good set has no findings, and its table and JSON agree") {
+  const Set set(two_classes());
+  const CheckReport report = set.check(2);
+  CHECK(report.findings.empty());
+  CHECK_THAT(report.table(),
+             Catch::Contains("train: 2 images; sizes 4x2 (2)") && Catch::Contains("0 errors, 0 warnings"));
+  const auto json = nlohmann::json::parse(report.json());
+  CHECK(json["splits"][0]["class_pixels"] == nlohmann::json({8, 6}));
+  CHECK(json["splits"][0]["file_values"]["255"] == 2);
+  CHECK(json["splits"][1]["split"] == "val");
+  CHECK(json["errors"].empty());
+}
+
+TEST_CASE("data check: binary masks of 0 and 255") {
+  const Set set(pixels({2, 4}, {0, 0, 255, 255, 0, 0, 255, 255}));
+  CHECK(says(set.check(2), true, "data.label_map=0:0,255:1"));
+}
+
+TEST_CASE("data check: labels that count from 1") {
+  const Set set(pixels({2, 4}, {1, 1, 2, 2, 1, 1, 2, 2}));
+  CHECK(says(set.check(3), false, "data.label_map=1-3:0"));
+  CHECK(says(set.check(2), true, "value 2"));
+  CHECK(says(set.check(3), false, "class 0 (class0) has no pixels"));
+}
+
+TEST_CASE("data check: colour labels, and palettes turned grey") {
+  Set set(two_classes());
+  write_png(set.file("l/a.png"), ramp({2, 4, 3}));
+  CHECK(says(set.check(2), true, "labels must hold class indices"));
+  const Set grey(pixels({2, 4}, {0, 38, 75, 113, 0, 38, 75, 113}));
+  CHECK(says(grey.check(4), true, "converted to grey"));
+}
+
+TEST_CASE("data check: one class per label, classes without pixels, everything ignored") {
+  const Set single(pixels({2, 4}, {1, 1, 1, 1, 1, 1, 1, 1}));
+  CHECK(says(single.check(2), false, "one class only"));
+  CHECK(says(single.check(2), false, "train: class 0 (class0) has no pixels: it cannot be learned"));
+  CHECK(says(single.check(2), false, "val: class 0 (class0) has no pixels: it will not be scored"));
+  const Set nothing(pixels({2, 4}, {255, 255, 255, 255, 255, 255, 255, 255}));
+  CHECK(says(nothing.check(2), true, "every labelled pixel is ignored"));
+}
+
+TEST_CASE("data check: Cityscapes train ids under a map of labelIds") {
+  Set set(pixels({2, 4}, {0, 1, 2, 18, 0, 1, 2, 255}));
+  set.options.label_map = "7:0,8:1,11:2,0-6:ignore,9-10:ignore,12-255:ignore";
+  CHECK(says(set.check(3), true, "labelTrainIds"));
+}
+
+TEST_CASE("data check: the same picture in train and val, or twice in train") {
+  Set set(two_classes());
+  fs::copy_file(set.file("i/a.png"), set.file("i/c.png"), fs::copy_options::overwrite_existing);
+  CHECK(says(set.check(2), true, "a (train) and c (val) have the same pixels"));
+  fs::copy_file(set.file("i/a.png"), set.file("i/b.png"), fs::copy_options::overwrite_existing);
+  CHECK(says(set.check(2), false, "a (train) and b (train) have the same pixels"));
+}
+
+TEST_CASE("data check: unreadable files are all counted, the rest is still judged") {
+  Set set(two_classes());
+  write_text(set.file("i/a.png"), "no image");
+  const CheckReport report = set.check(2);
+  CHECK(says(report, true, "i/a.png"));
+  CHECK(report.errors() == 1);
+  CHECK(report.splits.at(0).unreadable == 1);
+  CHECK(report.splits.at(1).images == 1);
+  fs::remove(set.file("i/b.png"));
+  CHECK(says(set.check(2), true, "train: [data] every listed file must exist"));
+}
+
+TEST_CASE("data check: mixed sizes") {
+  Set set(two_classes());
+  write_png(set.file("i/a.png"), ramp({1, 4, 3}));
+  write_png(set.file("l/a.png"), pixels({1, 4}, {0, 0, 1, 1}));
+  CHECK(says(set.check(2), false, "2 different sizes"));
+}

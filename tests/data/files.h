@@ -1,0 +1,108 @@
+// Files that the data tests write for themselves.
+#pragma once
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "data/image_io.h"
+
+namespace atrous::data::test {
+
+namespace fs = std::filesystem;
+
+// Removed with all it holds at the end of a test.
+class Folder {
+ public:
+  Folder() {
+    static int count = 0;
+    path_ = fs::temp_directory_path() / fmt::format("atrous_data_{}_{}", ::getpid(), count++);
+    fs::create_directories(path_);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  // Makes the folders on the way.
+  std::string file(const std::string& name) const {
+    fs::create_directories((path_ / name).parent_path());
+    return (path_ / name).string();
+  }
+  std::string str() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+inline void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<long>(bytes.size()));
+}
+inline void write_text(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+inline std::vector<uint8_t> bytes_of(const std::string& path) {
+  return read_file(path, 1 << 28);
+}
+
+inline Tensor pixels(const Shape& shape, std::initializer_list<int> values) {
+  Tensor out = Tensor::empty(shape, DType::u8);
+  int64_t i = 0;
+  for (int v : values) out.data<uint8_t>()[i++] = static_cast<uint8_t>(v);
+  REQUIRE(i == out.numel());
+  return out;
+}
+inline Tensor ramp(const Shape& shape) {
+  Tensor out = Tensor::empty(shape, DType::u8);
+  for (int64_t i = 0; i < out.numel(); ++i) out.data<uint8_t>()[i] = static_cast<uint8_t>(i * 37 + i / 11);
+  return out;
+}
+template <class T = uint8_t>
+std::vector<int> values_of(const Tensor& t) {
+  return {t.data<T>(), t.data<T>() + t.numel()};
+}
+inline bool same(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+// The message of the Error(kind) that f throws.
+template <class F>
+std::string message_of(ErrorKind kind, F&& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    CHECK(static_cast<int>(error.kind()) == static_cast<int>(kind));
+    return error.what();
+  }
+  FAIL("no error was thrown");
+  return {};
+}
+#define CHECK_SAYS(kind, statement, ...)                                                          \
+  do {                                                                                            \
+    const std::string text_ = ::atrous::data::test::message_of(kind, [&] { (void)(statement); }); \
+    for (const char* part_ : {__VA_ARGS__}) CHECK_THAT(text_, Catch::Contains(part_));            \
+  } while (false)
+
+// A PNG of any kind, straight through libpng: rows hold the packed samples.
+struct RawPng {
+  uint32_t width = 1, height = 1;
+  int bit_depth = 8, color_type = 0, interlace = 0;
+  std::vector<Color> palette = {};
+  std::vector<uint8_t> transparency = {};
+  std::vector<std::vector<uint8_t>> rows = {};
+};
+void write_raw_png(const std::string& path, const RawPng& png);
+
+// A small JPEG of flat 8x8 blocks with an EXIF orientation (0: no EXIF block). Grey values one per block.
+std::vector<uint8_t> jpeg_blocks(int columns, int rows, const std::vector<int>& greys, int channels,
+                                 int orientation, bool big_endian = false);
+
+}  // namespace atrous::data::test

@@ -1,0 +1,101 @@
+#include "data/label_map.h"
+
+#include "tests/data/files.h"
+
+using namespace atrous;
+using namespace atrous::data;
+using namespace atrous::data::test;
+
+namespace {
+
+LabelFile grey(const Shape& shape, std::initializer_list<int> values) {
+  LabelFile file;
+  file.format = "PNG grey, 8 bit";
+  file.values = pixels(shape, values);
+  return file;
+}
+LabelFile rgb(const Shape& shape, std::initializer_list<int> values) {
+  LabelFile file = grey({shape[0], shape[1], 3}, values);
+  file.format = "PNG RGB, 8 bit";
+  file.is_rgb = true;
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("label map: identity keeps classes and 255") {
+  const LabelMap map = LabelMap::identity(3);
+  CHECK(values_of(map.apply(grey({1, 4}, {0, 1, 2, 255}), "l.png", false)) == std::vector<int>{0, 1, 2, 255});
+  CHECK(map.describe({{"sky", {}}, {"road", {}}, {"car", {}}}) == "0:sky 1:road 2:car 255:ignore");
+}
+
+TEST_CASE("label map: values, ranges and ignore") {
+  const LabelMap map = LabelMap::parse("0:ignore, 1-3:0, 7:1, 300-302:ignore", 3);
+  CHECK(values_of(map.apply(grey({1, 5}, {0, 1, 2, 3, 7}), "l.png", false)) ==
+        std::vector<int>{255, 0, 1, 2, 1});
+  CHECK(map.lookup(301) == ignore_label);
+  CHECK(map.lookup(4) == LabelMap::unknown);
+  CHECK(map.lookup(70000) == LabelMap::unknown);
+  CHECK(LabelMap::parse("identity", 2).lookup(1) == 1);
+}
+
+TEST_CASE("label map: colours") {
+  const LabelMap map = LabelMap::parse("#FF0000:0,#00ff00:1,#000000:ignore", 2);
+  CHECK(map.uses_colors());
+  const auto file = rgb({1, 4}, {255, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0, 0});
+  CHECK(values_of(map.apply(file, "l.png", false)) == std::vector<int>{0, 1, 255, 0});
+}
+
+TEST_CASE("label map: a value without a class names file, position, value, class count and remedy") {
+  const LabelMap map = LabelMap::identity(3);
+  CHECK_SAYS(ErrorKind::data, map.apply(grey({2, 3}, {0, 1, 2, 0, 9, 9}), "dir/l.png", false), "dir/l.png",
+             "value 9", "x=1 y=1", "3 classes", "data.label_map", "data.map_unknown_to_ignore");
+  CHECK(values_of(map.apply(grey({1, 2}, {0, 9}), "l.png", true)) == std::vector<int>{0, 255});
+}
+
+TEST_CASE("label map: the remedy fits the mistake") {
+  CHECK_SAYS(ErrorKind::data, LabelMap::parse("0:0,1:1", 2).apply(grey({1, 2}, {0, 255}), "l.png", false),
+             "data.label_map=0:0,255:1");
+  CHECK_SAYS(ErrorKind::data, LabelMap::identity(3).apply(grey({1, 3}, {1, 2, 3}), "l.png", false),
+             "data.label_map=0:ignore,1-3:0");
+  CHECK_SAYS(ErrorKind::data, LabelMap::identity(11).apply(grey({1, 3}, {0, 5, 11}), "l.png", false),
+             "data.label_map=0-10:0,11:ignore", "model.num_classes=12");
+}
+
+TEST_CASE("label map: colours where indices are expected, and the reverse") {
+  const auto picture = rgb({1, 1}, {128, 64, 32});
+  CHECK_SAYS(ErrorKind::data, LabelMap::identity(2).apply(picture, "l.png", false), "l.png", "class indices",
+             "RGB", "#804020:0");
+  CHECK_SAYS(ErrorKind::data, LabelMap::parse("#000000:0", 1).apply(grey({1, 1}, {0}), "l.png", false),
+             "must be RGB", "grey");
+}
+
+TEST_CASE("label map: unmatched colours are listed with counts, none is guessed") {
+  const LabelMap map = LabelMap::parse("#ff0000:0", 1);
+  const auto file = rgb({2, 2}, {255, 0, 0, 254, 0, 0, 1, 2, 3, 1, 2, 3});
+  CHECK_SAYS(ErrorKind::data, map.apply(file, "l.png", false), "2 colours", "#010203 x 2 (first at x=0 y=1)",
+             "#fe0000 x 1 (first at x=1 y=0)", "map_unknown_to_ignore");
+  CHECK(values_of(map.apply(file, "l.png", true)) == std::vector<int>{0, 255, 255, 255});
+}
+
+TEST_CASE("label map: every malformed entry is named") {
+  const auto rejects = [](const char* text, const char* reason) {
+    INFO(text);
+    CHECK_SAYS(ErrorKind::config, LabelMap::parse(text, 3), "data.label_map", reason);
+  };
+  rejects("0", "no colon");
+  rejects("", "no colon");
+  rejects("0:0,", "no colon");
+  rejects("0:x", "neither a number nor `ignore`");
+  rejects("0:-1", "neither a number nor `ignore`");
+  rejects("a:0", "not a number or range");
+  rejects("3-1:0", "not a number or range");
+  rejects("65536:0", "not a number or range");
+  rejects("0:3", "class 3 does not exist, the model has 3");
+  rejects("0-5:0", "class 3 does not exist");
+  rejects("0:0,0:1", "value 0 was given before");
+  rejects("#12:0", "not #rrggbb");
+  rejects("#gg0000:0", "not #rrggbb");
+  rejects("#000000:0,#000000:1", "given before");
+  rejects("#000000:0,1:1", "values or colours, not both");
+}
