@@ -1,0 +1,134 @@
+#include "layers/state_dict.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "nets/factory.h"
+
+using namespace atrous;
+using Catch::Matchers::Contains;
+
+namespace {
+
+nets::ModelOptions small_unet(int64_t classes = 3, int64_t channels = 3) {
+  nets::ModelOptions o;
+  o.name = "unet";
+  o.num_classes = classes;
+  o.in_channels = channels;
+  o.base_width = 4;
+  o.depth = 3;
+  return o;
+}
+
+TensorFile file_of(const layers::Module& m, const std::string& prefix = "") {
+  TensorFile file;
+  file.origin = "test";
+  for (const auto& [name, t] : layers::state_dict(m)) file.tensors.emplace_back(prefix + name, t.clone());
+  return file;
+}
+
+Tensor forward(layers::SegmentationModel& m, const Shape& shape) {
+  const NoGradGuard no_tape;
+  Tensor x = Tensor::empty(shape);
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = static_cast<float>(i % 17) / 8 - 1;
+  return layers::full_resolution_logits(m.forward(Variable(x))).value();
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+}  // namespace
+
+TEST_CASE("Files hold filters as K,C,R,S") {
+  const Tensor t = Tensor::from<float>({1, 2, 1, 3}, {1, 2, 3, 4, 5, 6});  // K,R,S,C
+  const Tensor f = layers::to_file_layout(t);
+  CHECK(f.shape() == Shape{1, 3, 2, 1});
+  CHECK(same_bits(f, Tensor::from<float>({1, 3, 2, 1}, {1, 4, 2, 5, 3, 6})));
+  CHECK(same_bits(layers::from_file_layout(f), t));
+}
+
+TEST_CASE("Saved weights load into an equal network, with a wrapper's prefix too") {
+  const auto a = nets::make_model(small_unet(), 1), b = nets::make_model(small_unet(), 2),
+             c = nets::make_model(small_unet(), 3);
+  CHECK(layers::load_state_dict(*b, file_of(*a)).complete());
+  const layers::LoadReport report = layers::load_state_dict(*c, file_of(*a, "module."));
+  CHECK(report.stripped_prefix == "module.");
+  for (const auto& m : {a, b, c}) m->eval();
+  const Tensor expected = forward(*a, {1, 9, 11, 3});
+  CHECK(same_bits(forward(*b, {1, 9, 11, 3}), expected));
+  CHECK(same_bits(forward(*c, {1, 9, 11, 3}), expected));
+}
+
+TEST_CASE("A strict load refuses what does not fit and changes nothing") {
+  const auto a = nets::make_model(small_unet(5), 1), b = nets::make_model(small_unet(3), 2);
+  const TensorFile before = file_of(*b);
+  CHECK_THROWS_WITH(layers::load_state_dict(*b, file_of(*a)),
+                    Contains("outc.conv.weight: [5, 4, 1, 1] in the file, [3, 4, 1, 1]"));
+  TensorFile renamed = file_of(*b);
+  renamed.tensors[0].first = "elsewhere";
+  CHECK_THROWS_WITH(layers::load_state_dict(*b, renamed), Contains("missing") && Contains("elsewhere"));
+  for (const auto& [name, t] : layers::state_dict(*b)) CHECK(same_bits(t, before.at(name)));
+}
+
+TEST_CASE("A partial load keeps the head of another class count and says so") {
+  const auto a = nets::make_model(small_unet(5), 1), b = nets::make_model(small_unet(3), 2);
+  const Tensor head = file_of(*b).at("outc.conv.weight");
+  const layers::LoadReport report = layers::load_state_dict(*b, file_of(*a), {.strict = false});
+  CHECK(report.misshaped.size() == 2);
+  CHECK(report.missing.empty());
+  CHECK_THAT(report.str(), Contains("outc.conv.weight"));
+  CHECK(same_bits(file_of(*b).at("outc.conv.weight"), head));
+  CHECK(same_bits(file_of(*b).at("inc.double_conv.0.weight"), file_of(*a).at("inc.double_conv.0.weight")));
+}
+
+TEST_CASE("First filters are folded to other input channels") {
+  const auto a = nets::make_model(small_unet(3, 3), 1), b = nets::make_model(small_unet(3, 1), 2);
+  const auto report =
+      layers::load_state_dict(*b, file_of(*a), {.strict = false, .fold_input_channels = true});
+  CHECK(report.folded == std::vector<std::string>{"inc.double_conv.0.weight"});
+  const float* from = file_of(*a).at("inc.double_conv.0.weight").data<float>();
+  CHECK(file_of(*b).at("inc.double_conv.0.weight").data<float>()[0] == 3 * from[0]);
+}
+
+TEST_CASE("Start values depend on seed and name only") {
+  const TensorFile a = file_of(*nets::make_model(small_unet(3), 7)),
+                   b = file_of(*nets::make_model(small_unet(9), 7));
+  CHECK(same_bits(a.at("down1.maxpool_conv.1.double_conv.3.weight"),
+                  b.at("down1.maxpool_conv.1.double_conv.3.weight")));
+  const TensorFile c = file_of(*nets::make_model(small_unet(3), 8));
+  CHECK_FALSE(same_bits(a.at("inc.double_conv.0.weight"), c.at("inc.double_conv.0.weight")));
+}
+
+TEST_CASE("The output is as large as the input, for every small size") {
+  const auto net = nets::make_model(small_unet(), 1);
+  net->eval();
+  for (int64_t h = 1; h <= 9; ++h) {
+    for (int64_t w = 1; w <= 9; ++w) CHECK(forward(*net, {1, h, w, 3}).shape() == Shape{1, h, w, 3});
+  }
+}
+
+TEST_CASE("Wrong model sections are refused with a remedy") {
+  const auto message = [](auto&& change) {
+    nets::ModelOptions o = small_unet();
+    change(o);
+    try {
+      nets::make_model(o, 1);
+    } catch (const Error& e) {
+      CHECK(e.kind() == ErrorKind::config);
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  CHECK_THAT(message([](auto& o) { o.name = "unett"; }), Contains("Did you mean \"unet\""));
+  CHECK_THAT(message([](auto& o) { o.num_classes = 0; }), Contains("num_classes"));
+  CHECK_THAT(message([](auto& o) { o.norm = "layer"; }), Contains("model.norm"));
+  CHECK_THAT(message([](auto& o) { o.padding = "mirror"; }), Contains("model.padding"));
+  CHECK_THAT(message([](auto& o) { o.backbone = "resnet18"; }), Contains("no such option"));
+  CHECK_THAT(message([](auto& o) { o.freeze = {"encoder."}; }), Contains("model.freeze"));
+  nets::ModelOptions fcn;
+  fcn.name = "fcn8s";
+  fcn.backbone = "resnet19";
+  fcn.num_classes = 3;
+  CHECK_THROWS_WITH(nets::make_model(fcn, 1), Contains("resnet18, resnet34"));
+}

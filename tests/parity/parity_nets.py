@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Same weights, same input: the logits and all gradients of atrous against PyTorch, through `atrous forward`.
+
+Each network gets random weights and random running statistics. Evaluation mode: logits to 1e-4 of the largest. Training mode
+(batch statistics): the same, and every parameter's gradient to 1e-3 relative, by norm. A gradient is not continuous where a ReLU
+or a maximum switches, and rounding alone can switch one: PyTorch in float32 then differs from PyTorch in float64 by as much. So
+where a tolerance is exceeded, both are measured against float64, and atrous must not be worse than PyTorch by more than a factor of
+3; and as a switch happens by chance, but an error always, up to three random draws are made.
+Exit code 0 if all agree, 1 if not, 77 if
+PyTorch cannot be imported.
+"""
+import argparse
+import os
+import sys
+
+import common
+import torch
+
+import torch_nets
+
+LOGITS_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
+DRAWS = 3
+
+
+def agrees(errors):
+    own_logits, own_gradient = errors["own"]
+    return (
+        errors["eval"] <= LOGITS_TOLERANCE
+        and errors["train"] <= max(LOGITS_TOLERANCE, 3 * own_logits)
+        and errors["gradient"] <= max(GRADIENT_TOLERANCE, 3 * own_gradient)
+    )
+
+
+def unet(channels, classes, width, **form):
+    model = {"name": "unet", "num_classes": classes, "in_channels": channels, "base_width": width, "dropout": 0}
+    model["depth"] = form.get("depth", 5)
+    model["norm"] = "batch" if form.get("norm", True) else "none"
+    model["padding"] = "valid" if form.get("valid") else "same"
+    model["upsampling"] = "bilinear" if form.get("bilinear") else "transposed"
+    return model, lambda: torch_nets.UNet(channels, classes, width, **form)
+
+
+def fcn_vgg(classes, stride, at_once=False):
+    model = {"name": f"fcn{stride}s", "num_classes": classes, "at_once": at_once, "dropout": 0}
+    return model, lambda: torch_nets.FcnVgg(classes, stride, at_once)
+
+
+def fcn_resnet(layers, classes, stride):
+    model = {"name": f"fcn{stride}s", "backbone": f"resnet{layers}", "num_classes": classes}
+    return model, lambda: torch_nets.FcnResNet(layers, classes, stride)
+
+
+def torchvision_fcn(layers, classes, aux):
+    def build():
+        import torchvision
+
+        net = getattr(torchvision.models.segmentation, f"fcn_resnet{layers}")(
+            weights=None, weights_backbone=None, num_classes=classes, aux_loss=aux
+        )
+        for m in net.modules():
+            if isinstance(m, torch.nn.Dropout):
+                m.p = 0.0
+        return net
+
+    return {"name": f"fcn_resnet{layers}", "num_classes": classes, "aux_loss": aux, "dropout": 0}, build
+
+
+# name, (config, PyTorch network), batch, height, width
+CASES = [
+    ("unet batch norm", unet(3, 11, 8), 2, 65, 97),
+    ("unet batch norm, even", unet(3, 11, 16), 2, 96, 128),
+    ("unet bilinear", unet(3, 5, 8, bilinear=True), 2, 101, 67),
+    ("unet bilinear, 1 channel", unet(1, 2, 4, bilinear=True, depth=4), 1, 201, 303),
+    ("unet plain", unet(1, 2, 8, norm=False), 1, 65, 97),
+    ("unet depth 3, 5 channels", unet(5, 3, 6, depth=3), 3, 31, 33),
+    ("unet paper", unet(1, 2, 4, norm=False, valid=True), 1, 572, 572),
+    ("unet paper, small", unet(3, 2, 8, norm=False, valid=True), 1, 188, 220),
+    ("fcn8s resnet18", fcn_resnet(18, 11, 8), 2, 101, 67),
+    ("fcn16s resnet34", fcn_resnet(34, 11, 16), 2, 97, 129),
+    ("fcn8s resnet18, large", fcn_resnet(18, 11, 8), 2, 201, 303),
+    ("fcn8s resnet50", fcn_resnet(50, 21, 8), 2, 129, 97),
+    ("fcn32s resnet50", fcn_resnet(50, 21, 32), 2, 101, 131),
+    ("fcn_resnet50 + aux", torchvision_fcn(50, 21, True), 2, 65, 97),
+    ("fcn8s vgg16", fcn_vgg(21, 8), 1, 65, 97),
+]
+# Hundreds of MiB of weights each: only with --all.
+HEAVY = [
+    ("fcn32s vgg16", fcn_vgg(21, 32), 1, 65, 97),
+    ("fcn16s vgg16", fcn_vgg(21, 16), 1, 101, 67),
+    ("fcn8s vgg16 at once", fcn_vgg(11, 8, at_once=True), 1, 65, 97),
+    ("fcn8s resnet101", fcn_resnet(101, 21, 8), 2, 65, 97),
+    ("fcn_resnet101", torchvision_fcn(101, 21, False), 2, 65, 97),
+]
+
+
+def largest_difference(ours, theirs):
+    return ((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30)).item()
+
+
+def gradients_of(net, image):
+    grads = {f"grad.{name}": p.grad.clone() for name, p in net.named_parameters()}
+    grads["grad_input"] = image.grad
+    return grads
+
+
+def gradient_error(ours, expected):
+    """The largest relative error, and whose it is. A bias in front of a batch norm has no gradient but rounding: norms below a
+    millionth of the largest count as that."""
+    floor = 1e-6 * max(t.norm().item() for t in expected.values())
+    worst = (0.0, "")
+    for name, t in expected.items():
+        error = (ours[name].to(t.dtype) - t).norm().item() / max(t.norm().item(), floor)
+        if not error <= worst[0]:
+            worst = (error, name)
+    return worst
+
+
+def compare(binary, folder, model, net, batch, height, width, seed):
+    """Returns {what: error} for the logits in both modes and the worst gradient, and the name of that parameter."""
+    common.randomise(net, seed)
+    g = torch.Generator().manual_seed(seed + 1)
+    image = torch.randn(batch, model.get("in_channels", 3), height, width, generator=g)
+    paths = {name: os.path.join(folder, name) for name in ("config.json", "weights.st", "in.st", "out.st")}
+    common.write_json(paths["config.json"], {"model": model})
+    common.save(paths["weights.st"], net.state_dict())
+    command = ["forward", "--config", paths["config.json"], "--weights", paths["weights.st"]]
+    command += ["--input", paths["in.st"], "--output", paths["out.st"]]
+
+    common.save(paths["in.st"], {"input": image})
+    common.atrous(binary, *command)
+    ours = common.load(paths["out.st"])
+    net.eval()
+    with torch.no_grad():
+        theirs = net(image)
+    errors = {"eval": largest_difference(ours["logits"], theirs["out"])}
+    if "aux" in theirs:
+        errors["eval"] = max(errors["eval"], largest_difference(ours["aux"], theirs["aux"]))
+
+    net.train()
+    image.requires_grad_(True)
+    theirs = net(image)
+    seeds = {key: torch.randn(t.shape, generator=g) for key, t in theirs.items()}
+    torch.autograd.backward(list(theirs.values()), [seeds[key] for key in theirs])
+    files = {"input": image, "grad_logits": seeds["out"]}
+    if "aux" in seeds:
+        files["grad_aux"] = seeds["aux"]
+    common.save(paths["in.st"], files)
+    common.atrous(binary, *command, "--train-mode", "--backward")
+    ours = common.load(paths["out.st"])
+    errors["train"] = largest_difference(ours["logits"], theirs["out"].detach())
+    expected = gradients_of(net, image)
+    errors["gradient"], worst = gradient_error(ours, expected)
+    errors["own"] = (0.0, 0.0)
+    if errors["train"] > LOGITS_TOLERANCE or errors["gradient"] > GRADIENT_TOLERANCE:
+        net.double().zero_grad()
+        exact_image = image.detach().double().requires_grad_(True)
+        exact = net(exact_image)
+        torch.autograd.backward(list(exact.values()), [seeds[key].double() for key in exact])
+        truth, logits = gradients_of(net, exact_image), exact["out"].detach()
+        errors["train"] = largest_difference(ours["logits"].double(), logits)
+        errors["gradient"], worst = gradient_error(ours, truth)
+        errors["own"] = (largest_difference(theirs["out"].detach().double(), logits), gradient_error(expected, truth)[0])
+    missing = [name for name in ours if name.startswith("grad.") and name not in expected]
+    if missing:
+        raise RuntimeError(f"gradients that PyTorch does not have: {missing}")
+    return errors, worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--atrous", default=common.default_binary(), metavar="BINARY")
+    parser.add_argument("--all", action="store_true", help="also the networks with hundreds of MiB of weights")
+    parser.add_argument("--filter", default="", help="only cases whose name contains this")
+    options = parser.parse_args()
+    torch.set_num_threads(max(1, os.cpu_count() or 1))
+    failed = passed = skipped = 0
+    print(f"{'network':28} {'input':>15} {'eval':>9} {'train':>9} {'gradient':>9}")
+    for seed, (name, (model, build), batch, height, width) in enumerate(CASES + (HEAVY if options.all else [])):
+        if options.filter not in name:
+            continue
+        size = f"{batch}x{model.get('in_channels', 3)}x{height}x{width}"
+        try:
+            net = build()
+        except ImportError:
+            print(f"{name:28} {size:>15} skipped: no torchvision")
+            skipped += 1
+            continue
+        try:
+            for draw in range(DRAWS):
+                with common.temporary_folder() as folder:
+                    errors, worst = compare(options.atrous, folder, model, build(), batch, height, width, seed + 1000 * draw)
+                ok = agrees(errors)
+                if ok:
+                    break
+        except (RuntimeError, KeyError) as e:
+            print(f"{name:28} {size:>15} FAILED: {e}")
+            failed += 1
+            continue
+        note = "" if ok else f"  FAILED ({worst})"
+        if errors["own"][1]:
+            note += "  (from float64; PyTorch's float32: {:.1e}, {:.1e})".format(*errors["own"])
+        if draw:
+            note += f"  (draw {draw + 1})"
+        print(f"{name:28} {size:>15} {errors['eval']:9.1e} {errors['train']:9.1e} {errors['gradient']:9.1e}{note}", flush=True)
+        passed, failed = passed + ok, failed + (not ok)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
