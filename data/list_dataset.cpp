@@ -98,7 +98,9 @@ ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
          {std::tuple{&e.image, "image", &e.label}, std::tuple{&e.label, "label", &e.image}}) {
       std::error_code error;
       if (file->empty() || fs::is_regular_file(fs::path(parts_.root) / *file, error)) continue;
-      if (++missing == 1) first = fmt::format("{} {} (line {}, pair of `{}`)", kind, *file, e.line, *partner);
+      if (++missing > 1) continue;
+      first = fmt::format("{} {} (line {}", kind, *file, e.line);
+      first += partner->empty() ? ")" : fmt::format(", pair of `{}`)", *partner);
     }
   }
   ATROUS_CHECK(
