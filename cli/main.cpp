@@ -21,33 +21,8 @@ using AddCommand = void (*)(CLI::App&);
 
 // In the order in which `atrous --help` lists them.
 constexpr AddCommand commands[] = {
-#ifdef ATROUS_HAS_TRAIN_COMMAND
-    add_train_command,
-#endif
-#ifdef ATROUS_HAS_EVAL_COMMAND
-    add_eval_command,
-#endif
-#ifdef ATROUS_HAS_PREDICT_COMMAND
-    add_predict_command,
-#endif
-#ifdef ATROUS_HAS_FORWARD_COMMAND
-    add_forward_command,
-#endif
-#ifdef ATROUS_HAS_METRICS_COMMAND
-    add_metrics_command,
-#endif
-#ifdef ATROUS_HAS_SUMMARY_COMMAND
-    add_summary_command,
-#endif
-#ifdef ATROUS_HAS_DATA_COMMAND
-    add_data_command,
-#endif
-#ifdef ATROUS_HAS_BENCH_COMMAND
-    add_bench_command,
-#endif
-#ifdef ATROUS_HAS_DOCTOR_COMMAND
-    add_doctor_command,
-#endif
+    add_train_command,   add_eval_command, add_predict_command, add_forward_command, add_metrics_command,
+    add_summary_command, add_data_command, add_bench_command,   add_doctor_command,
 };
 
 // Help that starts with an example: a command's footer holds its examples, printed before the options.
@@ -113,7 +88,7 @@ int run(int argc, char** argv) {
   CLI::App app("Trains, evaluates and runs image-segmentation networks.", "atrous");
   app.formatter(std::make_shared<ExampleFirst>());
   app.footer(
-      "atrous train --config configs/smoke/unet_shapes.json --out runs/first\natrous predict --weights "
+      "atrous train --config configs/camvid/unet_small.json --out runs/first\natrous predict --weights "
       "runs/first/checkpoints/best.safetensors --out pictures photo.jpg");
   app.set_version_flag("--version", version_line());
   app.require_subcommand(1);
