@@ -34,6 +34,7 @@ svg .grid { stroke: var(--line); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
 th { color: var(--soft); font-weight: 600; font-size: .85rem; }
+.swatch { display: inline-block; width: .9rem; height: .9rem; border-radius: .2rem; margin-right: .5rem; vertical-align: -.1rem; border: 1px solid var(--line); }
 .meter { display: inline-block; width: 7rem; height: .55rem; border-radius: .3rem; background: var(--line); vertical-align: middle; margin-left: .6rem; text-align: left; }
 .meter i { display: block; height: 100%; border-radius: .3rem; background: var(--good); }
 figure { margin: 0 0 1.2rem; } figure img { width: 100%; border-radius: 8px; image-rendering: auto; } figcaption { color: var(--soft); font-size: .85rem; }
@@ -83,18 +84,21 @@ std::string per_class_table(const JsonValue& best) {
       "<h2>Per class, best validation</h2>\n<table><tr><th>Class</th><th>IoU %</th><th></th><th>Recall "
       "%</th><th>Precision %</th>"
       "<th>Dice %</th><th>Labelled pixels</th><th>Predicted pixels</th></tr>\n";
-  for (const JsonValue& row : rows->array) {
+  const JsonValue* colors = best.find("colors");
+  for (size_t c = 0; c < rows->array.size(); ++c) {
+    const JsonValue& row = rows->array[c];
+    const std::string color = colors && c < colors->array.size() ? colors->array[c].string : "none";
     const double iou = number_of(row, "iou");
     const std::string meter =
         std::isfinite(iou)
             ? fmt::format("<span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span>", 100 * iou)
             : "absent";
     out += fmt::format(
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0f}</td><td>{:.0f}</"
-        "td></tr>\n",
-        escape_html(text_of(row, "name")), percent(iou), meter, percent(number_of(row, "accuracy")),
-        percent(number_of(row, "precision")), percent(number_of(row, "dice")), number_of(row, "ground_truth"),
-        number_of(row, "predicted"));
+        "<tr><td><i class=\"swatch\" style=\"background:{}\"></i>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+        "<td>{}</td><td>{}</td><td>{:.0f}</td><td>{:.0f}</td></tr>\n",
+        escape_html(color), escape_html(text_of(row, "name")), percent(iou), meter,
+        percent(number_of(row, "accuracy")), percent(number_of(row, "precision")),
+        percent(number_of(row, "dice")), number_of(row, "ground_truth"), number_of(row, "predicted"));
   }
   return out +
          "</table>\n<p class=\"sub\">Scores come from one confusion matrix over the whole validation set, at "
@@ -114,8 +118,8 @@ std::string confusion_picture(const JsonValue& best) {
   std::string out = fmt::format(
       "<h2>Confusion matrix</h2>\n<p class=\"sub\">Rows: labelled class; columns: predicted class; percent "
       "of the row.</p>\n"
-      "<div class=\"confusion-box\"><svg class=\"confusion\" viewBox=\"0 0 {0:.0f} {0:.0f}\">\n",
-      side);
+      "<div class=\"confusion-box\"><svg class=\"confusion\" viewBox=\"0 0 {:.0f} {:.0f}\">\n",
+      side + 70, side);  // the last slanted name hangs over
   for (size_t r = 0; r < k; ++r) {
     double total = 0;
     for (const JsonValue& v : counts->array[r].array) total += v.number;

@@ -39,11 +39,10 @@ double accumulate_gradients(layers::SegmentationModel& model, const data::Batch&
     cause = e.what();
   }
   optimizer.clear_gradients();
-  if (cause.empty()) cause = "no single operation gives it; the sum over the accumulated batches overflows";
+  if (cause.empty()) cause = "the sum over the accumulated batches overflows. Lower the learning rate.";
   fail(ErrorKind::diverged,
-       "[train] losses and gradients must be finite. Got loss {} at step {}: {} Images: {}. Lower "
-       "optimizer.lr, add schedule.warmup_steps or "
-       "optimizer.clip_norm; the last checkpoint is unharmed.",
+       "[train] losses and gradients must be finite. Got loss {} at step {}: {} Images: {}. The last "
+       "checkpoint is unharmed.",
        loss, step + 1, cause, ids);
 }
 

@@ -77,8 +77,11 @@ void announce(const Config& c, const DataSets& sets, const Plan& plan, int64_t p
   if (sets.train) say(sets.train->describe() + "\n" + sets.val->describe());
   for (size_t i = 0; i < state.class_weights.size(); ++i)
     say(fmt::format("class weight {:.3f}  {}", state.class_weights[i], sets.classes[i].name));
-  say(fmt::format("{}: {} parameters; {} steps ({:.1f} per epoch), batch {} x {}", c.model.name, parameters,
-                  plan.total_steps, plan.steps_per_epoch, c.data.batch_size, c.train.accumulate));
+  const std::string batch = sets.train ? fmt::format("{:.1f} steps per epoch, batches of {}",
+                                                     plan.steps_per_epoch, c.data.batch_size)
+                                       : "given batches";
+  say(fmt::format("{}: {} parameters; {} steps, {}{}", c.model.name, parameters, plan.total_steps, batch,
+                  c.train.accumulate > 1 ? fmt::format(", {} per step", c.train.accumulate) : ""));
 }
 
 }  // namespace

@@ -20,10 +20,15 @@ std::string file_name_of(std::string id) {
   return id;
 }
 
-std::string best_to_text(int64_t step, const eval::EvaluationResult& result) {
+std::string best_to_text(int64_t step, const eval::EvaluationResult& result, const eval::Palette& palette) {
   JsonValue out = JsonValue::make_object();
   out["step"] = JsonValue::of(step);
   for (auto& [key, value] : scores_to_json(result).object) out[key] = value;
+  std::vector<std::string> colors;  // as CSS writes them
+  for (size_t c = 0; c < result.scores.per_class.size(); ++c) {
+    colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
+  }
+  out["colors"] = JsonValue::of(colors);
   JsonValue& rows = out["confusion"];
   rows.kind = JsonValue::Kind::array;
   const int64_t k = result.confusion.num_classes();
@@ -99,7 +104,7 @@ std::optional<bool> validate(const Config& config, layers::SegmentationModel& mo
                   {"mean_accuracy", s.mean_accuracy},
                   {"fw_iou", s.fw_iou},
                   {"mean_dice", s.mean_dice}};
-    write_file_atomically(folder.file("best.json"), best_to_text(state.step, result));
+    write_file_atomically(folder.file("best.json"), best_to_text(state.step, result, palette));
   }
   log.validation(state.step, result, is_best);
   return is_best;
