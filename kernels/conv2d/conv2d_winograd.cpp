@@ -66,7 +66,7 @@ void convolve(int64_t images, const Map& x, int64_t pad_h, int64_t pad_w, const 
   const Tiling tiling(images, y.h, y.w);
   const int64_t tiles = tiling.count(), per_task = tiles_per_task(tiles, x.channels + y.channels);
   const int64_t tasks = (tiles + per_task - 1) / per_task;
-  std::vector<float> partial(sums ? static_cast<size_t>(tasks * 2 * y.channels) : 0);
+  std::vector<double> partial(sums ? static_cast<size_t>(tasks * 2 * y.channels) : 0);
   parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
     const int64_t v_stride = per_task * x.channels, m_stride = per_task * y.channels;
     const FloatBuffer v(elements * v_stride), m(elements * m_stride);
@@ -100,7 +100,7 @@ void convolve(int64_t images, const Map& x, int64_t pad_h, int64_t pad_w, const 
   std::fill_n(sums, 2 * y.channels, 0.0);
   for (int64_t task = 0; task < tasks; ++task) {
     for (int64_t i = 0; i < 2 * y.channels; ++i) {
-      sums[i] += static_cast<double>(partial[static_cast<size_t>(task * 2 * y.channels + i)]);
+      sums[i] += partial[static_cast<size_t>(task * 2 * y.channels + i)];
     }
   }
 }

@@ -30,10 +30,10 @@ struct ReadFusion {
   bool relu;
 };
 
-// What happens to values before they are written; pointers may be null. sums: [2][channels] of float.
+// What happens to values before they are written; pointers may be null. sums: [2][channels].
 struct WriteFusion {
   const float* bias;
-  float* sums;
+  double* sums;
   const float* residual;
   int64_t residual_stride;
   bool relu;

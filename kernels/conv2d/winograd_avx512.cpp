@@ -78,6 +78,13 @@ int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
+void add_to_doubles(double* to, __m512 values) {
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(values));
+  const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(values, 1));
+  _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), low));
+  _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), high));
+}
+
 template <int NB>
 void multiply_tile(const float* v, const float* u, int64_t c_count, float* m, int64_t m_stride) {
   __m512 sum[row_block][NB];
@@ -238,9 +245,8 @@ void transform_output_avx512(const float* m, int64_t element_stride, const Write
       }
     }
     if (epilogue.sums) {
-      float* s = epilogue.sums + k;
-      _mm512_storeu_ps(s, _mm512_add_ps(_mm512_loadu_ps(s), sum));
-      _mm512_storeu_ps(s + y.channels, _mm512_add_ps(_mm512_loadu_ps(s + y.channels), squares));
+      add_to_doubles(epilogue.sums + k, sum);
+      add_to_doubles(epilogue.sums + y.channels + k, squares);
     }
   }
 }
