@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "core/safetensors.h"
+#include "kernels/common/dispatch.h"
 #include "layers/resize.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -19,7 +20,7 @@ namespace {
 struct Options {
   std::string config, weights, input, output;
   std::vector<std::string> set;
-  bool train_mode = false, backward = false;
+  bool train_mode = false, backward = false, fast = false;
 };
 
 std::shared_ptr<layers::SegmentationModel> load(const Options& o) {
@@ -53,6 +54,8 @@ void run(const Options& o) {
   ATROUS_CHECK(image.channels() == model->in_channels(), ErrorKind::data,
                "[forward {}] \"input\" must have the network's {} channels. Got {}. Check model.in_channels.",
                o.input, model->in_channels(), image.channels());
+  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient behind it.
+  kernels::set_exact_sums(!o.fast);
   model->train(o.train_mode);
   model->set_random_key({.seed = 1, .stream = 0});
 
@@ -110,6 +113,8 @@ void add_forward_command(CLI::App& app) {
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
   command->add_flag("--train-mode", o->train_mode, "Batch statistics and dropout, as in training");
   command->add_flag("--backward", o->backward, "Also computes all gradients");
+  command->add_flag("--fast", o->fast,
+                    "Also algorithms with larger rounding errors (Winograd), as train uses them unless exact is set");
   command->callback([o] { run(*o); });
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "kernels/common/dispatch.h"
 #include "layers/state_dict.h"
 #include "train/atomic_file.h"
 #include "train/crc32c.h"
@@ -235,6 +236,7 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
   nets::ModelOptions model = loaded.config.model;
   model.weights.clear();  // where training started from is of no interest here, and may be gone
+  kernels::set_exact_sums(loaded.config.exact);
   loaded.model = nets::make_model(model, loaded.config.seed);
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/allocator.h"
+#include "kernels/common/dispatch.h"
 #include "train/atomic_file.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
@@ -96,6 +97,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   // What is trained, on what, and how far it has come.
   const DataSets sets = open_datasets(config);
   const Plan plan = make_plan(config, sets);
+  kernels::set_exact_sums(config.exact);
   const auto model = nets::make_model(config.model, config.seed);
   model->train();
   Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix());

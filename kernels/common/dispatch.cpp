@@ -1,5 +1,6 @@
 #include "kernels/common/dispatch.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -30,7 +31,17 @@ std::map<std::string, std::string>& forced_map() {
   return map;
 }
 
+std::atomic<bool> exact{false};
+
 }  // namespace
+
+void set_exact_sums(bool on) {
+  exact = on;
+}
+
+bool exact_sums() {
+  return exact;
+}
 
 std::string forced_implementation(const char* op) {
   const auto& map = forced_map();

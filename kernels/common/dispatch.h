@@ -39,6 +39,11 @@ class ForceImplementation {
   std::string previous_;
 };
 
+// Whether ops may only use implementations that form the sums of their definition. Algorithms that reach the same result by
+// other sums (Winograd) are faster and less accurate; by default they may be used. Config key `exact`.
+void set_exact_sums(bool on);
+bool exact_sums();
+
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not);
 [[noreturn]] void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
                                     const std::string& reasons);

@@ -9,12 +9,13 @@
 //
 // Accuracy: transformed values are rounded to f32, so results differ from the direct sums by 1e-6 to 8e-6 of
 // the largest value (measured, 16 to 512 channels), and small integers do not come out exact.
-// ATROUS_IMPL=conv2d:avx512 avoids it.
+// The config key `exact` avoids it.
 #include <algorithm>
 #include <vector>
 
 #include "core/cpu.h"
 #include "core/parallel.h"
+#include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/rows.h"
 #include "kernels/conv2d/winograd.h"
@@ -113,6 +114,7 @@ const float* optional_data(const Tensor& t) {
 
 const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
   if (cpu_isa() < Isa::avx512) return "needs AVX-512";
+  if (exact_sums()) return "exact sums are asked for";
   if (p.dtype != DType::f32) return "f32 only";
   if (p.r != 3 || p.s != 3) return "3x3 filters only";
   if (p.stride_h != 1 || p.stride_w != 1) return "stride 1 only";
