@@ -9,6 +9,7 @@
 #include "data/augment.h"
 #include "data/check.h"
 #include "data/image_io.h"
+#include "data/loader.h"
 #include "data/shapes.h"
 #include "eval/pictures.h"
 #include "train/config.h"
@@ -96,13 +97,15 @@ void show(const train::Config& config, const std::string& split, const std::stri
       data::open_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
   std::fprintf(stderr, "%s\n", dataset->describe().c_str());
   const eval::Palette palette = eval::palette_of(dataset->classes());
+  data::AugmentOptions as_the_loader_does = config.augment;
+  as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
   const int64_t shown = std::min(count, dataset->size());
   for (int64_t i = 0; i < shown; ++i) {
     const int64_t index = i * dataset->size() / shown;  // spread over the set
     data::Sample sample =
         resize_sample(dataset->load(index), config.data.image_height, config.data.image_width, true);
     Rng rng(config.seed, static_cast<uint64_t>(index));
-    const data::Sample changed = augment(sample, config.augment, rng);
+    const data::Sample changed = augment(sample, as_the_loader_does, rng);
     const Tensor image = to_bytes(changed.image);
     std::vector<Tensor> pictures;
     const auto add = [&](const Tensor& picture, const Tensor& label) {
@@ -147,7 +150,7 @@ void add_show(CLI::App& parent) {
 void add_make_shapes(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "make-shapes", "Writes the generated data set: images, labels, instance masks, COCO annotations");
-  command->footer("atrous data make-shapes --out data/shapes --train 200 --val 40 --size 96x128");
+  command->footer("atrous data make-shapes --out runs/shapes --train 200 --val 40 --size 96x128");
   struct Options {
     data::ShapesOptions shapes;
     std::string out, size;

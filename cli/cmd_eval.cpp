@@ -22,6 +22,7 @@ namespace {
 struct Options {
   std::string config, weights, out;
   std::string split = "val";
+  std::string device = "cpu";
   std::vector<std::string> overrides;
   size_t worst = 8;
   InferenceFlags inference;
@@ -76,6 +77,7 @@ std::vector<std::string> names_of(const std::vector<data::ClassInfo>& classes) {
 }
 
 void run_eval(const Options& o) {
+  check_device(o.device);
   if (!o.out.empty()) make_output_folder(o.out);
   const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   const train::Config& config = loaded.config;
@@ -138,6 +140,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--out", o->out, "Folder for pictures of the worst images and the confusion matrix");
   command->add_option("--worst", o->worst, "How many pictures of the worst images --out gets")
       ->capture_default_str();
+  add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);
   command->callback([o] { run_eval(*o); });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/report.h"
 #include "core/safetensors.h"
 #include "kernels/common/dispatch.h"
 #include "layers/resize.h"
@@ -19,6 +20,7 @@ namespace {
 
 struct Options {
   std::string config, weights, input, output;
+  std::string device = "cpu";
   std::vector<std::string> set;
   bool train_mode = false, backward = false, fast = false;
 };
@@ -48,13 +50,15 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
 }
 
 void run(const Options& o) {
+  check_device(o.device);
   const TensorFile in = read_safetensors(o.input);
   const Tensor image = read_activation(in, "input");
   const auto model = load(o);
   ATROUS_CHECK(image.channels() == model->in_channels(), ErrorKind::data,
                "[forward {}] \"input\" must have the network's {} channels. Got {}. Check model.in_channels.",
                o.input, model->in_channels(), image.channels());
-  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient behind it.
+  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient
+  // behind it.
   kernels::set_exact_sums(!o.fast);
   model->train(o.train_mode);
   model->set_random_key({.seed = 1, .stream = 0});
@@ -111,10 +115,12 @@ void add_forward_command(CLI::App& app) {
                    "Gets logits (and aux); with --backward also grad.<parameter> and grad_input")
       ->required();
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
+  add_device_option(*command, o->device);
   command->add_flag("--train-mode", o->train_mode, "Batch statistics and dropout, as in training");
   command->add_flag("--backward", o->backward, "Also computes all gradients");
-  command->add_flag("--fast", o->fast,
-                    "Also algorithms with larger rounding errors (Winograd), as train uses them unless exact is set");
+  command->add_flag(
+      "--fast", o->fast,
+      "Also algorithms with larger rounding errors (Winograd), as train uses them unless exact is set");
   command->callback([o] { run(*o); });
 }
 

@@ -34,13 +34,13 @@ FilesByStem files_by_stem(const std::string& folder, const char* option) {
   ATROUS_CHECK(std::filesystem::is_directory(folder, error), ErrorKind::data,
                "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
   FilesByStem files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string stem = entry.path().stem().string();
-    if (!entry.is_regular_file() || stem.starts_with(".")) continue;
-    const auto [old, fresh] = files.emplace(stem, entry.path().string());
+  for (const std::string& path : files_in(folder)) {
+    const std::string stem = std::filesystem::path(path).stem().string();
+    if (stem.starts_with(".")) continue;
+    const auto [old, fresh] = files.emplace(stem, path);
     ATROUS_CHECK(fresh, ErrorKind::data,
                  "[{}] file names must differ before the extension. Got \"{}\" and \"{}\".", option,
-                 old->second, entry.path().string());
+                 old->second, path);
   }
   ATROUS_CHECK(!files.empty(), ErrorKind::data, "[{}] the folder must hold label images. \"{}\" is empty.",
                option, folder);

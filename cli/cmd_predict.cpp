@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string config, weights, out;
+  std::string device = "cpu";
   std::vector<std::string> overrides, inputs;
   bool resume = false;
   InferenceFlags inference;
@@ -48,21 +49,43 @@ bool looks_like_image(const fs::path& path) {
 std::vector<std::string> expand(const std::vector<std::string>& inputs) {
   std::vector<std::string> files;
   for (const std::string& input : inputs) {
-    if (!fs::is_directory(input)) {
+    std::error_code error;
+    if (!fs::is_directory(input, error)) {
       files.push_back(input);
       continue;
     }
     std::vector<std::string> found;
-    for (const auto& entry : fs::directory_iterator(input)) {
-      if (entry.is_regular_file() && looks_like_image(entry.path())) found.push_back(entry.path().string());
+    for (const std::string& file : files_in(input)) {
+      if (looks_like_image(file)) found.push_back(file);
     }
     ATROUS_CHECK(!found.empty(), ErrorKind::data,
                  "[predict] a folder must hold images (PNG, JPEG, BMP, PPM, PGM, TGA). \"{}\" has none.",
                  input);
-    std::sort(found.begin(), found.end());
     files.insert(files.end(), found.begin(), found.end());
   }
   return files;
+}
+
+// One name per file, whatever the way to it.
+std::string canonical(const std::string& path) {
+  std::error_code error;
+  const fs::path name = fs::weakly_canonical(path, error);
+  return error ? fs::path(path).lexically_normal().string() : name.string();
+}
+
+// A result may never replace a photograph, be it its own or another's.
+void check_inputs_survive(const std::vector<Job>& jobs) {
+  std::map<std::string, std::string> images;
+  for (const Job& job : jobs) images.emplace(canonical(job.image), job.image);
+  for (const Job& job : jobs) {
+    for (const std::string& output : {job.labels, job.overlay}) {
+      const auto image = images.find(canonical(output));
+      ATROUS_CHECK(image == images.end(), ErrorKind::usage,
+                   "[predict] results must not replace images. The result \"{}\" of \"{}\" is the image "
+                   "\"{}\". Choose another folder for --out.",
+                   output, job.image, image->second);
+    }
+  }
 }
 
 std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out) {
@@ -79,6 +102,7 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
     jobs.push_back(
         {image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem)});
   }
+  check_inputs_survive(jobs);
   return jobs;
 }
 
@@ -93,6 +117,7 @@ void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::I
 }
 
 void run_predict(const Options& o) {
+  check_device(o.device);
   const std::vector<Job> jobs = plan(expand(o.inputs), o.out);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
@@ -107,7 +132,8 @@ void run_predict(const Options& o) {
     Progress progress("predict", "images");
     for (size_t i = 0; i < jobs.size(); ++i) {
       const Job& job = jobs[i];
-      if (o.resume && fs::exists(job.labels) && fs::exists(job.overlay)) {
+      std::error_code unknown;  // then the image is predicted
+      if (o.resume && fs::exists(job.labels, unknown) && fs::exists(job.overlay, unknown)) {
         ++skipped;
       } else {
         try {
@@ -152,6 +178,7 @@ void add_predict_command(CLI::App& app) {
   command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--resume", o->resume, "Skip images whose results are there");
+  add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);
   command->callback([o] { run_predict(*o); });

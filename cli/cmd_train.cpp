@@ -50,8 +50,7 @@ void run(const Options& o) {
   }
   ATROUS_CHECK(!o.config.empty(), ErrorKind::usage,
                "[train] --config is required. Got none. Recipes are in configs/.");
-  ATROUS_CHECK(o.device == "cpu", ErrorKind::usage,
-               "[--device] this build runs on: cpu. Got \"{}\". Use --device cpu.", o.device);
+  check_device(o.device);
   const train::Config config = train::load_config(o.config, o.overrides);
   if (o.print_config) {
     fmt::print("{}", train::to_json(config));
@@ -70,7 +69,10 @@ void run(const Options& o) {
 
 void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Trains a network as a config says");
-  command->footer("atrous train --config configs/smoke/unet_shapes.json --out runs/first");
+  command->footer(
+      "atrous train --config configs/smoke/unet_shapes.json --out runs/first    (first: atrous data "
+      "make-shapes --out "
+      "runs/shapes)");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "JSON file, or - for standard input (docs/config.md)")
       ->type_name("FILE");
@@ -85,7 +87,7 @@ void add_train_command(CLI::App& app) {
   command->add_option("--set", o->overrides, "Overrides a config key, e.g. optimizer.lr=0.01 (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--device", o->device, "Where to run: cpu")->type_name("DEVICE");
+  add_device_option(*command, o->device);
   command->add_flag("--dry-run", o->run.dry_run,
                     "Build everything, run one step, say what memory it takes, write nothing");
   command->add_flag("--print-config", o->print_config,

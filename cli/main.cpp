@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <new>
 
 #include "cli/build_info.h"
@@ -127,6 +128,10 @@ int main_with_messages(int argc, char** argv) {
                  "window.\n",
                  red, plain);
     return finish(static_cast<int>(ErrorKind::memory));
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::fprintf(stderr, "%serror:%s [file] %s. Check the path and its permissions.\n", red, plain,
+                 error.what());
+    return finish(static_cast<int>(ErrorKind::io));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%serror:%s [internal] %s. Please report this with the output of `atrous doctor`.\n",
                  red, plain, error.what());

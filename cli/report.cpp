@@ -3,14 +3,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
-#include "train/atomic_file.h"
 
 namespace atrous::cli {
 namespace {
@@ -33,17 +34,7 @@ void Report::write_json(const std::string& content) const {
     std::fwrite(text.data(), 1, text.size(), stdout);
     return;
   }
-  std::error_code error;
-  if (!std::filesystem::exists(json_, error) || std::filesystem::is_regular_file(json_, error)) {
-    train::write_file_atomically(json_, text);
-    return;
-  }
-  // A pipe or a device is written to, never replaced.
-  std::FILE* file = std::fopen(json_.c_str(), "wb");
-  bool ok = file && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file) ok = std::fclose(file) == 0 && ok;
-  ATROUS_CHECK(ok, ErrorKind::io, "[--json] the results must be writable. Writing \"{}\" failed: {}.", json_,
-               system_reason());
+  write_file_atomically(json_, text);
 }
 
 bool is_terminal(std::FILE* stream) {
@@ -69,6 +60,35 @@ void make_output_folder(const std::string& path) {
                system_reason());
   std::fclose(file);
   std::remove(probe.c_str());
+}
+
+std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    std::error_code dangling;  // a link to nothing is no file
+    if (entry->is_regular_file(dangling)) files.push_back(entry->path().string());
+  }
+  ATROUS_CHECK(!error, ErrorKind::io, "[folder] \"{}\" must be readable. Got: {}. Check its permissions.",
+               folder, error.message());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "Where to run: cpu")->type_name("DEVICE")->capture_default_str();
+}
+
+void check_device(const std::string& device) {
+  ATROUS_CHECK(
+      device != "cuda" && device != "sim", ErrorKind::usage,
+      "[--device] this build runs on: cpu. Got \"{}\", which it was built without. Use --device cpu.",
+      device);
+  ATROUS_CHECK(device == "cpu", ErrorKind::usage,
+               "[--device] the devices are cpu, cuda and sim, of which this build has cpu. Got \"{}\". Use "
+               "--device cpu.",
+               device);
 }
 
 Size parse_size(const std::string& text, const char* option) {

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -33,6 +34,14 @@ bool is_colour_terminal(std::FILE* stream);
 // Makes a folder and all above it, and checks that files can be made there. Error(io) with the system's
 // reason.
 void make_output_folder(const std::string& path);
+
+// The regular files of a folder (not of its sub-folders), sorted. Error(io) if it cannot be read.
+std::vector<std::string> files_in(const std::string& folder);
+
+// `--device`, on every command that runs a network. check_device: Error(usage) if this build has no such
+// device.
+void add_device_option(CLI::App& command, std::string& device);
+void check_device(const std::string& device);
 
 // "480x640" -> height, width. Error(usage) names the option.
 struct Size {

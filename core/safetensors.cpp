@@ -14,6 +14,8 @@
 #include <optional>
 #include <set>
 
+#include "core/atomic_file.h"
+
 namespace atrous {
 namespace {
 
@@ -413,14 +415,7 @@ void write_safetensors(std::ostream& out, const NamedTensors& tensors, const Met
 }
 
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  ATROUS_CHECK(out, ErrorKind::io,
-               "[safetensors {}] the file must be writable. Got: {}. Choose another path.", path,
-               std::strerror(errno));
-  write_safetensors(out, tensors, metadata);
-  out.close();
-  ATROUS_CHECK(out, ErrorKind::io, "[safetensors {}] writing failed (disk full?). Got: {}.", path,
-               std::strerror(errno));
+  write_file_atomically(path, [&](std::ostream& out) { write_safetensors(out, tensors, metadata); });
 }
 
 }  // namespace atrous

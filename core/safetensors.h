@@ -49,7 +49,7 @@ Metadata read_safetensors_metadata(const std::string& path);
 // within a width the order stays. Error(usage) for a name that is used twice or is "__metadata__"; Error(io)
 // if the stream fails.
 void write_safetensors(std::ostream& out, const NamedTensors& tensors, const Metadata& metadata = {});
-// Straight to `path`. (Checkpoints go through a temporary file: train/checkpoint.h.)
+// The file appears whole or not at all (core/atomic_file.h).
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {});
 
 }  // namespace atrous

@@ -60,7 +60,8 @@ Affine quarter_turn(int64_t turns, double height, double width) {
   }
 }
 
-// Every draw happens in every call, so that switching one change off does not alter the others.
+// The draws before the elastic part happen in every call, so that switching one of these changes off does not
+// alter the others; elastic displacements, colours and blur draw only where they are asked for.
 Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions& options, Rng& rng) {
   const auto h = static_cast<double>(source_height), w = static_cast<double>(source_width);
   const int64_t turns = rng.integer(0, 3);
@@ -128,12 +129,12 @@ void source_row(const Warp& warp, int64_t y, std::vector<float>& xs, std::vector
   }
 }
 
-// Mirrors about the centres of the first and last pixel.
+// Mirrors about the centres of the first and last pixel; within [0, n - 1] the identity.
 float mirror(float at, int64_t n) {
+  const auto last = static_cast<float>(n - 1);
+  if (at >= 0 && at <= last) return at;  // most pixels; remainder is slow
   if (n == 1) return 0;
-  const auto period = static_cast<float>(2 * (n - 1));
-  at = std::abs(std::remainder(at, period));  // within half a period of zero
-  return std::min(at, static_cast<float>(n - 1));
+  return std::min(std::abs(std::remainder(at, 2 * last)), last);  // remainder: within half a period of zero
 }
 
 template <int64_t fixed_channels>
@@ -170,7 +171,7 @@ std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool re
     for (int64_t x = 0; x < warp.width; ++x, pixel += channels) {
       float sx = xs[static_cast<size_t>(x)], sy = ys[static_cast<size_t>(x)];
       const bool inside = sx >= -0.5f && sx < w - 0.5f && sy >= -0.5f && sy < h - 0.5f;
-      if (!inside && reflect) {
+      if (reflect) {
         sx = mirror(sx, width);
         sy = mirror(sy, height);
       } else if (!inside) {

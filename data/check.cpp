@@ -219,7 +219,8 @@ class Checker {
     const std::string& list = split == "train" ? options_.train_list
                               : split == "val" ? options_.val_list
                                                : options_.test_list;
-    return split == "test" && !std::filesystem::exists(std::filesystem::path(options_.root) / list);
+    std::error_code error;
+    return split == "test" && !std::filesystem::exists(std::filesystem::path(options_.root) / list, error);
   }
 };
 

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/atomic_file.h"
 #include "data/list_dataset.h"
 
 namespace atrous::data {
@@ -78,11 +78,7 @@ void write_class_table(const std::string& path, const ClassTable& table) {
                                {"name", info.name},
                                {"color", info.color}});
   }
-  std::ofstream out(path);
-  out << json.dump(1) << "\n";
-  out.flush();
-  ATROUS_CHECK(out, ErrorKind::io,
-               "[{}] cannot be written. Check the folder, its permissions and free space.", path);
+  write_file_atomically(path, json.dump(1) + "\n");
 }
 
 }  // namespace atrous::data

@@ -38,6 +38,9 @@ Decoded decode_stb(Bytes bytes, const std::string& name, bool keep_16_bit, const
   const auto take = [&](auto* raw, auto zero) {
     const std::unique_ptr<std::remove_pointer_t<decltype(raw)>, void (*)(void*)> pixels(raw, stbi_image_free);
     if (!pixels) bad_image(name, out.format, stbi_failure_reason());
+    // The two calls of stb parse the header separately; nothing here relies on their agreement.
+    if (Shape{height, width, channels} != shape)
+      bad_image(name, out.format, "its header and its pixels disagree about the size");
     out.pixels = Tensor::empty(shape, dtype_of<decltype(zero)>);
     std::copy_n(raw, shape.numel(), out.pixels.data<decltype(zero)>());
   };

@@ -1,5 +1,9 @@
 #include "data/loader.h"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -7,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 #include "data/augment_internal.h"
@@ -53,6 +58,37 @@ class SampleCache {
   int64_t room_;
 };
 
+// (x - mean) / std of dense pixels. The statistics are laid out once per pixel of a block, so that the inner
+// loop runs over plain arrays, whatever the number of channels, and vectorises.
+class Normalizer {
+ public:
+  explicit Normalizer(const internal::ChannelStatistics& statistics) {
+    for (int64_t p = 0; p < block_pixels; ++p) {
+      mean_.insert(mean_.end(), statistics.mean.begin(), statistics.mean.end());
+      inverse_std_.insert(inverse_std_.end(), statistics.inverse_std.begin(), statistics.inverse_std.end());
+    }
+  }
+
+  void apply(const float* __restrict source, float* __restrict target, int64_t count) const {
+    const auto block = static_cast<int64_t>(mean_.size());
+    const float* mean = mean_.data();
+    const float* inverse_std = inverse_std_.data();
+    for (int64_t at = 0; at < count; at += block) {
+      const int64_t n = std::min(block, count - at);
+      for (int64_t i = 0; i < n; ++i) target[at + i] = (source[at + i] - mean[i]) * inverse_std[i];
+    }
+  }
+
+ private:
+  static constexpr int64_t block_pixels = 32;
+  std::vector<float> mean_, inverse_std_;
+};
+
+// Decoding must not take a core from the threads that train: on Linux a thread has a niceness of its own.
+void yield_to_training() {
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
+}
+
 }  // namespace
 
 struct Loader::State {
@@ -61,7 +97,7 @@ struct Loader::State {
   AugmentOptions augment;
   const uint64_t seed;
   SampleCache cache;
-  internal::ChannelStatistics statistics;
+  const Normalizer normalizer;
 
   std::mutex mutex;
   std::condition_variable produced, consumed;
@@ -81,10 +117,10 @@ struct Loader::State {
         augment(a),
         seed(s),
         cache(d, data),
+        normalizer(internal::channel_statistics(data, dataset.in_channels())),
         next_step(first_step),
         next_to_make(first_step) {
-    statistics = internal::channel_statistics(data, dataset.in_channels());
-    augment.border_color.assign(statistics.mean.begin(), statistics.mean.end());
+    augment.border_color = loader_border_color(data, dataset.in_channels());
     ahead = std::max<int64_t>(2, 2 * data.workers);
   }
 
@@ -136,14 +172,8 @@ struct Loader::State {
           "[loader] all images of a batch must have one size. Got {} x {} ({}) after {} x {} ({}). Set "
           "augment.crop_height and augment.crop_width, or data.image_height and data.image_width.",
           width, height, sample.image_path, batch.images.dim(2), batch.images.dim(1), batch.ids[0]);
-      float* target = batch.images.data<float>() + i * sample.image.numel();
-      const float* source = sample.image.data<float>();
-      for (int64_t p = 0; p < height * width; ++p) {
-        for (int64_t c = 0; c < channels; ++c) {
-          const auto k = static_cast<size_t>(c);
-          *target++ = (*source++ - statistics.mean[k]) * statistics.inverse_std[k];
-        }
-      }
+      normalizer.apply(sample.image.data<float>(), batch.images.data<float>() + i * sample.image.numel(),
+                       sample.image.numel());
       std::memcpy(batch.labels.data<uint8_t>() + i * height * width, sample.label.data<uint8_t>(),
                   sample.label.bytes());
       batch.ids.push_back(sample.id);
@@ -151,7 +181,18 @@ struct Loader::State {
     return batch;
   }
 
+  void stop_workers() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    consumed.notify_all();
+    for (std::thread& worker : workers) worker.join();
+    workers.clear();
+  }
+
   void work() {
+    yield_to_training();
     std::unique_lock lock(mutex);
     while (true) {
       consumed.wait(lock, [&] { return stopping || next_to_make < next_step + ahead; });
@@ -184,16 +225,22 @@ Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOpt
                "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
                data.batch_size, data.workers, first_step);
   state_ = std::make_unique<State>(dataset, data, augment, seed, first_step);
-  for (int64_t i = 0; i < data.workers; ++i) state_->workers.emplace_back([s = state_.get()] { s->work(); });
+  try {
+    for (int64_t i = 0; i < data.workers; ++i)
+      state_->workers.emplace_back([s = state_.get()] { s->work(); });
+  } catch (const std::system_error& error) {
+    const size_t started = state_->workers.size();
+    state_->stop_workers();  // a thread that is destroyed while it runs ends the program
+    fail(ErrorKind::memory,
+         "[loader] the system must give a thread per worker. Got {} of {}: {}. Lower data.workers or raise "
+         "the "
+         "limit of threads (ulimit -u).",
+         started, data.workers, error.what());
+  }
 }
 
 Loader::~Loader() {
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->consumed.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
+  state_->stop_workers();
 }
 
 Batch Loader::next() {
@@ -218,6 +265,11 @@ Batch Loader::next() {
   ++s.next_step;
   s.consumed.notify_all();
   return batch;
+}
+
+std::vector<double> loader_border_color(const DataOptions& data, int64_t channels) {
+  const auto mean = internal::channel_statistics(data, channels).mean;
+  return {mean.begin(), mean.end()};
 }
 
 double Loader::wait_seconds() const {

@@ -19,7 +19,8 @@ struct Batch {
 // whatever the number of workers and wherever reading started, so the position of a run is one number.
 class Loader {
  public:
-  // Shuffles anew each epoch; the last short batch of an epoch is filled up from the next permutation.
+  // Error(memory) if the system gives no threads. Shuffles anew each epoch; the last short batch of an epoch
+  // is filled up from the next permutation.
   Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed,
          int64_t first_step);
   ~Loader();
@@ -35,5 +36,8 @@ class Loader {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// What the loader fills the outside of an image with: the mean that normalisation turns into zero.
+std::vector<double> loader_border_color(const DataOptions& data, int64_t channels);
 
 }  // namespace atrous::data

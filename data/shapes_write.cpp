@@ -1,7 +1,7 @@
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/atomic_file.h"
 #include "core/parallel.h"
 #include "data/list_dataset.h"
 #include "data/shapes.h"
@@ -11,15 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-
-void write_text(const fs::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.flush();
-  ATROUS_CHECK(out, ErrorKind::io,
-               "[shapes] {} cannot be written. Check the folder, its permissions and free space.",
-               path.string());
-}
 
 // COCO's run lengths: column by column, starting with the pixels outside.
 Json run_lengths(const Tensor& instance, uint8_t id) {
@@ -91,8 +82,8 @@ void write_split(const fs::path& root, const ShapesOptions& options, const std::
   }
   for (size_t k = 1; k < classes.size(); ++k)
     coco["categories"].push_back({{"id", k}, {"name", classes[k].name}});
-  write_text(root / (split + ".txt"), list);
-  write_text(root / ("instances_" + split + ".json"), coco.dump() + "\n");
+  write_file_atomically((root / (split + ".txt")).string(), list);
+  write_file_atomically((root / ("instances_" + split + ".json")).string(), coco.dump() + "\n");
 }
 
 }  // namespace

@@ -79,7 +79,8 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
     png_write_png(png, info, PNG_TRANSFORM_IDENTITY, nullptr);
   });
   std::string reason = writer.message;
-  if (ok && std::fflush(writer.file) != 0) {
+  // Synced before the rename: otherwise a power cut may leave an empty file under the final name.
+  if (ok && (std::fflush(writer.file) != 0 || ::fsync(::fileno(writer.file)) != 0)) {
     ok = false;
     reason = std::strerror(errno);
   }

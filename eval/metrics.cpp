@@ -90,7 +90,9 @@ void ConfusionMatrix::add(const Tensor& label_view, const Tensor& prediction_vie
   ConfusionMatrix sum(num_classes_);
   bool good = true;
   std::mutex mutex;
-  parallel_for(label.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
+  // A chunk has a matrix of its own to fill and add, so it has at least as many pixels as that has counts.
+  const int64_t chunk = std::max<int64_t>(1 << 16, 4 * num_classes_ * num_classes_);
+  parallel_for(label.numel(), chunk, [&](int64_t begin, int64_t end) {
     std::vector<int64_t> counts(counts_.size());
     int64_t ignored = 0;
     const bool ok = count_any(label, prediction, begin, end, ignore, num_classes_, counts.data(), ignored);

@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <ostream>
 
+#include "core/atomic_file.h"
 #include "kernels/common/dispatch.h"
 #include "layers/state_dict.h"
-#include "train/atomic_file.h"
 #include "train/crc32c.h"
 #include "train/json_value.h"
 

@@ -7,10 +7,10 @@
 #include <limits>
 #include <sstream>
 
+#include "core/atomic_file.h"
 #include "core/cpu.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "train/atomic_file.h"
 #include "train/json_value.h"
 #include "train/run_log.h"
 #include "train/svg_chart.h"

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
-#include "train/atomic_file.h"
 
 namespace atrous::train {
 namespace {

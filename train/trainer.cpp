@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "core/allocator.h"
+#include "core/atomic_file.h"
 #include "kernels/common/dispatch.h"
-#include "train/atomic_file.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/class_weights.h"

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "core/atomic_file.h"
 #include "data/image_io.h"
 #include "eval/pictures.h"
-#include "train/atomic_file.h"
 #include "train/signals.h"
 
 namespace atrous::train {

@@ -36,7 +36,7 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
-            const std::string& stdout_file) {
+            const std::string& stdout_file, const std::function<void(int)>& meanwhile) {
   // Files, not pipes: nothing can block, however much is printed.
   const TemporaryFolder folder;
   const std::string out = stdout_file.empty() ? folder.path("out") : stdout_file;
@@ -57,6 +57,7 @@ Outcome run(const std::vector<std::string>& arguments, const std::vector<std::st
     ::execv(ATROUS_PROGRAM, argv.data());
     ::_exit(127);
   }
+  if (meanwhile) meanwhile(child);
   int status = 0;
   ::waitpid(child, &status, 0);
   Outcome outcome;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,9 @@ struct Outcome {
 };
 
 // atrous ARGUMENTS, with `environment` ("NAME=value") added. `stdout_file` replaces the pipe (for
-// "/dev/full").
+// "/dev/full"). `meanwhile` is called with the child's process number while it runs.
 Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
-            const std::string& stdout_file = "");
+            const std::string& stdout_file = "", const std::function<void(int)>& meanwhile = {});
 
 // A folder of its own that goes with the test.
 class TemporaryFolder {

@@ -255,7 +255,17 @@ TEST_CASE("safetensors: errors of the file system are io errors that name the pa
 TEST_CASE("safetensors: a full disk is an io error") {
   if (!std::filesystem::exists("/dev/full")) return;
   const NamedTensors big{{"a", Tensor::zeros({100000})}};
-  CHECK_THROWS_WITH(write_safetensors("/dev/full", big), Contains("disk full"));
+  CHECK_THROWS_WITH(write_safetensors("/dev/full", big), Contains("No space left on device"));
+}
+
+TEST_CASE("safetensors: a write that fails keeps the old file and leaves nothing else") {
+  TemporaryFolder folder;
+  const std::string path = (folder.path / "a").string();
+  const Tensor t = Tensor::zeros({1});
+  write_safetensors(path, {{"old", t}});
+  CHECK_THROWS_WITH(write_safetensors(path, {{"a", t}, {"a", t}}), Contains("unique"));
+  CHECK(read_safetensors(path).find("old"));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
 }
 
 TEST_CASE("safetensors: names are unique when writing") {

@@ -165,6 +165,18 @@ TEST_CASE("augment: borders") {
   CHECK_SAYS(ErrorKind::usage, run(s, options, 1), "border_color");
 }
 
+TEST_CASE("augment: reflection is about the centre of the outermost pixel, from its very centre on") {
+  // Scale 2 puts output centres at x = 0.25 k: a quarter pixel outside the first centre must equal a quarter
+  // inside.
+  const Sample s = coordinates(10, 10);
+  const Sample out =
+      run(s, {.crop_height = 20, .crop_width = 20, .scale_min = 2, .scale_max = 2, .border = "reflect"}, 3);
+  const float* row = out.image.data<float>();
+  CHECK(row[0] * 255 == Approx(0.25));       // source x = -0.25
+  CHECK(row[3] * 255 == Approx(0.25));       // source x = +0.25
+  CHECK(row[19 * 3] * 255 == Approx(8.75));  // source x = 9.25
+}
+
 TEST_CASE("augment: crops reach every corner") {
   const Sample s = coordinates(12, 12);
   std::set<float> first_x;

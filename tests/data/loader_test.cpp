@@ -1,5 +1,9 @@
 #include "data/loader.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <set>
 
@@ -182,4 +186,71 @@ TEST_CASE("loader: the border becomes zero after normalisation") {
     CHECK(batch.images.data<float>()[p] == 0);
   }
   CHECK(outside == 900 - 120);
+}
+
+TEST_CASE("loader: threads that the system refuses are an error, not the end of the program") {
+  // In a child, as the limit would stay. The superuser has no such limit; address space is refused to all.
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    rlimit memory{};
+    ::getrlimit(RLIMIT_AS, &memory);
+    memory.rlim_cur = rlim_t{1} << 30;
+    ::setrlimit(RLIMIT_AS, &memory);
+    const Numbers set(7);
+    int code = 1;
+    try {
+      Loader loader(set, options_with(4000), everything, 1, 0);
+    } catch (const Error& e) {
+      code = e.kind() == ErrorKind::memory && std::string(e.what()).find("data.workers") != std::string::npos
+                 ? 0
+                 : 2;
+    }
+    ::_exit(code);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("loader: any number of channels is normalised alike") {
+  class Flat final : public Dataset {
+   public:
+    explicit Flat(int64_t channels) : channels_(channels) {}
+    int64_t size() const override { return 1; }
+    std::string id(int64_t) const override { return "flat"; }
+    Sample load(int64_t) const override {
+      Sample s;
+      s.image = Tensor::empty({7, 11, channels_}, DType::u8);
+      for (int64_t i = 0; i < s.image.numel(); ++i) s.image.data<uint8_t>()[i] = static_cast<uint8_t>(3 * i);
+      s.label = Tensor::full({7, 11}, 0, DType::u8);
+      return s;
+    }
+    int64_t num_classes() const override { return 2; }
+    int64_t in_channels() const override { return channels_; }
+    const std::vector<ClassInfo>& classes() const override { return classes_; }
+    std::string describe() const override { return "flat"; }
+
+   private:
+    int64_t channels_;
+    std::vector<ClassInfo> classes_;
+  };
+  for (const int64_t channels : {1, 2, 3, 5}) {
+    DataOptions data = options_with(0, 1);
+    data.mean.clear();
+    data.std.clear();
+    for (int64_t c = 0; c < channels; ++c) {
+      data.mean.push_back(0.1 * static_cast<double>(c + 1));
+      data.std.push_back(0.2 * static_cast<double>(c + 1));
+    }
+    const Flat set(channels);
+    Loader loader(set, data, {}, 1, 0);
+    const Batch batch = loader.next();
+    for (int64_t i = 0; i < batch.images.numel(); ++i) {
+      const auto c = static_cast<double>(i % channels + 1);
+      const double want = (static_cast<double>(static_cast<uint8_t>(3 * i)) / 255 - 0.1 * c) / (0.2 * c);
+      REQUIRE(batch.images.data<float>()[i] == Approx(want).margin(1e-5));
+    }
+  }
 }

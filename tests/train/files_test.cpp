@@ -9,9 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "tests/train/temporary_folder.h"
-#include "train/atomic_file.h"
 #include "train/crc32c.h"
 #include "train/event_writer.h"
 

@@ -1,4 +1,4 @@
-#include "train/atomic_file.h"
+#include "core/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/statvfs.h>
@@ -14,7 +14,7 @@
 
 #include "core/error.h"
 
-namespace atrous::train {
+namespace atrous {
 namespace {
 
 // A stream onto a file descriptor. Unlike std::ofstream it keeps the reason of the first failure and gives
@@ -109,7 +109,13 @@ void write_file_atomically(const std::string& path, const std::function<void(std
                  "file is unchanged; free some space.",
                  path, available, expected_bytes);
   }
-  Temporary temporary{path + ".tmp"};
+  std::error_code ignored;
+  const auto type = std::filesystem::status(path, ignored).type();
+  // Renaming onto a pipe or a device would replace it.
+  const bool direct =
+      type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character;
+  Temporary temporary{direct ? path : path + ".tmp"};
+  temporary.keep = direct;
   temporary.fd = ::open(temporary.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (temporary.fd < 0) write_failed(path, errno);
 
@@ -125,10 +131,11 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   ATROUS_CHECK(stream.good(), ErrorKind::io,
                "[write] \"{}\" must be written completely. Got a stream error. The old file is unchanged.",
                path);
-  if (::fsync(temporary.fd) != 0) write_failed(path, errno);
+  if (!direct && ::fsync(temporary.fd) != 0) write_failed(path, errno);
   const int closed = ::close(temporary.fd);
   temporary.fd = -1;
   if (closed != 0 && errno != EINTR) write_failed(path, errno);
+  if (direct) return;
 
   if (!keep.empty() && std::rename(path.c_str(), keep.c_str()) != 0 && errno != ENOENT)
     write_failed(keep, errno);
@@ -144,4 +151,4 @@ void write_file_atomically(const std::string& path, const std::string& content) 
       content.size());
 }
 
-}  // namespace atrous::train
+}  // namespace atrous

@@ -6,12 +6,14 @@
 #include <iosfwd>
 #include <string>
 
-namespace atrous::train {
+namespace atrous {
 
 // Writes to `path`.tmp in the same folder, syncs it to the disk, renames it to `path` and syncs the folder:
 // after a crash or a power cut at any moment, `path` holds either what it held before or all of the new
 // content. If `keep` is given, the old file is renamed to it first. Only one process may write a path at a
 // time (a run holds a lock on its folder).
+//
+// A pipe or a device (/dev/stdout) is written to directly, never replaced.
 //
 // `expected_bytes` (0: unknown) is compared with the free space first. Error(io) with the system's reason;
 // then `path` is untouched and the temporary file is gone.
@@ -19,4 +21,4 @@ void write_file_atomically(const std::string& path, const std::function<void(std
                            uint64_t expected_bytes = 0, const std::string& keep = "");
 void write_file_atomically(const std::string& path, const std::string& content);
 
-}  // namespace atrous::train
+}  // namespace atrous

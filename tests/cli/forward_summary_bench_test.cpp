@@ -1,0 +1,118 @@
+// `atrous forward`, `summary` and `bench`: what scripts read from them.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "core/safetensors.h"
+#include "tests/cli/program.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+namespace {
+
+const char* const tiny = R"({"model": {"name": "unet", "num_classes": 3, "base_width": 4, "depth": 2}})";
+
+struct Files {
+  TemporaryFolder folder;
+  std::string config = folder.path("config.json"), input = folder.path("in.safetensors"),
+              output = folder.path("out.safetensors");
+
+  Files() {
+    write_text(config, tiny);
+    const Tensor image = Tensor::empty({2, 3, 8, 12});
+    for (int64_t i = 0; i < image.numel(); ++i)
+      image.data<float>()[i] = static_cast<float>(i % 17) / 17 - 0.5f;
+    const Tensor gradient = Tensor::full({2, 3, 8, 12}, 0.01);
+    write_safetensors(input, {{"input", image}, {"grad_logits", gradient}});
+  }
+  Outcome forward(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments = {"forward", "--config", config, "--input",
+                                          input,     "--output", output};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("forward writes logits, with --backward every gradient in the shape of what it belongs to") {
+  const Files f;
+  REQUIRE(f.forward().code == 0);
+  TensorFile result = read_safetensors(f.output);
+  CHECK(result.tensors.size() == 1);
+  CHECK(result.at("logits").shape() == Shape({2, 3, 8, 12}));
+  REQUIRE(f.forward({"--backward", "--train-mode"}).code == 0);
+  result = read_safetensors(f.output);
+  CHECK(result.at("logits").shape() == Shape({2, 3, 8, 12}));
+  CHECK(result.at("grad_input").shape() == Shape({2, 3, 8, 12}));
+  const Outcome summary = run({"summary", "--config", f.config, "--input-size", "8x12", "--json", "-"});
+  REQUIRE(summary.code == 0);
+  int parameters = 0;
+  const auto description = nlohmann::json::parse(summary.out);
+  for (const auto& item : description["state_dict"]) {
+    if (item["kind"] != "parameter") continue;
+    ++parameters;
+    const Tensor& gradient = result.at("grad." + item["name"].get<std::string>());
+    const auto shape = item["shape"].get<std::vector<int64_t>>();
+    CHECK(std::equal(shape.begin(), shape.end(), gradient.shape().begin(), gradient.shape().end()));
+  }
+  CHECK(parameters > 0);
+  CHECK(result.tensors.size() == static_cast<size_t>(parameters) + 2);
+}
+
+TEST_CASE("forward: wrong inputs have codes of their own, and the old output stays") {
+  const Files f;
+  write_text(f.output, "kept");
+  CHECK(run({"forward", "--config", f.config}).code == 2);
+  CHECK(f.forward({"--set", "model.name=unnet"}).code == 3);
+  CHECK(f.forward({"--set", "model.in_channels=1"}).code == 4);
+  CHECK(f.forward({"--weights", f.config}).code == 5);  // a file, but no weights
+  write_safetensors(f.input, {{"image", Tensor::zeros({1, 3, 8, 8})}});
+  const Outcome o = f.forward();
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("\"input\" is needed") || Contains("named \"input\""));
+  CHECK(read_text(f.output) == "kept");
+}
+
+TEST_CASE("summary has the keys that scripts read") {
+  const Files f;
+  const Outcome o = run({"summary", "--config", f.config, "--input-size", "16x24", "--json", "-"});
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  for (const char* key :
+       {"model", "network", "input", "output", "parameters", "trainable_parameters", "buffers",
+        "buffer_elements", "macs", "receptive_field", "output_stride", "memory", "state_dict", "layers"}) {
+    CAPTURE(key);
+    CHECK(j.contains(key));
+  }
+  CHECK(j["input"] == nlohmann::json({1, 3, 16, 24}));
+  CHECK(j["output"] == nlohmann::json({1, 3, 16, 24}));
+  int64_t elements = 0;
+  for (const auto& item : j["state_dict"]) {
+    int64_t n = 1;
+    for (const auto& d : item["shape"]) n *= d.get<int64_t>();
+    if (item["kind"] == "parameter") elements += n;
+  }
+  CHECK(j["parameters"] == elements);
+  CHECK(j["memory"]["training"]["total"].get<int64_t>() > j["memory"]["inference"]["total"].get<int64_t>());
+  CHECK(run({"summary", "--config", f.config, "--input-size", "16"}).code == 2);
+  CHECK(run({"summary", "--config", f.folder.path("none.json")}).code == 3);
+}
+
+TEST_CASE("bench: JSON of one small case; filters that match nothing or are none") {
+  const Outcome o = run({"bench", "kernels", "--filter", "^dropout", "--repeats", "2", "--json", "-"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  for (const char* key : {"threads", "isa", "repeats", "peak_gflops", "peak_gbytes", "cases"}) {
+    CAPTURE(key);
+    CHECK(j.contains(key));
+  }
+  REQUIRE(j["cases"].size() >= 1);
+  CHECK(j["cases"][0]["op"] == "dropout");
+  CHECK(j["cases"][0]["timings"][0]["median_s"].get<double>() > 0);
+  CHECK(run({"bench", "kernels", "--filter", "no such case"}).code == 2);
+  CHECK(run({"bench", "kernels", "--filter", "("}).code == 2);
+  CHECK(run({"bench", "nets", "--filter", "no such case"}).code == 2);
+}

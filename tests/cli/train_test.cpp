@@ -1,0 +1,165 @@
+// `atrous train` and `atrous data` on a generated set of small pictures: files, JSON and exit codes.
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <csignal>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "core/safetensors.h"
+#include "data/image_io.h"
+#include "tests/cli/program.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+namespace {
+
+struct Project {
+  TemporaryFolder folder;
+  std::string shapes = folder.path("shapes");
+  std::string config = folder.path("config.json");
+  std::string out = folder.path("run");
+
+  Project() {
+    const Outcome o = run({"data", "make-shapes", "--out", shapes, "--train", "4", "--val", "2", "--size",
+                           "32x48", "--classes", "3", "--seed", "5"});
+    INFO(o.err);
+    REQUIRE(o.code == 0);
+    write_text(
+        config,
+        nlohmann::json{{"model", {{"name", "unet"}, {"num_classes", 3}, {"base_width", 4}, {"depth", 2}}},
+                       {"data", {{"dataset", "shapes"}, {"root", shapes}, {"batch_size", 2}}},
+                       {"train", {{"max_steps", 3}, {"log_every", 1}, {"checkpoint_every", 1}}}}
+            .dump());
+  }
+  std::vector<std::string> train(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments = {"train", "--config", config, "--out", out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("train: a run leaves its files and reports as JSON; the checkpoint scores and predicts") {
+  const Project p;
+  const Outcome o = run(p.train({"--json", "-"}));
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  for (const char* key : {"schema", "steps", "best_miou", "last_loss", "interrupted", "signal",
+                          "expectation_met", "parameters", "peak_memory_bytes"}) {
+    CAPTURE(key);
+    CHECK(j.contains(key));
+  }
+  CHECK(j["steps"] == 3);
+  CHECK(j["interrupted"] == false);
+  for (const char* file : {"config.json", "metrics.jsonl", "best.json", "report.html",
+                           "checkpoints/last.safetensors", "checkpoints/best.safetensors"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::is_regular_file(p.out + "/" + file));
+  }
+  CHECK(run({"eval", "--weights", p.out + "/checkpoints/best.safetensors"}).code == 0);
+  CHECK(run({"predict", "--weights", p.out + "/checkpoints/best.safetensors", "--out",
+             p.folder.path("pictures"), p.shapes + "/images/val_0000.png"})
+            .code == 0);
+  // Going on where nothing is left to do is no error; a second run in the same folder is.
+  CHECK(run(p.train({"--resume"})).code == 0);
+  CHECK(run(p.train()).code == 2);
+}
+
+TEST_CASE("train: the config that `train --help` names runs") {
+  const TemporaryFolder folder;
+  const std::string shapes = folder.path("shapes");
+  REQUIRE(
+      run({"data", "make-shapes", "--out", shapes, "--train", "4", "--val", "1", "--size", "32x32"}).code ==
+      0);
+  const Outcome o =
+      run({"train", "--config", std::string(ATROUS_SOURCE_DIR) + "/configs/smoke/unet_shapes.json", "--out",
+           folder.path("run"), "--set", "data.root=" + shapes, "--set", "train.max_steps=2"});
+  INFO(o.err);
+  CHECK(o.code == 0);
+}
+
+TEST_CASE("train: configs, data and expectations end with codes of their own") {
+  const Project p;
+  CHECK(run({"train"}).code == 2);
+  CHECK(run({"train", "--config", p.config}).code == 2);  // no --out
+  CHECK(run({"train", "--config", p.folder.path("none.json"), "--out", p.out}).code == 3);
+  Outcome o = run(p.train({"--set", "model.nmae=unet"}));
+  CHECK(o.code == 3);
+  CHECK_THAT(o.err, Contains("did you mean \"name\""));
+  CHECK(run(p.train({"--set", "train.max_steps=many"})).code == 3);
+  CHECK(run(p.train({"--set", "data.root=" + p.folder.path("nowhere")})).code == 4);
+  CHECK_FALSE(std::filesystem::exists(p.out + "/checkpoints/last.safetensors"));
+  o = run({"train", "--config", p.config, "--dry-run"});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.out, Contains("dry run"));
+  o = run({"train", "--config", p.config, "--print-config"});
+  CHECK(o.code == 0);
+  CHECK(nlohmann::json::parse(o.out)["train"]["max_steps"] == 3);
+  auto hopeful = nlohmann::json::parse(read_text(p.config));
+  hopeful["expected"] = {{"miou", {0.999, 0.0}}};
+  write_text(p.config, hopeful.dump());
+  CHECK(run(p.train()).code == 1);
+}
+
+TEST_CASE("train: NaN ends with exit code 7") {
+  const Project p;
+  const Tensor images = Tensor::full({2, 1, 3, 8, 8}, 0.5);
+  images.data<float>()[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
+  write_safetensors(p.folder.path("batches"),
+                    {{"images", images}, {"labels", Tensor::zeros({2, 1, 8, 8}, DType::u8)}});
+  const Outcome o =
+      run(p.train({"--set", "data.dataset=tensors", "--set", "data.root=" + p.folder.path("batches"), "--set",
+                   "data.batch_size=1", "--set", "train.max_steps=2"}));
+  CHECK(o.code == 7);
+  CHECK_THAT(o.err, Contains("NaN"));
+}
+
+TEST_CASE("train: a signal saves and ends with 128 + n; --resume goes on") {
+  const Project p;
+  const auto when_it_trains = [&](int child) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (read_text(p.out + "/metrics.jsonl").empty() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ::kill(child, SIGTERM);
+  };
+  const Outcome o = run(p.train({"--set", "train.max_steps=1000000"}), {}, "", when_it_trains);
+  INFO(o.err);
+  REQUIRE(o.code == 128 + SIGTERM);
+  CHECK(std::filesystem::is_regular_file(p.out + "/checkpoints/last.safetensors"));
+}
+
+TEST_CASE("data make-shapes writes a set that data check and data show read") {
+  const Project p;
+  for (const char* file : {"classes.json", "train.txt", "val.txt", "instances_train.json",
+                           "images/train_0003.png", "labels/val_0001.png", "instances/val_0001.png"}) {
+    CAPTURE(file);
+    CHECK(std::filesystem::is_regular_file(p.shapes + "/" + file));
+  }
+  CHECK(run({"data", "make-shapes", "--out", p.folder.path("x"), "--size", "32"}).code == 2);
+  Outcome o = run({"data", "check", "--config", p.config, "--json", "-"});
+  INFO(o.err);
+  CHECK(o.code == 0);
+  auto j = nlohmann::json::parse(o.out);
+  for (const char* key : {"dataset", "root", "label_map", "classes", "splits", "errors", "warnings"}) {
+    CAPTURE(key);
+    CHECK(j.contains(key));
+  }
+  CHECK(j["splits"][0]["images"] == 4);
+  CHECK(j["errors"].empty());
+  CHECK(run({"data", "check"}).code == 2);
+  CHECK(run({"data", "show", "--config", p.config, "--out", p.folder.path("look"), "--count", "2"}).code ==
+        0);
+  CHECK(std::filesystem::is_regular_file(p.folder.path("look/001.png")));
+  const Tensor wrong = Tensor::full({32, 48}, 77, DType::u8);
+  data::write_png(p.shapes + "/labels/train_0001.png", wrong);
+  o = run({"data", "check", "--config", p.config, "--json", "-"});
+  CHECK(o.code == 4);
+  j = nlohmann::json::parse(o.out);
+  REQUIRE(j["errors"].size() >= 1);
+  CHECK_THAT(j["errors"].dump(), Contains("train_0001") && Contains("77"));
+}
