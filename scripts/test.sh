@@ -19,7 +19,7 @@ done
 
 scripts/install_deps.sh
 if [ -n "$peers" ]; then
-  scripts/install_deps.sh --peers || echo "PyTorch could not be installed: its comparisons will be skipped" >&2
+  scripts/install_deps.sh --peers || echo "PyTorch could not be installed: its comparisons will be skipped and counted as that" >&2
 fi
 scripts/build.sh release -DATROUS_BUILD_TESTS=ON
 

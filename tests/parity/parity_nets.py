@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Same weights, same input: the logits and all gradients of atrous against PyTorch, through `atrous forward`.
 
-Each network gets random weights and random running statistics. Evaluation mode: logits to 1e-4 of the largest. Training mode
-(batch statistics): the same, and every parameter's gradient to 1e-3 relative, by norm. A gradient is not continuous where a ReLU
-or a maximum switches, and rounding alone can switch one: PyTorch in float32 then differs from PyTorch in float64 by as much. So
-where a tolerance is exceeded, both are measured against float64, and atrous must not be worse than PyTorch by more than a factor of
-3; and as a switch happens by chance, but an error always, up to three random draws are made.
-Exit code 0 if all agree, 1 if not, 77 if
-PyTorch cannot be imported.
+Each network gets random weights and random running statistics. Logits agree to 1e-4 of the largest in evaluation and in training
+mode (batch statistics), and every parameter's gradient to 1e-3 relative, by norm.
+
+A gradient jumps where a ReLU or a maximum switches, and rounding alone can switch one. That happens by chance, a wrong formula
+always: so a case passes if one of five random draws agrees. In large or deep networks with batch statistics something switches in
+almost every draw; PyTorch in float32 then differs from PyTorch in float64 by 3e-3 to 4e-2. Those cases (`deep`) are compared
+with float64, and atrous may be at most twice as far from it as PyTorch in float32 is.
+
+Exit code 0 if all agree, 1 if not, 77 if PyTorch cannot be imported.
 """
 import argparse
 import os
@@ -20,15 +22,15 @@ import torch_nets
 
 LOGITS_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
-DRAWS = 3
+DRAWS = 5
 
 
-def agrees(errors):
-    own_logits, own_gradient = errors["own"]
+def agrees(errors, deep):
+    own_logits, own_gradient = errors["own"] if deep else (0, 0)
     return (
         errors["eval"] <= LOGITS_TOLERANCE
-        and errors["train"] <= max(LOGITS_TOLERANCE, 3 * own_logits)
-        and errors["gradient"] <= max(GRADIENT_TOLERANCE, 3 * own_gradient)
+        and errors["train"] <= max(LOGITS_TOLERANCE, 2 * own_logits)
+        and errors["gradient"] <= max(GRADIENT_TOLERANCE, 2 * own_gradient)
     )
 
 
@@ -69,7 +71,8 @@ def torchvision_fcn(layers, classes, aux):
 # name, (config, PyTorch network), batch, height, width
 CASES = [
     ("unet batch norm", unet(3, 11, 8), 2, 65, 97),
-    ("unet batch norm, even", unet(3, 11, 16), 2, 96, 128),
+    ("unet batch norm, even", unet(3, 11, 8), 1, 64, 96),
+    ("unet base 16, deep", unet(3, 11, 16), 2, 96, 128),
     ("unet bilinear", unet(3, 5, 8, bilinear=True), 2, 101, 67),
     ("unet bilinear, 1 channel", unet(1, 2, 4, bilinear=True, depth=4), 1, 201, 303),
     ("unet plain", unet(1, 2, 8, norm=False), 1, 65, 97),
@@ -116,7 +119,7 @@ def gradient_error(ours, expected):
     return worst
 
 
-def compare(binary, folder, model, net, batch, height, width, seed):
+def compare(binary, folder, model, net, batch, height, width, seed, deep):
     """Returns {what: error} for the logits in both modes and the worst gradient, and the name of that parameter."""
     common.randomise(net, seed)
     g = torch.Generator().manual_seed(seed + 1)
@@ -152,7 +155,7 @@ def compare(binary, folder, model, net, batch, height, width, seed):
     expected = gradients_of(net, image)
     errors["gradient"], worst = gradient_error(ours, expected)
     errors["own"] = (0.0, 0.0)
-    if errors["train"] > LOGITS_TOLERANCE or errors["gradient"] > GRADIENT_TOLERANCE:
+    if deep and (errors["train"] > LOGITS_TOLERANCE or errors["gradient"] > GRADIENT_TOLERANCE):
         net.double().zero_grad()
         exact_image = image.detach().double().requires_grad_(True)
         exact = net(exact_image)
@@ -179,6 +182,7 @@ def main():
     for seed, (name, (model, build), batch, height, width) in enumerate(CASES + (HEAVY if options.all else [])):
         if options.filter not in name:
             continue
+        deep = "resnet" in name or "deep" in name
         size = f"{batch}x{model.get('in_channels', 3)}x{height}x{width}"
         try:
             net = build()
@@ -189,8 +193,8 @@ def main():
         try:
             for draw in range(DRAWS):
                 with common.temporary_folder() as folder:
-                    errors, worst = compare(options.atrous, folder, model, build(), batch, height, width, seed + 1000 * draw)
-                ok = agrees(errors)
+                    errors, worst = compare(options.atrous, folder, model, build(), batch, height, width, seed + 1000 * draw, deep)
+                ok = agrees(errors, deep)
                 if ok:
                     break
         except (RuntimeError, KeyError) as e:
