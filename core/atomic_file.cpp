@@ -84,6 +84,16 @@ void sync_folder(const std::string& folder) {
   ::close(fd);
 }
 
+// Gives the file at `path` the name `keep`, in place of what has that name. A second name first, so that
+// `path` is there at any moment; a plain rename where the file system has no hard links.
+void keep_old(const std::string& path, const std::string& keep) {
+  const std::string second = keep + ".tmp";
+  ::unlink(second.c_str());  // left over from a crash
+  const bool linked = ::link(path.c_str(), second.c_str()) == 0;
+  if (!linked && errno == ENOENT) return;  // no old file
+  if (std::rename(linked ? second.c_str() : path.c_str(), keep.c_str()) != 0) write_failed(keep, errno);
+}
+
 // Removes the temporary file unless told that all went well.
 struct Temporary {
   std::string path;
@@ -137,8 +147,7 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   if (closed != 0 && errno != EINTR) write_failed(path, errno);
   if (direct) return;
 
-  if (!keep.empty() && std::rename(path.c_str(), keep.c_str()) != 0 && errno != ENOENT)
-    write_failed(keep, errno);
+  if (!keep.empty()) keep_old(path, keep);
   if (std::rename(temporary.path.c_str(), path.c_str()) != 0) write_failed(path, errno);
   temporary.keep = true;
   sync_folder(folder);

@@ -10,8 +10,9 @@ namespace atrous {
 
 // Writes to `path`.tmp in the same folder, syncs it to the disk, renames it to `path` and syncs the folder:
 // after a crash or a power cut at any moment, `path` holds either what it held before or all of the new
-// content. If `keep` is given, the old file is renamed to it first. Only one process may write a path at a
-// time (a run holds a lock on its folder).
+// content. If `keep` is given, the old file replaces that one first, just as whole; `path` exists all the
+// while (but on file systems without hard links). Only one process may write a path at a time (a run holds a
+// lock on its folder).
 //
 // A pipe or a device (/dev/stdout) is written to directly, never replaced.
 //

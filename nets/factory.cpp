@@ -1,6 +1,7 @@
 #include "nets/factory.h"
 
 #include <cstdio>
+#include <filesystem>
 
 #include "core/text.h"
 #include "layers/state_dict.h"
@@ -150,6 +151,8 @@ void adopt_backbone_names(TensorFile& file, const SegmentationModel& model) {
 }
 
 void load_start_weights(const SegmentationModel& model, const std::string& path) {
+  ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
+               "[model.weights] the file must exist. Got \"{}\". Check the path.", path);
   TensorFile file = read_safetensors(path);
   std::erase_if(file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
     return t.first.starts_with("optimizer.") || t.first.starts_with("average.");

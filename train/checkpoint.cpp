@@ -21,9 +21,10 @@ bool is_reserved(const std::string& name) {
   return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix);
 }
 
-// Settings of where and how fast a run goes, not of what it computes: left at their defaults in the file.
+// Settings of how fast and how long a run goes, not of what it computes: left at their defaults in the file.
 Config without_machine_settings(Config config) {
   config.data.workers = data::DataOptions{}.workers;
+  config.data.cache_mb = data::DataOptions{}.cache_mb;
   config.train.max_minutes = 0;
   return config;
 }
@@ -37,6 +38,8 @@ std::string state_to_text(const RunState& s) {
   JsonValue& best = out["best"] = JsonValue::make_object();
   for (const auto& [name, value] : s.best) best[name] = JsonValue::of(value);
   out["class_weights"] = JsonValue::of(s.class_weights);
+  out["loss_sum"] = JsonValue::of(s.loss_sum);
+  out["loss_steps"] = JsonValue::of(s.loss_steps);
   return to_text(out, -1);
 }
 
@@ -57,6 +60,9 @@ RunState state_from_text(const std::string& text, const std::string& origin) {
   s.stale_validations = member(in, "stale_validations", origin).integer;
   for (const auto& [name, value] : member(in, "best", origin).object) s.best[name] = value.number;
   for (const JsonValue& w : member(in, "class_weights", origin).array) s.class_weights.push_back(w.number);
+  // Only the next line of the log needs these two; files without them are as good.
+  if (const JsonValue* sum = in.find("loss_sum")) s.loss_sum = sum->number;
+  if (const JsonValue* steps = in.find("loss_steps")) s.loss_steps = steps->integer;
   return s;
 }
 
@@ -150,9 +156,26 @@ void save_checkpoint(const std::string& path, const CheckpointContent& content, 
       path, [&](std::ostream& out) { write_safetensors(out, tensors, metadata); }, bytes, keep);
 }
 
-StoredCheckpoint read_checkpoint(const std::string& path) {
+namespace {
+
+// What is wrong in the metadata of a file is an error of that file, not of the user's config.
+template <class Read>
+auto read_metadata(const std::string& path, Read&& read) {
+  try {
+    return read();
+  } catch (const Error& e) {
+    fail(ErrorKind::checkpoint,
+         "[checkpoint] the metadata of \"{}\" must be readable. Got: {} Use the version of atrous that wrote "
+         "it, or another checkpoint.",
+         path, e.what());
+  }
+}
+
+// The rest of a checkpoint, from its metadata.
+StoredCheckpoint interpret(TensorFile file) {
   StoredCheckpoint stored;
-  stored.file = read_safetensors(path);
+  stored.file = std::move(file);
+  const std::string& path = stored.file.origin;
   const Metadata& m = stored.file.metadata;
   const auto need = [&](const char* key) {
     const auto it = m.find(key);
@@ -175,10 +198,18 @@ StoredCheckpoint read_checkpoint(const std::string& path) {
                "file was damaged. Use another "
                "checkpoint.",
                path, found, expected);
-  stored.config = parse_config(need("atrous.config"), path, {});
-  stored.classes = classes_from_text(need("atrous.classes"), path);
-  if (m.contains("atrous.state")) stored.state = state_from_text(m.at("atrous.state"), path);
+  const std::string config = need("atrous.config"), classes = need("atrous.classes");
+  stored.config = read_metadata(path, [&] { return parse_config(config, path, {}); });
+  stored.classes = read_metadata(path, [&] { return classes_from_text(classes, path); });
+  if (m.contains("atrous.state"))
+    stored.state = read_metadata(path, [&] { return state_from_text(m.at("atrous.state"), path); });
   return stored;
+}
+
+}  // namespace
+
+StoredCheckpoint read_checkpoint(const std::string& path) {
+  return interpret(read_safetensors(path));
 }
 
 std::optional<StoredCheckpoint> read_newest_checkpoint(
@@ -216,14 +247,16 @@ void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, O
 
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
                        const std::vector<std::string>& overrides) {
+  ATROUS_CHECK(std::filesystem::exists(weights_path), ErrorKind::checkpoint,
+               "[weights] the file must exist. Got \"{}\". Check the path.", weights_path);
   TensorFile file = read_safetensors(weights_path);
   LoadedModel loaded;
-  const auto& m = file.metadata;
-  if (m.contains("atrous.format")) {
-    StoredCheckpoint stored = read_checkpoint(weights_path);
-    loaded.classes = stored.classes;
+  if (file.metadata.contains("atrous.format")) {
+    StoredCheckpoint stored = interpret(std::move(file));
+    loaded.classes = std::move(stored.classes);
     file = std::move(stored.file);
   }
+  const Metadata& m = file.metadata;
   if (!config_path.empty()) {
     loaded.config = load_config(config_path, overrides);
   } else {
@@ -231,13 +264,14 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
                  "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one "
                  "with --config.",
                  weights_path);
-    loaded.config = parse_config(m.at("atrous.config"), weights_path, overrides);
+    const std::string& text = m.at("atrous.config");
+    read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}); });
+    loaded.config = parse_config(text, weights_path, overrides);  // what fails now is an override
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
-  nets::ModelOptions model = loaded.config.model;
-  model.weights.clear();  // where training started from is of no interest here, and may be gone
+  const nets::ModelOptions& model = loaded.config.model;
   kernels::set_exact_sums(loaded.config.exact);
-  loaded.model = nets::make_model(model, loaded.config.seed);
+  loaded.model = nets::build_model(model);  // not initialised: every value comes from the file
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();
   if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {

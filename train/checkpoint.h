@@ -8,9 +8,10 @@
 //              colours), "atrous.checksum" (CRC-32C of all of these and all tensors)
 //
 // All random numbers of a run are functions of seed and step, and a loader's position is the number of
-// batches taken: the step number is their whole state. Nothing in the file depends on time, machine or
-// folder, nor on the number of threads and loader workers. best.safetensors has only the network (the
-// average, if there is one).
+// batches taken: the step number is their whole state. Nothing in the file depends on time, on the folder of
+// the run, or on the number of threads and loader workers; but the config holds the paths that it was given
+// (data.root, model.weights), and the last bits of numbers depend on the kind of processor. best.safetensors
+// has only the network (the average, if there is one).
 #pragma once
 
 #include <functional>
@@ -37,6 +38,8 @@ struct RunState {
   std::map<std::string, double>
       best;  // scores of the best validation: "miou", "pixel_accuracy", ...; empty before the first
   std::vector<double> class_weights;  // of the loss; empty: none
+  double loss_sum = 0;                // of the steps since the last line of the log
+  int64_t loss_steps = 0;             // their number
 };
 
 // What is written; null members are left out.
@@ -80,7 +83,8 @@ struct LoadedModel {
 };
 
 // Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
-// stored one (for weights files without one). Error(checkpoint) names what is missing.
+// stored one (for weights files without one). Error(checkpoint) names what is missing, wrong or damaged in
+// the file, or that there is none; Error(config) what is wrong in `config_path` or `overrides`.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

@@ -42,13 +42,12 @@ struct ScheduleOptions {
 struct TrainOptions {
   int64_t epochs = 0;  // exactly one of epochs and max_steps is set
   int64_t max_steps = 0;
-  double max_minutes =
-      0;  // stop cleanly after this time (0: no limit); makes the run depend on the machine's speed
+  double max_minutes = 0;        // save and stop after this time, to be resumed; 0: no limit
   int64_t accumulate = 1;        // batches per optimiser step
   double ema_decay = 0;          // weight averaging; 0: off. Validation and best.safetensors use the average
   int64_t log_every = 20;        // steps
-  int64_t validate_every = 0;    // steps; 0: once per epoch
-  int64_t checkpoint_every = 0;  // steps; 0: at each validation
+  int64_t validate_every = 0;    // steps; 0: once per epoch, but at least one step apart
+  int64_t checkpoint_every = 0;  // steps; 0: only at validations and at the end
   int64_t patience = 0;          // validations without improvement before stopping early; 0: off
   std::string class_weights =
       "none";  // "none", "median_frequency", "sqrt_median_frequency", or numbers "1,2.5,..."
@@ -66,7 +65,8 @@ struct Config {
   TrainOptions train;
   eval::InferenceOptions eval;
   uint64_t seed = 1;
-  bool exact = false;  // only implementations that form the sums of the definition (kernels/common/dispatch.h)
+  bool exact =
+      false;  // only implementations that form the sums of the definition (kernels/common/dispatch.h)
   // "expected": {"miou": [0.60, 0.02]}: the run fails unless the metric ends within tolerance below (above is
   // fine).
   std::map<std::string, std::vector<double>> expected;

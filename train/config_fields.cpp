@@ -177,13 +177,15 @@ const Fields<TrainOptions>& fields() {
             "Length of the run in passes over the data. Exactly one of `epochs` and `max_steps`"),
       whole("max_steps", &O::max_steps, 0, big, "Length of the run in optimiser steps"),
       number("max_minutes", &O::max_minutes, 0, 1e6,
-             "Stop cleanly after this time; 0: no limit. Depends on the machine's speed"),
+             "Save and stop after this time, as a signal does; `--resume` goes on. 0: no limit"),
       whole("accumulate", &O::accumulate, 1, 65536, "Batches per optimiser step"),
       number("ema_decay", &O::ema_decay, 0, 0.99999999,
              "Exponential moving average of the weights, used for validation and `best.safetensors`; 0: off"),
       whole("log_every", &O::log_every, 1, big, "Steps per line of metrics.jsonl"),
-      whole("validate_every", &O::validate_every, 0, big, "Steps per validation; 0: once per epoch"),
-      whole("checkpoint_every", &O::checkpoint_every, 0, big, "Steps per checkpoint; 0: at each validation"),
+      whole("validate_every", &O::validate_every, 0, big,
+            "Steps per validation; 0: once per epoch (each step, if an epoch is shorter than one)"),
+      whole("checkpoint_every", &O::checkpoint_every, 0, big,
+            "Steps per checkpoint; there is one before and after each validation and at the end anyway"),
       whole("patience", &O::patience, 0, big,
             "Stop after this many validations without a better mIoU; 0: off"),
       text("class_weights", &O::class_weights,
@@ -277,7 +279,8 @@ const Fields<Config>& fields() {
       section("eval", &Config::eval, "Inference for validation, `eval` and `predict`"),
       seed_field(),
       flag("exact", &Config::exact,
-           "Convolutions form the sums of their definition. Off, 3x3 ones may use Winograd's algorithm: two to three times as fast, "
+           "Convolutions form the sums of their definition. Off, 3x3 ones may use Winograd's algorithm: two "
+           "to three times as fast, "
            "its rounding errors about ten times as large (1e-6 to 1e-5 of the largest value)"),
       expected_field(),
   };

@@ -16,7 +16,7 @@ namespace atrous::train {
 class EventWriter {
  public:
   // Creates `folder`/events.out.tfevents.<time>.<host>.<pid>. first_step > 0 tells TensorBoard that the run
-  // continues there, so that it forgets later points of an earlier file. Error(io).
+  // continues after that step, so that it forgets later points of an earlier file. Error(io).
   EventWriter(const std::string& folder, int64_t first_step);
   ~EventWriter();
   EventWriter(const EventWriter&) = delete;

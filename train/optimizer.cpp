@@ -121,11 +121,11 @@ double Optimizer::gradient_norm() const {
   return std::sqrt(total);
 }
 
-void Optimizer::step(double lr) {
+void Optimizer::step(double lr, double gradient_norm) {
   NoGradGuard no_grad;
   ++steps_;
   double scale = 1;
-  if (options_.clip_norm > 0) scale = std::min(1.0, options_.clip_norm / (gradient_norm() + 1e-6));
+  if (options_.clip_norm > 0) scale = std::min(1.0, options_.clip_norm / (gradient_norm + 1e-6));
   for (Slot& slot : slots_) {
     if (!slot.parameter.grad().defined()) continue;
     const Tensor gradient = slot.parameter.grad().contiguous_copy_if_needed();

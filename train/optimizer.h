@@ -28,8 +28,9 @@ class Optimizer {
             const std::string& backbone_prefix);
 
   // Clips the gradients, updates all parameters that have one, and forgets the gradients. `lr` is this step's
-  // rate.
-  void step(double lr);
+  // rate. `gradient_norm`: of these gradients, where the caller has it already.
+  void step(double lr, double gradient_norm);
+  void step(double lr) { step(lr, options_.clip_norm > 0 ? gradient_norm() : 0); }
   // L2 norm over all gradients. Added in a fixed order: the same bits on any number of threads. Not finite if
   // any gradient is not.
   double gradient_norm() const;

@@ -18,7 +18,8 @@ Plan make_plan(const Config& c, const DataSets& sets) {
   if (plan.validate_every == 0)
     plan.validate_every = std::max<int64_t>(1, std::llround(plan.steps_per_epoch));
   plan.checkpoint_every = c.train.checkpoint_every;
-  if (plan.checkpoint_every == 0) plan.checkpoint_every = plan.validate_every;
+  // Given batches are not validated, and a pass over them is the run.
+  if (plan.checkpoint_every == 0) plan.checkpoint_every = sets.train ? plan.validate_every : plan.total_steps;
   return plan;
 }
 
@@ -90,6 +91,12 @@ void check_weights_finite(const layers::SegmentationModel& model) {
         all_finite(p.variable.value()), ErrorKind::diverged,
         "[train] weights must be finite. Got NaN or Inf in \"{}\". Nothing was saved; lower optimizer.lr.",
         p.name);
+  }
+  for (const layers::NamedBuffer& b : model.buffers()) {
+    ATROUS_CHECK(all_finite(b.tensor), ErrorKind::diverged,
+                 "[train] running statistics must be finite. Got NaN or Inf in \"{}\". Nothing was saved; "
+                 "lower optimizer.lr.",
+                 b.name);
   }
 }
 

@@ -31,7 +31,8 @@ void check_same_config(const Config& stored, const Config& now, const std::vecto
 // sound start looks like. Returns a warning, or an empty text.
 std::string first_loss_warning(const Config& config, double loss);
 
-// Error(diverged) that names a parameter with NaN or Inf: such weights must not replace a good checkpoint.
+// Error(diverged) that names a parameter or buffer (statistics of batch norm) with NaN or Inf: such weights
+// must not replace a good checkpoint.
 void check_weights_finite(const layers::SegmentationModel& model);
 
 struct Verdict {

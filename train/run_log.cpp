@@ -29,11 +29,11 @@ std::string duration_text(double seconds) {
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
-std::string drop_lines_after(const std::string& path, int64_t step) {
+std::string drop_lines_after(const std::string& path, int64_t step, int64_t validation) {
   std::string kept;
   for (const JsonValue& line : read_metrics(path)) {
     const JsonValue* at = line.find("step");
-    if (at && at->integer <= step) kept += to_text(line, -1) + "\n";
+    if (at && at->integer <= (line.find("miou") ? validation : step)) kept += to_text(line, -1) + "\n";
   }
   return kept;
 }
@@ -74,13 +74,13 @@ std::vector<JsonValue> read_metrics(const std::string& path) {
     try {
       lines.push_back(parse_json(text, path));
     } catch (const Error&) {
-      break;
+      continue;
     }
   }
   return lines;
 }
 
-RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t total_steps)
+RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps)
     : folder_(folder),
       first_step_(first_step),
       total_steps_(total_steps),
@@ -88,7 +88,7 @@ RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t total_step
       terminal_(is_terminal()),
       start_(Clock::now()) {
   const std::string path = folder + "/metrics.jsonl";
-  write_file_atomically(path, first_step > 0 ? drop_lines_after(path, first_step) : "");
+  write_file_atomically(path, first_step > 0 ? drop_lines_after(path, first_step, last_validation) : "");
   metrics_ = std::fopen(path.c_str(), "ae");
   ATROUS_CHECK(metrics_, ErrorKind::io, "[metrics] \"{}\" must be writable. Got: {}. Choose another folder.",
                path, std::strerror(errno));
@@ -101,9 +101,14 @@ RunLog::~RunLog() {
 
 void RunLog::line(const JsonValue& value) {
   const std::string text = to_text(value, -1) + "\n";
-  std::fwrite(text.data(), 1, text.size(), metrics_);
-  std::fflush(metrics_);
-  events_.flush();
+  // A lost line must not end a run; a full disk ends it at the next checkpoint.
+  const bool whole =
+      std::fwrite(text.data(), 1, text.size(), metrics_) == text.size() && std::fflush(metrics_) == 0;
+  const int reason = errno;
+  if (whole || write_failed_) return;
+  write_failed_ = true;
+  message(fmt::format("warning: metrics.jsonl cannot be written: {}. Lines are missing from here on",
+                      std::strerror(reason)));
 }
 
 void RunLog::step(const StepRecord& r) {
@@ -121,6 +126,7 @@ void RunLog::step(const StepRecord& r) {
   events_.scalar("train/gradient_norm", r.step, r.gradient_norm);
   events_.scalar("speed/images_per_second", r.step, r.images_per_second);
   events_.scalar("speed/data_wait_percent", r.step, 100 * r.data_wait);
+  events_.flush();
   const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
   const double left = elapsed / static_cast<double>(std::max<int64_t>(1, r.step - first_step_)) *
                       static_cast<double>(total_steps_ - r.step);
@@ -164,7 +170,7 @@ void RunLog::image(const std::string& tag, int64_t step, const std::string& png_
 void RunLog::bar(const std::string& text) {
   if (!terminal_ || Clock::now() - last_bar_ < std::chrono::milliseconds(100)) return;
   last_bar_ = Clock::now();
-  fmt::print(stderr, "\r\033[K{}", text);
+  std::fputs(("\r\033[K" + text).c_str(), stderr);
   std::fflush(stderr);
   bar_shown_ = true;
 }
@@ -185,7 +191,9 @@ void RunLog::validation_progress(int64_t done, int64_t total) {
 }
 
 void RunLog::message(const std::string& text) {
-  fmt::print(stderr, "{}{}\n", bar_shown_ ? "\r\033[K" : "", text);
+  // One call, so that lines of several processes do not mix; not fmt::print, which throws if stderr is
+  // closed.
+  std::fputs(((bar_shown_ ? "\r\033[K" : "") + text + "\n").c_str(), stderr);
   bar_shown_ = false;
 }
 

@@ -28,9 +28,9 @@ JsonValue scores_to_json(const eval::EvaluationResult& result);
 
 class RunLog {
  public:
-  // Lines of metrics.jsonl after `first_step` are dropped: the run that wrote them died before its next
-  // checkpoint, and they are about to be written again.
-  RunLog(const std::string& folder, int64_t first_step, int64_t total_steps);
+  // Lines of metrics.jsonl after `first_step`, and validations after `last_validation`, are dropped: the run
+  // that wrote them died before its next checkpoint, and they are about to be written again.
+  RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps);
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
@@ -42,7 +42,7 @@ class RunLog {
   // The progress bar; does nothing where stderr is no terminal.
   void progress(int64_t step, double loss);
   void validation_progress(int64_t done, int64_t total);
-  // A line for people.
+  // A line for people. A closed stderr is no error.
   void message(const std::string& text);
 
  private:
@@ -54,13 +54,14 @@ class RunLog {
   int64_t total_steps_;
   std::FILE* metrics_ = nullptr;
   EventWriter events_;
+  bool write_failed_ = false;
   bool terminal_;
   bool bar_shown_ = false;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point last_bar_{};
 };
 
-// The lines of a metrics.jsonl; a torn last line (killed while writing) is left out.
+// The lines of a metrics.jsonl, without torn ones (killed, or disk full, while writing).
 std::vector<JsonValue> read_metrics(const std::string& path);
 
 }  // namespace atrous::train

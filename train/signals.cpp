@@ -9,7 +9,7 @@
 namespace atrous::train {
 namespace {
 
-constexpr std::array<int, 4> handled = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
+constexpr std::array<int, 5> handled = {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGPIPE};
 
 // Lock-free atomics may be used in a handler, and other threads see them.
 std::atomic<int> stop_signal{0};
@@ -34,7 +34,7 @@ SignalGuard::SignalGuard() : previous_(new Previous) {
   save_request = false;
   for (size_t i = 0; i < handled.size(); ++i) {
     struct sigaction action {};
-    action.sa_handler = on_signal;
+    action.sa_handler = handled[i] == SIGPIPE ? SIG_IGN : on_signal;
     sigemptyset(&action.sa_mask);
     action.sa_flags = SA_RESTART;
     sigaction(handled[i], &action, &previous_->actions[i]);

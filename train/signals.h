@@ -1,7 +1,9 @@
 // Signals as requests that the training loop looks at between steps.
 //
-//   SIGINT, SIGTERM, SIGUSR1   finish the step, save, stop with exit code 128 + n; a second one ends the
-//   process at once SIGHUP                     save and go on
+//   SIGINT, SIGTERM, SIGUSR1: finish the step, save, stop with exit code 128 + n; a second one ends the
+//                             process at once
+//   SIGHUP:                   save and go on
+//   SIGPIPE:                  nothing; a run outlives the terminal or pipe that it talks to
 #pragma once
 
 namespace atrous::train {

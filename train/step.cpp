@@ -64,7 +64,7 @@ StepResult train_step(layers::SegmentationModel& model, Optimizer& optimizer, Ba
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
     explain_divergence(model, optimizer, used, loss, seed, step, result.loss);
   }
-  optimizer.step(lr);
+  optimizer.step(lr, result.gradient_norm);
   return result;
 }
 

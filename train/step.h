@@ -15,8 +15,8 @@ struct StepResult {
 };
 
 // Step number `step` of a run with `seed`, over `accumulate` batches, at learning rate `lr`. If the loss or a
-// gradient is NaN or Inf, the weights stay as they are and Error(diverged) names the first layer where it
-// appears and the images of the batch.
+// gradient is NaN or Inf, the weights stay as they are (not so the running statistics of batch norm) and
+// Error(diverged) names the first layer where it appears and the images of the batch.
 StepResult train_step(layers::SegmentationModel& model, Optimizer& optimizer, BatchSource& batches,
                       const layers::LossOptions& loss, int64_t accumulate, uint64_t seed, int64_t step,
                       double lr);

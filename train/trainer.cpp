@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 
 #include "core/allocator.h"
 #include "core/atomic_file.h"
@@ -28,41 +29,28 @@ double seconds_since(Clock::time_point start) {
 }
 
 void say(const std::string& text) {
-  fmt::print(stderr, "{}\n", text);
+  std::fputs((text + "\n").c_str(), stderr);  // not fmt::print, which throws if stderr is closed
 }
 
-// What the steps since the last line of the log add up to.
-class StepMeter {
+// The speed since the last restart.
+class SpeedMeter {
  public:
-  explicit StepMeter(const BatchSource& batches) : batches_(batches) { restart(); }
+  explicit SpeedMeter(const BatchSource& batches) : batches_(batches) { restart(); }
   void restart() {
-    sum_ = StepResult{};
-    steps_ = 0;
+    images_ = 0;
     start_ = Clock::now();
     wait_ = batches_.wait_seconds();
   }
-  void add(const StepResult& step) {
-    sum_.loss += step.loss;
-    sum_.images += step.images;
-    sum_.lr = step.lr;
-    sum_.gradient_norm = step.gradient_norm;
-    ++steps_;
-  }
-  StepRecord record(int64_t step, double epoch) const {
+  void add(int64_t images) { images_ += images; }
+  void read(StepRecord& record) const {
     const double seconds = std::max(1e-9, seconds_since(start_));
-    return {step,
-            epoch,
-            sum_.loss / static_cast<double>(steps_),
-            sum_.lr,
-            sum_.gradient_norm,
-            static_cast<double>(sum_.images) / seconds,
-            (batches_.wait_seconds() - wait_) / seconds};
+    record.images_per_second = static_cast<double>(images_) / seconds;
+    record.data_wait = (batches_.wait_seconds() - wait_) / seconds;
   }
 
  private:
   const BatchSource& batches_;
-  StepResult sum_;
-  int64_t steps_ = 0;
+  int64_t images_ = 0;
   Clock::time_point start_;
   double wait_ = 0;
 };
@@ -95,19 +83,22 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   if (!options.dry_run) folder.emplace(options.out_dir, options.resume);
 
   // What is trained, on what, and how far it has come.
+  std::optional<StoredCheckpoint> stored;
+  if (folder && options.resume) stored = read_newest_checkpoint({folder->last(), folder->previous()}, say);
+  if (stored) check_same_config(stored->config, config, options.allow_change);
+  // A damaged last checkpoint must not replace the good one before it.
+  bool keep_last = !stored || stored->file.origin == folder->last();
   const DataSets sets = open_datasets(config);
   const Plan plan = make_plan(config, sets);
   kernels::set_exact_sums(config.exact);
-  const auto model = nets::make_model(config.model, config.seed);
+  // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
+  const auto model = stored ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
   model->train();
   Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix());
   std::optional<WeightAverage> average;
   if (config.train.ema_decay > 0) average.emplace(*model, config.train.ema_decay);
   RunState state;
-  std::optional<StoredCheckpoint> stored;
-  if (folder && options.resume) stored = read_newest_checkpoint({folder->last(), folder->previous()}, say);
   if (stored) {
-    check_same_config(stored->config, config, options.allow_change);
     restore(*stored, *model, optimizer, average ? &*average : nullptr);
     state = stored->state;
     stored.reset();
@@ -134,12 +125,16 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   }
 
   write_file_atomically(folder->file("config.json"), to_json(config));
-  RunLog log(folder->path(), state.step, plan.total_steps);
+  RunLog log(folder->path(), state.step, state.last_validation, plan.total_steps);
+  bool unsaved = false;
   const auto save_last = [&] {
+    if (!unsaved) return;
     check_weights_finite(*model);
     save_checkpoint(folder->last(),
                     {&config, &sets.classes, &state, model.get(), &optimizer, average ? &*average : nullptr},
-                    folder->previous());
+                    keep_last ? folder->previous() : "");
+    keep_last = true;
+    unsaved = false;
   };
   const auto validate_now = [&] {
     if (average) average->swap();
@@ -147,31 +142,32 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     if (best && *best)
       save_checkpoint(folder->best(), {&config, &sets.classes, nullptr, model.get(), nullptr, nullptr});
     if (average) average->swap();
-    if (best) write_report(folder->path());
+    if (!best) return;
+    unsaved = true;
+    write_report(folder->path());
   };
 
-  StepMeter meter(batches);
-  bool unsaved = false;
+  SpeedMeter speed(batches);
   for (;;) {
     // Events of the step just done. They come before the next step, so that a run that was stopped among them
     // makes up for them.
-    const bool out_of_time =
-        config.train.max_minutes > 0 && seconds_since(start) >= 60 * config.train.max_minutes;
-    const bool last = state.step >= plan.total_steps || out_of_time;
-    if (!SignalGuard::stop_requested() && sets.val && state.step > state.last_validation &&
+    const bool last = state.step >= plan.total_steps;
+    const auto stop_asked = [&] {
+      result.signal = SignalGuard::stop_requested();
+      result.timed_out = !result.signal && !last && config.train.max_minutes > 0 &&
+                         seconds_since(start) >= 60 * config.train.max_minutes;
+      return result.signal || result.timed_out;
+    };
+    if (!stop_asked() && sets.val && state.step > state.last_validation &&
         (last || state.step % plan.validate_every == 0)) {
+      save_last();  // a validation that fails loses nothing
       validate_now();
-      meter.restart();  // validation is not part of the speed of training
-      unsaved = true;
-    }
-    result.signal = SignalGuard::stop_requested();
-    const bool patience_ended = config.train.patience > 0 && state.stale_validations >= config.train.patience;
-    const bool stop = last || patience_ended || result.signal;
-    const bool due = stop || state.step % plan.checkpoint_every == 0 || SignalGuard::take_save_request();
-    if (due && unsaved) {
       save_last();
-      unsaved = false;
+      speed.restart();  // validation is not part of the speed of training
     }
+    const bool patience_ended = config.train.patience > 0 && state.stale_validations >= config.train.patience;
+    const bool stop = stop_asked() || last || patience_ended;
+    if (stop || state.step % plan.checkpoint_every == 0 || SignalGuard::take_save_request()) save_last();
     if (stop) {
       if (patience_ended && !last)
         log.message(fmt::format("stopped early: no better mIoU in {} validations", config.train.patience));
@@ -188,12 +184,23 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     if (average) average->update(state.step);
 
     result.last_loss = step.loss;
-    meter.add(step);
+    state.loss_sum += step.loss;
+    ++state.loss_steps;
+    speed.add(step.images);
     log.progress(state.step, step.loss);
     if (state.step % config.train.log_every == 0 || state.step == plan.total_steps) {
-      log.step(meter.record(state.step, static_cast<double>(state.step) / plan.steps_per_epoch));
-      meter.restart();
+      StepRecord record{.step = state.step,
+                        .epoch = static_cast<double>(state.step) / plan.steps_per_epoch,
+                        .loss = state.loss_sum / static_cast<double>(state.loss_steps),
+                        .lr = step.lr,
+                        .gradient_norm = step.gradient_norm};
+      speed.read(record);
+      log.step(record);
+      state.loss_sum = 0;
+      state.loss_steps = 0;
+      speed.restart();
     }
+    if (options.on_step) options.on_step(state.step);
   }
 
   result.steps = state.step;
@@ -201,9 +208,9 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   result.interrupted = result.signal != 0;
   result.peak_memory_bytes = allocator_stats().peak_in_use;
   write_report(folder->path());
-  if (result.interrupted) {
-    log.message(
-        fmt::format("stopped by a signal at step {}; everything is saved, --resume goes on", state.step));
+  if (result.interrupted || result.timed_out) {
+    log.message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume goes on",
+                            result.signal ? "a signal" : "train.max_minutes", state.step, plan.total_steps));
   } else {
     const Verdict verdict = check_expectations(config, state);
     for (const std::string& line : verdict.lines) log.message(line);

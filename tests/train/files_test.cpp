@@ -117,10 +117,12 @@ TEST_CASE("kill -9 at any point of a write leaves an old or a new file, whole") 
     usleep(static_cast<useconds_t>(delay_us));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
-    // Between the two renames only the previous file is there.
-    const std::string text = content_of(std::filesystem::exists(path) ? path : previous);
-    REQUIRE(text.size() == 1 << 20);
-    REQUIRE(text == std::string(1 << 20, text[0]));
+    for (const std::string& name : {path, previous}) {
+      if (name == previous && !std::filesystem::exists(name)) continue;  // before the first rotation
+      const std::string text = content_of(name);
+      REQUIRE(text.size() == 1 << 20);
+      REQUIRE(text == std::string(1 << 20, text[0]));
+    }
     ++generation;
   }
 }
@@ -147,7 +149,7 @@ TEST_CASE("TensorBoard records decode to what was written") {
   // Each begins with wall_time: field 1, fixed 64 bits, nine bytes in all.
   for (const std::string& r : records) CHECK(r.at(0) == 0x09);
   CHECK(records[0].substr(9) == std::string("\x1a\x0d") + "brain.Event:2");
-  CHECK(records[1].substr(9) == std::string("\x10\x03\x3a\x02\x08\x01", 6));
+  CHECK(records[1].substr(9) == std::string("\x10\x04\x3a\x02\x08\x01", 6));
   // step 300 = varint ac 02; summary { value { tag "loss", simple_value 1.5f = 0x3fc00000 } }
   CHECK(records[2].substr(9) ==
         std::string("\x10\xac\x02\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\xc0\x3f", 18));

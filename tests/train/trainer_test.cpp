@@ -1,147 +1,26 @@
-// Whole runs of a tiny network on generated pictures: the same bits whatever threads, workers and stops.
+// Whole runs of a tiny network on generated pictures: files, bits, errors.
 #include "train/trainer.h"
 
-#include <sys/wait.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <sstream>
 
-#include "core/error.h"
 #include "core/parallel.h"
 #include "core/safetensors.h"
-#include "data/image_io.h"
 #include "tests/train/temporary_folder.h"
+#include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
-#include "train/run_log.h"
+#include "train/plan.h"
 
 using namespace atrous;
 using namespace atrous::train;
 using Catch::Matchers::Contains;
-
-namespace {
-
-std::string content_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-// Seven pictures whose classes are bright, dark and red, in a list set.
-void make_pictures(const std::string& folder) {
-  constexpr int64_t height = 20, width = 28;
-  std::ofstream train(folder + "/train.txt"), val(folder + "/val.txt");
-  for (int64_t i = 0; i < 7; ++i) {
-    const Tensor image = Tensor::empty({height, width, 3}, DType::u8);
-    const Tensor label = Tensor::empty({height, width}, DType::u8);
-    for (int64_t p = 0; p < height * width; ++p) {
-      const auto c = static_cast<uint8_t>((p / width / 7 + (p % width) / 10 + i) % 3);
-      label.data<uint8_t>()[p] = p % 31 == 0 ? 255 : c;
-      const uint8_t colors[3][3] = {{200, 210, 190}, {30, 20, 40}, {190, 40, 30}};
-      for (int64_t k = 0; k < 3; ++k) {
-        image.data<uint8_t>()[p * 3 + k] = static_cast<uint8_t>(colors[c][k] + (p * 7 + i * 13 + k * 5) % 23);
-      }
-    }
-    const std::string name = "picture" + std::to_string(i);
-    data::write_png(folder + "/" + name + ".png", image);
-    data::write_png(folder + "/" + name + "_label.png", label);
-    (i < 5 ? train : val) << name << ".png " << name << "_label.png\n";
-  }
-}
-
-Config tiny_config(const std::string& root, const std::vector<std::string>& overrides = {}) {
-  std::vector<std::string> all = {"data.root=" + root};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  return parse_config(R"({
-    "model": {"name": "unet", "num_classes": 3, "base_width": 4, "depth": 2},
-    "data": {"dataset": "list", "label_map": "identity", "batch_size": 2, "workers": 1},
-    "augment": {"crop_height": 16, "crop_width": 24, "flip_horizontal": 0.5, "scale_min": 0.8, "scale_max": 1.2, "brightness": 0.2},
-    "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.01, "clip_norm": 5},
-    "schedule": {"name": "poly", "warmup_steps": 2},
-    "train": {"max_steps": 9, "validate_every": 4, "checkpoint_every": 3, "log_every": 2, "accumulate": 2, "ema_decay": 0.9,
-              "class_weights": "sqrt_median_frequency", "sample_images": 1,
-              "losses": [{"kind": "cross_entropy"}, {"kind": "dice", "weight": 0.5}]},
-    "seed": 5})",
-                      "tiny", all);
-}
-
-RunOptions out_folder(const std::string& path, bool resume = false) {
-  RunOptions o;
-  o.out_dir = path;
-  o.resume = resume;
-  return o;
-}
-
-std::string last_of(const std::string& run) {
-  return content_of(run + "/checkpoints/last.safetensors");
-}
-
-// stderr of the runs would drown the results of the tests.
-struct Quiet {
-  int saved = dup(2);
-  Quiet() {
-    std::fflush(stderr);
-    if (!std::freopen("/dev/null", "w", stderr)) std::abort();
-  }
-  ~Quiet() {
-    std::fflush(stderr);
-    dup2(saved, 2);
-    close(saved);
-  }
-};
-
-template <class F>
-Error error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e;
-  }
-  return Error(ErrorKind::internal, "no error");
-}
-
-// Threads do not survive fork, so a run that shall be killed happens in a child that has used none yet: this
-// test program is started anew with the hidden test below.
-pid_t start_run(const std::string& root, const std::string& run, const std::string& overrides) {
-  const pid_t child = fork();
-  if (child == 0) {
-    setenv("ATROUS_TEST_ROOT", root.c_str(), 1);
-    setenv("ATROUS_TEST_RUN", run.c_str(), 1);
-    setenv("ATROUS_TEST_SET", overrides.c_str(), 1);
-    execl("/proc/self/exe", "train_tests", "run as a child", static_cast<char*>(nullptr));
-    _exit(99);
-  }
-  return child;
-}
-
-int64_t lines_of(const std::string& path) {
-  return static_cast<int64_t>(read_metrics(path).size());
-}
-
-void wait_for_lines(const std::string& run, int64_t count) {
-  for (int i = 0; i < 3000 && lines_of(run + "/metrics.jsonl") < count; ++i) usleep(2000);
-}
-
-}  // namespace
-
-TEST_CASE("run as a child", "[.]") {
-  const char* root = std::getenv("ATROUS_TEST_ROOT");
-  REQUIRE(root);
-  const std::string set = std::getenv("ATROUS_TEST_SET");
-  std::vector<std::string> overrides;
-  std::istringstream words(set);
-  for (std::string word; words >> word;) overrides.push_back(word);
-  const Quiet quiet;
-  const RunResult r =
-      run_training(tiny_config(root, overrides), out_folder(std::getenv("ATROUS_TEST_RUN"), true));
-  _exit(r.interrupted ? 128 + r.signal : 0);
-}
 
 TEST_CASE("the same seed gives the same checkpoint bytes on any number of threads and workers") {
   const TemporaryFolder folder;
@@ -211,101 +90,44 @@ TEST_CASE("a run leaves its files, learns, and never overwrites") {
   CHECK_FALSE(run_training(wrong, out_folder(folder / "short")).expectation_met);
 }
 
-TEST_CASE("a run that is stopped at any step and resumed ends in the same bytes") {
+TEST_CASE("metrics: torn lines are left out, later ones stay; a full disk is told once") {
   const TemporaryFolder folder;
-  make_pictures(folder.path());
-  const Quiet quiet;
-  run_training(tiny_config(folder.path()), out_folder(folder / "whole"));
-  const std::string whole = last_of(folder / "whole");
-  for (int64_t stop = 1; stop < 9; ++stop) {
-    // The first `stop` steps of the same schedule: SIGTERM after the line of that step.
-    const std::string run = folder / ("stop" + std::to_string(stop));
-    const pid_t child = start_run(folder.path(), run, "train.log_every=1");
-    wait_for_lines(run, stop);
-    kill(child, stop % 2 ? SIGTERM : SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (stop % 2 && WIFEXITED(status))
-      CHECK((WEXITSTATUS(status) == 128 + SIGTERM || WEXITSTATUS(status) == 0));
-    run_training(tiny_config(folder.path()), out_folder(run, true));
-    CHECK(last_of(run) == whole);
+  const std::string path = folder / "metrics.jsonl";
+  std::ofstream(path) << R"({"step": 2, "loss": 1})"
+                      << "\n{\"step\": 3, \"lo\n"
+                      << R"({"step": 4, "loss": 2})"
+                      << "\n"
+                      << R"({"step": 4, "miou": 0.5})"
+                      << "\n"
+                      << R"({"step": 6, "loss": 3})"
+                      << "\n{\"st";
+  CHECK(lines_of(path) == 4);
+  int ends[2];  // a pipe for stderr: no limit on file sizes holds there
+  REQUIRE(pipe(ends) == 0);
+  const int saved = dup(2);
+  dup2(ends[1], 2);
+  close(ends[1]);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  {
+    // Goes on after step 4, whose validation was not saved.
+    RunLog log(folder.path(), 4, 0, 10);
+    const rlimit small{100, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    for (int64_t step = 5; step < 8; ++step) log.step({.step = step});
+    setrlimit(RLIMIT_FSIZE, &before);
   }
-}
-
-TEST_CASE("signals: INT, TERM, USR1 save and stop, HUP saves and goes on, a second one ends at once") {
-  const TemporaryFolder folder;
-  make_pictures(folder.path());
-  for (int number : {SIGINT, SIGTERM, SIGUSR1}) {
-    const std::string run = folder / std::to_string(number);
-    const pid_t child =
-        start_run(folder.path(), run, "train.max_steps=100000 train.log_every=1 train.validate_every=100000");
-    wait_for_lines(run, 3);
-    kill(child, number);
-    int status = 0;
-    waitpid(child, &status, 0);
-    REQUIRE(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 128 + number);
-    CHECK(read_checkpoint(run + "/checkpoints/last.safetensors").state.step >= 3);
-  }
-  const std::string run = folder / "hup";
-  const pid_t child = start_run(
-      folder.path(), run,
-      "train.max_steps=100000 train.log_every=1 train.validate_every=100000 train.checkpoint_every=100000");
-  wait_for_lines(run, 2);
-  CHECK_FALSE(std::filesystem::exists(run + "/checkpoints/last.safetensors"));
-  kill(child, SIGHUP);
-  wait_for_lines(run, lines_of(run + "/metrics.jsonl") + 3);
-  CHECK(std::filesystem::exists(run + "/checkpoints/last.safetensors"));
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-}
-
-TEST_CASE("two processes cannot share a folder") {
-  const TemporaryFolder folder;
-  make_pictures(folder.path());
-  const std::string run = folder / "run";
-  const pid_t child = start_run(folder.path(), run, "train.max_steps=100000 train.log_every=1");
-  wait_for_lines(run, 1);
-  const Error e = error_of([&] { run_training(tiny_config(folder.path()), out_folder(run, true)); });
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  CHECK(e.kind() == ErrorKind::io);
-  CHECK_THAT(e.what(), Contains("another process is using"));
-}
-
-TEST_CASE("resume refuses other settings, and falls back from a damaged checkpoint") {
-  const TemporaryFolder folder;
-  make_pictures(folder.path());
-  const Quiet quiet;
-  const std::string run = folder / "run";
-  run_training(tiny_config(folder.path(), {"train.max_steps=6"}), out_folder(run));
-
-  const Config changed = tiny_config(folder.path(), {"train.max_steps=6", "optimizer.lr=0.5"});
-  const Error e = error_of([&] { run_training(changed, out_folder(run, true)); });
-  CHECK(e.kind() == ErrorKind::config);
-  CHECK_THAT(e.what(), Contains("Got other values for: optimizer.lr"));
-  RunOptions allowed = out_folder(run, true);
-  allowed.allow_change = {"optimizer.lr", "train.max_steps"};
-  CHECK(run_training(tiny_config(folder.path(), {"train.max_steps=7", "optimizer.lr=0.5"}), allowed).steps ==
-        7);
-
-  const std::string last = run + "/checkpoints/last.safetensors";
-  const std::string good = content_of(last);
-  std::string flipped = good;
-  flipped[flipped.size() - 100] ^= 1;
-  std::ofstream(last, std::ios::binary) << flipped;
-  const Error damaged = error_of([&] { read_checkpoint(last); });
-  CHECK(damaged.kind() == ErrorKind::checkpoint);
-  CHECK_THAT(damaged.what(), Contains("must have its stored checksum"));
-  std::ofstream(last, std::ios::binary) << good.substr(0, good.size() / 2);
-  CHECK(error_of([&] { read_checkpoint(last); }).kind() == ErrorKind::checkpoint);
-  std::vector<std::string> messages;
-  const auto stored = read_newest_checkpoint({last, run + "/checkpoints/last.previous.safetensors"},
-                                             [&](const std::string& m) { messages.push_back(m); });
-  REQUIRE(stored);
-  CHECK(stored->state.step == 6);
-  REQUIRE(messages.size() == 2);
-  CHECK_THAT(messages[1], Contains("going on from the checkpoint before it"));
+  std::signal(SIGXFSZ, handler);
+  dup2(saved, 2);
+  close(saved);
+  CHECK(lines_of(path) == 2);
+  std::string told(4096, '\0');
+  told.resize(static_cast<size_t>(std::max<ssize_t>(0, read(ends[0], told.data(), told.size()))));
+  close(ends[0]);
+  const std::string warning = "warning: metrics.jsonl cannot be written";
+  REQUIRE(told.find(warning) != std::string::npos);
+  CHECK(told.find(warning) == told.rfind(warning));
 }
 
 TEST_CASE("NaN stops with the layer named, and the checkpoint stays") {
@@ -324,6 +146,46 @@ TEST_CASE("NaN stops with the layer named, and the checkpoint stays") {
   CHECK_THAT(e.what(), Contains("at step 3") && Contains("conv") && Contains("batch 2 image 0"));
   INFO(e.what());
   CHECK(read_checkpoint(folder / "run/checkpoints/last.safetensors").state.step == 2);
+}
+
+TEST_CASE("NaN in running statistics is not saved either") {
+  const nets::ModelOptions options = tiny_config("").model;
+  const auto model = nets::make_model(options, 1);
+  check_weights_finite(*model);
+  for (const layers::NamedBuffer& b : model->buffers()) {
+    if (b.name.ends_with("running_var")) b.tensor.data<float>()[0] = std::numeric_limits<float>::infinity();
+  }
+  const Error e = error_of([&] { check_weights_finite(*model); });
+  CHECK(e.kind() == ErrorKind::diverged);
+  CHECK_THAT(e.what(), Contains("running_var"));
+}
+
+TEST_CASE("given batches: one checkpoint, at the end, unless asked for more") {
+  const std::vector<std::string> given = {"data.dataset=tensors", "train.checkpoint_every=0"};
+  CHECK(make_plan(tiny_config("", given), DataSets{}).checkpoint_every == 9);
+  CHECK(make_plan(tiny_config("", {"data.dataset=tensors"}), DataSets{}).checkpoint_every == 3);
+}
+
+TEST_CASE("weights files: what is wrong in them is no error of the config") {
+  const TemporaryFolder folder;
+  const auto kind_of = [&](const Metadata& metadata, const std::vector<std::string>& overrides = {}) {
+    const std::string path = folder / "weights.safetensors";
+    write_safetensors(path, {{"x", Tensor::zeros({1})}}, metadata);
+    return error_of([&] { load_model(path, "", overrides); }).kind();
+  };
+  CHECK(error_of([&] { load_model(folder / "none.safetensors"); }).kind() == ErrorKind::checkpoint);
+  CHECK(kind_of({}) == ErrorKind::checkpoint);
+  CHECK(kind_of({{"atrous.config", "{"}}) == ErrorKind::checkpoint);
+  CHECK(kind_of({{"atrous.config", "{\"modle\": {}}"}}) == ErrorKind::checkpoint);
+  const std::string good = to_json(tiny_config(""));
+  CHECK(kind_of({{"atrous.config", good}}) == ErrorKind::checkpoint);  // no such tensors
+  CHECK(kind_of({{"atrous.config", good}}, {"modle.name=unet"}) == ErrorKind::config);
+  const Error missing = error_of([&] {
+    nets::ModelOptions options = tiny_config("").model;
+    options.weights = folder / "none.safetensors";
+    nets::make_model(options, 1);
+  });
+  CHECK(missing.kind() == ErrorKind::checkpoint);
 }
 
 TEST_CASE("a dry run says what memory a step takes and writes nothing") {
