@@ -27,6 +27,7 @@ nlohmann::ordered_json to_json(const train::RunResult& r) {
           {"last_loss", r.last_loss},
           {"interrupted", r.interrupted},
           {"signal", r.signal},
+          {"timed_out", r.timed_out},
           {"expectation_met", r.expectation_met},
           {"parameters", r.parameters},
           {"peak_memory_bytes", r.peak_memory_bytes}};

@@ -92,6 +92,9 @@ void keep_old(const std::string& path, const std::string& keep) {
   const bool linked = ::link(path.c_str(), second.c_str()) == 0;
   if (!linked && errno == ENOENT) return;  // no old file
   if (std::rename(linked ? second.c_str() : path.c_str(), keep.c_str()) != 0) write_failed(keep, errno);
+  // After a crash right here both names are of one file; the next time, rename does nothing and leaves
+  // `second`.
+  ::unlink(second.c_str());
 }
 
 // Removes the temporary file unless told that all went well.

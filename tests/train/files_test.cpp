@@ -63,8 +63,16 @@ TEST_CASE("an atomic write replaces, keeps the old file on request, and cleans u
       path, [](std::ostream& out) { out << "second"; }, 6, folder / "old");
   CHECK(content_of(path) == "second");
   CHECK(content_of(folder / "old") == "first");
+  // As a crash between the two renames leaves them: both names are of one file.
+  std::filesystem::remove(folder / "old");
+  std::filesystem::create_hard_link(path, folder / "old");
+  write_file_atomically(
+      path, [](std::ostream& out) { out << "third"; }, 5, folder / "old");
+  CHECK(content_of(path) == "third");
+  CHECK(content_of(folder / "old") == "second");
+  CHECK_FALSE(std::filesystem::exists(folder / "old.tmp"));
   CHECK_THROWS_AS(write_file_atomically(path, [](std::ostream&) { fail(ErrorKind::usage, "stop"); }), Error);
-  CHECK(content_of(path) == "second");
+  CHECK(content_of(path) == "third");
   CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
   CHECK_THROWS_WITH(write_file_atomically(
                         path, [](std::ostream&) {}, uint64_t{1} << 62),
