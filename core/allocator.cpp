@@ -68,6 +68,11 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
       it->second.pop_back();
       p.stats.bytes_cached -= static_cast<int64_t>(size);
     } else {
+      // Free blocks of other size classes do not help. Images of ever new sizes must not pile them up.
+      if (p.stats.bytes_cached > (int64_t{256} << 20) &&
+          p.stats.bytes_cached + p.stats.bytes_in_use > p.stats.peak_in_use + p.stats.peak_in_use / 4) {
+        p.drop_cache();
+      }
       block = std::aligned_alloc(64, size);
       if (!block) {
         p.drop_cache();
@@ -84,7 +89,8 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
     p.stats.bytes_in_use += static_cast<int64_t>(size);
     p.stats.peak_in_use = std::max(p.stats.peak_in_use, p.stats.bytes_in_use);
   }
-  return std::shared_ptr<std::byte>(static_cast<std::byte*>(block), [size](std::byte* q) { release(q, size); });
+  return std::shared_ptr<std::byte>(static_cast<std::byte*>(block),
+                                    [size](std::byte* q) { release(q, size); });
 }
 
 AllocatorStats allocator_stats() {

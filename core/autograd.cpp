@@ -9,12 +9,23 @@
 
 namespace atrous {
 
+// Where the gradient of one input goes: into the output of an older node, or into a leaf. Values are not kept
+// here, so a tensor lives on only if the op saved it.
+struct Edge {
+  std::shared_ptr<Node> node;
+  int output_index = 0;
+  Variable leaf;  // if node is null and the input wants a gradient
+  Shape shape;
+  DType dtype = DType::f32;
+  bool needs_gradient() const { return node || leaf.defined(); }
+};
+
 // One op on the tape.
 struct Node {
   const char* op;
-  std::string module;           // path of the module that ran it
-  uint64_t sequence;            // creation order: inputs always have smaller numbers
-  std::vector<Variable> inputs;
+  std::string module;  // path of the module that ran it
+  uint64_t sequence;   // creation order: inputs always have smaller numbers
+  std::vector<Edge> inputs;
   BackwardFn backward;
   std::vector<Shape> output_shapes;
   std::vector<DType> output_dtypes;
@@ -50,13 +61,14 @@ std::string where(const Node& node) {
 }
 
 void check_gradient(const Node& node, size_t i, const Tensor& grad) {
-  const Tensor& value = node.inputs[i].value();
-  ATROUS_CHECK(grad.shape() == value.shape() && grad.dtype() == value.dtype(), ErrorKind::internal,
-               "[autograd] {}: the gradient of input {} must match its value. Got {} for {}.", where(node), i,
-               grad.describe(), value.describe());
+  const Edge& to = node.inputs[i];
+  ATROUS_CHECK(grad.shape() == to.shape && grad.dtype() == to.dtype, ErrorKind::internal,
+               "[autograd] {}: the gradient of input {} must match its value. Got {} for {} {}.", where(node),
+               i, grad.describe(), name_of(to.dtype), to.shape.str());
   if (finite_check_on && !all_finite(grad)) {
     fail(ErrorKind::diverged,
-         "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}. Lower the learning rate, add warm-up "
+         "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}. Lower the learning rate, "
+         "add warm-up "
          "or clip gradients.",
          i, where(node), grad.shape().str());
   }
@@ -69,6 +81,17 @@ struct Engine {
   using Impl = Variable::Impl;
 
   static Impl& impl(const Variable& v) { return *v.impl_; }
+
+  static Edge edge_to(const Variable& v) {
+    Edge edge;
+    if (!v.defined()) return edge;
+    edge.shape = v.shape();
+    edge.dtype = v.dtype();
+    edge.node = impl(v).node;
+    edge.output_index = impl(v).output_index;
+    if (!edge.node && impl(v).requires_grad) edge.leaf = v;
+    return edge;
+  }
 
   // Gradient on its way to one node.
   struct Slot {
@@ -105,8 +128,8 @@ Variable::Variable(Tensor value, bool requires_grad) : impl_(std::make_shared<Im
 }
 
 void Variable::set_requires_grad(bool on) const {
-  ATROUS_CHECK(is_leaf(), ErrorKind::internal, "[autograd] only a leaf can be asked for gradients. Got the result of {}.",
-               impl_->node->op);
+  ATROUS_CHECK(is_leaf(), ErrorKind::internal,
+               "[autograd] only a leaf can be asked for gradients. Got the result of {}.", impl_->node->op);
   impl_->requires_grad = on;
 }
 
@@ -118,14 +141,17 @@ void Variable::set_value(Tensor value) const {
 }
 
 const Tensor& Saved::get() const {
-  ATROUS_CHECK(tensor_.version() == version_, ErrorKind::internal,
-               "[autograd] a tensor saved for backward was modified in place since. Got {} at version {}, saved at "
-               "version {}. Clone it before the change.",
-               tensor_.describe(), tensor_.version(), version_);
+  ATROUS_CHECK(
+      tensor_.version() == version_, ErrorKind::internal,
+      "[autograd] a tensor saved for backward was modified in place since. Got {} at version {}, saved at "
+      "version {}. Clone it before the change.",
+      tensor_.describe(), tensor_.version(), version_);
   return tensor_;
 }
 
-bool grad_enabled() { return gradients_on; }
+bool grad_enabled() {
+  return gradients_on;
+}
 
 bool any_requires_grad(std::initializer_list<const Variable*> inputs) {
   if (!gradients_on) return false;
@@ -141,7 +167,8 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
     for (const Tensor& t : outputs) {
       if (t.defined() && !all_finite(t)) {
         fail(ErrorKind::diverged,
-             "[autograd] the output of {}{}{} is NaN or Inf. Got shape {}. Lower the learning rate, add warm-up or "
+             "[autograd] the output of {}{}{} is NaN or Inf. Got shape {}. Lower the learning rate, add "
+             "warm-up or "
              "check the input values.",
              op, module_path.empty() ? "" : " in ", module_path, t.shape().str());
       }
@@ -157,7 +184,7 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
   node->op = op;
   node->module = module_path;
   node->sequence = next_sequence.fetch_add(1);
-  node->inputs = std::move(inputs);
+  for (const Variable& v : inputs) node->inputs.push_back(Engine::edge_to(v));
   node->backward = std::move(backward);
   for (size_t i = 0; i < outputs.size(); ++i) {
     node->output_shapes.push_back(outputs[i].shape());
@@ -176,24 +203,23 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
   auto newest_first = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
     return a->sequence < b->sequence;
   };
-  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(newest_first)> ready(
-      newest_first);
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(newest_first)>
+      ready(newest_first);
   std::unordered_map<Node*, Slot> pending;
 
-  auto deliver = [&](const Variable& to, const Tensor& grad) {
-    Impl& target = impl(to);
-    if (!target.node) {
-      if (target.requires_grad) accumulate_leaf(target, grad);
+  auto deliver = [&](const Edge& to, const Tensor& grad) {
+    if (!to.node) {
+      accumulate_leaf(impl(to.leaf), grad);
       return;
     }
-    auto [it, first] = pending.try_emplace(target.node.get());
+    auto [it, first] = pending.try_emplace(to.node.get());
     if (first) {
-      const size_t outputs = target.node->output_shapes.size();
+      const size_t outputs = to.node->output_shapes.size();
       it->second.grads.resize(outputs);
       it->second.owned.assign(outputs, false);
-      ready.push(target.node);
+      ready.push(to.node);
     }
-    const auto index = static_cast<size_t>(target.output_index);
+    const auto index = static_cast<size_t>(to.output_index);
     bool owned = it->second.owned[index];
     accumulate(it->second.grads[index], owned, grad);
     it->second.owned[index] = owned;
@@ -202,32 +228,33 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
   for (size_t i = 0; i < roots.size(); ++i) {
     ATROUS_CHECK(roots[i].requires_grad(), ErrorKind::internal,
                  "[autograd] backward needs a result that depends on a variable with gradients.");
-    ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype(), ErrorKind::usage,
-                 "[autograd] the seed must match the root. Got {} for {}.", seeds[i].describe(),
-                 roots[i].value().describe());
-    deliver(roots[i], seeds[i]);
+    ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype(),
+                 ErrorKind::usage, "[autograd] the seed must match the root. Got {} for {}.",
+                 seeds[i].describe(), roots[i].value().describe());
+    deliver(edge_to(roots[i]), seeds[i]);
   }
 
   while (!ready.empty()) {
     const std::shared_ptr<Node> node = ready.top();
     ready.pop();
-    ATROUS_CHECK(node->backward, ErrorKind::internal,
-                 "[autograd] {}: backward ran through this graph before; it was freed then. Run forward again.",
-                 where(*node));
+    ATROUS_CHECK(
+        node->backward, ErrorKind::internal,
+        "[autograd] {}: backward ran through this graph before; it was freed then. Run forward again.",
+        where(*node));
     BackwardContext ctx;
     ctx.grads_ = std::move(pending[node.get()].grads);
     pending.erase(node.get());
-    for (const Variable& v : node->inputs) ctx.needs_.push_back(v.defined() && v.requires_grad());
+    for (const Edge& edge : node->inputs) ctx.needs_.push_back(edge.needs_gradient());
     std::vector<Tensor> grads = node->backward(ctx);
     ctx.grads_.clear();
     node->backward = nullptr;  // frees what was saved as early as possible
     ATROUS_CHECK(grads.size() == node->inputs.size(), ErrorKind::internal,
-                 "[autograd] {}: one gradient per input is needed. Got {} for {} inputs.", where(*node), grads.size(),
-                 node->inputs.size());
+                 "[autograd] {}: one gradient per input is needed. Got {} for {} inputs.", where(*node),
+                 grads.size(), node->inputs.size());
     for (size_t i = 0; i < grads.size(); ++i) {
       if (!ctx.needs(static_cast<int>(i))) continue;
-      ATROUS_CHECK(grads[i].defined(), ErrorKind::internal, "[autograd] {}: the gradient of input {} is missing.",
-                   where(*node), i);
+      ATROUS_CHECK(grads[i].defined(), ErrorKind::internal,
+                   "[autograd] {}: the gradient of input {} is missing.", where(*node), i);
       check_gradient(*node, i, grads[i]);
       deliver(node->inputs[i], grads[i]);
       grads[i] = Tensor();
@@ -243,40 +270,54 @@ void backward(const std::vector<Variable>& roots, const std::vector<Tensor>& see
 }
 
 void backward(const Variable& root, const Tensor& seed) {
-  ATROUS_CHECK(seed.defined() || root.value().numel() == 1, ErrorKind::usage,
-               "[autograd] backward from a tensor with several elements needs a seed. Got shape {}. Pass the gradient "
-               "of each element.",
-               root.shape().str());
+  ATROUS_CHECK(
+      seed.defined() || root.value().numel() == 1, ErrorKind::usage,
+      "[autograd] backward from a tensor with several elements needs a seed. Got shape {}. Pass the gradient "
+      "of each element.",
+      root.shape().str());
   backward(std::vector<Variable>{root},
            std::vector<Tensor>{seed.defined() ? seed : Tensor::full(root.shape(), 1.0, root.dtype())});
 }
 
-NoGradGuard::NoGradGuard() : previous_(gradients_on) { gradients_on = false; }
-NoGradGuard::~NoGradGuard() { gradients_on = previous_; }
+NoGradGuard::NoGradGuard() : previous_(gradients_on) {
+  gradients_on = false;
+}
+NoGradGuard::~NoGradGuard() {
+  gradients_on = previous_;
+}
 
-FiniteCheckGuard::FiniteCheckGuard() : previous_(finite_check_on) { finite_check_on = true; }
-FiniteCheckGuard::~FiniteCheckGuard() { finite_check_on = previous_; }
+FiniteCheckGuard::FiniteCheckGuard() : previous_(finite_check_on) {
+  finite_check_on = true;
+}
+FiniteCheckGuard::~FiniteCheckGuard() {
+  finite_check_on = previous_;
+}
 
 ModuleScope::ModuleScope(const std::string& name) : previous_length_(module_path.size()) {
   if (!module_path.empty() && !name.empty()) module_path += '.';
   module_path += name;
 }
-ModuleScope::~ModuleScope() { module_path.resize(previous_length_); }
-std::string ModuleScope::path() { return module_path; }
+ModuleScope::~ModuleScope() {
+  module_path.resize(previous_length_);
+}
+std::string ModuleScope::path() {
+  return module_path;
+}
 
 bool all_finite(const Tensor& t) {
   std::atomic<bool> finite{true};
   auto run = [&](auto tag) {
     using T = decltype(tag);
     const int64_t c = t.channels();
-    parallel_for(t.pixels(), std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, c)), [&](int64_t begin, int64_t end) {
-      bool ok = true;
-      for (int64_t i = begin; i < end; ++i) {
-        const T* p = t.data<T>() + i * t.pixel_stride();
-        for (int64_t k = 0; k < c; ++k) ok = ok && std::isfinite(static_cast<double>(static_cast<float>(p[k])));
-      }
-      if (!ok) finite.store(false, std::memory_order_relaxed);
-    });
+    parallel_for(t.pixels(), std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, c)),
+                 [&](int64_t begin, int64_t end) {
+                   bool ok = true;
+                   for (int64_t i = begin; i < end; ++i) {
+                     const T* p = t.data<T>() + i * t.pixel_stride();
+                     for (int64_t k = 0; k < c; ++k) ok = ok && std::isfinite(p[k]);
+                   }
+                   if (!ok) finite.store(false, std::memory_order_relaxed);
+                 });
   };
   if (t.dtype() == DType::f32) run(float{});
   if (t.dtype() == DType::f64) run(double{});

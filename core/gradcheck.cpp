@@ -21,13 +21,15 @@ GradcheckResult gradcheck(const std::function<Variable(const std::vector<Variabl
   GradcheckResult result;
   for (const Variable& v : inputs) {
     ATROUS_CHECK(!v.requires_grad() || (v.dtype() == DType::f64 && v.value().contiguous() && v.is_leaf()),
-                 ErrorKind::usage, "[gradcheck] inputs are contiguous f64 leaves. Got {}.", v.value().describe());
+                 ErrorKind::usage, "[gradcheck] inputs are contiguous f64 leaves. Got {}.",
+                 v.value().describe());
     if (v.requires_grad()) v.clear_grad();
   }
   const Variable y = f(inputs);
   Tensor weights = Tensor::empty(y.shape(), DType::f64);
   const CounterRng noise(options.seed, 0x9c4);
-  for (int64_t i = 0; i < weights.numel(); ++i) weights.data<double>()[i] = noise.normal(static_cast<uint64_t>(i));
+  for (int64_t i = 0; i < weights.numel(); ++i)
+    weights.data<double>()[i] = noise.normal(static_cast<uint64_t>(i));
   backward(y, weights);
 
   for (size_t k = 0; k < inputs.size(); ++k) {
@@ -52,12 +54,13 @@ GradcheckResult gradcheck(const std::function<Variable(const std::vector<Variabl
       *element = original;
       const double numeric = (up - down) / (2 * options.step);
       const double exact = analytic.data<double>()[i];
-      const double error = std::abs(exact - numeric) / std::max(1.0, std::abs(numeric));
+      const double error = std::abs(exact - numeric) / std::max(0.01, std::abs(numeric));
       ++result.checked;
       if (!(error <= result.worst_error)) {
         result.worst_error = error;
-        result.message = fmt::format("input {} element {} of {}: analytic {:.10g}, numeric {:.10g}, error {:.2e}", k, i,
-                                     x.shape().str(), exact, numeric, error);
+        result.message =
+            fmt::format("input {} element {} of {}: analytic {:.10g}, numeric {:.10g}, error {:.2e}", k, i,
+                        x.shape().str(), exact, numeric, error);
       }
     }
   }

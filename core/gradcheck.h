@@ -11,7 +11,7 @@ namespace atrous {
 
 struct GradcheckOptions {
   double step = 1e-5;
-  double tolerance = 1e-6;      // on |analytic - numeric| / max(1, |numeric|)
+  double tolerance = 1e-6;      // on |analytic - numeric| / max(0.01, |numeric|)
   int64_t max_elements = 200;   // per input; a larger input is sampled at random positions
   uint64_t seed = 1;
 };

@@ -60,7 +60,8 @@ struct Job {
   }
 };
 
-// Workers spin for a moment before they sleep: the gap between two kernels of a network is a few microseconds.
+// Workers spin for a moment before they sleep: the gap between two kernels of a network is a few
+// microseconds.
 class Pool {
  public:
   explicit Pool(int workers) {
@@ -101,7 +102,8 @@ class Pool {
     inside_parallel_region = true;
     uint64_t seen = 0;
     for (;;) {
-      for (int spin = 0; spin < 2000 && generation_.load(std::memory_order_acquire) == seen; ++spin) pause_briefly();
+      for (int spin = 0; spin < 2000 && generation_.load(std::memory_order_acquire) == seen; ++spin)
+        pause_briefly();
       {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
@@ -124,7 +126,7 @@ class Pool {
 
 struct State {
   std::mutex mutex;  // one parallel region at a time
-  int threads = 0;
+  std::atomic<int> threads{0};
   std::unique_ptr<Pool> pool;
 };
 
@@ -160,8 +162,7 @@ int available_cores() {
 
 int num_threads() {
   State& s = state();
-  std::lock_guard lock(s.mutex);
-  if (s.threads == 0) s.threads = initial_threads();
+  if (s.threads == 0) s.threads = initial_threads();  // the same value whoever comes first
   return s.threads;
 }
 

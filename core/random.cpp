@@ -28,8 +28,8 @@ uint64_t mix_streams(uint64_t a, uint64_t b) {
 }
 
 std::array<uint32_t, 4> CounterRng::block(uint64_t index) const {
-  return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(stream_),
-                     static_cast<uint32_t>(stream_ >> 32)},
+  return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+                     static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)},
                     {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
 }
 
@@ -51,8 +51,12 @@ uint64_t Rng::next64() {
   return (static_cast<uint64_t>(b[0]) << 32) | b[1];
 }
 
-double Rng::uniform() { return static_cast<double>(next64() >> 11) * 0x1p-53; }
-double Rng::uniform(double low, double high) { return low + (high - low) * uniform(); }
+double Rng::uniform() {
+  return static_cast<double>(next64() >> 11) * 0x1p-53;
+}
+double Rng::uniform(double low, double high) {
+  return low + (high - low) * uniform();
+}
 
 int64_t Rng::integer(int64_t low, int64_t high) {
   ATROUS_ASSERT(low <= high);

@@ -9,7 +9,8 @@ namespace atrous {
 
 Shape::Shape(std::span<const int64_t> dims) : rank_(static_cast<int>(dims.size())) {
   ATROUS_CHECK(dims.size() <= max_rank, ErrorKind::usage,
-               "[shape] a tensor has at most {} dimensions. Got {}. Reshape it first.", max_rank, dims.size());
+               "[shape] a tensor has at most {} dimensions. Got {}. Reshape it first.", max_rank,
+               dims.size());
   for (int i = 0; i < rank_; ++i) {
     dims_[i] = dims[i];
     ATROUS_CHECK(dims[i] >= 0, ErrorKind::usage,

@@ -11,12 +11,18 @@ namespace {
 template <class F>
 void visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::bf16: return f(bf16{});
-    case DType::i64: return f(int64_t{});
-    case DType::i32: return f(int32_t{});
-    case DType::u8: return f(uint8_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::i64:
+      return f(int64_t{});
+    case DType::i32:
+      return f(int32_t{});
+    case DType::u8:
+      return f(uint8_t{});
   }
 }
 
@@ -66,7 +72,9 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
   return t;
 }
 
-Tensor Tensor::scalar(double value, DType dtype) { return full(Shape{}, value, dtype); }
+Tensor Tensor::scalar(double value, DType dtype) {
+  return full(Shape{}, value, dtype);
+}
 
 template <class T>
 Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
@@ -93,8 +101,8 @@ double Tensor::item() const {
 
 Tensor Tensor::narrow_channels(int64_t begin, int64_t count) const {
   ATROUS_CHECK(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= channels(), ErrorKind::usage,
-               "[tensor] a channel slice must lie inside the tensor. Got [{}, {}) of {}.", begin, begin + count,
-               shape_.str());
+               "[tensor] a channel slice must lie inside the tensor. Got [{}, {}) of {}.", begin,
+               begin + count, shape_.str());
   Tensor t = *this;
   t.shape_ = shape_.with(-1, count);
   t.data_ = std::shared_ptr<std::byte>(data_, data_.get() + static_cast<size_t>(begin) * size_of(dtype_));
@@ -108,7 +116,8 @@ Tensor Tensor::narrow_batch(int64_t begin, int64_t count) const {
   Tensor t = *this;
   t.shape_ = shape_.with(0, count);
   const int64_t step = rank() == 1 ? 1 : (shape_[0] ? pixels() / shape_[0] : 0) * pixel_stride_;
-  t.data_ = std::shared_ptr<std::byte>(data_, data_.get() + static_cast<size_t>(begin * step) * size_of(dtype_));
+  t.data_ =
+      std::shared_ptr<std::byte>(data_, data_.get() + static_cast<size_t>(begin * step) * size_of(dtype_));
   if (rank() == 1) t.pixel_stride_ = std::max(pixel_stride_, count);
   return t;
 }
@@ -122,10 +131,11 @@ Tensor Tensor::reshape(const Shape& shape) const {
   if (contiguous()) {
     t.pixel_stride_ = last;
   } else {
-    ATROUS_CHECK(last == channels(), ErrorKind::usage,
-                 "[tensor] a view with a pixel stride can only be reshaped if its last axis stays. Got {} to {}. "
-                 "Make it contiguous first.",
-                 describe(), shape.str());
+    ATROUS_CHECK(
+        last == channels(), ErrorKind::usage,
+        "[tensor] a view with a pixel stride can only be reshaped if its last axis stays. Got {} to {}. "
+        "Make it contiguous first.",
+        describe(), shape.str());
   }
   return t;
 }
@@ -202,7 +212,8 @@ std::string Tensor::describe() const {
   return s;
 }
 
-ConcatBuffer::ConcatBuffer(const Shape& pixel_shape, std::span<const int64_t> channels, DType dtype, Device device) {
+ConcatBuffer::ConcatBuffer(const Shape& pixel_shape, std::span<const int64_t> channels, DType dtype,
+                           Device device) {
   int64_t total = 0;
   for (int64_t c : channels) total += c;
   std::vector<int64_t> dims(pixel_shape.begin(), pixel_shape.end());

@@ -64,7 +64,12 @@ void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
   }
   if (f.bias.defined()) check_tensor(where, "bias", f.bias, {p.k}, p.dtype, p);
   if (f.residual.defined()) check_tensor(where, "residual", f.residual, p.output_shape(), p.dtype, p);
-  if (f.channel_sums.defined()) check_tensor(where, "channel_sums", f.channel_sums, {2, p.k}, DType::f64, p);
+  if (f.channel_sums.defined()) {
+    check_tensor(where, "channel_sums", f.channel_sums, {2, p.k}, DType::f64, p);
+    ATROUS_CHECK(f.channel_sums.contiguous(), ErrorKind::usage,
+                 "[conv2d] channel_sums must be contiguous. Got {}. Pass a tensor of its own.",
+                 f.channel_sums.describe());
+  }
 }
 
 }  // namespace

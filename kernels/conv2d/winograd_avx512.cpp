@@ -111,6 +111,7 @@ void multiply_tile(const float* v, const float* u, int64_t c_count, float* m, in
   }
 }
 
+// The sum over these tiles starts at zero, so that no chain of additions is longer than a chunk.
 template <int ROWS, int NB>
 void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
                      float* du) {
@@ -118,7 +119,7 @@ void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_loadu_ps(du + i * c_count + j * lanes);
+    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_setzero_ps();
   }
   for (int64_t t = 0; t < tiles; ++t) {
     __m512 right[NB];
@@ -134,7 +135,10 @@ void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; ++i) {
 #pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) _mm512_storeu_ps(du + i * c_count + j * lanes, sum[i][j]);
+    for (int j = 0; j < NB; ++j) {
+      float* to = du + i * c_count + j * lanes;
+      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[i][j]));
+    }
   }
 }
 
@@ -175,7 +179,7 @@ void transform_input_avx512(const Map& x, const ReadFusion& prologue, int64_t im
             d[i] = _mm512_fmadd_ps(d[i], _mm512_loadu_ps(prologue.scale + c),
                                    _mm512_loadu_ps(prologue.bias + c));
           }
-          if (prologue.relu) d[i] = _mm512_max_ps(d[i], _mm512_setzero_ps());
+          if (prologue.relu) d[i] = _mm512_max_ps(_mm512_setzero_ps(), d[i]);
         }
       }
       input_1d(d, column);
@@ -240,7 +244,7 @@ void transform_output_avx512(const float* m, int64_t element_stride, const Write
         const int64_t at = pixel + i * y.w + j;
         if (epilogue.residual)
           z = _mm512_add_ps(z, _mm512_loadu_ps(epilogue.residual + at * epilogue.residual_stride + k));
-        if (epilogue.relu) z = _mm512_max_ps(z, _mm512_setzero_ps());
+        if (epilogue.relu) z = _mm512_max_ps(_mm512_setzero_ps(), z);
         _mm512_storeu_ps(output + at * y.stride + k, z);
       }
     }

@@ -14,14 +14,16 @@ namespace {
 Variable multiply(const Variable& a, const Variable& b, double wrong_factor = 1) {
   auto product = [](const Tensor& x, const Tensor& y, double factor) {
     Tensor z = Tensor::empty_like(x);
-    for (int64_t i = 0; i < x.numel(); ++i) z.data<double>()[i] = factor * x.data<double>()[i] * y.data<double>()[i];
+    for (int64_t i = 0; i < x.numel(); ++i)
+      z.data<double>()[i] = factor * x.data<double>()[i] * y.data<double>()[i];
     return z;
   };
-  return record("multiply", product(a.value(), b.value(), 1), {a, b},
-                [=, sa = Saved(a.value()), sb = Saved(b.value())](const BackwardContext& ctx) -> std::vector<Tensor> {
-                  return {ctx.needs(0) ? product(ctx.grad(), sb.get(), wrong_factor) : Tensor(),
-                          ctx.needs(1) ? product(ctx.grad(), sa.get(), 1) : Tensor()};
-                });
+  return record(
+      "multiply", product(a.value(), b.value(), 1), {a, b},
+      [=, sa = Saved(a.value()), sb = Saved(b.value())](const BackwardContext& ctx) -> std::vector<Tensor> {
+        return {ctx.needs(0) ? product(ctx.grad(), sb.get(), wrong_factor) : Tensor(),
+                ctx.needs(1) ? product(ctx.grad(), sa.get(), 1) : Tensor()};
+      });
 }
 
 Variable leaf(std::initializer_list<double> values) {
@@ -77,7 +79,8 @@ TEST_CASE("The engine refuses a gradient of the wrong shape") {
   const Variable y = record("broken", x.value(), {x}, [](const BackwardContext&) -> std::vector<Tensor> {
     return {Tensor::zeros({3}, DType::f64)};
   });
-  CHECK_THROWS_WITH(backward(y, Tensor::zeros({2}, DType::f64)), Contains("broken") && Contains("must match its value"));
+  CHECK_THROWS_WITH(backward(y, Tensor::zeros({2}, DType::f64)),
+                    Contains("broken") && Contains("must match its value"));
 }
 
 TEST_CASE("The gradient checker accepts a right gradient and catches a wrong one") {
@@ -88,7 +91,8 @@ TEST_CASE("The gradient checker accepts a right gradient and catches a wrong one
   CHECK_FALSE(result.ok);
   CHECK_THAT(result.message, Contains("input 0"));
   CHECK_FALSE(gradcheck(right, {Variable(leaf({1}).value(), true), Variable(leaf({1}).value())},
-                        GradcheckOptions{.max_elements = 0}).ok);  // nothing checked is no success
+                        GradcheckOptions{.max_elements = 0})
+                  .ok);  // nothing checked is no success
 }
 
 TEST_CASE("The finite check names op and module") {
@@ -110,4 +114,19 @@ TEST_CASE("A chain of ten thousand nodes is freed") {
   for (int i = 0; i < 10000; ++i) y = multiply(y, one);
   y = Variable();
   SUCCEED();
+}
+
+TEST_CASE("The tape keeps only what an op saved") {
+  const Variable x(Tensor::zeros({1 << 16}, DType::f64), true);
+  const int64_t before = allocator_stats().bytes_in_use;
+  // Saves nothing: once the caller lets go of the intermediate value, its memory is free although the tape is
+  // not.
+  auto scale = [](const Variable& v) {
+    return record("scale", Tensor::zeros_like(v.value()), {v},
+                  [](const BackwardContext& ctx) -> std::vector<Tensor> { return {ctx.grad()}; });
+  };
+  const Variable y = scale(scale(scale(x)));
+  CHECK(allocator_stats().bytes_in_use - before == static_cast<int64_t>(y.value().bytes()));
+  backward(y, Tensor::full(y.shape(), 1, DType::f64));
+  CHECK(x.grad().data<double>()[5] == 1);
 }

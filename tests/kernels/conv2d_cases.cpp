@@ -173,6 +173,7 @@ const Geometry geometries[] = {
     {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
     {1, 1, 1, 16, 32, 3, 3, 1, 1},         // Winograd: one pixel
     {3, 25, 31, 16, 16, 3, 3, 1, 1},       // Winograd: several tasks
+    {1, 124, 128, 16, 16, 3, 3, 1, 1},     // Winograd: several chunks of the filter gradient
 };
 
 void add_operator_cases(CaseList& list) {

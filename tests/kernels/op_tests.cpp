@@ -52,7 +52,7 @@ bool rearranges_sums(const std::string& implementation) { return implementation.
 
 // The one tolerance table: relative to the largest reference value, by length of the sum.
 double tolerance(int64_t accumulation, bool rearranged) {
-  return 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation))) * (rearranged ? 8 : 1);
+  return 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation))) * (rearranged ? 2 : 1);
 }
 
 std::vector<Tensor> inputs_of(const std::vector<Input>& specs, DType dtype, int range, bool strided) {

@@ -1,5 +1,6 @@
 #include "layers/conv2d.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
 
@@ -81,13 +82,16 @@ TEST_CASE("Convolution is linear: its input gradient is its adjoint") {
 
 TEST_CASE("Convolution results do not depend on the number of threads") {
   const Conv2dOptions o{{1, 1}, {1, 1}};
-  const Tensor x = random_tensor({2, 37, 41, 19}, 1), w = random_tensor({40, 3, 3, 19}, 2);
+  // The second one is large enough for several tasks and chunks of the Winograd implementation.
+  const auto [n, h, width, c, k] =
+      GENERATE(std::array<int64_t, 5>{2, 37, 41, 19, 40}, std::array<int64_t, 5>{2, 93, 95, 32, 48});
+  const Tensor x = random_tensor({n, h, width, c}, 1), w = random_tensor({k, 3, 3, c}, 2);
   const int before = num_threads();
   std::vector<Tensor> first;
   for (int threads : {1, 2, 5}) {
     set_num_threads(threads);
     Conv2dFusion f;
-    f.channel_sums = Tensor::empty({2, 40}, DType::f64);
+    f.channel_sums = Tensor::empty({2, k}, DType::f64);
     const Tensor y = kernels::conv2d(x, w, o, f);
     const std::vector<Tensor> all{y, f.channel_sums, kernels::conv2d_backward_input(y, w, o, x.shape()),
                                   kernels::conv2d_backward_weight(y, x, o, w.shape()),
