@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "cli/report.h"
+#include "core/terminal.h"
 
 namespace atrous::cli {
 namespace {

@@ -12,6 +12,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/terminal.h"
 
 namespace atrous::cli {
 namespace {
@@ -35,11 +36,6 @@ void Report::write_json(const std::string& content) const {
     return;
   }
   write_file_atomically(json_, text);
-}
-
-bool is_terminal(std::FILE* stream) {
-  const char* term = std::getenv("TERM");
-  return ::isatty(::fileno(stream)) && !(term && !std::strcmp(term, "dumb"));
 }
 
 bool is_colour_terminal(std::FILE* stream) {

@@ -26,9 +26,7 @@ class Report {
   std::string json_;
 };
 
-// True if the stream is a terminal that can redraw a line (TERM is not "dumb").
-bool is_terminal(std::FILE* stream);
-// The same, and colours are welcome (no NO_COLOR).
+// True if the stream is a terminal (core/terminal.h) and colours are welcome (no NO_COLOR).
 bool is_colour_terminal(std::FILE* stream);
 
 // Makes a folder and all above it, and checks that files can be made there. Error(io) with the system's

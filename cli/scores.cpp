@@ -3,18 +3,19 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "train/run_log.h"
 
 namespace atrous::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using train::JsonValue;
 
 std::string cell(const std::optional<double>& v) {
   return v ? fmt::format("{:.4f}", *v) : "-";
 }
-Json value(const std::optional<double>& v) {
-  return v ? Json(*v) : Json();
+JsonValue value(const std::optional<double>& v) {
+  return v ? JsonValue::of(*v) : JsonValue{};
 }
 
 std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
@@ -58,46 +59,30 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
 
 std::string scores_json(const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
-  Json j;
-  j["miou"] = s.miou;
-  j["pixel_accuracy"] = s.pixel_accuracy;
-  j["mean_accuracy"] = s.mean_accuracy;
-  j["fw_iou"] = s.fw_iou;
-  j["mean_dice"] = s.mean_dice;
+  JsonValue j = train::scores_to_json(s);
   j["boundary_f1"] = value(s.boundary_f1);
   j["loss"] = value(report.loss);
-  j["images"] = report.images;
-  j["pixels"] = s.pixels;
-  j["ignored_pixels"] = s.ignored_pixels;
-  j["classes_in_mean"] = s.classes_in_mean;
-  j["absent_classes"] = absent_classes(s);
-  j["per_class"] = Json::array();
-  for (const eval::ClassScore& c : s.per_class) {
-    j["per_class"].push_back({{"name", c.name},
-                              {"iou", value(c.iou)},
-                              {"accuracy", value(c.accuracy)},
-                              {"precision", value(c.precision)},
-                              {"dice", value(c.dice)},
-                              {"ground_truth", c.ground_truth},
-                              {"predicted", c.predicted}});
-  }
-  j["confusion"] = Json::array();
-  for (int64_t g = 0; g < report.confusion.num_classes(); ++g) {
-    Json row = Json::array();
-    for (int64_t p = 0; p < report.confusion.num_classes(); ++p) row.push_back(report.confusion.at(g, p));
-    j["confusion"].push_back(row);
-  }
-  j["per_image"] = Json::array();
+  j["images"] = JsonValue::of(report.images);
+  j["pixels"] = JsonValue::of(s.pixels);
+  j["ignored_pixels"] = JsonValue::of(s.ignored_pixels);
+  j["absent_classes"] = JsonValue::of(absent_classes(s));
+  j["confusion"] = train::confusion_to_json(report.confusion);
+  JsonValue& images = j["per_image"];
+  images.kind = JsonValue::Kind::array;
   for (const eval::ImageScore& i : report.image_scores) {
-    j["per_image"].push_back(
-        {{"id", i.id}, {"miou", value(i.miou)}, {"pixel_accuracy", i.pixel_accuracy}, {"loss", i.loss}});
+    JsonValue image = JsonValue::make_object();
+    image["id"] = JsonValue::of(i.id);
+    image["miou"] = value(i.miou);
+    image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
+    image["loss"] = JsonValue::of(i.loss);
+    images.array.push_back(std::move(image));
   }
   for (const auto& [name, text] : report.facts) {
     std::string key = name;
     std::replace(key.begin(), key.end(), ' ', '_');
-    j[key] = text;
+    j[key] = JsonValue::of(text);
   }
-  return j.dump(2);
+  return train::to_text(j);
 }
 
 }  // namespace atrous::cli

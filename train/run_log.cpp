@@ -1,27 +1,20 @@
 #include "train/run_log.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/terminal.h"
 
 namespace atrous::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-bool is_terminal() {
-  const char* term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) && !(term && !std::strcmp(term, "dumb"));
-}
 
 std::string duration_text(double seconds) {
   const auto s = static_cast<int64_t>(std::max(0.0, seconds));
@@ -40,11 +33,9 @@ std::string drop_lines_after(const std::string& path, int64_t step, int64_t vali
 
 }  // namespace
 
-JsonValue scores_to_json(const eval::EvaluationResult& result) {
-  const eval::SemanticScores& s = result.scores;
+JsonValue scores_to_json(const eval::SemanticScores& s) {
   JsonValue out = JsonValue::make_object();
   out["miou"] = JsonValue::of(s.miou);
-  out["val_loss"] = JsonValue::of(result.loss);
   out["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
   out["mean_accuracy"] = JsonValue::of(s.mean_accuracy);
   out["fw_iou"] = JsonValue::of(s.fw_iou);
@@ -67,6 +58,17 @@ JsonValue scores_to_json(const eval::EvaluationResult& result) {
   return out;
 }
 
+JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion) {
+  JsonValue rows;
+  rows.kind = JsonValue::Kind::array;
+  for (int64_t g = 0; g < confusion.num_classes(); ++g) {
+    std::vector<int64_t> row;
+    for (int64_t p = 0; p < confusion.num_classes(); ++p) row.push_back(confusion.at(g, p));
+    rows.array.push_back(JsonValue::of(row));
+  }
+  return rows;
+}
+
 std::vector<JsonValue> read_metrics(const std::string& path) {
   std::vector<JsonValue> lines;
   std::ifstream in(path);
@@ -85,7 +87,7 @@ RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t last_valid
       first_step_(first_step),
       total_steps_(total_steps),
       events_(folder, first_step),
-      terminal_(is_terminal()),
+      terminal_(is_terminal(stderr)),
       start_(Clock::now()) {
   const std::string path = folder + "/metrics.jsonl";
   write_file_atomically(path, first_step > 0 ? drop_lines_after(path, first_step, last_validation) : "");
@@ -141,7 +143,8 @@ void RunLog::step(const StepRecord& r) {
 void RunLog::validation(int64_t step, const eval::EvaluationResult& result, bool is_best) {
   JsonValue out = JsonValue::make_object();
   out["step"] = JsonValue::of(step);
-  for (auto& [key, value] : scores_to_json(result).object) out[key] = value;
+  out["val_loss"] = JsonValue::of(result.loss);
+  for (auto& [key, value] : scores_to_json(result.scores).object) out[key] = value;
   out["seconds"] = JsonValue::of(std::round(result.seconds * 100) / 100);
   out["best"] = JsonValue::of(is_best);
   line(out);

@@ -23,8 +23,11 @@ struct StepRecord {
   double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
 };
 
-// The numbers of a validation as they are kept in files: scores, per_class, confusion.
-JsonValue scores_to_json(const eval::EvaluationResult& result);
+// Scores as every file and `--json` holds them: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice,
+// classes_in_mean, per_class[]. What does not exist (the IoU of an absent class) is null.
+JsonValue scores_to_json(const eval::SemanticScores& scores);
+// [label][prediction]
+JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);
 
 class RunLog {
  public:

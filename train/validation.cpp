@@ -23,20 +23,14 @@ std::string file_name_of(std::string id) {
 std::string best_to_text(int64_t step, const eval::EvaluationResult& result, const eval::Palette& palette) {
   JsonValue out = JsonValue::make_object();
   out["step"] = JsonValue::of(step);
-  for (auto& [key, value] : scores_to_json(result).object) out[key] = value;
+  out["val_loss"] = JsonValue::of(result.loss);
+  for (auto& [key, value] : scores_to_json(result.scores).object) out[key] = value;
   std::vector<std::string> colors;  // as CSS writes them
   for (size_t c = 0; c < result.scores.per_class.size(); ++c) {
     colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
   }
   out["colors"] = JsonValue::of(colors);
-  JsonValue& rows = out["confusion"];
-  rows.kind = JsonValue::Kind::array;
-  const int64_t k = result.confusion.num_classes();
-  for (int64_t r = 0; r < k; ++r) {
-    std::vector<int64_t> row;
-    for (int64_t c = 0; c < k; ++c) row.push_back(result.confusion.at(r, c));
-    rows.array.push_back(JsonValue::of(row));
-  }
+  out["confusion"] = confusion_to_json(result.confusion);
   return to_text(out) + "\n";
 }
 
