@@ -49,7 +49,7 @@ TEST_CASE("train: a run leaves its files and reports as JSON; the checkpoint sco
   INFO(o.err);
   REQUIRE(o.code == 0);
   const auto j = nlohmann::json::parse(o.out);
-  for (const char* key : {"schema", "steps", "best_miou", "last_loss", "interrupted", "signal",
+  for (const char* key : {"schema", "steps", "best_miou", "last_loss", "interrupted", "signal", "timed_out",
                           "expectation_met", "parameters", "peak_memory_bytes"}) {
     CAPTURE(key);
     CHECK(j.contains(key));
