@@ -74,11 +74,12 @@ Tensor crop(const Tensor& t, int64_t top, int64_t left, int64_t height, int64_t 
 //
 // Valid convolutions describe only the centre of what they see. Such a network gets the surroundings of the
 // window (mirrored beyond the image, as in the U-Net paper), as much as it asks for, until its region covers
-// the window.
+// the window. Its poolings drop odd rows and columns at the bottom and right, up to output_stride - 1 in all.
 Tensor run_network(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
                    int64_t height, int64_t width) {
   const int64_t context = model.context();
-  int64_t above = context, below = context, before = context, behind = context;
+  const int64_t dropped = context > 0 ? model.output_stride() - 1 : 0;
+  int64_t above = context, below = context + dropped, before = context, behind = context + dropped;
   for (int attempt = 0; attempt < 4; ++attempt) {
     const Tensor input =
         window_of(image, top - above, left - before, height + above + below, width + before + behind);

@@ -1,6 +1,7 @@
 #include "layers/batch_norm.h"
 
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace atrous::layers {
 namespace {
@@ -26,14 +27,19 @@ std::vector<Tensor> batch_norm_backward(const Context& s, const BackwardContext&
 
   Tensor dgamma, dbeta, masked_dy;
   Activation rest = s.activation;
-  if (want_parameters || (want_x && s.training) || (want_residual && masked)) {
+  if (want_parameters || (want_x && s.training)) {
     dgamma = Tensor::empty(s.gamma.get().shape(), dy.dtype());
     dbeta = Tensor::empty(dgamma.shape(), dy.dtype());
     if (want_residual && masked) masked_dy = Tensor::empty_like(dy);
     kernels::batch_norm_backward_sums(x, y, dy, s.mean, s.invstd, s.activation, dgamma, dbeta, masked_dy);
-    // With the masked gradient at hand the second pass reads it instead of y and dy.
-    if (masked_dy.defined()) rest = Activation::none;
+  } else if (want_residual && masked) {
+    // Nothing needs the sums, and x may be gone.
+    masked_dy = Tensor::empty_like(dy);
+    const bool relu6 = s.activation == Activation::relu6;
+    kernels::unary_backward(relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, y, dy, masked_dy);
   }
+  // With the masked gradient at hand the second pass reads it instead of y and dy.
+  if (masked_dy.defined()) rest = Activation::none;
   const Tensor& g = masked_dy.defined() ? masked_dy : dy;
   Tensor dx;
   if (want_x) {
@@ -88,8 +94,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   if (residual.defined()) inputs.push_back(residual);
   const bool keep_y = options.activation != Activation::none;
   // With constant statistics and frozen parameters the gradient is dy times a constant: x can go.
-  const bool keep_x =
-      options.training || any_requires_grad({&gamma, &beta}) || (keep_y && residual.requires_grad());
+  const bool keep_x = options.training || any_requires_grad({&gamma, &beta});
   Context saved{keep_x ? Saved(input) : Saved(),
                 keep_y ? Saved(y) : Saved(),
                 Saved(gamma.value()),

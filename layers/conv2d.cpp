@@ -1,12 +1,23 @@
 #include "layers/conv2d.h"
 
+#include "layers/depthwise_conv2d.h"
+
 namespace atrous::layers {
 
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, const Conv2dOptions& options,
                 Tensor out) {
+  if (options.groups > 1 && options.groups == x.value().channels()) {
+    return depthwise_conv2d(
+        x, w, bias, {.stride = options.stride, .pad = options.pad, .dilation = options.dilation}, out);
+  }
   kernels::Conv2dFusion fusion;
   if (bias.defined()) fusion.bias = bias.value();
-  const Tensor y = kernels::conv2d(x.value(), w.value(), options, fusion, std::move(out));
+  return conv2d_on_tape(kernels::conv2d(x.value(), w.value(), options, fusion, std::move(out)), x, w, bias,
+                        options);
+}
+
+Variable conv2d_on_tape(const Tensor& y, const Variable& x, const Variable& w, const Variable& bias,
+                        const Conv2dOptions& options) {
   std::vector<Variable> inputs{x, w};
   if (bias.defined()) inputs.push_back(bias);
   return record("conv2d", y, inputs,

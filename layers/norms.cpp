@@ -181,39 +181,36 @@ Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& option
   return kernels::conv2d(x, f.weight, options, fusion, f.out);
 }
 
-// relu?(conv(x) + bias) on the tape. The ReLU is told from the output, so nothing more is kept than without
-// it.
+// One filter per input channel: kernels of their own, which fuse nothing but the bias.
+bool is_depthwise(const Conv2d& conv) {
+  return conv.args.groups > 1 && conv.args.groups == conv.args.in;
+}
+
+// relu?(conv(x) + bias) on the tape.
 Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Tensor& out,
                       const Tensor& channel_sums) {
   const Conv2dOptions options = conv.options();
-  const bool has_bias = conv.bias.defined();
+  if (is_depthwise(conv) && !Trace::active()) {
+    ATROUS_ASSERT(!relu && !channel_sums.defined());
+    return conv2d(x, conv.weight, conv.bias, options, out);
+  }
   const Tensor y = run_conv(x.value(),
                             {.weight = conv.weight.value(),
-                             .bias = has_bias ? conv.bias.value() : Tensor(),
+                             .bias = conv.bias.defined() ? conv.bias.value() : Tensor(),
                              .residual = {},
                              .out = out,
                              .channel_sums = channel_sums,
                              .relu = relu},
                             options);
-  std::vector<Variable> inputs{x, conv.weight};
-  if (has_bias) inputs.push_back(conv.bias);
-  return record(relu ? "conv2d+relu" : "conv2d", y, inputs,
-                [x = Saved(x.value()), w = Saved(conv.weight.value()), y = relu ? Saved(y) : Saved(), options,
-                 has_bias](const BackwardContext& ctx) -> std::vector<Tensor> {
-                  Tensor dy = ctx.grad();
-                  if (y.defined()) {
-                    const Tensor masked = Tensor::empty(dy.shape(), dy.dtype());
-                    kernels::unary_backward(kernels::Unary::relu, y.get(), dy, masked);
-                    dy = masked;
-                  }
-                  std::vector<Tensor> grads(has_bias ? 3 : 2);
-                  if (ctx.needs(0))
-                    grads[0] = kernels::conv2d_backward_input(dy, w.get(), options, x.get().shape());
-                  if (ctx.needs(1))
-                    grads[1] = kernels::conv2d_backward_weight(dy, x.get(), options, w.get().shape());
-                  if (has_bias && ctx.needs(2)) grads[2] = kernels::conv2d_backward_bias(dy);
-                  return grads;
-                });
+  const Variable z = conv2d_on_tape(y, x, conv.weight, conv.bias, options);
+  if (!relu) return z;
+  // One pass forward, two entries on the tape: so dy is freed before the convolution goes back from its
+  // masked copy. The ReLU is told from the output; nothing more is kept than without it.
+  return record("relu", y, {z}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
+    const Tensor masked = Tensor::empty_like(ctx.grad());
+    kernels::unary_backward(kernels::Unary::relu, y.get(), ctx.grad(), masked);
+    return {masked};
+  });
 }
 
 // scale * (w*x + b) + shift = (scale*w)*x + (scale*b + shift): one convolution, no tape.
@@ -263,10 +260,11 @@ void note_conv(const Conv2d& conv, const Shape& x) {
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options) {
   if (Trace::active()) note_conv(conv, x.shape());
+  const bool fusible = !is_depthwise(conv);
   if (!norm) {
     // The epilogue of the convolution takes a ReLU; the rarer cases are passes of their own.
     const ModuleScope scope(conv.name());
-    const bool fused = options.activation == Activation::relu && !options.residual.defined();
+    const bool fused = fusible && options.activation == Activation::relu && !options.residual.defined();
     Variable z = conv_on_tape(conv, x, fused, options.out, {});
     if (options.residual.defined()) {
       ATROUS_ASSERT(!options.out.defined());
@@ -275,15 +273,15 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     if (fused || options.activation == Activation::none) return z;
     return unary_(options.activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, z);
   }
-  const bool can_fold = !grad_enabled() && !Trace::active() && options.activation != Activation::relu6 &&
-                        conv.weight.dtype() == DType::f32;
+  const bool can_fold = fusible && !grad_enabled() && !Trace::active() &&
+                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32;
   if (can_fold) {
     const auto [scale, shift] = norm->as_affine();
     const ModuleScope scope(conv.name());
     if (scale.defined()) return Variable(folded_conv(conv, scale, shift, x.value(), options));
   }
   Tensor sums;
-  if (norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64);
+  if (fusible && norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64);
   Variable z;
   {
     const ModuleScope scope(conv.name());

@@ -34,19 +34,6 @@ Shape file_shape(const Shape& s) {
 
 constexpr const char* wrapper_prefixes[] = {"module.", "model.", "_orig_mod."};
 
-// The wrapper prefix that every name in the file has, unless the model itself has such names.
-std::string common_prefix(const TensorFile& file, const std::set<std::string>& model_names) {
-  for (const std::string prefix : wrapper_prefixes) {
-    const bool in_file =
-        !file.tensors.empty() && std::all_of(file.tensors.begin(), file.tensors.end(),
-                                             [&](const auto& t) { return t.first.starts_with(prefix); });
-    const bool in_model = std::any_of(model_names.begin(), model_names.end(),
-                                      [&](const std::string& n) { return n.starts_with(prefix); });
-    if (in_file && !in_model) return prefix;
-  }
-  return "";
-}
-
 // Channel c of the model takes channel c mod C' of the file, times C'/C.
 Tensor fold_channels(const Tensor& file, int64_t channels) {
   const Tensor source = file.to(DType::f32).contiguous_copy_if_needed();  // [K,R,S,C']
@@ -73,8 +60,8 @@ std::string list_names(const std::vector<std::string>& names) {
   return s;
 }
 
-void load_one(const std::string& name, const Tensor& target, const Tensor& in_file,
-              const LoadOptions& options, LoadReport& report) {
+void load_one(const std::string& name, const Tensor& target, const Tensor& in_file, bool may_fold,
+              LoadReport& report) {
   if (in_file.shape() == file_shape(target.shape())) {
     target.copy_from(from_file_layout(in_file));
     report.loaded.push_back(name);
@@ -83,7 +70,7 @@ void load_one(const std::string& name, const Tensor& target, const Tensor& in_fi
   const Shape wanted = file_shape(target.shape());
   const bool only_channels_differ = wanted.rank() == 4 && in_file.rank() == 4 && in_file.dim(1) > 0 &&
                                     in_file.shape().with(1, wanted[1]) == wanted;
-  if (!options.strict && options.fold_input_channels && only_channels_differ) {
+  if (may_fold && only_channels_differ) {
     target.copy_from(fold_channels(from_file_layout(in_file), wanted[1]));
     report.folded.push_back(name);
     return;
@@ -102,10 +89,25 @@ Tensor from_file_layout(const Tensor& t) {
   return transpose_inner(t, t.dim(1), t.dim(2) * t.dim(3), {t.dim(0), t.dim(2), t.dim(3), t.dim(1)});
 }
 
+std::string wrapper_prefix(const TensorFile& file, const Module& module) {
+  if (file.tensors.empty()) return "";
+  for (const std::string prefix : wrapper_prefixes) {
+    const bool in_file = std::all_of(file.tensors.begin(), file.tensors.end(),
+                                     [&](const auto& t) { return t.first.starts_with(prefix); });
+    bool in_model = false;
+    module.visit([&](const std::string& name, const Variable*, const Tensor*) {
+      in_model |= name.starts_with(prefix);
+    });
+    if (in_file && !in_model) return prefix;
+  }
+  return "";
+}
+
 NamedTensors state_dict(const Module& module) {
   NamedTensors all;
   module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
-    all.emplace_back(name, to_file_layout(parameter ? parameter->value() : *buffer));
+    const Tensor& t = parameter ? parameter->value() : *buffer;
+    all.emplace_back(name, t.rank() == 4 ? to_file_layout(t) : t.clone());
   });
   return all;
 }
@@ -113,12 +115,14 @@ NamedTensors state_dict(const Module& module) {
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options) {
   std::vector<std::pair<std::string, Tensor>> targets;
   std::set<std::string> model_names;
+  std::string first_convolution;
   module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     targets.emplace_back(name, parameter ? parameter->value() : *buffer);
     model_names.insert(name);
+    if (parameter && parameter->value().rank() == 4 && first_convolution.empty()) first_convolution = name;
   });
   LoadReport report;
-  report.stripped_prefix = common_prefix(file, model_names);
+  report.stripped_prefix = wrapper_prefix(file, module);
   std::map<std::string, const Tensor*> in_file;
   for (const auto& [name, t] : file.tensors) {
     const std::string stripped = name.substr(report.stripped_prefix.size());
@@ -144,7 +148,8 @@ LoadReport load_state_dict(const Module& module, const TensorFile& file, const L
   for (const auto& [name, target] : targets) {
     const auto found = in_file.find(name);
     if (found != in_file.end()) {
-      load_one(name, target, *found->second, options, report);
+      const bool may_fold = !options.strict && options.fold_input_channels && name == first_convolution;
+      load_one(name, target, *found->second, may_fold, report);
     } else if (!options.strict && !ends_with(name, "num_batches_tracked")) {
       report.missing.push_back(name);
     }

@@ -18,16 +18,16 @@ Tensor to_file_layout(const Tensor& t);
 // [a,b,c,d] -> [a,c,d,b] for rank 4, a view otherwise.
 Tensor from_file_layout(const Tensor& t);
 
-// Parameters and buffers, in state_dict order, in file layout.
+// Copies of parameters and buffers, in state_dict order, in file layout.
 NamedTensors state_dict(const Module& module);
 
 struct LoadOptions {
   // true: Error(checkpoint) unless names and shapes agree completely. false: what fits is loaded, the rest
   // keeps its values (transfer learning: another class count leaves the head as initialised).
   bool strict = true;
-  // Partial loading only: a first convolution for other input channels (names with shape [K,C',R,S] against
-  // [K,C,R,S]) gets the file's filters folded: channel c takes the file's channel c mod C', times C'/C, so
-  // that activations keep their scale.
+  // Partial loading only: the first convolution (the first parameter of rank 4), where it has other input
+  // channels than the file ([K,C,R,S] against [K,C',R,S]), gets the file's filters folded: channel c takes
+  // the file's channel c mod C', times C'/C, so that activations keep their scale.
   bool fold_input_channels = false;
 };
 
@@ -48,10 +48,13 @@ struct LoadReport {
   bool complete() const {
     return folded.empty() && missing.empty() && unexpected.empty() && misshaped.empty();
   }
-  // A few lines for people: counts, then the names behind each count, "layer1.*" where a whole subtree is
-  // meant.
+  // A few lines for people: counts, and the names of what was not simply loaded (the first dozen of each
+  // kind; all with another shape).
   std::string str() const;
 };
+
+// The wrapper prefix that every name in the file has and none in the module; "" if there is none.
+std::string wrapper_prefix(const TensorFile& file, const Module& module);
 
 // Accepts names with one common wrapper prefix ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
 // Lightning, compile). num_batches_tracked may be missing (files from before PyTorch 0.4.1). Tensors are

@@ -1,9 +1,10 @@
 // A forward pass without arithmetic: which layers run, on which shapes.
 //
-// While a Trace lives, the modules of modules.h note what they would compute and hand on uninitialised
-// results of the right shape. Everything else (concatenation, resizing, pooling) runs as always. So a trace
-// is exact by construction (it *is* the network's forward function), takes milliseconds, and the allocator's
-// peak is the memory that a real pass needs.
+// While a Trace lives, the modules of modules.h and traced_max_pool note what they would compute, keep for
+// the backward pass what the real ones keep, and hand on uninitialised results of the right shape. Everything
+// else (resizing, cropping, sums) runs as always. So the list of layers is exact by construction (it *is* the
+// network's forward function), and the allocator's peak is the memory of a real forward pass but for the
+// kernels' workspaces.
 #pragma once
 
 #include <string>

@@ -157,9 +157,12 @@ void load_start_weights(const SegmentationModel& model, const std::string& path)
   std::erase_if(file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
     return t.first.starts_with("optimizer.") || t.first.starts_with("average.");
   });
+  // First the wrapper, so that the names below it are recognised.
+  const std::string wrapper = layers::wrapper_prefix(file, model);
+  for (auto& [name, t] : file.tensors) name.erase(0, wrapper.size());
   adopt_backbone_names(file, model);
-  const layers::LoadReport report =
-      load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
+  layers::LoadReport report = load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
+  report.stripped_prefix = wrapper + report.stripped_prefix;
   std::fprintf(stderr, "weights from %s\n%s\n", path.c_str(), report.str().c_str());
   ATROUS_CHECK(!report.loaded.empty(), ErrorKind::checkpoint,
                "[model.weights {}] nothing in the file fits the network. Got {} tensors, the first named "

@@ -17,7 +17,7 @@ struct ModelOptions {
   std::string backbone;          // fcn*: "vgg16", "resnet18" ... "resnet101"; empty: the network's default
   int64_t base_width = 64;       // unet: channels of the first level
   int64_t depth = 5;             // unet: number of levels
-  std::string padding = "same";  // unet: "same" or "valid" (the paper's form with centre-cropped skips)
+  std::string padding = "same";  // unet: "same" or "valid" (the paper's form with cropped skips)
   std::string upsampling = "transposed";  // unet: "transposed" or "bilinear"
   std::string norm = "batch";       // "batch", "frozen", "group", "none" ("none" is the U-Net of the paper)
   int64_t output_stride = 0;        // 0: the network's default

@@ -88,7 +88,9 @@ struct Skip {
 // Doubles the map, joins it with the skip, two convolutions.
 class Up : public Block {
  public:
-  Up(int64_t skip_channels, int64_t below_channels, int64_t out, const UNetOptions& o) : valid_(o.valid) {
+  // `crop`: rows and columns of the skip above and left of what the doubled map describes (valid form).
+  Up(int64_t skip_channels, int64_t below_channels, int64_t out, int64_t crop, const UNetOptions& o)
+      : valid_(o.valid), crop_(crop) {
     // The doubled map has as many channels as the skip; with bilinear doubling the level below has been
     // halved already.
     if (!o.bilinear) up_ = register_module<ConvTranspose2d>("up", below_channels, skip_channels, 2, 2);
@@ -100,7 +102,7 @@ class Up : public Block {
     const ConcatBuffer& buffer = *skip.buffer;
     const Variable doubled = double_into(below, buffer.slice(1));
     Variable left = skip.value;
-    if (valid_) left = center_crop(left, doubled.dim(1), doubled.dim(2), buffer.slice(0));
+    if (valid_) left = crop(left, crop_, crop_, doubled.dim(1), doubled.dim(2), buffer.slice(0));
     return convs_->forward(concat_in_place(buffer, {left, doubled}));
   }
   std::string kind() const override { return "Up"; }
@@ -133,6 +135,7 @@ class Up : public Block {
   }
 
   const bool valid_;
+  const int64_t crop_;
   std::shared_ptr<ConvTranspose2d> up_;  // null: bilinear
   std::shared_ptr<DoubleConv> convs_;
 };
@@ -155,9 +158,14 @@ class UNet : public SegmentationModel {
     for (int64_t l = 1; l <= bottom; ++l)
       downs_.push_back(register_module<Down>(fmt::format("down{}", l), width(l - 1),
                                              l == bottom ? width(l) / halved : width(l), o));
-    for (int64_t l = bottom - 1; l >= 0; --l)
+    // Two unpadded convolutions take 2 pixels off each side and a doubled pixel is two, so pixel 0 of the
+    // doubled map lies over pixel 4 of the lowest skip, and over pixel 2 * (crop + 4) of the next one. Where
+    // pooling drops an odd last row this is not half of the difference in size: poolings begin at the top
+    // left.
+    int64_t crop = 4;
+    for (int64_t l = bottom - 1; l >= 0; --l, crop = 2 * (crop + 4))
       ups_.push_back(register_module<Up>(fmt::format("up{}", bottom - l), width(l), width(l + 1),
-                                         l == 0 ? width(0) : width(l) / halved, o));
+                                         l == 0 ? width(0) : width(l) / halved, crop, o));
     outc_ = register_module<OutConv>("outc", width(0), o.num_classes);
     dropout_ = register_module<Dropout>("dropout", o.dropout);
   }

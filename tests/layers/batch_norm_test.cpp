@@ -82,6 +82,24 @@ TEST_CASE("batch norm by hand: evaluation uses the running statistics and leaves
   check_equal(beta.grad(), {3});
 }
 
+TEST_CASE("batch norm of constants keeps y for the mask of a residual block, and not x") {
+  for (const Activation activation : {Activation::relu, Activation::relu6}) {
+    const Variable x(Tensor::from<float>({1, 1, 3, 1}, {1, 7, 3}), true);
+    const Variable residual(Tensor::from<float>({1, 1, 3, 1}, {1, 2, 1}), true);
+    const Variable gamma(Tensor::from<float>({1}, {2})), beta(Tensor::from<float>({1}, {1}));
+    const Tensor running_mean = Tensor::from<float>({1}, {3}),
+                 running_var = Tensor::from<float>({1}, {3.75f});
+    const layers::BatchNormOptions options{.training = false, .eps = 0.25, .activation = activation};
+    const Variable y = layers::batch_norm(x, gamma, beta, running_mean, running_var, options, residual);
+    const bool cut = activation == Activation::relu6;
+    check_equal(y.value(), {0, cut ? 6.0f : 7.0f, 2});
+    x.value().fill(9);  // fails in backward if x was kept
+    backward(y, Tensor::from<float>({1, 1, 3, 1}, {5, 3, -2}));
+    check_equal(x.grad(), {0, cut ? 0.0f : 3.0f, -2});
+    check_equal(residual.grad(), {0, cut ? 0.0f : 3.0f, -2});
+  }
+}
+
 TEST_CASE("batch norm variance survives a mean that is large against the deviation") {
   // In f32 the squares of 4096 +- 1 keep no more than two digits of the deviation.
   const Tensor x = noise({2, 64, 64, 5}, 4096, 11);

@@ -1,6 +1,9 @@
 #include "layers/state_dict.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <set>
 
 #include "nets/factory.h"
@@ -89,6 +92,51 @@ TEST_CASE("First filters are folded to other input channels") {
   CHECK(report.folded == std::vector<std::string>{"inc.double_conv.0.weight"});
   const float* from = file_of(*a).at("inc.double_conv.0.weight").data<float>();
   CHECK(file_of(*b).at("inc.double_conv.0.weight").data<float>()[0] == 3 * from[0]);
+}
+
+TEST_CASE("Only the first convolution is folded") {
+  const auto a = nets::make_model(small_unet(), 1), b = nets::make_model(small_unet(), 2);
+  const std::string second = "inc.double_conv.3.weight";
+  TensorFile file = file_of(*a);
+  for (auto& [name, t] : file.tensors) {
+    if (name == second) t = Tensor::full({4, 2, 3, 3}, 1);
+  }
+  const Tensor before = file_of(*b).at(second);
+  const auto report = layers::load_state_dict(*b, file, {.strict = false, .fold_input_channels = true});
+  CHECK(report.folded.empty());
+  REQUIRE(report.misshaped.size() == 1);
+  CHECK(report.misshaped[0].name == second);
+  CHECK(same_bits(file_of(*b).at(second), before));
+}
+
+TEST_CASE("state_dict is a copy") {
+  const auto net = nets::make_model(small_unet(), 1);
+  const NamedTensors copy = layers::state_dict(*net);
+  const TensorFile before = file_of(*net);
+  for (const layers::NamedParameter& p : net->parameters()) p.variable.value().fill(7);
+  for (const auto& [name, t] : copy) CHECK(same_bits(t, before.at(name)));
+}
+
+TEST_CASE("A wrapped classification network's file starts the backbone") {
+  nets::ModelOptions o;
+  o.name = "fcn32s";
+  o.backbone = "resnet18";
+  o.num_classes = 3;
+  const auto a = nets::make_model(o, 1);
+  NamedTensors tensors;
+  for (const auto& [name, t] : layers::state_dict(*a)) {
+    if (name.starts_with("backbone.")) tensors.emplace_back("module." + name.substr(9), t);
+  }
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("atrous_wrapped_{}.safetensors", ::getpid()))
+          .string();
+  write_safetensors(path, tensors);
+  o.weights = path;
+  const auto b = nets::make_model(o, 2);
+  std::filesystem::remove(path);
+  const TensorFile want = file_of(*a), got = file_of(*b);
+  for (const char* name : {"backbone.conv1.weight", "backbone.layer4.1.conv2.weight"})
+    CHECK(same_bits(got.at(name), want.at(name)));
 }
 
 TEST_CASE("Start values depend on seed and name only") {

@@ -29,20 +29,20 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    def __init__(self, skip, below, cout, norm, pad, bilinear):
+    def __init__(self, skip, below, cout, norm, pad, bilinear, crop):
         super().__init__()
         if bilinear:
             self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         else:
             self.up = nn.ConvTranspose2d(below, skip, 2, stride=2)
         self.conv = DoubleConv(2 * skip, skip if bilinear else cout, cout, norm, pad)
-        self.valid = pad == 0
+        self.valid, self.crop = pad == 0, crop
 
     def forward(self, x, skip):
         x = self.up(x)
         dy, dx = skip.shape[2] - x.shape[2], skip.shape[3] - x.shape[3]
         if self.valid:
-            skip = skip[:, :, dy // 2 : dy // 2 + x.shape[2], dx // 2 : dx // 2 + x.shape[3]]
+            skip = skip[:, :, self.crop : self.crop + x.shape[2], self.crop : self.crop + x.shape[3]]
         else:
             x = F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
         return self.conv(torch.cat([skip, x], 1))
@@ -58,9 +58,11 @@ class UNet(nn.Module):
         for level in range(1, depth):
             out = w[level] // half if level == depth - 1 else w[level]
             self.add_module(f"down{level}", Down(w[level - 1], out, norm, pad))
+        crop = 4  # where the doubled map begins in the skip: after two unpadded convolutions, in pixels half as large
         for i, level in enumerate(range(depth - 2, -1, -1)):
             out = w[0] if level == 0 else w[level] // half
-            self.add_module(f"up{i + 1}", Up(w[level], w[level + 1], out, norm, pad, bilinear))
+            self.add_module(f"up{i + 1}", Up(w[level], w[level + 1], out, norm, pad, bilinear, crop))
+            crop = 2 * (crop + 4)
         self.outc = nn.Sequential()
         self.outc.add_module("conv", nn.Conv2d(w[0], classes, 1))
 

@@ -1,0 +1,97 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/random.h"
+#include "layers/modules.h"
+#include "layers/pointwise.h"
+
+using namespace atrous;
+using layers::Activation;
+
+namespace {
+
+Tensor noise(const Shape& shape, uint64_t seed) {
+  const Tensor t = Tensor::empty(shape);
+  const CounterRng rng(seed, 3);
+  for (int64_t i = 0; i < t.numel(); ++i)
+    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
+  return t;
+}
+
+double difference(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  double worst = 0;
+  for (int64_t i = 0; i < a.numel(); ++i)
+    worst = std::max(worst, std::abs(double{a.data<float>()[i]} - double{b.data<float>()[i]}));
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("The fused ReLU of a convolution goes back as a ReLU of its own would") {
+  layers::Conv2d conv({.in = 5, .out = 7, .pad = 1});
+  conv.initialise(1);
+  const Variable x(noise({2, 9, 10, 5}, 1), true), z(x.value(), true);
+  const Tensor dy = noise({2, 9, 10, 7}, 2);
+  const Variable fused = conv.forward(x, Activation::relu);
+  backward(fused, dy);
+  const Tensor dw = conv.weight.grad(), db = conv.bias.grad();
+  conv.weight.clear_grad();
+  conv.bias.clear_grad();
+  const Variable plain = layers::relu(conv.forward(z));
+  backward(plain, dy);
+  CHECK(difference(fused.value(), plain.value()) == 0);
+  CHECK(difference(x.grad(), z.grad()) == 0);
+  CHECK(difference(dw, conv.weight.grad()) == 0);
+  CHECK(difference(db, conv.bias.grad()) == 0);
+}
+
+// One filter per input channel takes the depthwise kernels; as a block-diagonal dense filter it is an
+// ordinary convolution, and both must agree in every combination that conv_norm_act knows.
+TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and activation") {
+  constexpr int64_t channels = 6;
+  for (const char* norm_kind : {"none", "batch", "frozen"}) {
+    for (const bool with_residual : {false, true}) {
+      for (const bool tape : {false, true}) {
+        CAPTURE(norm_kind, with_residual, tape);
+        const bool bias = std::string(norm_kind) == "none";
+        layers::Conv2d depthwise(
+            {.in = channels, .out = channels, .pad = 1, .groups = channels, .bias = bias});
+        layers::Conv2d dense({.in = channels, .out = channels, .pad = 1, .bias = bias});
+        depthwise.initialise(1);
+        dense.weight.value().fill(0);
+        for (int64_t k = 0; k < channels; ++k) {
+          for (int64_t tap = 0; tap < 9; ++tap)
+            dense.weight.value().data<float>()[(k * 9 + tap) * channels + k] =
+                depthwise.weight.value().data<float>()[k * 9 + tap];
+        }
+        if (bias) dense.bias.value().copy_from(depthwise.bias.value());
+        Tensor y[2], dx[2];
+        for (const int which : {0, 1}) {
+          const auto norm = layers::make_norm(norm_kind, channels);
+          if (norm) {
+            norm->initialise(2);
+            if (!tape) norm->eval();
+          }
+          const Variable x(noise({2, 8, 9, channels}, 1), true);
+          layers::ConvNormActOptions options;
+          if (with_residual) options.residual = Variable(noise({2, 8, 9, channels}, 3));
+          const auto run = [&] {
+            return layers::conv_norm_act(which ? dense : depthwise, norm.get(), x, options);
+          };
+          if (tape) {
+            const Variable out = run();
+            backward(out, noise({2, 8, 9, channels}, 4));
+            y[which] = out.value();
+            dx[which] = x.grad();
+          } else {
+            const NoGradGuard no_tape;
+            y[which] = run().value();
+          }
+        }
+        CHECK(difference(y[0], y[1]) < 1e-5);
+        if (tape) CHECK(difference(dx[0], dx[1]) < 1e-5);
+      }
+    }
+  }
+}
