@@ -10,7 +10,7 @@ atrous=build/release/cli/atrous
 
 rm -rf runs/demo
 mkdir -p runs/demo
-"$atrous" data make-shapes --out runs/demo/shapes --train 240 --val 40 --size 96x128 --seed 7
+"$atrous" data make-shapes --out runs/demo/shapes --train 360 --val 60 --size 96x128 --seed 7
 "$atrous" train --config configs/shapes/unet_small.json --set data.root=runs/demo/shapes --out runs/demo/unet
 "$atrous" eval --weights runs/demo/unet/checkpoints/best.safetensors --json runs/demo/eval.json
 "$atrous" predict --weights runs/demo/unet/checkpoints/best.safetensors --out runs/demo/predictions \
