@@ -225,11 +225,14 @@ Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOpt
                "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
                data.batch_size, data.workers, first_step);
   state_ = std::make_unique<State>(dataset, data, augment, seed, first_step);
+  std::unique_lock starting(state_->mutex);  // nobody works before all are there
   try {
     for (int64_t i = 0; i < data.workers; ++i)
       state_->workers.emplace_back([s = state_.get()] { s->work(); });
   } catch (const std::system_error& error) {
     const size_t started = state_->workers.size();
+    state_->stopping = true;
+    starting.unlock();
     state_->stop_workers();  // a thread that is destroyed while it runs ends the program
     fail(ErrorKind::memory,
          "[loader] the system must give a thread per worker. Got {} of {}: {}. Lower data.workers or raise "
