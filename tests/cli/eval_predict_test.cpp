@@ -210,7 +210,7 @@ TEST_CASE("predict never replaces a photograph") {
   CHECK(read_text(b) == b_before);
 }
 
-TEST_CASE("--device: cpu is the device of this build, others are told so") {
+TEST_CASE("device option: cpu is the device of this build, others are told so") {
   const Project p;
   CHECK(p.eval({"--device", "cpu"}).code == 0);
   for (const char* device : {"cuda", "sim", "gpu"}) {
