@@ -1,6 +1,7 @@
 // `atrous forward`: runs a network on given tensors, and back. How any other framework is compared with this
 // one.
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,11 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
 
 void run(const Options& o) {
   check_device(o.device);
+  std::error_code ignored;
+  ATROUS_CHECK(
+      !std::filesystem::equivalent(o.input, o.output, ignored), ErrorKind::usage,
+      "[forward] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
+      o.input);
   const TensorFile in = read_safetensors(o.input);
   const Tensor image = read_activation(in, "input");
   const auto model = load(o);

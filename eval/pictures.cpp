@@ -93,7 +93,9 @@ Tensor overlay(const Tensor& image, const Tensor& labels, const Palette& palette
       const int64_t i = y * w + x;
       const uint8_t k = label[i];
       const bool rim = (x + 1 < w && label[i + 1] != k) || (y + 1 < h && label[i + w] != k);
-      const double alpha = k == data::ignore_label ? 0 : rim ? 1 : opacity;
+      // Black stands for background in most palettes: it would only darken the photograph.
+      const bool tinted = k != data::ignore_label && palette[k] != black;
+      const double alpha = !tinted ? 0 : rim ? 1 : opacity;
       for (int64_t ch = 0; ch < 3; ++ch) {
         const double from = image.data<uint8_t>()[i * c + (c < 3 ? 0 : ch)];
         const double to = palette[k][static_cast<size_t>(ch)];

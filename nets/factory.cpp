@@ -1,5 +1,6 @@
 #include "nets/factory.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -164,7 +165,11 @@ void load_start_weights(const SegmentationModel& model, const std::string& path)
   layers::LoadReport report = load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
   report.stripped_prefix = wrapper + report.stripped_prefix;
   std::fprintf(stderr, "weights from %s\n%s\n", path.c_str(), report.str().c_str());
-  ATROUS_CHECK(!report.loaded.empty(), ErrorKind::checkpoint,
+  // Counters fit every network; they say nothing.
+  const bool useful = std::any_of(report.loaded.begin(), report.loaded.end(), [](const std::string& name) {
+    return !name.ends_with("num_batches_tracked");
+  });
+  ATROUS_CHECK(useful, ErrorKind::checkpoint,
                "[model.weights {}] nothing in the file fits the network. Got {} tensors, the first named "
                "\"{}\". Use weights of "
                "this network or of its backbone.",

@@ -37,6 +37,7 @@ if [ "$total" -eq 0 ]; then
   echo "no test ran" >&2
   status=1
 fi
+if ! grep -qE 'parity\..* Passed' "$log"; then echo "the comparison with PyTorch did not run (scripts/test.sh --parity installs it)"; fi
 if [ "$skipped" -gt 0 ]; then echo "$skipped skipped"; fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$status" -eq 0 ]

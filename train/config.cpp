@@ -186,8 +186,9 @@ void apply_override(JsonValue& root, const std::string& assignment) {
   set_where(value, origin);
   (*parent)[rest] = std::move(value);
   // Each of these two excludes the other, so the one on the command line replaces the one in the file.
-  if (path == "train.max_steps") erase_key(*parent, "epochs");
-  if (path == "train.epochs") erase_key(*parent, "max_steps");
+  const bool switches_off = assignment.substr(equals + 1) == "0";
+  if (path == "train.max_steps" && !switches_off) erase_key(*parent, "epochs");
+  if (path == "train.epochs" && !switches_off) erase_key(*parent, "max_steps");
 }
 
 // Rules between fields.

@@ -26,7 +26,7 @@ const Fields<nets::ModelOptions>& fields() {
       whole("num_classes", &O::num_classes, 0, 255, "Classes, background included; needed by every command"),
       whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
       text("backbone", &O::backbone,
-           "fcn*: `vgg16`, `resnet18` ... `resnet101`; empty: the network's default"),
+           "fcn*: `vgg16`, `resnet18` ... `resnet152`; empty: the network's default"),
       whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
       whole("depth", &O::depth, 2, 8, "unet: levels, the bottom included"),
       choice("padding", &O::padding, {"same", "valid"},
@@ -118,7 +118,7 @@ const Fields<OptimizerOptions>& fields() {
   using O = OptimizerOptions;
   static const Fields<O> table = {
       choice("name", &O::name, {"sgd", "adam", "adamw", "rmsprop"}, "Update rule, with PyTorch's formulas"),
-      number("lr", &O::lr, 0, 1e6, "Learning rate at the start of the schedule", true),
+      number("lr", &O::lr, 0, 1e30, "Learning rate at the start of the schedule", true),
       number("momentum", &O::momentum, 0, 1, "sgd, rmsprop: momentum"),
       flag("nesterov", &O::nesterov, "sgd: Nesterov momentum"),
       number("beta1", &O::beta1, 0, 0.999999, "adam, adamw: decay of the first moment"),
@@ -128,7 +128,7 @@ const Fields<OptimizerOptions>& fields() {
       number("weight_decay", &O::weight_decay, 0, 1e3, "L2 penalty (adamw: decoupled decay)"),
       flag("decay_norm_and_bias", &O::decay_norm_and_bias,
            "false: no decay on biases and normalisation parameters (rank 1)"),
-      number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e6,
+      number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
              "Learning rate of the backbone relative to `lr`"),
       number("clip_norm", &O::clip_norm, 0, 1e9,
              "Gradients are scaled down to this global norm; 0: no clipping"),
@@ -146,7 +146,7 @@ const Fields<ScheduleOptions>& fields() {
       number("power", &O::power, 0, 100, "poly: exponent", true),
       wholes("milestones", &O::milestones, 1, "step: steps at which the rate is multiplied by `gamma`"),
       number("gamma", &O::gamma, 0, 1, "step: factor", true),
-      number("min_lr", &O::min_lr, 0, 1e6, "poly, cosine: the rate at the end"),
+      number("min_lr", &O::min_lr, 0, 1e30, "poly, cosine: the rate at the end"),
       whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
       number("warmup_factor", &O::warmup_factor, 0, 1, "Share of the rate at the first warm-up step"),
   };

@@ -11,6 +11,16 @@
 #include "core/error.h"
 
 namespace atrous::train {
+namespace {
+
+// A run that failed before its first logged step leaves an empty file; that is not worth protecting.
+bool written(const std::string& path) {
+  std::error_code absent;
+  const auto size = std::filesystem::file_size(path, absent);
+  return !absent && size > 0;
+}
+
+}  // namespace
 
 RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
   std::error_code error;
@@ -34,7 +44,7 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
          path);
   }
   const bool holds_run = std::filesystem::exists(last()) || std::filesystem::exists(previous()) ||
-                         std::filesystem::exists(file("metrics.jsonl"));
+                         written(file("metrics.jsonl"));
   if (holds_run && !resume) {
     ::close(lock_);
     fail(ErrorKind::usage,
