@@ -116,3 +116,12 @@ TEST_CASE("bench: JSON of one small case; filters that match nothing or are none
   CHECK(run({"bench", "kernels", "--filter", "("}).code == 2);
   CHECK(run({"bench", "nets", "--filter", "no such case"}).code == 2);
 }
+
+TEST_CASE("forward does not replace its input") {
+  Files f;
+  f.output = f.input;
+  const Outcome outcome = f.forward();
+  CHECK(outcome.code == 2);
+  CHECK_THAT(outcome.err, Contains("must not replace the input"));
+  CHECK(read_safetensors(f.input).find("input"));
+}

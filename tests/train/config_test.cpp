@@ -180,3 +180,10 @@ TEST_CASE("docs/config.md is what the program says") {
   INFO("run: atrous train --config-reference > docs/config.md");
   CHECK(text.str() == config_reference());
 }
+
+TEST_CASE("A zero on the command line does not switch off the other length of a run") {
+  const char* text = R"({"model": {"name": "unet", "num_classes": 2}, "train": {"epochs": 3}})";
+  const Config c = parse_config(text, "test", {"train.max_steps=40", "train.epochs=0"});
+  CHECK(c.train.max_steps == 40);
+  CHECK(c.train.epochs == 0);
+}
