@@ -21,5 +21,6 @@ bool verbose_dispatch();       // ATROUS_VERBOSE holds "dispatch"
 bool validate_against_ref();   // ATROUS_VALIDATE=ref
 std::string python();          // ATROUS_PYTHON
 std::string isa();             // ATROUS_ISA: generic, avx2 or avx512; the highest instruction set to use
+std::string sim_seed();      // ATROUS_SIM_SEED: the seed of every schedule of the simulator
 
 }  // namespace atrous::env

@@ -3,7 +3,7 @@
 // Only those whose derivative can be told from the output: backward then keeps y and needs no input.
 #pragma once
 
-#include "kernels/common/host_device.h"
+#include "core/host_device.h"
 
 namespace atrous::kernels {
 

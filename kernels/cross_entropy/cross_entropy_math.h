@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/common/host_device.h"
+#include "core/host_device.h"
 
 namespace atrous::kernels {
 

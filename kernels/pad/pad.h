@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "kernels/common/host_device.h"
+#include "core/host_device.h"
 
 namespace atrous::kernels {
 

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/common/host_device.h"
+#include "core/host_device.h"
 
 #define ATROUS_POINTWISE \
   template <class T>     \

@@ -1,0 +1,49 @@
+// Fibers: stacks of their own on which the simulator runs CUDA threads, switched by hand in about 10 ns.
+//
+// A fiber belongs to the OS thread that created it. Under AddressSanitizer and ThreadSanitizer every switch
+// is announced; each CUDA thread is then a thread of its own for the race detector.
+#pragma once
+
+#include <cstddef>
+
+namespace atrous::simulator {
+
+// A saved point of execution. The context of the OS thread itself is a Fiber without a stack of its own.
+struct Fiber {
+  void* stack_pointer = nullptr;  // where execution continues
+  std::byte* stack = nullptr;     // lowest address; nullptr for an OS thread's own stack
+  size_t stack_bytes = 0;
+  void* asan_fake_stack = nullptr;
+  void* tsan_fiber = nullptr;  // its identity to the race detector
+};
+
+// Bytes of one stack. Kernels keep little on it; sanitizers need more.
+extern const size_t fiber_stack_bytes;
+
+// A fiber that will call entry() on its own stack at the first switch to it. entry never returns.
+Fiber make_fiber(void (*entry)());
+// As after make_fiber, on the stack that it has. Whatever ran there is forgotten without unwinding.
+void reset_fiber(Fiber& fiber, void (*entry)());
+void free_fiber(Fiber& fiber);
+
+// Stops here, continues in `to`; returns when somebody switches back. `from_is_done`: it never will be.
+void switch_fiber(Fiber& from, Fiber& to, bool from_is_done = false);
+// To be called first thing on a new fiber.
+void arrived_on_new_fiber();
+
+// For the race detector; no-ops without ThreadSanitizer.
+void* current_race_thread();
+// Everything before a release of `object` happens before what follows a later acquire of it.
+void race_release(void* object);
+void race_acquire(void* object);
+bool race_detector_is_on();
+// While one lives, the race detector does not look at what this thread of its does.
+class RaceBlind {
+ public:
+  RaceBlind();
+  ~RaceBlind();
+  RaceBlind(const RaceBlind&) = delete;
+  RaceBlind& operator=(const RaceBlind&) = delete;
+};
+
+}  // namespace atrous::simulator
