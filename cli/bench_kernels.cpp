@@ -67,7 +67,7 @@ struct Contender {
 std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<std::vector<Tensor>>& inputs,
                                      const BenchOptions& options) {
   std::vector<Contender> contenders;
-  std::vector<std::string> names = c.candidates();
+  std::vector<std::string> names = c.candidates(Device::cpu, DType::f32);
   if (!options.all && !names.empty()) names.resize(1);
   for (const std::string& name : names) {
     if (name == "ref" && names.size() > 1) continue;  // the specification is not written for speed

@@ -7,7 +7,7 @@ namespace {
 
 constexpr Variable variables[] = {
     {"ATROUS_THREADS", "integer", "cores the process may use", "CPU threads of the one thread pool"},
-    {"ATROUS_IMPL", "op:name[,op:name]", "", "force an implementation, e.g. conv2d:ref"},
+    {"ATROUS_IMPL", "op:name[,op:name]", "", "force an implementation, e.g. conv2d:ref or conv2d.forward:ref"},
     {"ATROUS_VERBOSE", "dispatch", "", "print which implementation each op chose, and why not the others"},
     {"ATROUS_VALIDATE", "ref", "", "run every op on its reference too and compare"},
     {"ATROUS_ISA", "generic|avx2|avx512", "best the CPU has",

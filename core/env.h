@@ -16,7 +16,7 @@ std::span<const Variable> table();
 
 // Values as set; empty when unset.
 std::string threads();         // ATROUS_THREADS
-std::string implementation();  // ATROUS_IMPL, e.g. "conv2d:ref"
+std::string implementation();  // ATROUS_IMPL, e.g. "conv2d:ref" or "conv2d.forward:ref"
 bool verbose_dispatch();       // ATROUS_VERBOSE holds "dispatch"
 bool validate_against_ref();   // ATROUS_VALIDATE=ref
 std::string python();          // ATROUS_PYTHON

@@ -63,9 +63,12 @@ Tensor adaptive_avg_pool2d_backward(const Tensor& dy, const Shape& input_shape) 
   return dx;
 }
 
-std::vector<std::string> adaptive_avg_pool2d_candidates(const AdaptiveAvgPool2dProblem& problem,
+std::vector<std::string> adaptive_avg_pool2d_candidates(std::string_view entry,
+                                                        const AdaptiveAvgPool2dProblem& problem,
                                                         Device device) {
-  return candidates(forward_table, problem, device);
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("adaptive_avg_pool2d", entry);
 }
 
 }  // namespace atrous::kernels

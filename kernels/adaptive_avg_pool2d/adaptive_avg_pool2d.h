@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -31,7 +32,9 @@ Tensor adaptive_avg_pool2d(const Tensor& x, int64_t out_height, int64_t out_widt
 // dx, of shape `input_shape`; the output size is that of dy.
 Tensor adaptive_avg_pool2d_backward(const Tensor& dy, const Shape& input_shape);
 
-std::vector<std::string> adaptive_avg_pool2d_candidates(const AdaptiveAvgPool2dProblem& problem,
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> adaptive_avg_pool2d_candidates(std::string_view entry,
+                                                        const AdaptiveAvgPool2dProblem& problem,
                                                         Device device);
 
 }  // namespace atrous::kernels

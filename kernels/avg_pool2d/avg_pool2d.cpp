@@ -68,8 +68,11 @@ Tensor avg_pool2d_backward(const Tensor& dy, const AvgPool2dOptions& options, co
   return dx;
 }
 
-std::vector<std::string> avg_pool2d_candidates(const AvgPool2dProblem& problem, Device device) {
-  return candidates(forward_table, problem, device);
+std::vector<std::string> avg_pool2d_candidates(std::string_view entry, const AvgPool2dProblem& problem,
+                                               Device device) {
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("avg_pool2d", entry);
 }
 
 }  // namespace atrous::kernels

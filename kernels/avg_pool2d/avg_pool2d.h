@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -35,6 +36,8 @@ Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Tensor out =
 // dx, of shape `input_shape`.
 Tensor avg_pool2d_backward(const Tensor& dy, const AvgPool2dOptions& options, const Shape& input_shape);
 
-std::vector<std::string> avg_pool2d_candidates(const AvgPool2dProblem& problem, Device device);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> avg_pool2d_candidates(std::string_view entry, const AvgPool2dProblem& problem,
+                                               Device device);
 
 }  // namespace atrous::kernels

@@ -165,4 +165,13 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
            dgamma, dbeta, dx);
 }
 
+std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
+                                               Device device) {
+  if (entry == "statistics") return candidates(statistics_table, problem, device);
+  if (entry == "apply") return candidates(apply_table, problem, device);
+  if (entry == "backward_sums") return candidates(backward_sums_table, problem, device);
+  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
+  unknown_entry("batch_norm", entry);
+}
+
 }  // namespace atrous::kernels

@@ -16,6 +16,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/activation.h"
@@ -58,5 +60,9 @@ void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy
 void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
                                const Tensor& invstd, const Tensor& gamma, const Tensor& dgamma,
                                const Tensor& dbeta, Activation activation, const Tensor& dx);
+
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
+                                               Device device);
 
 }  // namespace atrous::kernels

@@ -19,7 +19,8 @@ std::map<std::string, std::string> parse_environment() {
     rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
     const size_t colon = item.find(':');
     ATROUS_CHECK(colon != std::string::npos && colon > 0 && colon + 1 < item.size(), ErrorKind::usage,
-                 "[dispatch] ATROUS_IMPL holds op:name pairs. Got \"{}\". Write for example conv2d:ref.", item);
+                 "[dispatch] ATROUS_IMPL holds op:name pairs. Got \"{}\". Write for example conv2d:ref.",
+                 item);
     forced[item.substr(0, colon)] = item.substr(colon + 1);
   }
   return forced;
@@ -32,6 +33,7 @@ std::map<std::string, std::string>& forced_map() {
 }
 
 std::atomic<bool> exact{false};
+std::atomic<bool> tf32{false};
 
 }  // namespace
 
@@ -43,23 +45,33 @@ bool exact_sums() {
   return exact;
 }
 
-std::string forced_implementation(const char* op) {
+void set_allow_tf32(bool on) {
+  tf32 = on;
+}
+
+bool allow_tf32() {
+  return tf32;
+}
+
+std::string forced_implementation(const char* op, const char* entry) {
   const auto& map = forced_map();
   if (map.empty()) return "";
-  const auto it = map.find(op);
+  auto it = map.find(entry);
+  if (it == map.end()) it = map.find(op);
   return it == map.end() ? "" : it->second;
 }
 
-ForceImplementation::ForceImplementation(const std::string& op, const std::string& name)
-    : op_(op), previous_(forced_implementation(op.c_str())) {
-  forced_map()[op] = name;
+ForceImplementation::ForceImplementation(const std::string& what, const std::string& name) : what_(what) {
+  std::string& forced = forced_map()[what];
+  previous_ = forced;
+  forced = name;
 }
 
 ForceImplementation::~ForceImplementation() {
   if (previous_.empty()) {
-    forced_map().erase(op_);
+    forced_map().erase(what_);
   } else {
-    forced_map()[op_] = previous_;
+    forced_map()[what_] = previous_;
   }
 }
 
@@ -69,8 +81,8 @@ bool dispatch_is_verbose() {
 }
 
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not) {
-  std::fprintf(stderr, "dispatch %s %s: %s%s%s\n", entry, problem.c_str(), name, why_not ? " no: " : " chosen",
-               why_not ? why_not : "");
+  std::fprintf(stderr, "dispatch %s %s: %s%s%s\n", entry, problem.c_str(), name,
+               why_not ? " no: " : " chosen", why_not ? why_not : "");
 }
 
 bool validation_is_on() {
@@ -88,12 +100,18 @@ void compare_with_reference(const char* entry, const std::string& problem, const
     for (int64_t i = 0; i < a.numel(); ++i) {
       const double x = a.data<double>()[i], y = b.data<double>()[i];
       if (std::isfinite(y)) scale = std::max(scale, std::abs(y));
-      if (x != y && !(std::isnan(x) && std::isnan(y))) worst = std::max(worst, std::isfinite(x - y) ? std::abs(x - y) : INFINITY);
+      if (x != y && !(std::isnan(x) && std::isnan(y)))
+        worst = std::max(worst, std::isfinite(x - y) ? std::abs(x - y) : INFINITY);
     }
     ATROUS_CHECK(worst <= 1e-4 * scale, ErrorKind::internal,
-                 "[{}] {} differs from the reference by {:.3g} (largest value {:.3g}) in output {}. Got {}. Report this.",
+                 "[{}] {} differs from the reference by {:.3g} (largest value {:.3g}) in output {}. Got {}. "
+                 "Report this.",
                  entry, name, worst, scale, t, problem);
   }
+}
+
+void unknown_entry(const char* op, std::string_view entry) {
+  fail(ErrorKind::internal, "[{}] candidates are asked for by entry. Got \"{}\", which is none.", op, entry);
 }
 
 void no_implementation(const char* entry, const std::string& problem, const std::string& forced,

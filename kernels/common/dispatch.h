@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/cpu.h"
@@ -24,41 +25,49 @@ struct Implementation {
 
 inline constexpr auto always = [](const auto&) -> const char* { return nullptr; };
 
-// Name forced for an op ("conv2d" covers all its entries) by test or environment; empty if none.
-std::string forced_implementation(const char* op);
+// Name forced for an entry ("conv2d.forward") or else for its op ("conv2d") by test or environment; empty if
+// none.
+std::string forced_implementation(const char* op, const char* entry);
 
 class ForceImplementation {
  public:
-  ForceImplementation(const std::string& op, const std::string& name);
+  // `what` is an op or an entry.
+  ForceImplementation(const std::string& what, const std::string& name);
   ~ForceImplementation();
   ForceImplementation(const ForceImplementation&) = delete;
   ForceImplementation& operator=(const ForceImplementation&) = delete;
 
  private:
-  std::string op_;
+  std::string what_;
   std::string previous_;
 };
 
-// Whether ops may only use implementations that form the sums of their definition. Algorithms that reach the same result by
-// other sums (Winograd) are faster and less accurate; by default they may be used. Config key `exact`.
+// Whether ops may only use implementations that form the sums of their definition. Algorithms that reach the
+// same result by other sums (Winograd) are faster and less accurate; by default they may be used. Config key
+// `exact`.
 void set_exact_sums(bool on);
 bool exact_sums();
+
+// Whether f32 products may run on tensor cores in tf32: 10 bits of mantissa instead of 23. Off unless
+// granted.
+void set_allow_tf32(bool on);
+bool allow_tf32();
 
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not);
 [[noreturn]] void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
                                     const std::string& reasons);
 bool dispatch_is_verbose();
 
-// The first row of `table` that takes `problem` on `device`. `op` is the folder name, `entry` op + "." + pass.
-// Problem must have `std::string str() const`, its one-line descriptor.
+// The first row of `table` that takes `problem` on `device`. `op` is the folder name, `entry` op + "." +
+// pass. Problem must have `std::string str() const`, its one-line descriptor.
 template <class Problem, class Fn, size_t N>
 const Implementation<Problem, Fn>& choose(const char* op, const char* entry,
-                                          const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
-                                          Device device) {
-  const std::string forced = forced_implementation(op);
+                                          const Implementation<Problem, Fn> (&table)[N],
+                                          const Problem& problem, Device device) {
+  const std::string forced = forced_implementation(op, entry);
   std::string reasons;
   for (const auto& row : table) {
-    const char* reason = row.device != device              ? "other device"
+    const char* reason = row.device != device                    ? "other device"
                          : !forced.empty() && forced != row.name ? "another one is forced"
                                                                  : row.why_not(problem);
     if (dispatch_is_verbose()) log_dispatch(entry, problem.str(), row.name, reason);
@@ -69,15 +78,17 @@ const Implementation<Problem, Fn>& choose(const char* op, const char* entry,
 }
 
 bool validation_is_on();
-// Compares `chosen` (what the implementation wrote) with `reference`; throws Error(internal) on a real difference.
+// Compares `chosen` (what the implementation wrote) with `reference`; throws Error(internal) on a real
+// difference.
 void compare_with_reference(const char* entry, const std::string& problem, const char* name,
                             const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference);
 
-// Chooses and runs: row.run(problem, args...). `outputs` are the tensors that the op writes (each fully determined by the
-// other arguments); with ATROUS_VALIDATE=ref they are computed by the reference too and compared.
+// Chooses and runs: row.run(problem, args...). `outputs` are the tensors that the op writes (each fully
+// determined by the other arguments); with ATROUS_VALIDATE=ref they are computed by the reference too and
+// compared.
 template <class Problem, class Fn, size_t N, class... Args>
-void dispatch(const char* op, const char* entry, const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
-              std::initializer_list<Tensor> outputs, const Args&... args) {
+void dispatch(const char* op, const char* entry, const Implementation<Problem, Fn> (&table)[N],
+              const Problem& problem, std::initializer_list<Tensor> outputs, const Args&... args) {
   const auto& row = choose(op, entry, table, problem, outputs.begin()->device());
   row.run(problem, args...);
   const auto& reference = table[N - 1];
@@ -93,7 +104,8 @@ void dispatch(const char* op, const char* entry, const Implementation<Problem, F
   }
 }
 
-// Names of the rows on `device` that take `problem`, for tests and benchmarks.
+// Names of the rows on `device` that take `problem`, best first, for tests and benchmarks. Each op offers
+// them as `<op>_candidates(entry, problem, device)`, where an entry is a pass such as "backward_input".
 template <class Problem, class Fn, size_t N>
 std::vector<std::string> candidates(const Implementation<Problem, Fn> (&table)[N], const Problem& problem,
                                     Device device) {
@@ -103,5 +115,6 @@ std::vector<std::string> candidates(const Implementation<Problem, Fn> (&table)[N
   }
   return names;
 }
+[[noreturn]] void unknown_entry(const char* op, std::string_view entry);
 
 }  // namespace atrous::kernels

@@ -126,4 +126,11 @@ std::vector<Tensor> concat_backward(const Tensor& dy, const std::vector<int64_t>
   return parts;
 }
 
+std::vector<std::string> concat_candidates(std::string_view entry, const ConcatProblem& problem,
+                                           Device device) {
+  if (entry == "forward") return candidates(concat::forward_table, problem, device);
+  if (entry == "backward") return candidates(concat::backward_table, problem, device);
+  unknown_entry("concat", entry);
+}
+
 }  // namespace atrous::kernels

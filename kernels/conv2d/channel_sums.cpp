@@ -3,6 +3,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
+#include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace atrous::kernels {
@@ -36,7 +37,20 @@ void sum_channels(const Tensor& dy, const Tensor& result) {
   for (int64_t k = 0; k < channels; ++k) result.data<T>()[k] = static_cast<T>(total[k]);
 }
 
+void channel_sums_ref(const ChannelSumsProblem& p, const Tensor& dy, const Tensor& result) {
+  p.dtype == DType::f32 ? sum_channels<float>(dy, result) : sum_channels<double>(dy, result);
+}
+
+using ChannelSumsFn = void(const ChannelSumsProblem&, const Tensor& dy, const Tensor& result);
+constexpr Implementation<ChannelSumsProblem, ChannelSumsFn> table[] = {
+    {"ref", Device::cpu, always, channel_sums_ref},
+};
+
 }  // namespace
+
+std::string ChannelSumsProblem::str() const {
+  return fmt::format("{} p{} c{}", name_of(dtype), pixels, channels);
+}
 
 Tensor conv2d_backward_bias(const Tensor& dy) {
   ATROUS_CHECK(
@@ -45,8 +59,16 @@ Tensor conv2d_backward_bias(const Tensor& dy) {
       "[conv2d_backward_bias] the gradient must be f32 or f64 with channels last. Got {}. Convert it first.",
       dy.describe());
   const Tensor result = Tensor::empty({dy.channels()}, dy.dtype(), dy.device());
-  dy.dtype() == DType::f32 ? sum_channels<float>(dy, result) : sum_channels<double>(dy, result);
+  // An op of its own when it comes to forcing: the names of convolutions mean nothing here.
+  dispatch("conv2d_bias", "conv2d.backward_bias", table,
+           ChannelSumsProblem{dy.pixels(), dy.channels(), dy.dtype()}, {result}, dy, result);
   return result;
+}
+
+std::vector<std::string> conv2d_bias_candidates(std::string_view entry, const ChannelSumsProblem& problem,
+                                                Device device) {
+  if (entry == "backward_bias") return candidates(table, problem, device);
+  unknown_entry("conv2d", entry);
 }
 
 }  // namespace atrous::kernels

@@ -183,16 +183,12 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOpt
   return dw;
 }
 
-std::vector<std::string> conv2d_candidates(const Conv2dProblem& problem, Conv2dPass pass) {
-  switch (pass) {
-    case Conv2dPass::forward:
-      return candidates(forward_table, problem, Device::cpu);
-    case Conv2dPass::backward_input:
-      return candidates(backward_input_table, problem, Device::cpu);
-    case Conv2dPass::backward_weight:
-      return candidates(backward_weight_table, problem, Device::cpu);
-  }
-  return {};
+std::vector<std::string> conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
+                                           Device device) {
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
+  if (entry == "backward_weight") return candidates(backward_weight_table, problem, device);
+  unknown_entry("conv2d", entry);
 }
 
 }  // namespace atrous::kernels

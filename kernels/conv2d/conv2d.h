@@ -11,6 +11,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -88,11 +89,20 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOpti
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options,
                               const Shape& filter_shape);
 
+// The problem of conv2d_backward_bias.
+struct ChannelSumsProblem {
+  int64_t pixels = 0, channels = 1;
+  DType dtype = DType::f32;
+  std::string str() const;  // "f32 p4096 c32"
+};
+
 // Gradient of a per-channel bias: the sums of dy over all axes but the last. [K]
 Tensor conv2d_backward_bias(const Tensor& dy);
 
-// Implementations that take the problem on the CPU, best first, for tests and benchmarks.
-enum class Conv2dPass { forward, backward_input, backward_weight };
-std::vector<std::string> conv2d_candidates(const Conv2dProblem& problem, Conv2dPass pass);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
+                                           Device device);
+std::vector<std::string> conv2d_bias_candidates(std::string_view entry, const ChannelSumsProblem& problem,
+                                                Device device);
 
 }  // namespace atrous::kernels

@@ -125,8 +125,12 @@ Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
   return dw;
 }
 
-std::vector<std::string> conv_transpose2d_candidates(const ConvTranspose2dProblem& problem) {
-  return candidates(forward_table, problem, Device::cpu);
+std::vector<std::string> conv_transpose2d_candidates(std::string_view entry,
+                                                     const ConvTranspose2dProblem& problem, Device device) {
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
+  if (entry == "backward_weight") return candidates(backward_weight_table, problem, device);
+  unknown_entry("conv_transpose2d", entry);
 }
 
 }  // namespace atrous::kernels

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
@@ -49,7 +50,8 @@ Tensor conv_transpose2d_backward_input(const Tensor& dy, const Tensor& w,
 Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
                                         const ConvTranspose2dOptions& options, const Shape& filter_shape);
 
-// Names of the CPU implementations, the same for all passes.
-std::vector<std::string> conv_transpose2d_candidates(const ConvTranspose2dProblem& problem);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> conv_transpose2d_candidates(std::string_view entry,
+                                                     const ConvTranspose2dProblem& problem, Device device);
 
 }  // namespace atrous::kernels

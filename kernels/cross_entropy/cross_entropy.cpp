@@ -72,8 +72,10 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
   return out;
 }
 
-std::vector<std::string> cross_entropy_implementations(int64_t classes) {
-  return candidates(cross_entropy_impl::table, CrossEntropyProblem{.classes = classes}, Device::cpu);
+std::vector<std::string> cross_entropy_candidates(std::string_view entry, const CrossEntropyProblem& problem,
+                                                  Device device) {
+  if (entry == "forward") return candidates(cross_entropy_impl::table, problem, device);
+  unknown_entry("cross_entropy", entry);
 }
 
 }  // namespace atrous::kernels

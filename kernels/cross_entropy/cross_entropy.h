@@ -11,6 +11,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -56,6 +57,8 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
                                  const CrossEntropyOptions& options, bool want_gradient,
                                  bool want_pixel_losses = false);
 
-std::vector<std::string> cross_entropy_implementations(int64_t classes);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> cross_entropy_candidates(std::string_view entry, const CrossEntropyProblem& problem,
+                                                  Device device);
 
 }  // namespace atrous::kernels

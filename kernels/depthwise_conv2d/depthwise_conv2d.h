@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/conv2d/conv2d.h"
@@ -36,7 +37,8 @@ Tensor depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& w,
 Tensor depthwise_conv2d_backward_weight(const Tensor& dy, const Tensor& x,
                                         const DepthwiseConv2dOptions& options, const Shape& filter_shape);
 
-// Names of the CPU implementations, the same for all passes.
-std::vector<std::string> depthwise_conv2d_candidates(const Conv2dProblem& problem);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> depthwise_conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
+                                                     Device device);
 
 }  // namespace atrous::kernels

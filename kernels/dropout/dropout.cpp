@@ -37,4 +37,10 @@ void dropout(const Tensor& x, double p, bool by_channel, RandomKey key, const Te
   y.bump_version();
 }
 
+std::vector<std::string> dropout_candidates(std::string_view entry, const DropoutProblem& problem,
+                                            Device device) {
+  if (entry == "forward") return candidates(table, problem, device);
+  unknown_entry("dropout", entry);
+}
+
 }  // namespace atrous::kernels

@@ -112,8 +112,9 @@ Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias,
   return out;
 }
 
-std::vector<std::string> gemm_candidates(const GemmProblem& problem) {
-  return candidates(table, problem, Device::cpu);
+std::vector<std::string> gemm_candidates(std::string_view entry, const GemmProblem& problem, Device device) {
+  if (entry == "forward") return candidates(table, problem, device);
+  unknown_entry("gemm", entry);
 }
 
 }  // namespace atrous::kernels

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -36,6 +37,7 @@ struct GemmProblem {
 // The product, written into `out` [M,N] if given. `bias` [N] may be undefined; form tn takes none.
 Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias = {}, Tensor out = {});
 
-std::vector<std::string> gemm_candidates(const GemmProblem& problem);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> gemm_candidates(std::string_view entry, const GemmProblem& problem, Device device);
 
 }  // namespace atrous::kernels

@@ -76,4 +76,11 @@ void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, con
            invstd, gamma, dx, dgamma, dbeta);
 }
 
+std::vector<std::string> group_norm_candidates(std::string_view entry, const GroupNormProblem& problem,
+                                               Device device) {
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("group_norm", entry);
+}
+
 }  // namespace atrous::kernels

@@ -65,4 +65,11 @@ void layer_norm_backward(const Tensor& x, const Tensor& dy, const Tensor& mean, 
            {dx, dgamma, dbeta}, x, dy, mean, invstd, gamma, dx, dgamma, dbeta);
 }
 
+std::vector<std::string> layer_norm_candidates(std::string_view entry, const LayerNormProblem& problem,
+                                               Device device) {
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("layer_norm", entry);
+}
+
 }  // namespace atrous::kernels

@@ -58,9 +58,12 @@ Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
   return dx;
 }
 
-std::vector<std::string> local_response_norm_candidates(const LocalResponseNormProblem& problem,
+std::vector<std::string> local_response_norm_candidates(std::string_view entry,
+                                                        const LocalResponseNormProblem& problem,
                                                         Device device) {
-  return candidates(forward_table, problem, device);
+  if (entry == "forward") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("local_response_norm", entry);
 }
 
 }  // namespace atrous::kernels

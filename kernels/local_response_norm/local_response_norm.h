@@ -14,6 +14,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -42,7 +43,9 @@ Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& opti
 Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
                                     const LocalResponseNormOptions& options);
 
-std::vector<std::string> local_response_norm_candidates(const LocalResponseNormProblem& problem,
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> local_response_norm_candidates(std::string_view entry,
+                                                        const LocalResponseNormProblem& problem,
                                                         Device device);
 
 }  // namespace atrous::kernels

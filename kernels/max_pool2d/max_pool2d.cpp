@@ -111,11 +111,18 @@ void max_unpool2d_backward(const Tensor& dy, const Tensor& indices, const Tensor
   dispatch("max_pool2d", "max_pool2d.unpool_backward", unpool_backward_table, problem, {dx}, dy, indices, dx);
 }
 
-std::vector<std::string> max_pool2d_candidates(const Pool2dProblem& problem, Device device) {
-  return candidates(forward_table, problem, device);
+std::vector<std::string> max_pool2d_candidates(std::string_view entry, const Pool2dProblem& problem,
+                                               Device device) {
+  if (entry == "forward" || entry == "forward_indices") return candidates(forward_table, problem, device);
+  if (entry == "backward") return candidates(backward_table, problem, device);
+  unknown_entry("max_pool2d", entry);
 }
-std::vector<std::string> max_unpool2d_candidates(const MaxUnpool2dProblem& problem, Device device) {
-  return candidates(unpool_table, problem, device);
+
+std::vector<std::string> max_unpool2d_candidates(std::string_view entry, const MaxUnpool2dProblem& problem,
+                                                 Device device) {
+  if (entry == "unpool") return candidates(unpool_table, problem, device);
+  if (entry == "unpool_backward") return candidates(unpool_backward_table, problem, device);
+  unknown_entry("max_pool2d", entry);
 }
 
 }  // namespace atrous::kernels

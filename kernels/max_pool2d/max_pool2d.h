@@ -15,6 +15,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -40,8 +41,10 @@ struct MaxUnpool2dProblem {
   std::string str() const;
 };
 
-// Names of the implementations for tests and benchmarks; the same for forward and backward.
-std::vector<std::string> max_pool2d_candidates(const Pool2dProblem& problem, Device device);
-std::vector<std::string> max_unpool2d_candidates(const MaxUnpool2dProblem& problem, Device device);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> max_pool2d_candidates(std::string_view entry, const Pool2dProblem& problem,
+                                               Device device);
+std::vector<std::string> max_unpool2d_candidates(std::string_view entry, const MaxUnpool2dProblem& problem,
+                                                 Device device);
 
 }  // namespace atrous::kernels

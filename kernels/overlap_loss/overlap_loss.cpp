@@ -72,8 +72,10 @@ OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels
   return out;
 }
 
-std::vector<std::string> overlap_loss_implementations() {
-  return candidates(overlap_loss_impl::table, OverlapLossProblem{}, Device::cpu);
+std::vector<std::string> overlap_loss_candidates(std::string_view entry, const OverlapLossProblem& problem,
+                                                 Device device) {
+  if (entry == "forward") return candidates(overlap_loss_impl::table, problem, device);
+  unknown_entry("overlap_loss", entry);
 }
 
 }  // namespace atrous::kernels

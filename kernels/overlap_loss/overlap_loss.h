@@ -11,6 +11,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -43,6 +44,8 @@ struct OverlapLossResult {
 OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels,
                                const OverlapLossOptions& options, bool want_gradient);
 
-std::vector<std::string> overlap_loss_implementations();
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> overlap_loss_candidates(std::string_view entry, const OverlapLossProblem& problem,
+                                                 Device device);
 
 }  // namespace atrous::kernels

@@ -88,8 +88,10 @@ Tensor pad_backward(const Tensor& dy, const Shape& x, const PadOptions& options)
   return dx;
 }
 
-std::vector<std::string> pad_implementations(const PadProblem& p) {
-  return candidates(pad_impl::forward_table, p, Device::cpu);
+std::vector<std::string> pad_candidates(std::string_view entry, const PadProblem& problem, Device device) {
+  if (entry == "forward") return candidates(pad_impl::forward_table, problem, device);
+  if (entry == "backward") return candidates(pad_impl::backward_table, problem, device);
+  unknown_entry("pad", entry);
 }
 
 }  // namespace atrous::kernels

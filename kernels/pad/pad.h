@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -52,6 +53,7 @@ Tensor pad_forward(const Tensor& x, const PadOptions& options, const Tensor& out
 // Gradient of the input of shape `x`.
 Tensor pad_backward(const Tensor& dy, const Shape& x, const PadOptions& options);
 
-std::vector<std::string> pad_implementations(const PadProblem& p);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> pad_candidates(std::string_view entry, const PadProblem& problem, Device device);
 
 }  // namespace atrous::kernels

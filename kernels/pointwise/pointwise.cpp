@@ -153,4 +153,20 @@ void broadcast_backward_vector(Binary op, const Tensor& x, const Tensor& dy, con
            BinaryProblem{op, dy.shape(), dy.dtype(), dz.shape(), true}, {dz}, x, dy, dz);
 }
 
+std::vector<std::string> unary_candidates(std::string_view entry, const UnaryProblem& problem,
+                                          Device device) {
+  if (entry == "unary_forward") return candidates(unary_forward_table, problem, device);
+  if (entry == "unary_backward") return candidates(unary_backward_table, problem, device);
+  unknown_entry("pointwise", entry);
+}
+
+std::vector<std::string> binary_candidates(std::string_view entry, const BinaryProblem& problem,
+                                           Device device) {
+  if (entry == "binary_forward") return candidates(binary_forward_table, problem, device);
+  if (entry == "binary_backward") return candidates(binary_backward_table, problem, device);
+  if (entry == "broadcast_forward") return candidates(broadcast_forward_table, problem, device);
+  if (entry == "broadcast_backward_vector") return candidates(broadcast_vector_table, problem, device);
+  unknown_entry("pointwise", entry);
+}
+
 }  // namespace atrous::kernels

@@ -30,4 +30,10 @@ void reduce_sum(const Tensor& x, double factor, const Tensor& result) {
   result.bump_version();
 }
 
+std::vector<std::string> reduce_candidates(std::string_view entry, const ReduceProblem& problem,
+                                           Device device) {
+  if (entry == "sum") return candidates(table, problem, device);
+  unknown_entry("reduce", entry);
+}
+
 }  // namespace atrous::kernels

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/tensor.h"
 
@@ -17,5 +19,9 @@ struct ReduceProblem {
 
 // `result` has one element of the dtype of x (f32 or f64). The sum of nothing is 0.
 void reduce_sum(const Tensor& x, double factor, const Tensor& result);
+
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> reduce_candidates(std::string_view entry, const ReduceProblem& problem,
+                                           Device device);
 
 }  // namespace atrous::kernels

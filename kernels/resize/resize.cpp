@@ -70,8 +70,11 @@ Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& op
   return dx;
 }
 
-std::vector<std::string> resize_implementations(const ResizeProblem& p) {
-  return candidates(resize::forward_table, p, Device::cpu);
+std::vector<std::string> resize_candidates(std::string_view entry, const ResizeProblem& problem,
+                                           Device device) {
+  if (entry == "forward") return candidates(resize::forward_table, problem, device);
+  if (entry == "backward") return candidates(resize::backward_table, problem, device);
+  unknown_entry("resize", entry);
 }
 
 }  // namespace atrous::kernels

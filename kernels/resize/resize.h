@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -40,6 +41,8 @@ Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tenso
 // dy: [N,height,width,C]. Returns the gradient of the input of shape `x`.
 Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& options);
 
-std::vector<std::string> resize_implementations(const ResizeProblem& p);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> resize_candidates(std::string_view entry, const ResizeProblem& problem,
+                                           Device device);
 
 }  // namespace atrous::kernels

@@ -55,10 +55,11 @@ CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labe
   return out;
 }
 
-std::vector<std::string> resize_cross_entropy_implementations(int64_t classes) {
-  ResizeCrossEntropyProblem p;
-  p.loss.classes = classes;
-  return candidates(resize_cross_entropy_impl::table, p, Device::cpu);
+std::vector<std::string> resize_cross_entropy_candidates(std::string_view entry,
+                                                         const ResizeCrossEntropyProblem& problem,
+                                                         Device device) {
+  if (entry == "forward") return candidates(resize_cross_entropy_impl::table, problem, device);
+  unknown_entry("resize_cross_entropy", entry);
 }
 
 }  // namespace atrous::kernels

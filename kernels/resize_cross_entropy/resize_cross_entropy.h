@@ -7,6 +7,10 @@
 // each, while low-resolution logits and gradient are 0.3 MB.
 #pragma once
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "kernels/cross_entropy/cross_entropy.h"
 
 namespace atrous::kernels {
@@ -23,6 +27,9 @@ CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labe
                                         const CrossEntropyOptions& options, bool want_gradient,
                                         bool want_pixel_losses = false);
 
-std::vector<std::string> resize_cross_entropy_implementations(int64_t classes);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> resize_cross_entropy_candidates(std::string_view entry,
+                                                         const ResizeCrossEntropyProblem& problem,
+                                                         Device device);
 
 }  // namespace atrous::kernels

@@ -57,8 +57,11 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy, bool log) {
   return dx;
 }
 
-std::vector<std::string> softmax_implementations(const SoftmaxProblem& p) {
-  return candidates(softmax_impl::forward_table, p, Device::cpu);
+std::vector<std::string> softmax_candidates(std::string_view entry, const SoftmaxProblem& problem,
+                                            Device device) {
+  if (entry == "forward") return candidates(softmax_impl::forward_table, problem, device);
+  if (entry == "backward") return candidates(softmax_impl::backward_table, problem, device);
+  unknown_entry("softmax", entry);
 }
 
 }  // namespace atrous::kernels

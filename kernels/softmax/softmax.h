@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -25,6 +26,8 @@ Tensor softmax_forward(const Tensor& x, bool log = false);
 // y: what forward returned.
 Tensor softmax_backward(const Tensor& y, const Tensor& dy, bool log = false);
 
-std::vector<std::string> softmax_implementations(const SoftmaxProblem& p);
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> softmax_candidates(std::string_view entry, const SoftmaxProblem& problem,
+                                            Device device);
 
 }  // namespace atrous::kernels

@@ -9,8 +9,9 @@ namespace {
 using kernels::Activation;
 using kernels::BatchNormProblem;
 
-std::vector<std::string> candidates() {
-  return {"cpu", "ref"};
+// One value per channel.
+Input vector_of(const Shape& shape, Fill fill = Fill::real) {
+  return {.shape = {shape[-1]}, .fill = fill, .parameter = true};
 }
 
 // An output whose pixel stride exceeds its channels.
@@ -26,11 +27,12 @@ OpCase statistics_case(const Shape& shape) {
            .descriptor = BatchNormProblem{shape}.str(),
            .inputs = {{shape}}};
   c.run = [](const std::vector<Tensor>& in) {
-    const Tensor mean = Tensor::empty({in[0].channels()}, in[0].dtype()), variance = Tensor::empty_like(mean);
+    const Tensor mean = Tensor::empty({in[0].channels()}, parameter_dtype(in[0].dtype()), in[0].device()),
+                 variance = Tensor::empty_like(mean);
     kernels::batch_norm_statistics(in[0], mean, variance);
     return std::vector<Tensor>{mean, variance};
   };
-  c.candidates = candidates;
+  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {shape});
   c.exact = false;
   c.accumulation = shape.numel() / shape[-1];
   c.flops = 4.0 * static_cast<double>(shape.numel());
@@ -39,19 +41,21 @@ OpCase statistics_case(const Shape& shape) {
 }
 
 OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool into_slice = false) {
-  const Shape parameter{shape[-1]};
-  OpCase c{.op = "batch_norm",
-           .entry = "apply",
-           .descriptor =
-               BatchNormProblem{shape, DType::f32, activation, residual}.str() + (into_slice ? " slice" : ""),
-           .inputs = {{shape}, {parameter}, {parameter, Fill::positive}, {parameter}, {parameter}}};
+  OpCase c{
+      .op = "batch_norm",
+      .entry = "apply",
+      .descriptor =
+          BatchNormProblem{shape, DType::f32, activation, residual}.str() + (into_slice ? " slice" : ""),
+      .inputs = {
+          {shape}, vector_of(shape), vector_of(shape, Fill::positive), vector_of(shape), vector_of(shape)}};
   if (residual) c.inputs.push_back({shape});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor y = into_slice ? slice_like(in[0]) : Tensor::empty_like(in[0]);
     kernels::batch_norm_apply(in[0], in[1], in[2], in[3], in[4], residual ? in[5] : Tensor(), activation, y);
     return std::vector<Tensor>{y};
   };
-  c.candidates = candidates;
+  c.candidates =
+      candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation, residual});
   c.accumulation = 4;
   c.flops = 3.0 * static_cast<double>(shape.numel());
   c.bytes = (residual ? 12.0 : 8.0) * static_cast<double>(shape.numel());
@@ -59,11 +63,10 @@ OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool
 }
 
 OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
-  const Shape parameter{shape[-1]};
   OpCase c{.op = "batch_norm",
            .entry = "backward_sums",
            .descriptor = BatchNormProblem{shape, DType::f32, activation, residual}.str(),
-           .inputs = {{shape}, {shape}, {shape}, {parameter}, {parameter, Fill::positive}}};
+           .inputs = {{shape}, {shape}, {shape}, vector_of(shape), vector_of(shape, Fill::positive)}};
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dgamma = Tensor::empty_like(in[3]), dbeta = Tensor::empty_like(in[3]);
     const Tensor dresidual = residual ? slice_like(in[0]) : Tensor();
@@ -71,7 +74,8 @@ OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
                                       dresidual);
     return std::vector<Tensor>{dgamma, dbeta, dresidual};
   };
-  c.candidates = candidates;
+  c.candidates =
+      candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation, residual});
   c.accumulation = 4 * shape.numel() / shape[-1];
   c.flops = 4.0 * static_cast<double>(shape.numel());
   c.bytes = (8.0 + (activation != Activation::none ? 4 : 0) + (residual ? 4 : 0)) *
@@ -80,25 +84,24 @@ OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
 }
 
 OpCase input_case(const Shape& shape, Activation activation, bool training) {
-  const Shape parameter{shape[-1]};
   OpCase c{.op = "batch_norm",
            .entry = "backward_input",
            .descriptor = BatchNormProblem{shape, DType::f32, activation}.str() + (training ? "" : " frozen"),
            .inputs = {{shape},
                       {shape},
                       {shape},
-                      {parameter},
-                      {parameter, Fill::positive},
-                      {parameter},
-                      {parameter},
-                      {parameter}}};
+                      vector_of(shape),
+                      vector_of(shape, Fill::positive),
+                      vector_of(shape),
+                      vector_of(shape),
+                      vector_of(shape)}};
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = slice_like(in[0]);
     kernels::batch_norm_backward_input(in[0], in[1], in[2], in[3], in[4], in[5], training ? in[6] : Tensor(),
                                        training ? in[7] : Tensor(), activation, dx);
     return std::vector<Tensor>{dx};
   };
-  c.candidates = candidates;
+  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation});
   c.exact = !training;  // training divides by the number of pixels
   c.accumulation = 4;
   c.flops = (training ? 5.0 : 1.0) * static_cast<double>(shape.numel());

@@ -8,19 +8,18 @@ namespace {
 
 using kernels::Conv2dFusion;
 using kernels::Conv2dOptions;
-using kernels::Conv2dPass;
 using kernels::Conv2dProblem;
 
 Conv2dOptions options_of(const Conv2dProblem& p) {
   return {{p.stride_h, p.stride_w}, {p.pad_h, p.pad_w}, {p.dilation_h, p.dilation_w}, p.groups};
 }
 
-OpCase base_case(const Conv2dProblem& p, const char* entry, Conv2dPass pass, int64_t accumulation) {
+OpCase base_case(const Conv2dProblem& p, const char* entry, int64_t accumulation) {
   OpCase c;
   c.op = "conv2d";
   c.entry = entry;
   c.descriptor = p.str();
-  c.candidates = [p, pass] { return kernels::conv2d_candidates(p, pass); };
+  c.candidates = candidates_of(kernels::conv2d_candidates, entry, p);
   c.accumulation = accumulation;
   c.flops = p.flops();
   c.bytes = p.bytes();
@@ -28,7 +27,7 @@ OpCase base_case(const Conv2dProblem& p, const char* entry, Conv2dPass pass, int
 }
 
 OpCase forward_case(const Conv2dProblem& p) {
-  OpCase c = base_case(p, "forward", Conv2dPass::forward, p.r * p.s * p.c / p.groups);
+  OpCase c = base_case(p, "forward", p.r * p.s * p.c / p.groups);
   c.inputs = {{p.input_shape()}, {p.filter_shape()}};
   c.run = [p](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::conv2d(in[0], in[1], options_of(p))};
@@ -37,7 +36,7 @@ OpCase forward_case(const Conv2dProblem& p) {
 }
 
 OpCase backward_input_case(const Conv2dProblem& p) {
-  OpCase c = base_case(p, "backward_input", Conv2dPass::backward_input, p.r * p.s * p.k / p.groups);
+  OpCase c = base_case(p, "backward_input", p.r * p.s * p.k / p.groups);
   c.inputs = {{p.output_shape()}, {p.filter_shape()}};
   c.run = [p](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::conv2d_backward_input(in[0], in[1], options_of(p), p.input_shape())};
@@ -46,8 +45,7 @@ OpCase backward_input_case(const Conv2dProblem& p) {
 }
 
 OpCase backward_weight_case(const Conv2dProblem& p) {
-  OpCase c =
-      base_case(p, "backward_weight", Conv2dPass::backward_weight, std::max<int64_t>(1, p.n * p.p() * p.q()));
+  OpCase c = base_case(p, "backward_weight", std::max<int64_t>(1, p.n * p.p() * p.q()));
   c.inputs = {{p.output_shape()}, {p.input_shape()}};
   c.run = [p](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{
@@ -64,10 +62,15 @@ void add_all_passes(CaseList& list, const Conv2dProblem& p) {
 
 // Prologue, bias, statistics, residual and ReLU together; the output is a slice of a concatenation.
 OpCase fused_case(const Conv2dProblem& p, bool prologue, bool sums, bool residual, bool relu) {
-  OpCase c = base_case(p, "forward", Conv2dPass::forward, p.r * p.s * p.c / p.groups + 2);
+  OpCase c = base_case(p, "forward", p.r * p.s * p.c / p.groups + 2);
   c.descriptor += fmt::format(" fused{}{}{}{}", prologue ? " prologue" : "", sums ? " sums" : "",
                               residual ? " residual" : "", relu ? " relu" : "");
-  c.inputs = {{p.input_shape()}, {p.filter_shape()}, {{p.k}}, {{p.c}}, {{p.c}}, {p.output_shape()}};
+  c.inputs = {{p.input_shape()},
+              {p.filter_shape()},
+              {.shape = {p.k}, .parameter = true},
+              {.shape = {p.c}, .parameter = true},
+              {.shape = {p.c}, .parameter = true},
+              {p.output_shape()}};
   c.run = [=](const std::vector<Tensor>& in) {
     Conv2dFusion f;
     f.bias = in[2];
@@ -78,10 +81,10 @@ OpCase fused_case(const Conv2dProblem& p, bool prologue, bool sums, bool residua
     }
     if (residual) f.residual = in[5];
     f.relu = relu;
-    if (sums) f.channel_sums = Tensor::empty({2, p.k}, DType::f64);
+    if (sums) f.channel_sums = Tensor::empty({2, p.k}, DType::f64, in[0].device());
     const Shape y = p.output_shape();
     const int64_t widths[] = {5, p.k, 3};
-    const ConcatBuffer buffer({y[0], y[1], y[2]}, widths, in[0].dtype(), Device::cpu);
+    const ConcatBuffer buffer({y[0], y[1], y[2]}, widths, in[0].dtype(), in[0].device());
     buffer.whole().fill(7);
     const Tensor out = kernels::conv2d(in[0], in[1], options_of(p), f, buffer.slice(1));
     // The neighbours are part of the result: they must still hold 7.
@@ -94,12 +97,12 @@ OpCase fused_case(const Conv2dProblem& p, bool prologue, bool sums, bool residua
 
 // The form that transposed convolution uses: bias and a strided output.
 OpCase transposed_case(const Conv2dProblem& p) {
-  OpCase c = base_case(p, "backward_input", Conv2dPass::backward_input, p.r * p.s * p.k / p.groups + 1);
+  OpCase c = base_case(p, "backward_input", p.r * p.s * p.k / p.groups + 1);
   c.descriptor += " bias, strided output";
-  c.inputs = {{p.output_shape()}, {p.filter_shape()}, {{p.c}}};
+  c.inputs = {{p.output_shape()}, {p.filter_shape()}, {.shape = {p.c}, .parameter = true}};
   c.run = [p](const std::vector<Tensor>& in) {
     const int64_t widths[] = {2, p.c, 3};
-    const ConcatBuffer buffer({p.n, p.h, p.w}, widths, in[0].dtype(), Device::cpu);
+    const ConcatBuffer buffer({p.n, p.h, p.w}, widths, in[0].dtype(), in[0].device());
     buffer.whole().fill(7);
     const Tensor out =
         kernels::conv2d_backward_input(in[0], in[1], options_of(p), p.input_shape(), buffer.slice(1), in[2]);
@@ -117,7 +120,7 @@ OpCase bias_case(const Shape& dy) {
   c.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::conv2d_backward_bias(in[0])};
   };
-  c.candidates = [] { return std::vector<std::string>{"ref"}; };
+  c.candidates = candidates_of(kernels::conv2d_bias_candidates, c.entry, {dy.numel() / dy[-1], dy[-1]});
   c.accumulation = dy.numel() / dy[-1];
   c.bytes = 4.0 * static_cast<double>(dy.numel());
   return c;

@@ -49,7 +49,7 @@ OpCase base_case(const char* entry, const ConvTranspose2dProblem& p, const Sampl
   c.op = "conv_transpose2d";
   c.entry = entry;
   c.descriptor = p.str();
-  c.candidates = [p] { return kernels::conv_transpose2d_candidates(p); };
+  c.candidates = candidates_of(kernels::conv_transpose2d_candidates, entry, p);
   c.accumulation = accumulation;
   c.flops = 2.0 * static_cast<double>(p.input_shape().numel() * s.filter[1] * s.filter[2] * s.filter[3]);
   c.bytes = p.conv.bytes();
@@ -62,7 +62,7 @@ void add_all_passes(CaseList& list, const Sample& s) {
   const ConvTranspose2dOptions o = s.options;
   const auto p = ConvTranspose2dProblem::make("case", s.input, s.filter, o, DType::f32);
   OpCase forward = base_case("forward", p, s, s.filter.numel() / s.filter[3] / o.groups + 1);
-  forward.inputs = {{s.input}, {s.filter}, {{p.conv.c}}};
+  forward.inputs = {{s.input}, {s.filter}, {.shape = {p.conv.c}, .parameter = true}};
   forward.run = [o](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     return {kernels::conv_transpose2d(t[0], t[1], t[2], o)};
   };
@@ -91,7 +91,7 @@ void add_slice_case(CaseList& list, const Sample& s) {
   c.descriptor += " into a slice";
   c.inputs = {{s.input}, {s.filter}};
   c.run = [o, p](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor whole = Tensor::full(p.output_shape().with(3, p.conv.c + 3), 9, t[0].dtype());
+    const Tensor whole = Tensor::full(p.output_shape().with(3, p.conv.c + 3), 9, t[0].dtype(), t[0].device());
     kernels::conv_transpose2d(t[0], t[1], {}, o, whole.narrow_channels(2, p.conv.c));
     return {whole};
   };

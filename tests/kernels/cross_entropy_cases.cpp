@@ -20,8 +20,10 @@ struct Variant {
 std::vector<Input> inputs_of(const Shape& logits, const Variant& v) {
   const Shape pixels{logits[0], logits[1], logits[2]};
   std::vector<Input> in = {{.shape = logits}, {.shape = pixels, .fill = Fill::labels, .classes = logits[3]}};
-  if (v.class_weights) in.push_back({.shape = {logits[3]}, .fill = Fill::positive, .differentiable = false});
-  if (v.pixel_weights) in.push_back({.shape = pixels, .fill = Fill::unit, .differentiable = false});
+  if (v.class_weights)
+    in.push_back({.shape = {logits[3]}, .fill = Fill::positive, .differentiable = false, .parameter = true});
+  if (v.pixel_weights)
+    in.push_back({.shape = pixels, .fill = Fill::unit, .differentiable = false, .parameter = true});
   return in;
 }
 
@@ -50,7 +52,13 @@ void add(CaseList& list, const Shape& logits, const Variant& v, const char* netw
                                           true, true);
     return std::vector<Tensor>{r.loss, r.gradient, r.pixel_losses};
   };
-  c.candidates = [classes = logits[3]] { return kernels::cross_entropy_implementations(classes); };
+  c.candidates = candidates_of(kernels::cross_entropy_candidates, c.entry,
+                               {.n = logits[0],
+                                .h = logits[1],
+                                .w = logits[2],
+                                .classes = logits[3],
+                                .reduction = v.reduction,
+                                .gamma = v.gamma});
   c.exact = false;  // exponentials
   c.accumulation = logits[3];
   c.bytes = 8.0 * static_cast<double>(logits.numel());

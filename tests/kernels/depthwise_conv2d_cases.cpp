@@ -51,7 +51,7 @@ void add_all_passes(CaseList& list, const Sample& s) {
     c.op = "depthwise_conv2d";
     c.entry = entry;
     c.descriptor = p.str();
-    c.candidates = [p] { return kernels::depthwise_conv2d_candidates(p); };
+    c.candidates = candidates_of(kernels::depthwise_conv2d_candidates, entry, p);
     c.accumulation = accumulation;
     c.flops = p.flops();
     c.bytes = p.bytes();
@@ -60,7 +60,7 @@ void add_all_passes(CaseList& list, const Sample& s) {
     return c;
   };
   OpCase forward = base("forward", p.r * p.s + 1);
-  forward.inputs = {{s.input}, {s.filter}, {{p.k}}};
+  forward.inputs = {{s.input}, {s.filter}, {.shape = {p.k}, .parameter = true}};
   forward.run = [o](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     return {kernels::depthwise_conv2d(t[0], t[1], t[2], o)};
   };
@@ -90,10 +90,10 @@ void add_slice_case(CaseList& list, const Sample& s) {
   c.entry = "forward";
   c.descriptor = p.str() + " into a slice";
   c.inputs = {{s.input}, {s.filter}};
-  c.candidates = [p] { return kernels::depthwise_conv2d_candidates(p); };
+  c.candidates = candidates_of(kernels::depthwise_conv2d_candidates, c.entry, p);
   c.accumulation = p.r * p.s;
   c.run = [o, p](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor whole = Tensor::full(p.output_shape().with(3, p.k + 3), 9, t[0].dtype());
+    const Tensor whole = Tensor::full(p.output_shape().with(3, p.k + 3), 9, t[0].dtype(), t[0].device());
     kernels::depthwise_conv2d(t[0], t[1], {}, o, whole.narrow_channels(2, p.k));
     return {whole};
   };

@@ -16,11 +16,11 @@ OpCase gemm_case(const GemmProblem& p, bool with_bias) {
   c.descriptor = p.str() + (with_bias ? " bias" : "");
   const Shape a = p.form == GemmForm::tn ? Shape{p.k, p.m} : Shape{p.m, p.k};
   const Shape b = p.form == GemmForm::nt ? Shape{p.n, p.k} : Shape{p.k, p.n};
-  c.inputs = {{a}, {b}, {{p.n}}};
+  c.inputs = {{a}, {b}, {.shape = {p.n}, .parameter = true}};
   c.run = [=](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::gemm(in[0], in[1], p.form, with_bias ? in[2] : Tensor())};
   };
-  c.candidates = [p] { return kernels::gemm_candidates(p); };
+  c.candidates = candidates_of(kernels::gemm_candidates, c.entry, p);
   c.accumulation = std::max<int64_t>(1, p.k);
   c.flops = p.flops();
   c.bytes = p.bytes();

@@ -10,18 +10,20 @@ using kernels::Activation;
 using kernels::GroupNormProblem;
 
 OpCase forward_case(const Shape& shape, int64_t groups, Activation activation) {
-  const Shape parameter{shape[-1]};
+  const Input parameter{.shape = {shape[-1]}, .parameter = true};
   OpCase c{.op = "group_norm",
            .entry = "forward",
            .descriptor = GroupNormProblem{shape, groups, DType::f32, activation}.str(),
-           .inputs = {{shape}, {parameter}, {parameter}}};
+           .inputs = {{shape}, parameter, parameter}};
   c.run = [=](const std::vector<Tensor>& in) {
-    const Tensor y = Tensor::empty_like(in[0]), mean = Tensor::empty({shape[0], groups}, in[0].dtype());
+    const Tensor y = Tensor::empty_like(in[0]),
+                 mean = Tensor::empty({shape[0], groups}, parameter_dtype(in[0].dtype()), in[0].device());
     const Tensor invstd = Tensor::empty_like(mean);
     kernels::group_norm_forward(in[0], groups, in[1], in[2], 1e-5, activation, y, mean, invstd);
     return std::vector<Tensor>{y, mean, invstd};
   };
-  c.candidates = [] { return std::vector<std::string>{"cpu", "ref"}; };
+  c.candidates =
+      candidates_of(kernels::group_norm_candidates, c.entry, {shape, groups, DType::f32, activation});
   c.exact = false;
   c.accumulation = shape.numel() / shape[0] / groups + 16;
   c.flops = 7.0 * static_cast<double>(shape.numel());
@@ -30,11 +32,13 @@ OpCase forward_case(const Shape& shape, int64_t groups, Activation activation) {
 }
 
 OpCase backward_case(const Shape& shape, int64_t groups, Activation activation) {
-  const Shape parameter{shape[-1]}, statistics{shape[0], groups};
+  const Input parameter{.shape = {shape[-1]}, .parameter = true};
+  const Input mean{.shape = {shape[0], groups}, .parameter = true};
+  const Input invstd{.shape = {shape[0], groups}, .fill = Fill::positive, .parameter = true};
   OpCase c{.op = "group_norm",
            .entry = "backward",
            .descriptor = GroupNormProblem{shape, groups, DType::f32, activation}.str(),
-           .inputs = {{shape}, {shape}, {shape}, {statistics}, {statistics, Fill::positive}, {parameter}}};
+           .inputs = {{shape}, {shape}, {shape}, mean, invstd, parameter}};
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]), dgamma = Tensor::empty_like(in[5]),
                  dbeta = Tensor::empty_like(in[5]);
@@ -43,7 +47,8 @@ OpCase backward_case(const Shape& shape, int64_t groups, Activation activation) 
                                  in[4].contiguous_copy_if_needed(), in[5], activation, dx, dgamma, dbeta);
     return std::vector<Tensor>{dx, dgamma, dbeta};
   };
-  c.candidates = [] { return std::vector<std::string>{"cpu", "ref"}; };
+  c.candidates =
+      candidates_of(kernels::group_norm_candidates, c.entry, {shape, groups, DType::f32, activation});
   c.exact = false;
   c.accumulation = shape.numel() / shape[0] / groups + 16;
   c.flops = 10.0 * static_cast<double>(shape.numel());

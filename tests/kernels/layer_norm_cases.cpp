@@ -9,18 +9,19 @@ namespace {
 using kernels::LayerNormProblem;
 
 OpCase forward_case(const Shape& shape) {
-  const Shape parameter{shape[-1]};
+  const Input parameter{.shape = {shape[-1]}, .parameter = true};
   OpCase c{.op = "layer_norm",
            .entry = "forward",
            .descriptor = LayerNormProblem{shape}.str(),
-           .inputs = {{shape}, {parameter}, {parameter}}};
+           .inputs = {{shape}, parameter, parameter}};
   c.run = [](const std::vector<Tensor>& in) {
-    const Tensor y = Tensor::empty_like(in[0]), mean = Tensor::empty({in[0].pixels()}, in[0].dtype());
+    const Tensor y = Tensor::empty_like(in[0]),
+                 mean = Tensor::empty({in[0].pixels()}, parameter_dtype(in[0].dtype()), in[0].device());
     const Tensor invstd = Tensor::empty_like(mean);
     kernels::layer_norm_forward(in[0], in[1], in[2], 1e-5, y, mean, invstd);
     return std::vector<Tensor>{y, mean, invstd};
   };
-  c.candidates = [] { return std::vector<std::string>{"cpu", "ref"}; };
+  c.candidates = candidates_of(kernels::layer_norm_candidates, c.entry, {shape});
   c.exact = false;
   c.accumulation = 16 + shape[-1];
   c.flops = 7.0 * static_cast<double>(shape.numel());
@@ -29,18 +30,20 @@ OpCase forward_case(const Shape& shape) {
 }
 
 OpCase backward_case(const Shape& shape) {
-  const Shape parameter{shape[-1]}, statistics{shape.numel() / shape[-1]};
+  const Input parameter{.shape = {shape[-1]}, .parameter = true};
+  const Input mean{.shape = {shape.numel() / shape[-1]}, .parameter = true};
+  const Input invstd{.shape = mean.shape, .fill = Fill::positive, .parameter = true};
   OpCase c{.op = "layer_norm",
            .entry = "backward",
            .descriptor = LayerNormProblem{shape}.str(),
-           .inputs = {{shape}, {shape}, {statistics}, {statistics, Fill::positive}, {parameter}}};
+           .inputs = {{shape}, {shape}, mean, invstd, parameter}};
   c.run = [](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]), dgamma = Tensor::empty_like(in[4]),
                  dbeta = Tensor::empty_like(in[4]);
     kernels::layer_norm_backward(in[0], in[1], in[2], in[3], in[4], dx, dgamma, dbeta);
     return std::vector<Tensor>{dx, dgamma, dbeta};
   };
-  c.candidates = [] { return std::vector<std::string>{"cpu", "ref"}; };
+  c.candidates = candidates_of(kernels::layer_norm_candidates, c.entry, {shape});
   c.exact = false;
   c.accumulation = 16 + std::max(shape[-1], shape.numel() / shape[-1]);
   c.flops = 12.0 * static_cast<double>(shape.numel());

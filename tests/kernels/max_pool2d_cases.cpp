@@ -43,7 +43,6 @@ OpCase base_case(const char* entry, const Sample& s, const kernels::Pool2dProble
   c.entry = entry;
   c.descriptor = problem.str();
   c.inputs = {{s.input, Fill::distinct}};
-  c.candidates = [problem] { return kernels::max_pool2d_candidates(problem, Device::cpu); };
   c.benchmark = *s.network != 0;
   c.network = s.network;
   return c;
@@ -56,25 +55,28 @@ void add_pool(CaseList& list, const Sample& s) {
              out = static_cast<double>(problem.output_shape().numel());
 
   OpCase forward = base_case("forward", s, problem);
+  forward.candidates = candidates_of(kernels::max_pool2d_candidates, forward.entry, problem);
   forward.bytes = 4 * (in + out);
   forward.run = [o, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype());
+    const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype(), t[0].device());
     kernels::max_pool2d_forward(t[0], o, y);
     return {y};
   };
   list.cases.push_back(forward);
 
   OpCase indexed = base_case("forward_indices", s, problem);
+  indexed.candidates = candidates_of(kernels::max_pool2d_candidates, indexed.entry, problem);
   indexed.bytes = 4 * (in + 2 * out);
   indexed.run = [o, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype());
-    const Tensor indices = Tensor::empty(problem.output_shape(), DType::i32);
+    const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype(), t[0].device());
+    const Tensor indices = Tensor::empty(problem.output_shape(), DType::i32, t[0].device());
     kernels::max_pool2d_forward(t[0], o, y, indices);
     return {y, indices};
   };
   list.cases.push_back(indexed);
 
   OpCase backward = base_case("backward", s, problem);
+  backward.candidates = candidates_of(kernels::max_pool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.output_shape(), Fill::real}};
   // Indices of fixed pictures: they are an argument here, not what is tested.
   const Tensor x = make_input({s.input, Fill::distinct}, DType::f32, 0, false, 3);
@@ -86,7 +88,7 @@ void add_pool(CaseList& list, const Sample& s) {
   backward.bytes = 4 * (in + 2 * out);
   backward.accumulation = o.kernel_h * o.kernel_w;
   backward.run = [o, indices, shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor dx = Tensor::empty(shape, t[0].dtype());
+    const Tensor dx = Tensor::empty(shape, t[0].dtype(), t[0].device());
     kernels::max_pool2d_backward(t[0], indices, o, dx);
     return {dx};
   };
@@ -102,10 +104,10 @@ void add_unpool(CaseList& list, const Sample& s) {
 
   OpCase forward = base_case("unpool", s, pool);
   forward.inputs = {{problem.pooled, Fill::real}};
-  forward.candidates = [problem] { return kernels::max_unpool2d_candidates(problem, Device::cpu); };
+  forward.candidates = candidates_of(kernels::max_unpool2d_candidates, forward.entry, problem);
   forward.bytes = 4.0 * static_cast<double>(2 * problem.pooled.numel() + problem.full.numel());
   forward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor y = Tensor::empty(problem.full, t[0].dtype());
+    const Tensor y = Tensor::empty(problem.full, t[0].dtype(), t[0].device());
     kernels::max_unpool2d_forward(t[0], indices, y);
     return {y};
   };
@@ -113,9 +115,10 @@ void add_unpool(CaseList& list, const Sample& s) {
 
   OpCase backward = forward;
   backward.entry = "unpool_backward";
+  backward.candidates = candidates_of(kernels::max_unpool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.full, Fill::real}};
   backward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    const Tensor dx = Tensor::empty(problem.pooled, t[0].dtype());
+    const Tensor dx = Tensor::empty(problem.pooled, t[0].dtype(), t[0].device());
     kernels::max_unpool2d_backward(t[0], indices, dx);
     return {dx};
   };

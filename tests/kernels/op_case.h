@@ -1,11 +1,14 @@
 // One list of cases drives the test suite, the gradient check and `atrous bench kernels`.
 //
-// tests/kernels/<op>_cases.cpp defines `void add_<op>_cases(CaseList&)`; the build collects them. An op must have at
-// least one OpCase, one GradientCase (unless it declares itself not differentiable) and one BadInputCase.
+// tests/kernels/<op>_cases.cpp defines `void add_<op>_cases(CaseList&)`; the build collects them. An op must
+// have at least one OpCase, one GradientCase (unless it declares itself not differentiable) and one
+// BadInputCase.
 #pragma once
 
 #include <functional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "core/autograd.h"
@@ -27,28 +30,34 @@ enum class Fill {
 struct Input {
   Shape shape;
   Fill fill = Fill::real;
-  int64_t classes = 0;       // for labels
+  int64_t classes = 0;  // for labels
   int64_t ignore_label = 255;
   bool differentiable = true;  // in GradientCase: whether gradients are checked for it
+  // Per-channel vectors, statistics, weights of losses: f32 even where activations are bf16.
+  bool parameter = false;
 };
 
 // One call of one entry point of an op.
 struct OpCase {
-  std::string op{};          // folder name: "conv2d"
-  std::string entry{};       // "forward", "backward_input", ...
-  std::string descriptor{};  // the problem in one line; `op_tests --case "<op>.<entry> <descriptor>"` runs it alone
+  std::string op{};     // folder name: "conv2d"
+  std::string entry{};  // "forward", "backward_input", ...
+  // The problem in one line; `op_tests --case "<op>.<entry> <descriptor>"` runs it alone.
+  std::string descriptor{};
   std::vector<Input> inputs{};
-  // A pure function: kernel entry on these inputs. Runs with floating inputs in f32 and, for the oracle, in f64.
+  // A pure function: kernel entry on these inputs, whatever their device. Floating inputs come in f32, in
+  // bf16 (those that are no parameters) and, for the oracle, in f64.
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> run{};
-  // Names of the CPU implementations that take the f32 problem, "ref" included.
-  std::function<std::vector<std::string>()> candidates{};
-  // Small-integer inputs must give the reference's bits. False only for ops with divisions or transcendental functions.
+  // Names of the implementations on a device that take the problem with activations of this dtype, best
+  // first; on the CPU "ref" is among them. See candidates_of.
+  std::function<std::vector<std::string>(Device, DType)> candidates{};
+  // Small-integer inputs must give the reference's bits. False only for ops with divisions or transcendental
+  // functions.
   bool exact = true;
   int64_t accumulation = 1;  // longest sum behind one output element: sets integer range and tolerance
   double flops = 0;          // multiply and add count as two
   double bytes = 0;          // compulsory traffic
   bool benchmark = false;    // real size: only `atrous bench kernels` runs it
-  std::string network{};       // for benchmark cases: where this shape comes from, e.g. "unet32_256"
+  std::string network{};     // for benchmark cases: where this shape comes from, e.g. "unet32_256"
 };
 
 // Differentiable function against central differences in f64 (core/gradcheck.h).
@@ -81,8 +90,33 @@ CaseList all_cases();
 // Names of all op folders.
 std::vector<std::string> all_ops();
 
-// Fills an input. `exact_range` > 0 asks for integers of at most that magnitude. `strided` gives a view whose pixel
-// stride exceeds its channels, surrounded by NaN.
+// The dtype that parameters and statistics have beside activations of `dtype`.
+constexpr DType parameter_dtype(DType dtype) {
+  return dtype == DType::bf16 ? DType::f32 : dtype;
+}
+
+// OpCase::candidates from the function that the op offers: candidates_of(kernels::conv2d_candidates,
+// "forward", problem).
+template <class Problem>
+auto candidates_of(std::vector<std::string> (*names)(std::string_view, const Problem&, Device),
+                   std::string entry, std::type_identity_t<Problem> problem) {
+  return [=](Device device, DType dtype) {
+    Problem p = problem;
+    // Some problems hold the one they are built on.
+    if constexpr (requires { p.dtype; })
+      p.dtype = dtype;
+    else if constexpr (requires { p.pool.dtype; })
+      p.pool.dtype = dtype;
+    else if constexpr (requires { p.conv.dtype; })
+      p.conv.dtype = dtype;
+    else
+      p.loss.dtype = dtype;
+    return names(entry, p, device);
+  };
+}
+
+// Fills an input. `exact_range` > 0 asks for integers of at most that magnitude. `strided` gives a view whose
+// pixel stride exceeds its channels, surrounded by NaN.
 Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided, uint64_t seed);
 
 }  // namespace atrous::cases

@@ -11,10 +11,6 @@ using kernels::BinaryProblem;
 using kernels::Unary;
 using kernels::UnaryProblem;
 
-std::vector<std::string> candidates() {
-  return {"cpu", "ref"};
-}
-
 struct UnaryRow {
   Unary op;
   Fill fill;
@@ -61,7 +57,6 @@ OpCase named(const char* entry, std::string descriptor, std::vector<Input> input
   c.entry = entry;
   c.descriptor = std::move(descriptor);
   c.inputs = std::move(inputs);
-  c.candidates = candidates;
   c.exact = exact;
   c.accumulation = 16;  // a few roundings, amplified by the slope of exp and the like
   return c;
@@ -72,6 +67,7 @@ OpCase unary_case(const UnaryRow& row, const Shape& shape, bool in_place) {
       named("unary_forward",
             UnaryProblem{row.op, shape, DType::f32, row.a, row.b}.str() + (in_place ? " in place" : ""),
             {{shape, row.fill}}, row.exact);
+  c.candidates = candidates_of(kernels::unary_candidates, c.entry, {row.op, shape, DType::f32, row.a, row.b});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor x = in_place ? in[0].clone() : in[0];
     const Tensor y = in_place ? x : Tensor::empty_like(x);
@@ -86,6 +82,7 @@ OpCase unary_case(const UnaryRow& row, const Shape& shape, bool in_place) {
 OpCase unary_gradient_kernel_case(const UnaryRow& row, const Shape& shape) {
   OpCase c = named("unary_backward", UnaryProblem{row.op, shape, DType::f32, row.a, row.b}.str(),
                    {{shape, row.fill}, {shape}}, row.exact && row.op != Unary::sqrt);
+  c.candidates = candidates_of(kernels::unary_candidates, c.entry, {row.op, shape, DType::f32, row.a, row.b});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]);
     kernels::unary_backward(row.op, in[0], in[1], dx, row.a, row.b);
@@ -99,6 +96,7 @@ OpCase unary_gradient_kernel_case(const UnaryRow& row, const Shape& shape) {
 OpCase binary_case(const BinaryRow& row, const Shape& shape) {
   OpCase c = named("binary_forward", BinaryProblem{row.op, shape}.str(), {{shape, row.x}, {shape, row.z}},
                    row.exact);
+  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {row.op, shape});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor y = Tensor::empty_like(in[0]);
     kernels::binary_forward(row.op, in[0], in[1], y);
@@ -112,6 +110,7 @@ OpCase binary_case(const BinaryRow& row, const Shape& shape) {
 OpCase binary_gradient_kernel_case(const BinaryRow& row, const Shape& shape) {
   OpCase c = named("binary_backward", BinaryProblem{row.op, shape}.str(),
                    {{shape, row.x}, {shape, row.z}, {shape}}, row.exact);
+  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {row.op, shape});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]), dz = Tensor::empty_like(in[0]);
     kernels::binary_backward(row.op, in[0], in[1], in[2], dx, dz);
@@ -125,6 +124,7 @@ OpCase binary_gradient_kernel_case(const BinaryRow& row, const Shape& shape) {
 OpCase broadcast_case(Binary op, const Shape& shape, const Shape& other) {
   OpCase c = named("broadcast_forward", BinaryProblem{op, shape, DType::f32, other, true}.str(),
                    {{shape}, {other}}, true);
+  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {op, shape, DType::f32, other, true});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor y = Tensor::empty_like(in[0]);
     kernels::broadcast_forward(op, in[0], in[1], y);
@@ -138,8 +138,9 @@ OpCase broadcast_case(Binary op, const Shape& shape, const Shape& other) {
 OpCase broadcast_vector_case(Binary op, const Shape& shape, const Shape& other) {
   OpCase c = named("broadcast_backward_vector", BinaryProblem{op, shape, DType::f32, other, true}.str(),
                    {{shape}, {shape}}, true);
+  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {op, shape, DType::f32, other, true});
   c.run = [=](const std::vector<Tensor>& in) {
-    const Tensor dz = Tensor::empty(other, in[0].dtype());
+    const Tensor dz = Tensor::empty(other, in[0].dtype(), in[0].device());
     kernels::broadcast_backward_vector(op, in[0], in[1], dz);
     return std::vector<Tensor>{dz};
   };

@@ -12,11 +12,11 @@ OpCase sum_case(const Shape& shape, double factor) {
            .descriptor = kernels::ReduceProblem{shape, DType::f32, factor}.str(),
            .inputs = {{shape}}};
   c.run = [=](const std::vector<Tensor>& in) {
-    const Tensor y = Tensor::empty({}, in[0].dtype());
+    const Tensor y = Tensor::empty({}, parameter_dtype(in[0].dtype()), in[0].device());
     kernels::reduce_sum(in[0], factor, y);
     return std::vector<Tensor>{y};
   };
-  c.candidates = [] { return std::vector<std::string>{"cpu", "ref"}; };
+  c.candidates = candidates_of(kernels::reduce_candidates, c.entry, {shape, DType::f32, factor});
   c.flops = static_cast<double>(shape.numel());
   c.bytes = 4.0 * static_cast<double>(shape.numel());
   return c;

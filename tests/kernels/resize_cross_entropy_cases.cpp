@@ -18,8 +18,8 @@ std::vector<Input> inputs_of(const Shape& logits, int64_t height, int64_t width,
   const Shape pixels{logits[0], height, width};
   std::vector<Input> in = {{.shape = logits}, {.shape = pixels, .fill = Fill::labels, .classes = logits[3]}};
   if (v.weighted) {
-    in.push_back({.shape = {logits[3]}, .fill = Fill::positive, .differentiable = false});
-    in.push_back({.shape = pixels, .fill = Fill::unit, .differentiable = false});
+    in.push_back({.shape = {logits[3]}, .fill = Fill::positive, .differentiable = false, .parameter = true});
+    in.push_back({.shape = pixels, .fill = Fill::unit, .differentiable = false, .parameter = true});
   }
   return in;
 }
@@ -41,7 +41,12 @@ void add(CaseList& list, const Shape& logits, int64_t height, int64_t width, con
     const auto r = kernels::resize_cross_entropy(in[0], in[1], v.align_corners, o, true, true);
     return std::vector<Tensor>{r.loss, r.gradient, r.pixel_losses};
   };
-  c.candidates = [classes = logits[3]] { return kernels::resize_cross_entropy_implementations(classes); };
+  c.candidates =
+      candidates_of(kernels::resize_cross_entropy_candidates, c.entry,
+                    {logits[1],
+                     logits[2],
+                     v.align_corners,
+                     {.n = logits[0], .h = height, .w = width, .classes = logits[3], .gamma = v.gamma}});
   c.exact = false;  // exponentials
   c.accumulation = logits[3] + (2 * height / logits[1] + 2) * (2 * width / logits[2] + 2);
   c.bytes = 4.0 * static_cast<double>(2 * logits.numel() + logits[0] * height * width);
