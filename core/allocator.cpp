@@ -12,14 +12,6 @@
 namespace atrous {
 namespace {
 
-// Rounds up to one of eight steps per power of two: at most 12.5 % waste.
-size_t size_class(size_t bytes) {
-  constexpr size_t smallest = 256;
-  if (bytes <= smallest) return smallest;
-  const size_t step = std::max<size_t>(64, std::bit_floor(bytes - 1) / 8);
-  return (bytes + step - 1) / step * step;
-}
-
 struct Pool {
   std::mutex mutex;
   std::map<size_t, std::vector<void*>> free_blocks;
@@ -54,10 +46,18 @@ void release(void* block, size_t size) {
 
 }  // namespace
 
+// At most 12.5 % waste.
+size_t allocation_class(size_t bytes) {
+  constexpr size_t smallest = 256;
+  if (bytes <= smallest) return smallest;
+  const size_t step = std::max<size_t>(64, std::bit_floor(bytes - 1) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
 std::shared_ptr<std::byte> allocate(size_t bytes) {
   ATROUS_CHECK(bytes < (size_t{1} << 48), ErrorKind::memory,
                "[memory] one tensor must stay below 2^48 bytes. Got {}. Use a smaller batch or tile.", bytes);
-  const size_t size = size_class(bytes);
+  const size_t size = allocation_class(bytes);
   Pool& p = pool();
   void* block = nullptr;
   {

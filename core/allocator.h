@@ -18,6 +18,9 @@ struct AllocatorStats {
   int64_t allocations = 0;     // requests so far
 };
 
+// The size of the block that serves a request: one of eight steps per power of two, at least 256 bytes.
+size_t allocation_class(size_t bytes);
+
 // 64-byte aligned, uninitialised. Throws Error(memory) with what was asked and what is held.
 std::shared_ptr<std::byte> allocate(size_t bytes);
 

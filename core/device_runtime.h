@@ -1,8 +1,9 @@
 // What a GPU does besides running kernels: memory, streams, events, graphs. One implementation talks to CUDA
-// (device_cuda.cpp, in builds that found it), one simulates a device on the host (device_sim.cpp), with the same rules:
-// what is illegal on a GPU is an error on the simulator.
+// (device_cuda.cpp, in builds that found it), one simulates a device on the host (device_sim.cpp), with the
+// same rules: what is illegal on a GPU is an error on the simulator.
 //
-// Everything above goes through Tensor, Stream, Event and Graph below; only kernels/gpu/launch.h puts kernels on a stream.
+// Everything above goes through Tensor, Stream, Event and Graph below; only kernels/gpu/launch.h puts kernels
+// on a stream.
 #pragma once
 
 #include <cstddef>
@@ -17,18 +18,19 @@
 
 namespace atrous {
 
-// nullptr if tensors can live on the device, else why not ("built without CUDA", "no GPU: <driver's words>").
+// nullptr if tensors can live on the device, else why not ("built without CUDA", "no GPU found: <driver's
+// words>").
 const char* why_unavailable(Device device);
 // All devices of this build that are available, cpu first.
 std::vector<Device> available_devices();
 
 struct DeviceProperties {
-  std::string name;           // "NVIDIA H100 80GB HBM3", "simulator"
+  std::string name;  // "NVIDIA H100 80GB HBM3", "simulator"
   int multiprocessors = 0;
   size_t shared_per_block = 0;  // largest opt-in shared memory of one block, bytes
   size_t total_memory = 0;      // bytes
   int compute_major = 0, compute_minor = 0;
-  std::string driver;           // version text, empty on the simulator
+  std::string driver;  // version text, empty on the simulator
 };
 const DeviceProperties& device_properties(Device device);
 
@@ -47,7 +49,8 @@ class Stream {
   std::shared_ptr<void> handle_;
 };
 
-// The stream on which ops of this thread run; one default stream per device unless a StreamGuard says otherwise.
+// The stream on which ops of this thread run; one default stream per device unless a StreamGuard says
+// otherwise.
 Stream current_stream(Device device);
 class StreamGuard {
  public:
@@ -60,12 +63,14 @@ class StreamGuard {
   Stream previous_;
 };
 
+// A point in the work of a stream. Before the first record() it counts as passed.
 class Event {
  public:
   explicit Event(Device device);
   void record(const Stream& stream);
   void wait_on(const Stream& stream) const;  // later work of `stream` starts after the recorded point
   void synchronize() const;                  // the host waits
+  bool done() const;                         // whether the recorded point has passed
   // Milliseconds between two recorded, completed events.
   static double elapsed_ms(const Event& start, const Event& stop);
 
@@ -74,24 +79,24 @@ class Event {
   std::shared_ptr<void> handle_;
 };
 
-// Work of one stream, recorded once and replayed as a whole. While capturing, a host synchronisation, a copy to pageable host
-// memory or a fresh allocation from the system is an error that names it.
+// Work of one stream, recorded once and replayed as a whole. While capturing, a host synchronisation, a copy
+// to pageable host memory or a fresh allocation from the system is an error that names it.
 class Graph {
  public:
   static Graph capture(const Stream& stream, const std::function<void()>& work);
   void launch(const Stream& stream) const;
 
  private:
-  Device device_ = Device::cpu;
   std::shared_ptr<void> handle_;
 };
+// Whether this thread is inside Graph::capture.
 bool is_capturing(Device device);
 
 // Waits until all work of the device is done; reports errors of earlier launches.
 void synchronize(Device device);
 
-// Caching device allocator: blocks freed on a stream are handed out again on that stream without waiting. Error(memory) says what
-// was asked, what is held and what to change.
+// Caching device allocator: blocks freed on a stream are handed out again on that stream without waiting.
+// Error(memory) says what was asked, what is held and what to change.
 std::shared_ptr<std::byte> device_allocate(Device device, size_t bytes);
 AllocatorStats device_allocator_stats(Device device);
 void reset_device_peak_memory(Device device);
@@ -100,29 +105,34 @@ void release_device_cache(Device device);
 // Page-locked host memory (plain memory for the simulator), cached; copies from it can run beside kernels.
 std::shared_ptr<std::byte> pinned_allocate(Device device, size_t bytes);
 
-// Copies `rows` rows of `row_bytes` bytes between memories on the device's current stream. The host waits if either side is
-// pageable host memory. Pitches in bytes.
+// Copies `rows` rows of `row_bytes` bytes between memories on the device's current stream. The host waits if
+// either side is pageable host memory. Pitches in bytes.
 enum class CopyKind { host_to_device, device_to_host, device_to_device };
 void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const void* from, size_t from_pitch,
                  size_t row_bytes, size_t rows);
 void device_zero(Device device, void* to, size_t pitch, size_t row_bytes, size_t rows);
 
-// Element-wise work of Tensor itself (fill, conversion and strided copies within a device) needs kernels, which core does not
-// know; kernels/ installs them.
+// Element-wise work of Tensor and autograd (fill, conversion, sums of gradients) needs kernels, which core
+// does not know; kernels/ installs them. What is not installed takes the way through host memory.
 class Tensor;
 struct TensorKernels {
   void (*fill)(const Tensor& to, double value) = nullptr;
-  void (*convert)(const Tensor& to, const Tensor& from) = nullptr;  // any dtypes, any pixel strides, same device
+  void (*convert)(const Tensor& to,
+                  const Tensor& from) = nullptr;                // any dtypes, any pixel strides, same device
+  void (*add)(const Tensor& to, const Tensor& from) = nullptr;  // to += from; same dtype, any pixel strides
 };
 void install_tensor_kernels(Device device, TensorKernels kernels);
+const TensorKernels& tensor_kernels(Device device);
 
 // ---- for kernels/gpu/launch.h ----
 
-// Puts a simulated kernel on a stream of the simulator: runs at once, or later (ATROUS_SIM_LAG=1), in stream order.
+// Puts a simulated kernel on a stream of the simulator: runs at once, or later (ATROUS_SIM_LAG=1), in stream
+// order.
 void sim_enqueue(const Stream& stream, std::function<void()> kernel);
 // Whether each launch is followed by a synchronisation and a check (ATROUS_SYNC=1).
 bool sync_each_launch();
-// Throws Error(internal) with the text of a CUDA status. `what` names the call; `status` is a cudaError_t. No-op for 0.
+// Throws Error(internal) with the text of a CUDA status. `what` names the call; `status` is a cudaError_t.
+// No-op for 0.
 void check_cuda(int status, const std::string& what);
 // Names a range of host time for profilers (NVTX on CUDA; nothing elsewhere).
 class ProfilerRange {

@@ -1,6 +1,9 @@
 #include "core/env.h"
 
+#include <charconv>
 #include <cstdlib>
+
+#include "core/error.h"
 
 namespace atrous::env {
 namespace {
@@ -14,12 +17,28 @@ constexpr Variable variables[] = {
      "highest instruction set of the hand-written kernels (compiler-made versions are chosen by the loader)"},
     {"ATROUS_PYTHON", "path", "/usr/bin/python3",
      "Python with torch, the peer of `atrous bench nets --peers`"},
+    {"ATROUS_SYNC", "1", "",
+     "wait for every launch on a device and check it, so that an error names its kernel"},
+    {"ATROUS_SIM_LAG", "1", "",
+     "the simulated device runs work late, in any order its streams and events allow"},
+    {"ATROUS_SIM_MEMORY", "bytes", "17179869184", "memory of the simulated device"},
+    {"ATROUS_SIM_SEED", "integer", "1", "seed of every random choice of the simulator"},
+    {"ATROUS_SIM_CHECK", "1", "", "after every simulated kernel, check the guards around all of its memory"},
     {"NO_COLOR", "any", "", "no colours on the terminal"},
 };
 
 std::string get(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
+}
+
+uint64_t number(const char* name, uint64_t otherwise) {
+  const std::string text = get(name);
+  uint64_t value = otherwise;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  ATROUS_CHECK(text.empty() || (error == std::errc() && end == text.data() + text.size()), ErrorKind::usage,
+               "[env] {} must be a whole number. Got \"{}\".", name, text);
+  return value;
 }
 
 }  // namespace
@@ -44,6 +63,21 @@ std::string python() {
 }
 std::string isa() {
   return get("ATROUS_ISA");
+}
+bool sync() {
+  return get("ATROUS_SYNC") == "1";
+}
+bool sim_lag() {
+  return get("ATROUS_SIM_LAG") == "1";
+}
+uint64_t sim_memory() {
+  return number("ATROUS_SIM_MEMORY", uint64_t{16} << 30);
+}
+uint64_t sim_seed() {
+  return number("ATROUS_SIM_SEED", 1);
+}
+bool sim_check() {
+  return get("ATROUS_SIM_CHECK") == "1";
 }
 
 }  // namespace atrous::env

@@ -1,6 +1,7 @@
 // Every environment variable that atrous reads, declared once. `atrous doctor` and docs/environment.md print this table.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -21,6 +22,10 @@ bool verbose_dispatch();       // ATROUS_VERBOSE holds "dispatch"
 bool validate_against_ref();   // ATROUS_VALIDATE=ref
 std::string python();          // ATROUS_PYTHON
 std::string isa();             // ATROUS_ISA: generic, avx2 or avx512; the highest instruction set to use
-std::string sim_seed();      // ATROUS_SIM_SEED: the seed of every schedule of the simulator
+bool sync();                   // ATROUS_SYNC=1
+bool sim_lag();                // ATROUS_SIM_LAG=1
+uint64_t sim_memory();         // ATROUS_SIM_MEMORY in bytes
+uint64_t sim_seed();           // ATROUS_SIM_SEED: every random choice of the simulator follows from it
+bool sim_check();              // ATROUS_SIM_CHECK=1
 
 }  // namespace atrous::env

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/device_runtime.h"
 #include "core/parallel.h"
 
 namespace atrous {
@@ -42,23 +43,68 @@ To convert(From v) {
 // Pixels handled per task; a fixed number, so that the split never depends on the number of threads.
 constexpr int64_t elements_per_task = 1 << 16;
 
+// Copies between tensors of one dtype, at least one of which is on a device and, if both are, on the same
+// one.
+void copy_bytes(const Tensor& to, const Tensor& from) {
+  const Device device = to.device() != Device::cpu ? to.device() : from.device();
+  const CopyKind kind = from.device() == Device::cpu ? CopyKind::host_to_device
+                        : to.device() == Device::cpu ? CopyKind::device_to_host
+                                                     : CopyKind::device_to_device;
+  const size_t element = size_of(to.dtype());
+  if (to.contiguous() && from.contiguous()) {
+    device_copy(device, kind, to.device_raw(), to.bytes(), from.device_raw(), to.bytes(), to.bytes(), 1);
+  } else {
+    device_copy(device, kind, to.device_raw(), static_cast<size_t>(to.pixel_stride()) * element,
+                from.device_raw(), static_cast<size_t>(from.pixel_stride()) * element,
+                static_cast<size_t>(to.channels()) * element, static_cast<size_t>(to.pixels()));
+  }
+}
+
+// Converts on the host what changes sides, so that only one device's rules matter at a time.
+void copy_on_device(const Tensor& to, const Tensor& from) {
+  const bool from_host = from.device() == Device::cpu, to_host = to.device() == Device::cpu;
+  if (!from_host && !to_host && from.device() != to.device()) {
+    copy_on_device(to, from.to(Device::cpu));
+  } else if (from.dtype() == to.dtype()) {
+    copy_bytes(to, from);
+  } else if (to_host) {
+    to.copy_from(from.to(Device::cpu));
+  } else if (from_host) {
+    copy_bytes(to, from.to(to.dtype()));
+  } else if (const auto convert_kernel = tensor_kernels(to.device()).convert) {
+    convert_kernel(to, from);
+  } else {
+    copy_on_device(to, from.to(Device::cpu));
+  }
+}
+
 }  // namespace
 
+void Tensor::refuse_host_access() const {
+  fail(ErrorKind::internal,
+       "[tensor] the host cannot touch the elements of a tensor on a device. Got {}. Copy it with "
+       "to(Device::cpu), or "
+       "pass device_data() to a kernel.",
+       describe());
+}
+
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
-  ATROUS_CHECK(device == Device::cpu, ErrorKind::usage,
-               "[tensor] this build has no memory on device {}. Use device cpu.", name_of(device));
   Tensor t;
   t.shape_ = shape;
   t.dtype_ = dtype;
   t.device_ = device;
   t.pixel_stride_ = shape.rank() ? shape[-1] : 1;
-  t.data_ = allocate(static_cast<size_t>(shape.numel()) * size_of(dtype));
+  t.data_ = device_allocate(device, static_cast<size_t>(shape.numel()) * size_of(dtype));
   t.version_ = std::make_shared<std::atomic<uint32_t>>(0);
   return t;
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
+  if (device != Device::cpu) {
+    device_zero(device, t.device_raw(), t.bytes(), t.bytes(), 1);
+    return t;
+  }
   const auto bytes = static_cast<int64_t>(t.bytes());
   parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
     std::memset(t.raw() + begin, 0, static_cast<size_t>(end - begin));
@@ -72,8 +118,8 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
   return t;
 }
 
-Tensor Tensor::scalar(double value, DType dtype) {
-  return full(Shape{}, value, dtype);
+Tensor Tensor::scalar(double value, DType dtype, Device device) {
+  return full(Shape{}, value, dtype, device);
 }
 
 template <class T>
@@ -94,6 +140,7 @@ template Tensor Tensor::from<uint8_t>(const Shape&, std::span<const uint8_t>);
 double Tensor::item() const {
   ATROUS_CHECK(defined() && numel() == 1, ErrorKind::usage,
                "[tensor] item() needs exactly one element. Got shape {}.", shape_.str());
+  if (device_ != Device::cpu) return to(Device::cpu).item();
   double value = 0;
   visit_dtype(dtype_, [&](auto tag) { value = convert<double>(*data<decltype(tag)>()); });
   return value;
@@ -159,8 +206,24 @@ Tensor Tensor::to(DType dtype) const {
   return t.with_own_version();
 }
 
+Tensor Tensor::to(Device device) const {
+  if (device == device_) return *this;
+  Tensor t = empty(shape_, dtype_, device);
+  t.copy_from(*this);
+  return t.with_own_version();
+}
+
 void Tensor::fill(double value) const {
   const int64_t c = channels();
+  if (device_ != Device::cpu) {
+    if (const auto kernel = tensor_kernels(device_).fill) {
+      kernel(*this, value);
+    } else {
+      copy_bytes(*this, full(shape_, value, dtype_));
+    }
+    bump_version();
+    return;
+  }
   visit_dtype(dtype_, [&](auto tag) {
     using T = decltype(tag);
     const T v = convert<T>(value);
@@ -176,6 +239,12 @@ void Tensor::fill(double value) const {
 void Tensor::copy_from(const Tensor& source) const {
   ATROUS_CHECK(source.shape() == shape_, ErrorKind::usage,
                "[tensor] a copy needs equal shapes. Got {} into {}.", source.describe(), describe());
+  if (numel() == 0) return;
+  if (device_ != Device::cpu || source.device() != Device::cpu) {
+    copy_on_device(*this, source);
+    bump_version();
+    return;
+  }
   const int64_t c = channels();
   visit_dtype(dtype_, [&](auto to_tag) {
     visit_dtype(source.dtype(), [&](auto from_tag) {
@@ -201,7 +270,8 @@ bool Tensor::shares_memory_with(const Tensor& other) const {
   auto extent = [](const Tensor& t) {
     return static_cast<size_t>((t.pixels() - 1) * t.pixel_stride() + t.channels()) * size_of(t.dtype());
   };
-  return raw() < other.raw() + extent(other) && other.raw() < raw() + extent(*this);
+  return device_ == other.device_ && data_.get() < other.data_.get() + extent(other) &&
+         other.data_.get() < data_.get() + extent(*this);
 }
 
 std::string Tensor::describe() const {

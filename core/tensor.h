@@ -31,7 +31,7 @@ class Tensor {
   static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
-  static Tensor scalar(double value, DType dtype = DType::f32);
+  static Tensor scalar(double value, DType dtype = DType::f32, Device device = Device::cpu);
   template <class T>
   static Tensor from(const Shape& shape, std::span<const T> values);
   template <class T>
@@ -58,13 +58,23 @@ class Tensor {
   int64_t pixel_stride() const { return pixel_stride_; }
   bool contiguous() const { return pixel_stride_ == channels() || pixels() <= 1; }
 
-  // First element. T must match dtype(). Constness is that of the view, not of the data.
+  // First element of a tensor in host memory. T must match dtype(). Constness is that of the view, not of the data.
   template <class T>
   T* data() const {
+    if (device_ != Device::cpu) [[unlikely]] refuse_host_access();
+    return device_data<T>();
+  }
+  std::byte* raw() const {
+    if (device_ != Device::cpu) [[unlikely]] refuse_host_access();
+    return data_.get();
+  }
+  // First element, wherever it lies: for launchers, which pass it to kernels, and for copies.
+  template <class T>
+  T* device_data() const {
     ATROUS_ASSERT(dtype_of<T> == dtype_);
     return reinterpret_cast<T*>(data_.get());
   }
-  std::byte* raw() const { return data_.get(); }
+  std::byte* device_raw() const { return data_.get(); }
   // Bytes of a contiguous copy.
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype_); }
   // The one element of a tensor with numel() == 1, converted.
@@ -81,9 +91,10 @@ class Tensor {
   // Copies.
   Tensor clone() const;       // contiguous copy
   Tensor contiguous_copy_if_needed() const { return contiguous() ? *this : clone(); }
-  Tensor to(DType dtype) const;  // converted copy (itself if the dtype already matches)
+  Tensor to(DType dtype) const;   // converted copy (itself if the dtype already matches)
+  Tensor to(Device device) const;  // contiguous copy on the device (itself if it is there)
 
-  // In-place; each bumps the version. Shapes must agree; dtypes may differ (converted).
+  // In-place; each bumps the version. Shapes must agree; dtypes (converted) and devices may differ.
   void fill(double value) const;
   void copy_from(const Tensor& source) const;
 
@@ -96,6 +107,7 @@ class Tensor {
   std::string describe() const;
 
  private:
+  [[noreturn]] void refuse_host_access() const;
   std::shared_ptr<std::byte> data_;  // points at the first element of this view
   Shape shape_;
   int64_t pixel_stride_ = 1;

@@ -13,16 +13,13 @@
 #include <numeric>
 #include <vector>
 
+#include "core/device_sim.h"
 #include "core/env.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "kernels/sim/fiber.h"
 #include "kernels/sim/shared_arena.h"
 #include "kernels/sim/sim.h"
-
-namespace atrous {
-std::string sim_describe_address(const void* address);  // core/device_sim.cpp
-}
 
 namespace atrous::simulator {
 
@@ -31,7 +28,7 @@ thread_local constinit Thread* self = nullptr;
 namespace {
 
 std::atomic<uint64_t>& seed_value() {
-  static std::atomic<uint64_t> value{env::sim_seed().empty() ? 1 : std::stoull(env::sim_seed())};
+  static std::atomic<uint64_t> value{env::sim_seed()};
   return value;
 }
 

@@ -1,0 +1,33 @@
+// What only the simulated device has: damage to its memory can be found and described.
+//
+// Every allocation ends (aligned down to 16 bytes) at an inaccessible page and begins after a guard of known
+// bytes and another such page, so a kernel that leaves its memory faults at once or is found out later; freed
+// memory is inaccessible too. Under AddressSanitizer the guards are poisoned instead, and it reports the
+// access itself.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace atrous {
+
+// Fresh memory is full of this: a signalling NaN as f32 and as two bf16. (Shared memory uses 0xFFA0FFA0.)
+inline constexpr uint32_t kGlobalPoison = 0xFFA1FFA1;
+
+struct SimOptions {
+  bool lag;         // run work late, in any legal order
+  bool check;       // check all guards after each kernel
+  uint64_t seed;    // of that order
+  uint64_t memory;  // bytes
+};
+SimOptions sim_options();                 // from the environment unless set
+void set_sim_options(const SimOptions&);  // for tests; waits for all work
+
+// Describes the first damaged allocation ("4 bytes before an allocation of 4096 bytes were overwritten");
+// empty if there is none. Damage found when memory is freed is reported by the next synchronisation.
+std::string sim_check_guards();
+// "12 bytes past the end of an allocation of 4096 bytes"; empty if the address is near no simulated memory.
+// For the handler of a fault: takes no lock that running a kernel holds.
+std::string sim_describe_address(const void* address);
+
+}  // namespace atrous
