@@ -53,6 +53,19 @@ bool allow_tf32() {
   return tf32;
 }
 
+void check_same_device(const char* where, std::initializer_list<Tensor> tensors) {
+  const Tensor* first = nullptr;
+  for (const Tensor& t : tensors) {
+    if (!t.defined()) continue;
+    if (!first) first = &t;
+    ATROUS_CHECK(t.device() == first->device(), ErrorKind::usage,
+                 "[{}] all tensors must lie on one device. Got {} on {} and {} on {}. Copy one with "
+                 "to(Device::{}).",
+                 where, first->describe(), name_of(first->device()), t.describe(), name_of(t.device()),
+                 name_of(first->device()));
+  }
+}
+
 std::string forced_implementation(const char* op, const char* entry) {
   const auto& map = forced_map();
   if (map.empty()) return "";

@@ -4,6 +4,7 @@
 // ForceImplementation in a test) picks one by name, ATROUS_VALIDATE=ref runs the reference too and compares.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ struct Implementation {
 };
 
 inline constexpr auto always = [](const auto&) -> const char* { return nullptr; };
+// For implementations on the CPU that take every problem in full precision.
+inline constexpr auto why_not_bf16 = [](const auto& problem) -> const char* {
+  return problem.dtype == DType::bf16 ? "f32 and f64 only" : nullptr;
+};
 
 // Name forced for an entry ("conv2d.forward") or else for its op ("conv2d") by test or environment; empty if
 // none.
@@ -41,6 +46,14 @@ class ForceImplementation {
   std::string what_;
   std::string previous_;
 };
+
+// The dtype of per-channel vectors, statistics and gradients of parameters beside activations of `dtype`.
+constexpr DType parameter_dtype(DType dtype) {
+  return dtype == DType::bf16 ? DType::f32 : dtype;
+}
+
+// Throws Error(usage) if the tensors, those that are defined, lie on more than one device.
+void check_same_device(const char* where, std::initializer_list<Tensor> tensors);
 
 // Whether ops may only use implementations that form the sums of their definition. Algorithms that reach the
 // same result by other sums (Winograd) are faster and less accurate; by default they may be used. Config key
