@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/host_device.h"
 
@@ -69,5 +70,32 @@ template <>
 struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
+
+// From a run-time dtype to a compile-time type: calls f with a value of it, f(float{}), f(bf16{}), ...
+template <class F>
+void visit_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::bf16: return f(bf16{});
+    case DType::i64: return f(int64_t{});
+    case DType::i32: return f(int32_t{});
+    case DType::u8: return f(uint8_t{});
+  }
+}
+
+// How Tensor converts one element; bf16 goes by way of f32.
+template <class To, class From>
+ATROUS_HD To convert_element(From v) {
+  if constexpr (std::is_same_v<To, From>) {
+    return v;
+  } else if constexpr (std::is_same_v<From, bf16>) {
+    return convert_element<To>(static_cast<float>(v));
+  } else if constexpr (std::is_same_v<To, bf16>) {
+    return bf16(static_cast<float>(v));
+  } else {
+    return static_cast<To>(v);
+  }
+}
 
 }  // namespace atrous

@@ -9,37 +9,6 @@
 namespace atrous {
 namespace {
 
-template <class F>
-void visit_dtype(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(bf16{});
-    case DType::i64:
-      return f(int64_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-  }
-}
-
-template <class To, class From>
-To convert(From v) {
-  if constexpr (std::is_same_v<To, From>) {
-    return v;
-  } else if constexpr (std::is_same_v<From, bf16>) {
-    return convert<To>(static_cast<float>(v));
-  } else if constexpr (std::is_same_v<To, bf16>) {
-    return bf16(static_cast<float>(v));
-  } else {
-    return static_cast<To>(v);
-  }
-}
-
 // Pixels handled per task; a fixed number, so that the split never depends on the number of threads.
 constexpr int64_t elements_per_task = 1 << 16;
 
@@ -142,7 +111,7 @@ double Tensor::item() const {
                "[tensor] item() needs exactly one element. Got shape {}.", shape_.str());
   if (device_ != Device::cpu) return to(Device::cpu).item();
   double value = 0;
-  visit_dtype(dtype_, [&](auto tag) { value = convert<double>(*data<decltype(tag)>()); });
+  visit_dtype(dtype_, [&](auto tag) { value = convert_element<double>(*data<decltype(tag)>()); });
   return value;
 }
 
@@ -226,7 +195,7 @@ void Tensor::fill(double value) const {
   }
   visit_dtype(dtype_, [&](auto tag) {
     using T = decltype(tag);
-    const T v = convert<T>(value);
+    const T v = convert_element<T>(value);
     T* p = data<T>();
     parallel_for(pixels(), std::max<int64_t>(1, elements_per_task / std::max<int64_t>(1, c)),
                  [&](int64_t begin, int64_t end) {
@@ -257,7 +226,7 @@ void Tensor::copy_from(const Tensor& source) const {
                      for (int64_t i = begin; i < end; ++i) {
                        To* t = to + i * pixel_stride_;
                        const From* f = from + i * source.pixel_stride_;
-                       for (int64_t k = 0; k < c; ++k) t[k] = convert<To>(f[k]);
+                       for (int64_t k = 0; k < c; ++k) t[k] = convert_element<To>(f[k]);
                      }
                    });
     });

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/env.h"
+#include "kernels/common/tensor_kernels.h"
 
 namespace atrous::kernels {
 namespace {
@@ -31,6 +32,15 @@ std::map<std::string, std::string>& forced_map() {
   static std::map<std::string, std::string> map = parse_environment();
   return map;
 }
+
+// Here, because no op can be linked without this file.
+[[maybe_unused]] const bool tensor_kernels_are_installed = [] {
+#ifdef ATROUS_WITH_CUDA
+  install_tensor_kernels(Device::cuda, cuda::tensor_kernels());
+#endif
+  install_tensor_kernels(Device::sim, sim::tensor_kernels());
+  return true;
+}();
 
 std::atomic<bool> exact{false};
 std::atomic<bool> tf32{false};
