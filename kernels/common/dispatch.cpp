@@ -69,10 +69,9 @@ void check_same_device(const char* where, std::initializer_list<Tensor> tensors)
     if (!t.defined()) continue;
     if (!first) first = &t;
     ATROUS_CHECK(t.device() == first->device(), ErrorKind::usage,
-                 "[{}] all tensors must lie on one device. Got {} on {} and {} on {}. Copy one with "
+                 "[{}] all tensors must lie on one device. Got {} and {}. Copy the second with "
                  "to(Device::{}).",
-                 where, first->describe(), name_of(first->device()), t.describe(), name_of(t.device()),
-                 name_of(first->device()));
+                 where, first->describe(), t.describe(), name_of(first->device()));
   }
 }
 

@@ -29,6 +29,10 @@ inline constexpr auto always = [](const auto&) -> const char* { return nullptr; 
 inline constexpr auto why_not_bf16 = [](const auto& problem) -> const char* {
   return problem.dtype == DType::bf16 ? "f32 and f64 only" : nullptr;
 };
+// For implementations on GPUs that take every problem.
+inline constexpr auto why_not_f64 = [](const auto& problem) -> const char* {
+  return problem.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
+};
 
 // Name forced for an entry ("conv2d.forward") or else for its op ("conv2d") by test or environment; empty if
 // none.

@@ -3,27 +3,31 @@
 #include "core/parallel.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 namespace {
 
 const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, conv2d_forward_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_forward_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_forward_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_forward_avx2},
-    {"ref", Device::cpu, always, conv2d_forward_ref},
+    {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_input_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_input_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_input_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_input_avx2},
-    {"ref", Device::cpu, always, conv2d_backward_input_ref},
+    {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_weight_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_weight_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
-    {"ref", Device::cpu, always, conv2d_backward_weight_ref},
+    {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
 };
 
 // A tensor argument of exactly this shape and dtype.
@@ -39,7 +43,7 @@ bool disjoint(const Tensor& a, const Tensor& b) {
   if (!a.shares_memory_with(b)) return true;
   const int64_t stride = a.pixel_stride();
   if (stride != b.pixel_stride() || a.dtype() != b.dtype()) return false;
-  const int64_t distance = (b.raw() - a.raw()) / static_cast<int64_t>(size_of(a.dtype()));
+  const int64_t distance = (b.device_raw() - a.device_raw()) / static_cast<int64_t>(size_of(a.dtype()));
   const int64_t offset =
       (distance % stride + stride) % stride;  // of b's channels after a's, within one pixel
   return offset >= a.channels() && offset + b.channels() <= stride;
@@ -59,10 +63,10 @@ void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
                "Pass both or neither.",
                f.in_scale.describe(), f.in_bias.describe(), p.str());
   if (f.in_scale.defined()) {
-    check_tensor(where, "in_scale", f.in_scale, {p.c}, p.dtype, p);
-    check_tensor(where, "in_bias", f.in_bias, {p.c}, p.dtype, p);
+    check_tensor(where, "in_scale", f.in_scale, {p.c}, parameter_dtype(p.dtype), p);
+    check_tensor(where, "in_bias", f.in_bias, {p.c}, parameter_dtype(p.dtype), p);
   }
-  if (f.bias.defined()) check_tensor(where, "bias", f.bias, {p.k}, p.dtype, p);
+  if (f.bias.defined()) check_tensor(where, "bias", f.bias, {p.k}, parameter_dtype(p.dtype), p);
   if (f.residual.defined()) check_tensor(where, "residual", f.residual, p.output_shape(), p.dtype, p);
   if (f.channel_sums.defined()) {
     check_tensor(where, "channel_sums", f.channel_sums, {2, p.k}, DType::f64, p);
@@ -101,9 +105,9 @@ Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const S
       "[{}] the input is N,H,W,C and the filter K,R,S,C/groups. Got input {}, filter {}. Reshape them.",
       where, input.str(), filter.str());
   ATROUS_CHECK(
-      dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
-      "[{}] the type must be f32 or f64. Got {} with input {}, filter {}. Convert the tensors first.", where,
-      name_of(dtype), input.str(), filter.str());
+      dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16, ErrorKind::usage,
+      "[{}] the type must be f32, f64 or bf16. Got {} with input {}, filter {}. Convert the tensors first.",
+      where, name_of(dtype), input.str(), filter.str());
   const Conv2dProblem p{input[0],  input[1],     input[2],     input[3],   filter[0],
                         filter[1], filter[2],    o.stride.h,   o.stride.w, o.pad.h,
                         o.pad.w,   o.dilation.h, o.dilation.w, o.groups,   dtype};
@@ -137,6 +141,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options, co
                x.describe(), w.describe());
   const Conv2dProblem p = Conv2dProblem::make("conv2d", x.shape(), w.shape(), options, x.dtype());
   check_fusion(p, fusion);
+  check_same_device("conv2d", {x, w, fusion.in_scale, fusion.in_bias, fusion.bias, fusion.residual,
+                               fusion.channel_sums, out});
   if (out.defined()) {
     check_tensor("conv2d", "out", out, p.output_shape(), p.dtype, p);
     check_disjoint("conv2d", out, x);
@@ -158,7 +164,8 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOpti
                where, dy.describe(), w.describe());
   const Conv2dProblem p = Conv2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
-  if (bias.defined()) check_tensor(where, "bias", bias, {p.c}, p.dtype, p);
+  if (bias.defined()) check_tensor(where, "bias", bias, {p.c}, parameter_dtype(p.dtype), p);
+  check_same_device(where, {dy, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.input_shape(), p.dtype, p);
     check_disjoint(where, out, dy);
@@ -178,7 +185,8 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOpt
                dy.describe(), x.describe());
   const Conv2dProblem p = Conv2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
-  const Tensor dw = Tensor::empty(filter_shape, p.dtype, x.device());
+  check_same_device(where, {dy, x});
+  const Tensor dw = Tensor::empty(filter_shape, parameter_dtype(p.dtype), x.device());
   dispatch("conv2d", "conv2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
   return dw;
 }

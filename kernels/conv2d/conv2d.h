@@ -6,8 +6,9 @@
 // x is N,H,W,C; the filter w is K,R,S,C/groups; y is N,P,Q,K. Positions outside x count as zero. Dilation is
 // 1-based: rate 1 is the dense filter, rate 2 leaves one gap between taps (atrous convolution, Chen et al.,
 // arXiv:1412.7062). Group g connects input channels [g*C/groups, (g+1)*C/groups) with output channels
-// [g*K/groups, (g+1)*K/groups). All tensors may have a pixel stride. f32 and f64; f64 runs on the reference
-// only.
+// [g*K/groups, (g+1)*K/groups). All tensors may have a pixel stride. f32 everywhere, f64 on the CPU's
+// reference only, bf16 on GPUs only. With bf16, x, w, y and their gradients dy and dx are bf16; sums,
+// per-channel vectors and the gradients of w and of a bias are f32.
 #pragma once
 
 #include <string>
@@ -61,10 +62,11 @@ struct Conv2dProblem {
 //
 //   x'      = relu?(in_scale[c]*x + in_bias[c])   wherever x exists; padding is zero *after* this
 //   z       = conv(x', w) + bias[k]
-//   sums    = [sum of z, sum of z*z] over n,p,q   (batch-norm statistics; fixed order of summation)
+//   sums    = [sum of z, sum of z*z] over n,p,q   (batch-norm statistics; fixed order of summation; z is f32
+//                                                  where activations are bf16)
 //   y       = relu?(z + residual)
 struct Conv2dFusion {
-  Tensor in_scale;  // [C]
+  Tensor in_scale;  // [C], f32 with bf16 activations
   Tensor in_bias;   // [C], together with in_scale
   bool in_relu = false;
   Tensor bias;      // [K]
@@ -85,7 +87,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options = {
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOptions& options,
                              const Shape& input_shape, Tensor out = {}, const Tensor& bias = {});
 
-// Gradient of w, of shape `filter_shape`, contiguous.
+// Gradient of w, of shape `filter_shape`, contiguous; f32 with bf16 activations.
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options,
                               const Shape& filter_shape);
 
@@ -96,7 +98,7 @@ struct ChannelSumsProblem {
   std::string str() const;  // "f32 p4096 c32"
 };
 
-// Gradient of a per-channel bias: the sums of dy over all axes but the last. [K]
+// Gradient of a per-channel bias: the sums of dy over all axes but the last. [K], f32 for bf16.
 Tensor conv2d_backward_bias(const Tensor& dy);
 
 // See candidates() in kernels/common/dispatch.h.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 
@@ -31,5 +32,9 @@ const char* conv2d_why_not_winograd(const Conv2dProblem& problem);
 Conv2dForwardFn conv2d_forward_winograd;
 Conv2dBackwardInputFn conv2d_backward_input_winograd;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
+
+// One thread per result (conv2d_naive.cu).
+ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive; Conv2dBackwardInputFn conv2d_backward_input_naive;
+                      Conv2dBackwardWeightFn conv2d_backward_weight_naive;)
 
 }  // namespace atrous::kernels

@@ -277,7 +277,19 @@ void add_bad_inputs(CaseList& list) {
       [=] {
         kernels::conv2d(z({1, 9, 9, 2}, DType::i32), z({3, 3, 3, 2}, DType::i32));
       },
-      "f32 or f64");
+      "f32, f64 or bf16");
+  bad(
+      "bf16 on the CPU",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}, DType::bf16), z({3, 3, 3, 2}, DType::bf16));
+      },
+      "ref: f32 and f64 only");
+  bad(
+      "filter on another device",
+      [=] {
+        kernels::conv2d(z({1, 9, 9, 2}), Tensor::zeros({3, 3, 3, 2}, DType::f32, Device::sim));
+      },
+      "one device");
   bad(
       "bias too long",
       [=] {
