@@ -1,7 +1,6 @@
 #include "kernels/common/dispatch.h"
 
 #include <atomic>
-#include <cmath>
 #include <cstdio>
 #include <map>
 
@@ -105,31 +104,6 @@ bool dispatch_is_verbose() {
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not) {
   std::fprintf(stderr, "dispatch %s %s: %s%s%s\n", entry, problem.c_str(), name,
                why_not ? " no: " : " chosen", why_not ? why_not : "");
-}
-
-bool validation_is_on() {
-  static const bool on = env::validate_against_ref();
-  return on;
-}
-
-void compare_with_reference(const char* entry, const std::string& problem, const char* name,
-                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference) {
-  for (size_t t = 0; t < chosen.size(); ++t) {
-    if (!chosen[t].defined()) continue;
-    const Tensor a = chosen[t].to(DType::f64).contiguous_copy_if_needed();
-    const Tensor b = reference[t].to(DType::f64).contiguous_copy_if_needed();
-    double scale = 0, worst = 0;
-    for (int64_t i = 0; i < a.numel(); ++i) {
-      const double x = a.data<double>()[i], y = b.data<double>()[i];
-      if (std::isfinite(y)) scale = std::max(scale, std::abs(y));
-      if (x != y && !(std::isnan(x) && std::isnan(y)))
-        worst = std::max(worst, std::isfinite(x - y) ? std::abs(x - y) : INFINITY);
-    }
-    ATROUS_CHECK(worst <= 1e-4 * scale, ErrorKind::internal,
-                 "[{}] {} differs from the reference by {:.3g} (largest value {:.3g}) in output {}. Got {}. "
-                 "Report this.",
-                 entry, name, worst, scale, t, problem);
-  }
 }
 
 void unknown_entry(const char* op, std::string_view entry) {

@@ -8,10 +8,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/cpu.h"
 #include "core/tensor.h"
+#include "kernels/common/validation.h"
 
 namespace atrous::kernels {
 
@@ -94,11 +96,20 @@ const Implementation<Problem, Fn>& choose(const char* op, const char* entry,
   no_implementation(entry, problem.str(), forced, reasons);
 }
 
-bool validation_is_on();
-// Compares `chosen` (what the implementation wrote) with `reference`; throws Error(internal) on a real
-// difference.
-void compare_with_reference(const char* entry, const std::string& problem, const char* name,
-                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference);
+// The dtype of a problem's activations, or nullptr. Some problems hold the one they are built on.
+template <class Problem>
+DType* dtype_in(Problem& p) {
+  if constexpr (requires { p.dtype; })
+    return &p.dtype;
+  else if constexpr (requires { p.pool.dtype; })
+    return &p.pool.dtype;
+  else if constexpr (requires { p.conv.dtype; })
+    return &p.conv.dtype;
+  else if constexpr (requires { p.loss.dtype; })
+    return &p.loss.dtype;
+  else
+    return nullptr;
+}
 
 // Chooses and runs: row.run(problem, args...). `outputs` are the tensors that the op writes (each fully
 // determined by the other arguments); with ATROUS_VALIDATE=ref they are computed by the reference too and
@@ -111,6 +122,17 @@ void dispatch(const char* op, const char* entry, const Implementation<Problem, F
   const auto& reference = table[N - 1];
   if (!validation_is_on() || &row == &reference) return;
   std::vector<Tensor> chosen;
+  if (row.device != Device::cpu) {
+    HostCopies host;
+    Problem wide = problem;
+    if (DType* dtype = dtype_in(wide); dtype && *dtype == DType::bf16) *dtype = DType::f32;
+    std::vector<Tensor> expected;
+    for (const Tensor& t : outputs) chosen.push_back(t.defined() ? t.to(Device::cpu) : Tensor());
+    reference.run(on_host(wide, host), on_host(args, host)...);
+    for (const Tensor& t : outputs) expected.push_back(host(t));
+    compare_with_reference(entry, problem.str(), row.name, chosen, expected);
+    return;
+  }
   for (const Tensor& t : outputs) chosen.push_back(t.defined() ? t.clone() : Tensor());
   reference.run(problem, args...);
   compare_with_reference(entry, problem.str(), row.name, chosen, std::vector<Tensor>(outputs));

@@ -78,6 +78,12 @@ void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
 
 }  // namespace
 
+static Conv2dFusion on_host(const Conv2dFusion& fusion, HostCopies& host) {
+  Conv2dFusion f = fusion;
+  for (Tensor* t : {&f.in_scale, &f.in_bias, &f.bias, &f.residual, &f.channel_sums}) *t = host(*t);
+  return f;
+}
+
 int64_t Conv2dProblem::output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
   const int64_t room = in + 2 * pad - (dilation * (taps - 1) + 1);
   return room < 0 ? 0 : room / stride + 1;

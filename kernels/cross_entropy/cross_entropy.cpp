@@ -72,6 +72,17 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
   return out;
 }
 
+CrossEntropyProblem on_host(const CrossEntropyProblem& problem, HostCopies& host) {
+  CrossEntropyProblem p = problem;
+  p.class_weights = host(p.class_weights);
+  p.pixel_weights = host(p.pixel_weights);
+  return p;
+}
+
+CrossEntropyResult on_host(const CrossEntropyResult& result, HostCopies& host) {
+  return {host(result.loss), host(result.gradient), host(result.pixel_losses)};
+}
+
 std::vector<std::string> cross_entropy_candidates(std::string_view entry, const CrossEntropyProblem& problem,
                                                   Device device) {
   if (entry == "forward") return candidates(cross_entropy_impl::table, problem, device);

@@ -18,6 +18,7 @@
 
 namespace atrous::kernels {
 
+class HostCopies;
 enum class LossReduction : unsigned char { mean, sum };
 
 struct CrossEntropyOptions {
@@ -50,6 +51,10 @@ struct CrossEntropyResult {
   Tensor gradient;      // like the logits, contiguous; undefined unless asked for
   Tensor pixel_losses;  // l_p [N,H,W], dtype of the logits, 0 where ignored; undefined unless asked for
 };
+
+// For validation; see dispatch.h.
+CrossEntropyProblem on_host(const CrossEntropyProblem& problem, HostCopies& host);
+CrossEntropyResult on_host(const CrossEntropyResult& result, HostCopies& host);
 
 // logits: f32 or f64, any pixel stride. labels: i32 or u8. Errors: a label out of range (data), shapes, types
 // (usage).

@@ -47,6 +47,10 @@ Overlap overlap_of(const OverlapLossOptions& options, const ClassSums& sums) {
 
 }  // namespace overlap_loss_impl
 
+static OverlapLossResult on_host(const OverlapLossResult& result, HostCopies& host) {
+  return {host(result.loss), host(result.gradient)};
+}
+
 std::string OverlapLossProblem::str() const {
   return fmt::format("p{} k{} {} smooth {}{} {}", pixels, classes,
                      options.measure == OverlapMeasure::dice ? "dice" : "iou", options.smooth,

@@ -25,6 +25,12 @@ constexpr Implementation<ResizeCrossEntropyProblem, Fn> table[] = {
 }  // namespace
 }  // namespace resize_cross_entropy_impl
 
+static ResizeCrossEntropyProblem on_host(const ResizeCrossEntropyProblem& problem, HostCopies& host) {
+  ResizeCrossEntropyProblem p = problem;
+  p.loss = on_host(p.loss, host);
+  return p;
+}
+
 std::string ResizeCrossEntropyProblem::str() const {
   return fmt::format("{}x{} to {}{}", in_h, in_w, loss.str(), align_corners ? " align_corners" : "");
 }

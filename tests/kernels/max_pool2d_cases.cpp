@@ -89,7 +89,7 @@ void add_pool(CaseList& list, const Sample& s) {
   backward.accumulation = o.kernel_h * o.kernel_w;
   backward.run = [o, indices, shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor dx = Tensor::empty(shape, t[0].dtype(), t[0].device());
-    kernels::max_pool2d_backward(t[0], indices, o, dx);
+    kernels::max_pool2d_backward(t[0], indices.to(t[0].device()), o, dx);
     return {dx};
   };
   list.cases.push_back(backward);
@@ -108,7 +108,7 @@ void add_unpool(CaseList& list, const Sample& s) {
   forward.bytes = 4.0 * static_cast<double>(2 * problem.pooled.numel() + problem.full.numel());
   forward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor y = Tensor::empty(problem.full, t[0].dtype(), t[0].device());
-    kernels::max_unpool2d_forward(t[0], indices, y);
+    kernels::max_unpool2d_forward(t[0], indices.to(t[0].device()), y);
     return {y};
   };
   list.cases.push_back(forward);
@@ -119,7 +119,7 @@ void add_unpool(CaseList& list, const Sample& s) {
   backward.inputs = {{problem.full, Fill::real}};
   backward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor dx = Tensor::empty(problem.pooled, t[0].dtype(), t[0].device());
-    kernels::max_unpool2d_backward(t[0], indices, dx);
+    kernels::max_unpool2d_backward(t[0], indices.to(t[0].device()), dx);
     return {dx};
   };
   list.cases.push_back(backward);

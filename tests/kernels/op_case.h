@@ -14,6 +14,7 @@
 #include "core/autograd.h"
 #include "core/error.h"
 #include "core/tensor.h"
+#include "kernels/common/dispatch.h"
 
 namespace atrous::cases {
 
@@ -90,10 +91,7 @@ CaseList all_cases();
 // Names of all op folders.
 std::vector<std::string> all_ops();
 
-// The dtype that parameters and statistics have beside activations of `dtype`.
-constexpr DType parameter_dtype(DType dtype) {
-  return dtype == DType::bf16 ? DType::f32 : dtype;
-}
+using kernels::parameter_dtype;
 
 // OpCase::candidates from the function that the op offers: candidates_of(kernels::conv2d_candidates,
 // "forward", problem).
@@ -102,15 +100,7 @@ auto candidates_of(std::vector<std::string> (*names)(std::string_view, const Pro
                    std::string entry, std::type_identity_t<Problem> problem) {
   return [=](Device device, DType dtype) {
     Problem p = problem;
-    // Some problems hold the one they are built on.
-    if constexpr (requires { p.dtype; })
-      p.dtype = dtype;
-    else if constexpr (requires { p.pool.dtype; })
-      p.pool.dtype = dtype;
-    else if constexpr (requires { p.conv.dtype; })
-      p.conv.dtype = dtype;
-    else
-      p.loss.dtype = dtype;
+    *kernels::dtype_in(p) = dtype;
     return names(entry, p, device);
   };
 }

@@ -1,16 +1,31 @@
-// Runs the cases of kernels: exact, real-valued, gradients, bad inputs; and checks that every op has all of them.
+// Runs the cases of kernels: exact, real-valued, gradients, bad inputs; and checks that every op has all of
+// them.
 //
-//   op_tests                 everything
-//   op_tests --op conv2d     one op
-//   op_tests --case "TEXT"   cases whose name contains TEXT
-#include <cmath>
+//   op_tests                    everything, on every device there is
+//   op_tests --op conv2d        one op
+//   op_tests --case "TEXT"      cases whose name contains TEXT
+//   op_tests --device sim       one device (repeatable, or a comma list); gradients and bad inputs: cpu
+//   op_tests --dtype bf16       one dtype of the activations
+//   op_tests --rung tiled       one implementation
+//   op_tests --table            prints the counts of each op, device, dtype and implementation
+//
+// Exit code 77: nothing could run, since no device that was asked for is available.
+#include <algorithm>
+#include <array>
+#include <compare>
 #include <cstdio>
-#include <cstring>
+#include <limits>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "core/device_runtime.h"
 #include "core/gradcheck.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/sim/sim.h"
+#include "tests/kernels/comparison.h"
 #include "tests/kernels/op_case.h"
 
 using namespace atrous;
@@ -18,16 +33,34 @@ using namespace atrous::cases;
 
 namespace {
 
-int passed = 0;
-int failed = 0;
+// Once true, an entry that lacks an implementation on an available device is a failure.
+constexpr bool ATROUS_OPS_COMPLETE = false;
 
-void report(const std::string& name, const std::string& problem) {
+constexpr std::array all_devices{Device::cpu, Device::sim, Device::cuda};
+
+// What a check belongs to in the table.
+struct Row {
+  std::string op;
+  Device device = Device::cpu;
+  std::string dtype;
+  std::string rung;  // or "gradient", "bad input", "coverage"
+  auto operator<=>(const Row&) const = default;
+};
+struct Count {
+  int passed = 0, failed = 0;
+};
+std::map<Row, Count> counts;
+// Device, then "op.entry", then dtype: number of cases that no implementation takes.
+std::map<Device, std::map<std::string, std::map<std::string, int>>> missing;
+
+void report(const Row& row, const std::string& name, const std::string& problem) {
   if (problem.empty()) {
-    ++passed;
+    ++counts[row].passed;
     return;
   }
-  ++failed;
-  std::printf("FAILED %s\n    %s\n    re-run: op_tests --case \"%s\"\n", name.c_str(), problem.c_str(), name.c_str());
+  ++counts[row].failed;
+  std::printf("FAILED %s\n    %s\n    re-run: op_tests --device %s --case \"%s\"\n", name.c_str(),
+              problem.c_str(), name_of(row.device), name.c_str());
 }
 
 template <class F>
@@ -47,80 +80,207 @@ int exact_range(int64_t accumulation) {
   return 1;
 }
 
-// Implementations that compute the same function by other sums: not exact on integers, and less accurate by their nature.
-bool rearranges_sums(const std::string& implementation) { return implementation.starts_with("winograd"); }
-
-// The one tolerance table: relative to the largest reference value, by length of the sum.
-double tolerance(int64_t accumulation, bool rearranged) {
-  return 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation))) * (rearranged ? 2 : 1);
-}
-
-std::vector<Tensor> inputs_of(const std::vector<Input>& specs, DType dtype, int range, bool strided) {
-  std::vector<Tensor> result;
-  uint64_t seed = 17;
-  for (const Input& spec : specs) result.push_back(make_input(spec, dtype, range, strided, seed++));
-  return result;
-}
-
-std::vector<Tensor> run_with(const OpCase& c, const std::string& implementation, const std::vector<Tensor>& inputs) {
+std::vector<Tensor> run_with(const OpCase& c, const std::string& implementation,
+                             const std::vector<Tensor>& inputs) {
   // By op and by entry: some entries are ops of their own when it comes to forcing.
   const kernels::ForceImplementation op(c.op, implementation), entry(c.op + "." + c.entry, implementation);
   return c.run(inputs);
 }
 
-std::string compare(const std::vector<Tensor>& got, const std::vector<Tensor>& want, double relative) {
-  if (got.size() != want.size() || got.empty()) return fmt::format("{} outputs, wanted {}", got.size(), want.size());
-  for (size_t t = 0; t < got.size(); ++t) {
-    if (got[t].defined() != want[t].defined()) return fmt::format("output {} is missing", t);
-    if (!got[t].defined()) continue;
-    if (got[t].shape() != want[t].shape()) {
-      return fmt::format("output {} has shape {}, wanted {}", t, got[t].shape().str(), want[t].shape().str());
-    }
-    const Tensor a = got[t].to(DType::f64).contiguous_copy_if_needed();
-    const Tensor b = want[t].to(DType::f64).contiguous_copy_if_needed();
-    double scale = 0;
-    for (int64_t i = 0; i < b.numel(); ++i) {
-      if (std::isfinite(b.data<double>()[i])) scale = std::max(scale, std::abs(b.data<double>()[i]));
-    }
-    for (int64_t i = 0; i < a.numel(); ++i) {
-      const double x = a.data<double>()[i];
-      const double y = b.data<double>()[i];
-      const bool same = x == y || (std::isnan(x) && std::isnan(y));
-      if (!same && !(std::abs(x - y) <= relative * scale)) {
-        return fmt::format("output {} element {} of {}: got {:.9g}, wanted {:.9g} (allowed {:.2e} of {:.3g})", t, i,
-                           a.shape().str(), x, y, relative, scale);
-      }
-    }
-  }
-  return "";
+std::vector<Tensor> inputs_of(const std::vector<Input>& specs, int range, bool strided) {
+  std::vector<Tensor> result;
+  uint64_t seed = 17;
+  for (const Input& spec : specs) result.push_back(make_input(spec, DType::f32, range, strided, seed++));
+  return result;
 }
 
-void run_case(const OpCase& c, const std::string& name) {
+std::vector<Tensor> in_double(const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> wide;
+  for (const Tensor& t : inputs) wide.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
+  return wide;
+}
+
+struct Filter {
+  std::string op, text, dtype, rung;
+  std::set<Device> devices;
+
+  bool takes(const std::string& op_name, const std::string& name) const {
+    if (!op.empty() && op_name != op) return false;
+    // A name printed by a failure ends in "[implementation] kind"; match either way.
+    return text.empty() || name.find(text) != std::string::npos || text.find(name) != std::string::npos;
+  }
+  bool takes_dtype(DType t) const { return dtype.empty() || dtype == name_of(t); }
+  bool takes_rung(const std::string& name) const { return rung.empty() || rung == name; }
+};
+
+void run_on_cpu(const OpCase& c, const std::string& name, const Filter& filter) {
   const std::vector<std::string> candidates = c.candidates(Device::cpu, DType::f32);
-  bool has_ref = false;
   for (const std::string& implementation : candidates) {
-    has_ref = has_ref || implementation == "ref";
+    if (!filter.takes_rung(implementation)) continue;
+    const Row row{c.op, Device::cpu, "f32", implementation};
     for (bool strided : {false, true}) {
       const std::string label = name + " [" + implementation + (strided ? ", strided]" : "]");
       if (c.exact && implementation != "ref" && !rearranges_sums(implementation)) {
-        report(label + " exact", describe_exception([&] {
-                 const auto inputs = inputs_of(c.inputs, DType::f32, exact_range(c.accumulation), strided);
-                 return compare(run_with(c, implementation, inputs), run_with(c, "ref", inputs), 0);
+        report(row, label + " exact", describe_exception([&] {
+                 const auto inputs = inputs_of(c.inputs, exact_range(c.accumulation), strided);
+                 return compare(run_with(c, implementation, inputs), run_with(c, "ref", inputs), bit_for_bit);
                }));
       }
-      report(label + " real", describe_exception([&] {
-               std::vector<Tensor> f32 = inputs_of(c.inputs, DType::f32, 0, strided);
-               std::vector<Tensor> f64;
-               for (const Tensor& t : f32) f64.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
-               return compare(run_with(c, implementation, f32), run_with(c, "ref", f64), tolerance(c.accumulation, rearranges_sums(implementation)));
+      report(row, label + " real", describe_exception([&] {
+               const std::vector<Tensor> inputs = inputs_of(c.inputs, 0, strided);
+               return compare(run_with(c, implementation, inputs), run_with(c, "ref", in_double(inputs)),
+                              [&](DType t) { return tolerance(t, c.accumulation, implementation); });
              }));
     }
   }
-  if (!has_ref) report(name, "no reference among its candidates");
+  if (std::find(candidates.begin(), candidates.end(), "ref") == candidates.end()) {
+    report({c.op, Device::cpu, "f32", "ref"}, name, "no reference among its candidates");
+  }
+}
+
+enum class Layout {
+  contiguous,
+  strided,  // slices that start anywhere: no vector access is aligned
+  aligned,  // slices on 16-byte boundaries, which vector accesses may use
+};
+constexpr const char* name_of(Layout layout) {
+  return layout == Layout::contiguous ? "" : layout == Layout::strided ? ", strided" : ", aligned slices";
+}
+
+// Inputs of a case with a dtype, and what the reference makes of them.
+struct Experiment {
+  std::vector<Tensor> inputs;  // f32 on the CPU, rounded to the dtype
+  std::vector<Tensor> expected;
+
+  Experiment(const OpCase& c, DType dtype, bool exact) {
+    inputs = inputs_of(c.inputs, exact ? exact_range(c.accumulation) : 0, false);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].dtype() == DType::f32 && !c.inputs[i].parameter)
+        inputs[i] = inputs[i].to(dtype).to(DType::f32);
+    }
+    expected = run_with(c, "ref", exact ? inputs : in_double(inputs));
+  }
+};
+
+// Copies an input to the device. Slices keep their surroundings, NaN, there.
+Tensor place(const Tensor& t, DType dtype, Layout layout, Device device) {
+  if (layout == Layout::contiguous || !is_floating(t.dtype()) || t.rank() < 2) return t.to(dtype).to(device);
+  const int64_t begin = layout == Layout::aligned ? 8 : 3, rest = layout == Layout::aligned ? 8 : 2;
+  const Tensor wide = Tensor::full(t.shape().with(-1, begin + t.channels() + rest),
+                                   std::numeric_limits<double>::quiet_NaN(), dtype);
+  wide.narrow_channels(begin, t.channels()).copy_from(t);
+  return wide.to(device).narrow_channels(begin, t.channels());
+}
+
+std::vector<Tensor> run_on(const OpCase& c, const std::string& implementation, const Experiment& e,
+                           DType dtype, Layout layout, Device device) {
+  std::vector<Tensor> inputs;
+  for (size_t i = 0; i < e.inputs.size(); ++i) {
+    const Tensor& t = e.inputs[i];
+    inputs.push_back(
+        place(t, is_floating(t.dtype()) && !c.inputs[i].parameter ? dtype : t.dtype(), layout, device));
+  }
+  std::vector<Tensor> outputs = run_with(c, implementation, inputs);
+  synchronize(device);  // an error of this case must not surface in the next one
+  for (Tensor& t : outputs) {
+    if (t.defined()) t = t.to(Device::cpu).contiguous_copy_if_needed();
+  }
+  return outputs;
+}
+
+// Another order of blocks and warps on the simulator; on a GPU every run has its own.
+struct OtherSchedule {
+  uint64_t before = simulator::seed();
+  OtherSchedule() { simulator::set_seed(before + 1); }
+  ~OtherSchedule() { simulator::set_seed(before); }
+  OtherSchedule(const OtherSchedule&) = delete;
+  OtherSchedule& operator=(const OtherSchedule&) = delete;
+};
+
+// Grants tf32 while it lives.
+struct GrantTf32 {
+  bool before = kernels::allow_tf32();
+  explicit GrantTf32(bool on = true) { kernels::set_allow_tf32(on); }
+  ~GrantTf32() { kernels::set_allow_tf32(before); }
+  GrantTf32(const GrantTf32&) = delete;
+  GrantTf32& operator=(const GrantTf32&) = delete;
+};
+
+void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dtype, const Experiment* exact,
+              const Experiment& real) {
+  const std::string& rung = row.rung;
+  const Device device = row.device;
+  const GrantTf32 grant(rounds_to_tf32(rung));
+  const auto label = [&](Layout layout, const char* kind) {
+    return fmt::format("{} [{} {} {}{}] {}", name, name_of(device), row.dtype, rung, name_of(layout), kind);
+  };
+  // The simulator is some thousand times slower than a GPU: large problems get each kind of check once.
+  const bool thorough = device != Device::sim || c.flops < 4e6;
+  const bool vectors = std::any_of(c.inputs.begin(), c.inputs.end(), [](const Input& in) {
+    return in.shape.rank() >= 2 && in.fill != Fill::labels && in.shape[-1] % 4 == 0;
+  });
+  if (exact && !rearranges_sums(rung)) {
+    for (Layout layout : {Layout::contiguous, Layout::strided}) {
+      if (layout == Layout::contiguous && !thorough) continue;
+      report(row, label(layout, "exact"), describe_exception([&] {
+               return compare(run_on(c, rung, *exact, dtype, layout, device), exact->expected, bit_for_bit);
+             }));
+    }
+  }
+  std::vector<Tensor> first;
+  for (Layout layout : {Layout::contiguous, Layout::strided, Layout::aligned}) {
+    if (layout != Layout::contiguous && !thorough) continue;
+    if (layout == Layout::aligned && !vectors) continue;
+    report(row, label(layout, "real"), describe_exception([&] {
+             const auto got = run_on(c, rung, real, dtype, layout, device);
+             if (layout == Layout::contiguous) first = got;
+             return compare(got, real.expected, [&](DType t) { return tolerance(t, c.accumulation, rung); });
+           }));
+  }
+  if (!thorough || first.empty() || depends_on_schedule(rung)) return;
+  report(row, label(Layout::contiguous, "deterministic"), describe_exception([&] {
+           const OtherSchedule schedule;
+           return compare_schedules(first, run_on(c, rung, real, dtype, Layout::contiguous, device));
+         }));
+}
+
+void run_on_device(const OpCase& c, const std::string& name, Device device, DType dtype,
+                   const Filter& filter) {
+  std::vector<std::string> rungs;
+  {
+    const GrantTf32 grant;
+    rungs = c.candidates(device, dtype);
+  }
+  if (rungs.empty()) ++missing[device][c.op + "." + c.entry][name_of(dtype)];
+  std::erase_if(rungs, [&](const std::string& rung) { return !filter.takes_rung(rung); });
+  if (rungs.empty()) return;
+  const std::string problem = describe_exception([&] {
+    // One reference for all rungs and layouts.
+    std::optional<Experiment> exact;
+    if (c.exact) exact.emplace(c, dtype, true);
+    const Experiment real(c, dtype, false);
+    for (const std::string& rung : rungs) {
+      run_rung(c, name, {c.op, device, name_of(dtype), rung}, dtype, exact ? &*exact : nullptr, real);
+    }
+    return std::string();
+  });
+  if (!problem.empty()) report({c.op, device, name_of(dtype), "ref"}, name, problem);
+}
+
+void run_case(const OpCase& c, const std::string& name, const Filter& filter) {
+  for (Device device : filter.devices) {
+    if (device == Device::cpu) {
+      if (filter.takes_dtype(DType::f32)) run_on_cpu(c, name, filter);
+      continue;
+    }
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      if (filter.takes_dtype(dtype)) run_on_device(c, name, device, dtype, filter);
+    }
+  }
 }
 
 void run_gradient(const GradientCase& c, const std::string& name) {
-  report(name, describe_exception([&]() -> std::string {
+  report({c.op, Device::cpu, "f64", "gradient"}, name, describe_exception([&]() -> std::string {
            std::vector<Variable> inputs;
            uint64_t seed = 29;
            for (const Input& spec : c.inputs) {
@@ -140,63 +300,159 @@ void run_bad_input(const BadInputCase& c, const std::string& name) {
     c.call();
   } catch (const Error& e) {
     problem.clear();
-    if (e.kind() != c.kind) problem = fmt::format("kind {} instead of {}: {}", e.exit_code(), static_cast<int>(c.kind), e.what());
+    if (e.kind() != c.kind)
+      problem = fmt::format("kind {} instead of {}: {}", e.exit_code(), static_cast<int>(c.kind), e.what());
     if (std::string(e.what()).find(c.expected_text) == std::string::npos) {
       problem = fmt::format("message \"{}\" lacks \"{}\"", e.what(), c.expected_text);
     }
   } catch (const std::exception& e) {
     problem = std::string("other exception: ") + e.what();
   }
-  report(name, problem);
+  report({c.op, Device::cpu, "", "bad input"}, name, problem);
+}
+
+// Every op needs each kind of case.
+void check_coverage(const CaseList& list, const Filter& filter) {
+  std::set<std::string> with_case, with_gradient, with_bad_input;
+  for (const OpCase& c : list.cases) {
+    if (!c.benchmark) with_case.insert(c.op);
+  }
+  for (const GradientCase& c : list.gradients) with_gradient.insert(c.op);
+  for (const BadInputCase& c : list.bad_inputs) with_bad_input.insert(c.op);
+  const std::set<std::string> exempt(list.not_differentiable.begin(), list.not_differentiable.end());
+  for (const std::string& op : all_ops()) {
+    if (!filter.op.empty() && op != filter.op) continue;
+    report({op, Device::cpu, "", "coverage"}, op + " coverage",
+           !with_case.count(op)                            ? "has no cases"
+           : !with_gradient.count(op) && !exempt.count(op) ? "has no gradient cases"
+           : !with_bad_input.count(op)                     ? "has no bad-input cases"
+                                                           : "");
+  }
+}
+
+void print_missing() {
+  for (const auto& [device, entries] : missing) {
+    for (const auto& [entry, dtypes] : entries) {
+      std::string text;
+      for (const auto& [dtype, cases] : dtypes) text += fmt::format(" {} ({} cases)", dtype, cases);
+      std::printf("missing on %s: %s%s\n", name_of(device), entry.c_str(), text.c_str());
+      if (ATROUS_OPS_COMPLETE) {
+        report({entry.substr(0, entry.find('.')), device, "", "coverage"}, entry,
+               "has no implementation for" + text);
+      }
+    }
+  }
+}
+
+void print_table() {
+  std::printf("%-22s %-5s %-5s %-24s %8s %7s\n", "op", "", "", "implementation", "passed", "failed");
+  for (const auto& [row, count] : counts) {
+    std::printf("%-22s %-5s %-5s %-24s %8d %7d\n", row.op.c_str(), name_of(row.device), row.dtype.c_str(),
+                row.rung.c_str(), count.passed, count.failed);
+  }
+}
+
+// "conv2d: cpu 812, sim 1930, cuda skipped: no GPU found"
+void print_summary(const std::map<Device, std::string>& skipped) {
+  std::map<std::string, std::map<Device, Count>> by_op;
+  for (const auto& [row, count] : counts) {
+    by_op[row.op][row.device].passed += count.passed;
+    by_op[row.op][row.device].failed += count.failed;
+  }
+  for (const auto& [op, devices] : by_op) {
+    std::string line = op + ":";
+    for (const auto& [device, count] : devices) {
+      line += fmt::format("{} {} {}", line.back() == ':' ? "" : ",", name_of(device), count.passed);
+      if (count.failed) line += fmt::format(" ({} FAILED)", count.failed);
+    }
+    for (const auto& [device, reason] : skipped)
+      line += fmt::format(", {} skipped: {}", name_of(device), reason);
+    std::printf("%s\n", line.c_str());
+  }
+}
+
+int usage(const std::string& problem) {
+  std::fprintf(
+      stderr,
+      "%s\nusage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] "
+      "[--rung NAME] [--table]\n",
+      problem.c_str());
+  return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string op_filter;
-  std::string case_filter;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--op")) op_filter = argv[i + 1];
-    else if (!std::strcmp(argv[i], "--case")) case_filter = argv[i + 1];
-    else return std::fprintf(stderr, "usage: op_tests [--op NAME] [--case TEXT]\n"), 2;
+  Filter filter;
+  bool table = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--table") {
+      table = true;
+      continue;
+    }
+    if (i + 1 == argc) return usage(flag + " needs a value");
+    const std::string value = argv[++i];
+    if (flag == "--op")
+      filter.op = value;
+    else if (flag == "--case")
+      filter.text = value;
+    else if (flag == "--dtype")
+      filter.dtype = value;
+    else if (flag == "--rung")
+      filter.rung = value;
+    else if (flag == "--device") {
+      for (size_t at = 0; at <= value.size();) {
+        const size_t end = std::min(value.find(',', at), value.size());
+        const std::string name = value.substr(at, end - at);
+        const auto found = std::find_if(all_devices.begin(), all_devices.end(),
+                                        [&](Device d) { return name == name_of(d); });
+        if (found == all_devices.end()) return usage("no device is called \"" + name + "\"");
+        filter.devices.insert(*found);
+        at = end + 1;
+      }
+    } else
+      return usage("no option is called " + flag);
   }
-  const CaseList list = all_cases();
-  std::set<std::string> with_case, with_gradient, with_bad_input;
-  auto wanted = [&](const std::string& op, const std::string& name) {
-    if (!op_filter.empty() && op != op_filter) return false;
-    // A name printed by a failure ends in "[implementation] kind"; match either way.
-    return case_filter.empty() || name.find(case_filter) != std::string::npos || case_filter.find(name) != std::string::npos;
-  };
-  for (const OpCase& c : list.cases) {
-    if (c.benchmark) continue;
-    with_case.insert(c.op);
-    const std::string name = c.op + "." + c.entry + " " + c.descriptor;
-    if (wanted(c.op, name)) run_case(c, name);
-  }
-  for (const GradientCase& c : list.gradients) {
-    with_gradient.insert(c.op);
-    const std::string name = c.op + " gradient " + c.descriptor;
-    if (wanted(c.op, name)) run_gradient(c, name);
-  }
-  for (const BadInputCase& c : list.bad_inputs) {
-    with_bad_input.insert(c.op);
-    const std::string name = c.op + " bad input " + c.descriptor;
-    if (wanted(c.op, name)) run_bad_input(c, name);
-  }
-  if (case_filter.empty()) {
-    const std::set<std::string> exempt(list.not_differentiable.begin(), list.not_differentiable.end());
-    for (const std::string& op : all_ops()) {
-      if (!op_filter.empty() && op != op_filter) continue;
-      report(op + " coverage", !with_case.count(op)                          ? "has no cases"
-                               : !with_gradient.count(op) && !exempt.count(op) ? "has no gradient cases"
-                               : !with_bad_input.count(op)                     ? "has no bad-input cases"
-                                                                               : "");
+  if (filter.devices.empty()) filter.devices.insert(all_devices.begin(), all_devices.end());
+  std::map<Device, std::string> skipped;
+  for (Device device : all_devices) {
+    if (const char* why = filter.devices.count(device) ? why_unavailable(device) : nullptr) {
+      skipped[device] = why;
+      filter.devices.erase(device);
+      std::printf("%s skipped: %s\n", name_of(device), why);
     }
   }
-  if (passed + failed == 0) {
-    std::printf("0 checks ran: the filter matches nothing\n");
-    return 1;
+  if (filter.devices.empty()) return 77;
+
+  const CaseList list = all_cases();
+  const bool on_cpu = filter.devices.count(Device::cpu) && filter.rung.empty() && filter.dtype.empty();
+  int matched = 0;
+  for (const OpCase& c : list.cases) {
+    const std::string name = c.op + "." + c.entry + " " + c.descriptor;
+    if (c.benchmark || !filter.takes(c.op, name)) continue;
+    ++matched;
+    run_case(c, name, filter);
   }
-  std::printf("%d passed, %d failed\n", passed, failed);
-  return failed ? 1 : 0;
+  for (const GradientCase& c : list.gradients) {
+    const std::string name = c.op + " gradient " + c.descriptor;
+    if (on_cpu && filter.takes(c.op, name)) run_gradient(c, name);
+  }
+  for (const BadInputCase& c : list.bad_inputs) {
+    const std::string name = c.op + " bad input " + c.descriptor;
+    if (on_cpu && filter.takes(c.op, name)) run_bad_input(c, name);
+  }
+  if (on_cpu && filter.text.empty()) check_coverage(list, filter);
+  print_missing();
+  if (table) print_table();
+  print_summary(skipped);
+  Count total;
+  for (const auto& [row, count] : counts) total.passed += count.passed, total.failed += count.failed;
+  if (total.passed + total.failed == 0) {
+    std::printf("0 checks ran: %s\n",
+                matched ? "no implementation takes the cases" : "the filter matches nothing");
+    return matched && !missing.empty() ? 77 : 1;
+  }
+  std::printf("%d passed, %d failed\n", total.passed, total.failed);
+  return total.failed ? 1 : 0;
 }
