@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/cpu.h"
+#include "core/device_runtime.h"
 #include "core/env.h"
 #include "core/parallel.h"
 
@@ -39,6 +40,38 @@ std::string operating_system() {
   return fmt::format("{} ({} {} {})", name, kernel.sysname, kernel.release, kernel.machine);
 }
 
+// One entry per device; what is not available says why.
+nlohmann::ordered_json devices() {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (Device d : {Device::cpu, Device::cuda, Device::sim}) {
+    nlohmann::ordered_json j{{"device", name_of(d)}};
+    if (const char* why = why_unavailable(d)) {
+      j["unavailable"] = why;
+    } else if (d != Device::cpu) {
+      const DeviceProperties& p = device_properties(d);
+      j["name"] = p.name;
+      j["compute_capability"] = fmt::format("{}.{}", p.compute_major, p.compute_minor);
+      j["multiprocessors"] = p.multiprocessors;
+      j["shared_per_block"] = p.shared_per_block;
+      j["memory_mib"] = p.total_memory >> 20;
+      if (!p.driver.empty()) j["driver"] = p.driver;
+    }
+    all.push_back(j);
+  }
+  return all;
+}
+
+std::string device_line(const nlohmann::ordered_json& j) {
+  const std::string device = j["device"];
+  if (j.contains("unavailable"))
+    return fmt::format("{}: not available, {}", device, j["unavailable"].get<std::string>());
+  if (!j.contains("name")) return device;
+  return fmt::format("{}: {}, compute capability {}, {} multiprocessors, {} MiB{}", device,
+                     j["name"].get<std::string>(), j["compute_capability"].get<std::string>(),
+                     j["multiprocessors"].get<int>(), j["memory_mib"].get<int64_t>(),
+                     j.contains("driver") ? ", driver for CUDA " + j["driver"].get<std::string>() : "");
+}
+
 nlohmann::ordered_json examine() {
   nlohmann::ordered_json j;
   j["version"] = version();
@@ -52,7 +85,7 @@ nlohmann::ordered_json examine() {
               {"bf16", cpu_has_bf16()},
               {"cores", available_cores()},
               {"threads", num_threads()}};
-  j["devices"] = {"cpu"};
+  j["devices"] = devices();
   j["memory_mib"] = {{"total", memory_mib("MemTotal")}, {"available", memory_mib("MemAvailable")}};
   for (const auto& [name, text] : libraries()) j["libraries"][name] = text;
   for (const env::Variable& v : env::table()) {
@@ -81,6 +114,8 @@ void print(std::FILE* out, const nlohmann::ordered_json& j) {
   line("threads", fmt::format("{} of {} cores", num_threads(), available_cores()));
   line("memory", fmt::format("{} MiB, {} MiB available", j["memory_mib"]["total"].get<int64_t>(),
                              j["memory_mib"]["available"].get<int64_t>()));
+  for (const nlohmann::ordered_json& d : j["devices"])
+    line(&d == &j["devices"][0] ? "devices" : "", device_line(d));
   std::string all;
   for (const auto& [name, text] : libraries())
     all += fmt::format("{}{} {}", all.empty() ? "" : ", ", name, text);
@@ -97,7 +132,8 @@ void print(std::FILE* out, const nlohmann::ordered_json& j) {
 }  // namespace
 
 void add_doctor_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("doctor", "Shows build, CPU, memory, libraries and environment");
+  CLI::App* command =
+      app.add_subcommand("doctor", "Shows build, CPU, devices, memory, libraries and environment");
   command->footer("atrous doctor --json report.json");
   auto report = std::make_shared<Report>();
   report->add_option(*command);

@@ -5,6 +5,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "core/device_runtime.h"
 #include "core/parallel.h"
 
 namespace atrous {
@@ -17,6 +18,7 @@ struct Edge {
   Variable leaf;  // if node is null and the input wants a gradient
   Shape shape;
   DType dtype = DType::f32;
+  Device device = Device::cpu;
   bool needs_gradient() const { return node || leaf.defined(); }
 };
 
@@ -39,21 +41,36 @@ thread_local std::string module_path;
 std::atomic<uint64_t> next_sequence{1};
 
 void add_into(const Tensor& target, const Tensor& source) {
+  if (target.device() != Device::cpu) {
+    target.bump_version();
+    if (const auto kernel = tensor_kernels(target.device()).add) return kernel(target, source);
+    const Tensor sum = target.to(Device::cpu);
+    add_into(sum, source.to(Device::cpu));
+    target.copy_from(sum);
+    return;
+  }
   auto run = [&](auto tag) {
     using T = decltype(tag);
+    auto sum = [](T a, T b) {
+      if constexpr (std::is_same_v<T, bf16>)
+        return bf16(static_cast<float>(a) + static_cast<float>(b));
+      else
+        return a + b;
+    };
     const int64_t c = target.channels();
     parallel_for(target.pixels(), std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, c)),
                  [&](int64_t begin, int64_t end) {
                    for (int64_t i = begin; i < end; ++i) {
                      T* t = target.data<T>() + i * target.pixel_stride();
                      const T* s = source.data<T>() + i * source.pixel_stride();
-                     for (int64_t k = 0; k < c; ++k) t[k] += s[k];
+                     for (int64_t k = 0; k < c; ++k) t[k] = sum(t[k], s[k]);
                    }
                  });
   };
   if (target.dtype() == DType::f32) return run(float{});
   if (target.dtype() == DType::f64) return run(double{});
-  fail(ErrorKind::internal, "[autograd] gradients are f32 or f64. Got {}.", target.describe());
+  if (target.dtype() == DType::bf16) return run(bf16{});
+  fail(ErrorKind::internal, "[autograd] gradients are f32, f64 or bf16. Got {}.", target.describe());
 }
 
 std::string where(const Node& node) {
@@ -62,9 +79,10 @@ std::string where(const Node& node) {
 
 void check_gradient(const Node& node, size_t i, const Tensor& grad) {
   const Edge& to = node.inputs[i];
-  ATROUS_CHECK(grad.shape() == to.shape && grad.dtype() == to.dtype, ErrorKind::internal,
-               "[autograd] {}: the gradient of input {} must match its value. Got {} for {} {}.", where(node),
-               i, grad.describe(), name_of(to.dtype), to.shape.str());
+  ATROUS_CHECK(grad.shape() == to.shape && grad.dtype() == to.dtype && grad.device() == to.device,
+               ErrorKind::internal,
+               "[autograd] {}: the gradient of input {} must match its value. Got {} for {} {} on {}.",
+               where(node), i, grad.describe(), name_of(to.dtype), to.shape.str(), name_of(to.device));
   if (finite_check_on && !all_finite(grad)) {
     fail(ErrorKind::diverged,
          "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}. Lower the learning rate, "
@@ -87,6 +105,7 @@ struct Engine {
     if (!v.defined()) return edge;
     edge.shape = v.shape();
     edge.dtype = v.dtype();
+    edge.device = v.value().device();
     edge.node = impl(v).node;
     edge.output_index = impl(v).output_index;
     if (!edge.node && impl(v).requires_grad) edge.leaf = v;
@@ -228,7 +247,8 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
   for (size_t i = 0; i < roots.size(); ++i) {
     ATROUS_CHECK(roots[i].requires_grad(), ErrorKind::internal,
                  "[autograd] backward needs a result that depends on a variable with gradients.");
-    ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype(),
+    ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype() &&
+                     seeds[i].device() == roots[i].value().device(),
                  ErrorKind::usage, "[autograd] the seed must match the root. Got {} for {}.",
                  seeds[i].describe(), roots[i].value().describe());
     deliver(edge_to(roots[i]), seeds[i]);
@@ -276,7 +296,8 @@ void backward(const Variable& root, const Tensor& seed) {
       "of each element.",
       root.shape().str());
   backward(std::vector<Variable>{root},
-           std::vector<Tensor>{seed.defined() ? seed : Tensor::full(root.shape(), 1.0, root.dtype())});
+           std::vector<Tensor>{
+               seed.defined() ? seed : Tensor::full(root.shape(), 1.0, root.dtype(), root.value().device())});
 }
 
 NoGradGuard::NoGradGuard() : previous_(gradients_on) {
@@ -305,7 +326,14 @@ std::string ModuleScope::path() {
 }
 
 bool all_finite(const Tensor& t) {
+  if (t.device() != Device::cpu) return all_finite(t.to(Device::cpu));
   std::atomic<bool> finite{true};
+  auto finite_value = [](auto v) {
+    if constexpr (std::is_same_v<decltype(v), bf16>)
+      return std::isfinite(static_cast<float>(v));
+    else
+      return std::isfinite(v);
+  };
   auto run = [&](auto tag) {
     using T = decltype(tag);
     const int64_t c = t.channels();
@@ -314,13 +342,14 @@ bool all_finite(const Tensor& t) {
                    bool ok = true;
                    for (int64_t i = begin; i < end; ++i) {
                      const T* p = t.data<T>() + i * t.pixel_stride();
-                     for (int64_t k = 0; k < c; ++k) ok = ok && std::isfinite(p[k]);
+                     for (int64_t k = 0; k < c; ++k) ok = ok && finite_value(p[k]);
                    }
                    if (!ok) finite.store(false, std::memory_order_relaxed);
                  });
   };
   if (t.dtype() == DType::f32) run(float{});
   if (t.dtype() == DType::f64) run(double{});
+  if (t.dtype() == DType::bf16) run(bf16{});
   return finite.load();
 }
 

@@ -41,8 +41,7 @@ class DeviceBackend {
   }
   // `in_graph`: the block belongs to the graph being captured, so closing it is part of the graph.
   virtual void close_block(std::byte*, size_t, void* /*stream*/, bool /*in_graph*/) noexcept {}
-  virtual std::byte* map_pinned(size_t size) = 0;
-  virtual void unmap_pinned(std::byte* block) = 0;
+  virtual std::byte* map_pinned(size_t size) = 0;  // kept for ever
 
   virtual void copy(CopyKind kind, void* to, size_t to_pitch, const void* from, size_t from_pitch,
                     size_t row_bytes, size_t rows, void* stream) = 0;

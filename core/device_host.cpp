@@ -43,7 +43,6 @@ class HostBackend final : public DeviceBackend {
   std::byte* map_block(size_t) override { return nullptr; }
   void unmap_block(std::byte*, size_t) override {}
   std::byte* map_pinned(size_t) override { return nullptr; }
-  void unmap_pinned(std::byte*) override {}
   void copy(CopyKind, void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t row_bytes,
             size_t rows, void*) override {
     for (size_t r = 0; r < rows; ++r) {

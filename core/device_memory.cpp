@@ -145,7 +145,8 @@ std::shared_ptr<std::byte> PinnedCache::allocate(size_t bytes, bool capturing) {
   auto reusable = [&](auto& entry) {
     Block& b = entry.second;
     if (!b.free || b.size != size) return false;
-    std::erase_if(b.uses, [](const Event& e) { return e.done(); });
+    if (!capturing)
+      std::erase_if(b.uses, [](const Event& e) { return e.done(); });  // no questions while capturing
     return b.uses.empty();
   };
   auto it = std::find_if(blocks_.begin(), blocks_.end(), reusable);

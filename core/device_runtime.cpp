@@ -158,6 +158,7 @@ void Event::synchronize() const {
 }
 
 bool Event::done() const {
+  refuse_while_capturing(device_, "asking for an event");
   return backend(device_).event_done(handle_.get());
 }
 
@@ -282,7 +283,7 @@ const TensorKernels& tensor_kernels(Device device) {
 
 bool sync_each_launch() {
   static const bool on = env::sync();
-  return on;
+  return on && !is_capturing(Device::cuda);
 }
 
 #ifndef ATROUS_WITH_CUDA

@@ -128,7 +128,7 @@ const TensorKernels& tensor_kernels(Device device);
 
 // Puts a simulated kernel on a stream of the simulator: runs at once, or later (ATROUS_SIM_LAG=1), in stream
 // order.
-void sim_enqueue(const Stream& stream, std::function<void()> kernel);
+void sim_enqueue(const Stream& stream, std::function<void()> kernel, std::string name = "a kernel");
 // Whether each launch is followed by a synchronisation and a check (ATROUS_SYNC=1).
 bool sync_each_launch();
 // Throws Error(internal) with the text of a CUDA status. `what` names the call; `status` is a cudaError_t.

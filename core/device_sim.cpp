@@ -170,7 +170,6 @@ class Simulator final : public DeviceBackend {
   std::byte* map_pinned(size_t size) override {
     return static_cast<std::byte*>(std::aligned_alloc(64, size));
   }
-  void unmap_pinned(std::byte* block) override { std::free(block); }
 
   void copy(CopyKind, void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t row_bytes,
             size_t rows, void* stream) override {
@@ -194,12 +193,12 @@ class Simulator final : public DeviceBackend {
     run_some();
   }
 
-  void enqueue_kernel(void* stream, std::function<void()> kernel) {
+  void enqueue_kernel(void* stream, std::function<void()> kernel, std::string name) {
     if (!options_.check) return enqueue(stream, std::move(kernel));
-    enqueue(stream, [this, kernel = std::move(kernel)] {
+    enqueue(stream, [this, kernel = std::move(kernel), name = std::move(name)] {
       kernel();
       const std::string damage = memory_.check();
-      ATROUS_CHECK(damage.empty(), ErrorKind::internal, "[sim] a kernel left its memory: {}.", damage);
+      ATROUS_CHECK(damage.empty(), ErrorKind::internal, "[sim] {} left its memory: {}.", name, damage);
     });
   }
 
@@ -323,9 +322,9 @@ std::string sim_describe_address(const void* address) {
   return simulator().memory().describe(static_cast<const std::byte*>(address));
 }
 
-void sim_enqueue(const Stream& stream, std::function<void()> kernel) {
+void sim_enqueue(const Stream& stream, std::function<void()> kernel, std::string name) {
   ATROUS_ASSERT(stream.device() == Device::sim);
-  simulator().enqueue_kernel(stream.handle(), std::move(kernel));
+  simulator().enqueue_kernel(stream.handle(), std::move(kernel), std::move(name));
 }
 
 }  // namespace atrous

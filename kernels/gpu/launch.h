@@ -85,9 +85,10 @@ void launch(const LaunchShape& shape, Args... args) {
                              static_cast<unsigned>(g.z));
   const simulator::Dim3 block(static_cast<unsigned>(b.x), static_cast<unsigned>(b.y),
                               static_cast<unsigned>(b.z));
-  sim_enqueue(current_stream(Device::sim), [=, shared = shape.shared_bytes] {
+  const auto run = [=, shared = shape.shared_bytes] {
     simulator::run_grid(kernel_name<Kernel>().c_str(), grid, block, shared, [&] { Kernel(args...); });
-  });
+  };
+  sim_enqueue(current_stream(Device::sim), run, kernel_name<Kernel>());
 #endif
 }
 
