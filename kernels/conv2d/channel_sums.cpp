@@ -4,7 +4,7 @@
 #include "core/cpu.h"
 #include "core/parallel.h"
 #include "kernels/common/dispatch.h"
-#include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/conv2d_impl.h"
 
 namespace atrous::kernels {
 namespace {
@@ -41,9 +41,10 @@ void channel_sums_ref(const ChannelSumsProblem& p, const Tensor& dy, const Tenso
   p.dtype == DType::f32 ? sum_channels<float>(dy, result) : sum_channels<double>(dy, result);
 }
 
-using ChannelSumsFn = void(const ChannelSumsProblem&, const Tensor& dy, const Tensor& result);
 constexpr Implementation<ChannelSumsProblem, ChannelSumsFn> table[] = {
-    {"ref", Device::cpu, always, channel_sums_ref},
+    ATROUS_ON_GPU("stages", why_not_f64, channel_sums_in_stages),
+    ATROUS_ON_GPU("naive", why_not_f64, channel_sums_naive),
+    {"ref", Device::cpu, why_not_bf16, channel_sums_ref},
 };
 
 }  // namespace
@@ -53,12 +54,13 @@ std::string ChannelSumsProblem::str() const {
 }
 
 Tensor conv2d_backward_bias(const Tensor& dy) {
-  ATROUS_CHECK(
-      dy.defined() && dy.rank() >= 1 && (dy.dtype() == DType::f32 || dy.dtype() == DType::f64),
-      ErrorKind::usage,
-      "[conv2d_backward_bias] the gradient must be f32 or f64 with channels last. Got {}. Convert it first.",
-      dy.describe());
-  const Tensor result = Tensor::empty({dy.channels()}, dy.dtype(), dy.device());
+  ATROUS_CHECK(dy.defined() && dy.rank() >= 1 &&
+                   (dy.dtype() == DType::f32 || dy.dtype() == DType::f64 || dy.dtype() == DType::bf16),
+               ErrorKind::usage,
+               "[conv2d_backward_bias] the gradient must be f32, f64 or bf16 with channels last. Got {}. "
+               "Convert it first.",
+               dy.describe());
+  const Tensor result = Tensor::empty({dy.channels()}, parameter_dtype(dy.dtype()), dy.device());
   // An op of its own when it comes to forcing: the names of convolutions mean nothing here.
   dispatch("conv2d_bias", "conv2d.backward_bias", table,
            ChannelSumsProblem{dy.pixels(), dy.channels(), dy.dtype()}, {result}, dy, result);

@@ -37,4 +37,11 @@ Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive; Conv2dBackwardInputFn conv2d_backward_input_naive;
                       Conv2dBackwardWeightFn conv2d_backward_weight_naive;)
 
+// Sums of channels, for the gradient of a bias (channel_sums.cpp, channel_sums.cu).
+using ChannelSumsFn = void(const ChannelSumsProblem&, const Tensor& dy, const Tensor& result);
+ATROUS_DECLARE_ON_GPU(
+    ChannelSumsFn channel_sums_naive, channel_sums_in_stages;
+    // `sums` [2,K] from the f64 [tiles, 2*K] that the blocks of a convolution leave, in a fixed order.
+    void add_partial_sums(const Tensor& partial, const Tensor& sums);)
+
 }  // namespace atrous::kernels

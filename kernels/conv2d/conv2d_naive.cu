@@ -13,7 +13,7 @@
 //   implicit_gemm   conv2d_implicit_gemm.cu: a thread keeps 8x8 results in registers, each factor in shared
 //                   memory is read once per 8 products; vector loads, copies overlapped with arithmetic
 //   mma             conv2d_mma*.cu: the products on tensor cores
-#include "kernels/common/activation.h"
+#include "kernels/conv2d/conv2d_gpu.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/gpu/gpu.h"
 
@@ -47,18 +47,6 @@ struct Geometry {
         cg(f.c / f.groups),
         kg(f.k / f.groups),
         images(f.n) {}
-};
-
-// What is applied to inputs on the way in, and to sums on the way out.
-struct Prologue {
-  const float* scale;  // may be null, as all below
-  const float* shift;
-  bool relu;
-
-  __device__ float operator()(float x, int64_t c) const {
-    if (scale) x = scale[c] * x + shift[c];
-    return relu ? activate<Activation::relu>(x) : x;
-  }
 };
 
 __device__ int64_t global_thread() {
@@ -172,10 +160,6 @@ __global__ void __launch_bounds__(threads)
     }
   }
   dw[i] = sum;
-}
-
-const float* optional_data(const Tensor& t) {
-  return t.defined() ? t.device_data<float>() : nullptr;
 }
 
 }  // namespace
