@@ -1,6 +1,7 @@
 #include "layers/batch_norm.h"
 
 #include "kernels/batch_norm/batch_norm.h"
+#include "kernels/common/dispatch.h"
 #include "kernels/pointwise/pointwise.h"
 
 namespace atrous::layers {
@@ -28,8 +29,8 @@ std::vector<Tensor> batch_norm_backward(const Context& s, const BackwardContext&
   Tensor dgamma, dbeta, masked_dy;
   Activation rest = s.activation;
   if (want_parameters || (want_x && s.training)) {
-    dgamma = Tensor::empty(s.gamma.get().shape(), dy.dtype());
-    dbeta = Tensor::empty(dgamma.shape(), dy.dtype());
+    dgamma = Tensor::empty_like(s.gamma.get());
+    dbeta = Tensor::empty_like(dgamma);
     if (want_residual && masked) masked_dy = Tensor::empty_like(dy);
     kernels::batch_norm_backward_sums(x, y, dy, s.mean, s.invstd, s.activation, dgamma, dbeta, masked_dy);
   } else if (want_residual && masked) {
@@ -59,7 +60,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                     const Tensor& running_mean, const Tensor& running_var, const BatchNormOptions& options,
                     const Variable& residual, const Tensor& out) {
   const Tensor& input = x.value();
-  const DType dtype = input.dtype();
+  const DType dtype = kernels::parameter_dtype(input.dtype());
   Tensor mean, invstd;
   if (options.training) {
     ATROUS_CHECK(
@@ -67,8 +68,8 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
         "[batch_norm{}{}] training needs more than one value per channel. Got {}. Use at least 2 images per "
         "batch and drop the short last batch, or set model.norm to \"group\" or \"frozen\".",
         ModuleScope::path().empty() ? "" : " ", ModuleScope::path(), input.describe());
-    mean = Tensor::empty({input.channels()}, dtype);
-    const Tensor variance = Tensor::empty({input.channels()}, dtype);
+    mean = Tensor::empty({input.channels()}, dtype, input.device());
+    const Tensor variance = Tensor::empty_like(mean);
     if (options.sums.defined()) {
       kernels::batch_norm_statistics_from_sums(options.sums, input.pixels(), mean, variance);
     } else {

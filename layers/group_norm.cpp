@@ -1,5 +1,6 @@
 #include "layers/group_norm.h"
 
+#include "kernels/common/dispatch.h"
 #include "kernels/group_norm/group_norm.h"
 
 namespace atrous::layers {
@@ -11,8 +12,8 @@ Variable group_norm(const Variable& x, int64_t groups, const Variable& gamma, co
                groups);
   const Tensor y = out.defined() ? out : Tensor::empty_like(input);
   const Shape statistics{input.rank() ? input.dim(0) : 0, groups};
-  const Tensor mean = Tensor::empty(statistics, input.dtype()),
-               invstd = Tensor::empty(statistics, input.dtype());
+  const Tensor mean = Tensor::empty(statistics, kernels::parameter_dtype(input.dtype()), input.device()),
+               invstd = Tensor::empty_like(mean);
   kernels::group_norm_forward(input, groups, gamma.value(), beta.value(), eps, activation, y, mean, invstd);
   const Saved saved_y = activation == kernels::Activation::none ? Saved() : Saved(y);
   return record(

@@ -1,5 +1,6 @@
 #include "layers/layer_norm.h"
 
+#include "kernels/common/dispatch.h"
 #include "kernels/layer_norm/layer_norm.h"
 
 namespace atrous::layers {
@@ -7,7 +8,9 @@ namespace atrous::layers {
 Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps) {
   const Tensor& input = x.value();
   const Tensor y = Tensor::empty_like(input);
-  const Tensor mean = Tensor::empty({input.pixels()}, input.dtype()), invstd = Tensor::empty_like(mean);
+  const Tensor mean =
+                   Tensor::empty({input.pixels()}, kernels::parameter_dtype(input.dtype()), input.device()),
+               invstd = Tensor::empty_like(mean);
   kernels::layer_norm_forward(input, gamma.value(), beta.value(), eps, y, mean, invstd);
   return record("layer_norm", y, {x, gamma, beta},
                 [=, saved_x = Saved(input),

@@ -1,7 +1,6 @@
 #include "kernels/batch_norm/batch_norm.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/batch_norm/batch_norm_impl.h"
 #include "kernels/common/dispatch.h"
@@ -14,26 +13,47 @@ const char* only_f32(const BatchNormProblem& problem) {
 }
 
 constexpr Implementation<BatchNormProblem, BatchNormStatisticsFn> statistics_table[] = {
+    ATROUS_ON_GPU("one_read", why_not_f64, batch_norm_statistics_one_read),
+    ATROUS_ON_GPU("columns", why_not_f64, batch_norm_statistics_columns),
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_statistics_naive),
     {"cpu", Device::cpu, only_f32, BatchNormCpu::statistics},
-    {"ref", Device::cpu, always, BatchNormRef::statistics},
+    {"ref", Device::cpu, why_not_bf16, BatchNormRef::statistics},
+};
+constexpr Implementation<BatchNormProblem, BatchNormFromSumsFn> statistics_from_sums_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_statistics_from_sums_naive),
+    {"ref", Device::cpu, always, BatchNormRef::statistics_from_sums},
+};
+constexpr Implementation<BatchNormProblem, BatchNormUpdateRunningFn> update_running_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_update_running_naive),
+    {"ref", Device::cpu, always, BatchNormRef::update_running},
+};
+constexpr Implementation<BatchNormProblem, BatchNormInvstdFn> invstd_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_invstd_naive),
+    {"ref", Device::cpu, always, BatchNormRef::invstd},
 };
 constexpr Implementation<BatchNormProblem, BatchNormApplyFn> apply_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, batch_norm_apply_vectorised),
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_apply_naive),
     {"cpu", Device::cpu, only_f32, BatchNormCpu::apply},
-    {"ref", Device::cpu, always, BatchNormRef::apply},
+    {"ref", Device::cpu, why_not_bf16, BatchNormRef::apply},
 };
 constexpr Implementation<BatchNormProblem, BatchNormBackwardSumsFn> backward_sums_table[] = {
+    ATROUS_ON_GPU("one_read", why_not_f64, batch_norm_backward_sums_one_read),
+    ATROUS_ON_GPU("columns", why_not_f64, batch_norm_backward_sums_columns),
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_backward_sums_naive),
     {"cpu", Device::cpu, only_f32, BatchNormCpu::backward_sums},
-    {"ref", Device::cpu, always, BatchNormRef::backward_sums},
+    {"ref", Device::cpu, why_not_bf16, BatchNormRef::backward_sums},
 };
 constexpr Implementation<BatchNormProblem, BatchNormBackwardInputFn> backward_input_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, batch_norm_backward_input_vectorised),
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_backward_input_naive),
     {"cpu", Device::cpu, only_f32, BatchNormCpu::backward_input},
-    {"ref", Device::cpu, always, BatchNormRef::backward_input},
+    {"ref", Device::cpu, why_not_bf16, BatchNormRef::backward_input},
 };
 
 void check_input(const Tensor& x) {
-  ATROUS_CHECK(x.defined() && x.rank() >= 2 && (x.dtype() == DType::f32 || x.dtype() == DType::f64),
-               ErrorKind::usage, "[batch_norm] the input must be f32 or f64 with channels last. Got {}.",
-               x.describe());
+  ATROUS_CHECK(x.defined() && x.rank() >= 2 && is_floating(x.dtype()), ErrorKind::usage,
+               "[batch_norm] the input must be f32, f64 or bf16 with channels last. Got {}.", x.describe());
 }
 
 void check_like(const char* name, const Tensor& t, const Tensor& x) {
@@ -43,9 +63,18 @@ void check_like(const char* name, const Tensor& t, const Tensor& x) {
 }
 
 void check_parameter(const char* name, const Tensor& t, const Tensor& x) {
-  ATROUS_CHECK(t.defined() && t.shape() == Shape{x.channels()} && t.dtype() == x.dtype(), ErrorKind::usage,
+  const DType dtype = parameter_dtype(x.dtype());
+  ATROUS_CHECK(t.defined() && t.shape() == Shape{x.channels()} && t.dtype() == dtype, ErrorKind::usage,
                "[batch_norm] {} must be {} [{}], one value per channel of the input {}. Got {}.", name,
-               name_of(x.dtype()), x.channels(), x.describe(), t.describe());
+               name_of(dtype), x.channels(), x.describe(), t.describe());
+}
+
+// Of the vectors between the passes. On the CPU they may mix f32 and f64.
+void check_vector(const char* name, const Tensor& t, const Tensor& like) {
+  ATROUS_CHECK(t.defined() && t.shape() == like.shape() && is_floating(t.dtype()) &&
+                   (like.device() == Device::cpu || t.dtype() == like.dtype()),
+               ErrorKind::usage, "[batch_norm] {} must be {} [{}]. Got {}.", name, name_of(like.dtype()),
+               like.shape()[0], t.describe());
 }
 
 }  // namespace
@@ -61,6 +90,7 @@ void batch_norm_statistics(const Tensor& x, const Tensor& mean, const Tensor& va
   check_input(x);
   check_parameter("mean", mean, x);
   check_parameter("variance", variance, x);
+  check_same_device("batch_norm", {x, mean, variance});
   ATROUS_CHECK(x.pixels() > 0, ErrorKind::usage,
                "[batch_norm] statistics need at least one value per channel. Got {}.", x.describe());
   dispatch("batch_norm", "batch_norm.statistics", statistics_table, BatchNormProblem{x.shape(), x.dtype()},
@@ -72,47 +102,41 @@ void batch_norm_statistics(const Tensor& x, const Tensor& mean, const Tensor& va
 void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Tensor& mean,
                                      const Tensor& variance) {
   const int64_t channels = mean.channels();
-  ATROUS_CHECK((sums.shape() == Shape{2, channels}) && is_floating(sums.dtype()) && count > 0,
+  ATROUS_CHECK((sums.shape() == Shape{2, channels}) &&
+                   (sums.dtype() == DType::f32 || sums.dtype() == DType::f64) && count > 0,
                ErrorKind::usage,
-               "[batch_norm] precomputed sums must be [2, {}] over at least one pixel. Got {} over {}.",
+               "[batch_norm] precomputed sums must be [2, {}] in f32 or f64 over at least one pixel. Got {} "
+               "over {}.",
                channels, sums.describe(), count);
-  const Tensor s = sums.to(DType::f64).contiguous_copy_if_needed();
-  Tensor m = Tensor::empty({channels}, DType::f64), v = Tensor::empty({channels}, DType::f64);
-  for (int64_t c = 0; c < channels; ++c) {
-    const double first = s.data<double>()[c] / static_cast<double>(count);
-    m.data<double>()[c] = first;
-    v.data<double>()[c] =
-        std::max(0.0, s.data<double>()[channels + c] / static_cast<double>(count) - first * first);
-  }
-  mean.copy_from(m);
-  variance.copy_from(v);
+  check_vector("variance", variance, mean);
+  check_same_device("batch_norm", {sums, mean, variance});
+  dispatch("batch_norm", "batch_norm.statistics_from_sums", statistics_from_sums_table,
+           BatchNormProblem{mean.shape(), mean.dtype()}, {mean, variance}, sums, count, mean, variance);
+  mean.bump_version();
+  variance.bump_version();
 }
 
 void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64_t count, double momentum,
                                const Tensor& running_mean, const Tensor& running_var) {
+  check_vector("variance", variance, mean);
+  check_vector("the running mean", running_mean, mean);
+  check_vector("the running variance", running_var, mean);
+  check_same_device("batch_norm", {mean, variance, running_mean, running_var});
   const double unbias = static_cast<double>(count) / static_cast<double>(std::max<int64_t>(1, count - 1));
-  auto blend = [&](const Tensor& running, const Tensor& batch, double factor) {
-    ATROUS_CHECK(running.defined() && running.shape() == batch.shape() && is_floating(running.dtype()),
-                 ErrorKind::usage, "[batch_norm] running statistics must be {}. Got {}.", batch.shape().str(),
-                 running.describe());
-    const Tensor old_value = running.to(DType::f64), b = batch.to(DType::f64);
-    Tensor next = Tensor::empty(batch.shape(), DType::f64);
-    for (int64_t c = 0; c < batch.numel(); ++c) {
-      next.data<double>()[c] =
-          (1 - momentum) * old_value.data<double>()[c] + momentum * factor * b.data<double>()[c];
-    }
-    running.copy_from(next);
-  };
-  blend(running_mean, mean, 1.0);
-  blend(running_var, variance, unbias);
+  const BatchNormProblem problem{mean.shape(), mean.dtype()};
+  // Changes its inputs, so it cannot run twice for a comparison, as dispatch() may.
+  choose("batch_norm", "batch_norm.update_running", update_running_table, problem, mean.device())
+      .run(problem, mean, variance, momentum, unbias, running_mean, running_var);
+  running_mean.bump_version();
+  running_var.bump_version();
 }
 
 Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype) {
-  const Tensor v = variance.to(DType::f64);
-  Tensor result = Tensor::empty(variance.shape(), DType::f64);
-  for (int64_t c = 0; c < v.numel(); ++c)
-    result.data<double>()[c] = 1.0 / std::sqrt(v.data<double>()[c] + eps);
-  return result.to(dtype);
+  const Tensor result = Tensor::empty(variance.shape(), dtype, variance.device());
+  check_vector("the variance", variance, result);
+  dispatch("batch_norm", "batch_norm.invstd", invstd_table, BatchNormProblem{variance.shape(), dtype},
+           {result}, variance, eps, result);
+  return result;
 }
 
 void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
@@ -124,6 +148,7 @@ void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd,
   check_parameter("beta", beta, x);
   if (residual.defined()) check_like("the residual", residual, x);
   check_like("the output", y, x);
+  check_same_device("batch_norm", {x, mean, invstd, gamma, beta, residual, y});
   dispatch("batch_norm", "batch_norm.apply", apply_table,
            BatchNormProblem{x.shape(), x.dtype(), activation, residual.defined()}, {y}, x, mean, invstd,
            gamma, beta, residual, y);
@@ -135,12 +160,16 @@ void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy
                               const Tensor& dbeta, const Tensor& dresidual) {
   check_input(x);
   check_like("dy", dy, x);
-  if (activation != Activation::none) check_like("y", y, x);
+  if (activation != Activation::none) {
+    check_like("y", y, x);
+    check_same_device("batch_norm", {x, y});
+  }
   check_parameter("mean", mean, x);
   check_parameter("invstd", invstd, x);
   check_parameter("dgamma", dgamma, x);
   check_parameter("dbeta", dbeta, x);
   if (dresidual.defined()) check_like("dresidual", dresidual, x);
+  check_same_device("batch_norm", {x, dy, mean, invstd, dgamma, dbeta, dresidual});
   dispatch("batch_norm", "batch_norm.backward_sums", backward_sums_table,
            BatchNormProblem{x.shape(), x.dtype(), activation, dresidual.defined()},
            {dgamma, dbeta, dresidual}, x, y, dy, mean, invstd, dgamma, dbeta, dresidual);
@@ -152,14 +181,19 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
   check_input(dy);
   if (dgamma.defined()) {
     check_like("x", x, dy);
+    check_same_device("batch_norm", {dy, x, mean});
     check_parameter("mean", mean, dy);
     check_parameter("dgamma", dgamma, dy);
     check_parameter("dbeta", dbeta, dy);
   }
-  if (activation != Activation::none) check_like("y", y, dy);
+  if (activation != Activation::none) {
+    check_like("y", y, dy);
+    check_same_device("batch_norm", {dy, y});
+  }
   check_parameter("invstd", invstd, dy);
   check_parameter("gamma", gamma, dy);
   check_like("dx", dx, dy);
+  check_same_device("batch_norm", {dy, invstd, gamma, dgamma, dbeta, dx});
   dispatch("batch_norm", "batch_norm.backward_input", backward_input_table,
            BatchNormProblem{dy.shape(), dy.dtype(), activation, false}, {dx}, x, y, dy, mean, invstd, gamma,
            dgamma, dbeta, dx);
@@ -168,6 +202,9 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
 std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
                                                Device device) {
   if (entry == "statistics") return candidates(statistics_table, problem, device);
+  if (entry == "statistics_from_sums") return candidates(statistics_from_sums_table, problem, device);
+  if (entry == "update_running") return candidates(update_running_table, problem, device);
+  if (entry == "invstd") return candidates(invstd_table, problem, device);
   if (entry == "apply") return candidates(apply_table, problem, device);
   if (entry == "backward_sums") return candidates(backward_sums_table, problem, device);
   if (entry == "backward_input") return candidates(backward_input_table, problem, device);

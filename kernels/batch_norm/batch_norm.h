@@ -12,7 +12,9 @@
 //   frozen)
 //
 // Forward is two passes over x (one if var is known), backward two over x, y and dy. All tensors may be
-// pixel-strided. x, y, dy, dx, residual share shape and dtype (f32 or f64); parameters are [C] of that dtype.
+// pixel-strided and lie on one device. x, y, dy, dx, residual share shape and dtype (f32 or f64 on the CPU,
+// f32 or bf16 on a GPU); parameters, statistics and their gradients are dense [C] of that dtype, f32 beside
+// bf16.
 #pragma once
 
 #include <string>
@@ -35,7 +37,7 @@ struct BatchNormProblem {
 // Writes mean and biased variance.
 void batch_norm_statistics(const Tensor& x, const Tensor& mean, const Tensor& variance);
 // The same from `sums` [2, C] = (sum x, sum x^2), f32 or f64, which a convolution can collect while it writes
-// x.
+// x. E[x^2] - mean^2 cancels: where |mean| is k deviations, the variance has k^2 times the error of the sums.
 void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Tensor& mean,
                                      const Tensor& variance);
 
@@ -43,7 +45,7 @@ void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Te
 void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64_t count, double momentum,
                                const Tensor& running_mean, const Tensor& running_var);
 
-// 1 / sqrt(variance + eps), in the given dtype.
+// 1 / sqrt(variance + eps), in the given dtype, on the device of the variance.
 Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype);
 
 // y as above. `residual` may be undefined.

@@ -1,4 +1,5 @@
 // The specification of batch norm: plain loops, double arithmetic.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/batch_norm/batch_norm_impl.h"
@@ -37,7 +38,8 @@ void BatchNormRef::statistics(const BatchNormProblem& problem, const Tensor& x, 
     const auto count = static_cast<double>(x.pixels());
     for (int64_t c = 0; c < x.channels(); ++c) {
       double m = 0, v = 0;
-      for (int64_t p = 0; p < x.pixels(); ++p) m += get<T>(x, p, c) / count;
+      for (int64_t p = 0; p < x.pixels(); ++p) m += get<T>(x, p, c);
+      m /= count;
       for (int64_t p = 0; p < x.pixels(); ++p) v += (get<T>(x, p, c) - m) * (get<T>(x, p, c) - m) / count;
       set<T>(mean, 0, c, m);
       set<T>(variance, 0, c, v);
@@ -98,6 +100,46 @@ void BatchNormRef::backward_input(const BatchNormProblem& problem, const Tensor&
       }
     }
   });
+}
+
+// The [C] vectors, in whatever floating dtypes they come.
+
+void BatchNormRef::statistics_from_sums(const BatchNormProblem&, const Tensor& sums, int64_t count,
+                                        const Tensor& mean, const Tensor& variance) {
+  const int64_t channels = mean.channels();
+  const Tensor s = sums.to(DType::f64).contiguous_copy_if_needed();
+  Tensor m = Tensor::empty({channels}, DType::f64), v = Tensor::empty({channels}, DType::f64);
+  for (int64_t c = 0; c < channels; ++c) {
+    const double first = s.data<double>()[c] / static_cast<double>(count);
+    m.data<double>()[c] = first;
+    v.data<double>()[c] =
+        std::max(0.0, s.data<double>()[channels + c] / static_cast<double>(count) - first * first);
+  }
+  mean.copy_from(m);
+  variance.copy_from(v);
+}
+
+void BatchNormRef::update_running(const BatchNormProblem&, const Tensor& mean, const Tensor& variance,
+                                  double momentum, double unbias, const Tensor& running_mean,
+                                  const Tensor& running_var) {
+  auto blend = [&](const Tensor& running, const Tensor& batch, double factor) {
+    const Tensor old_value = running.to(DType::f64), b = batch.to(DType::f64);
+    Tensor next = Tensor::empty(batch.shape(), DType::f64);
+    for (int64_t c = 0; c < batch.numel(); ++c) {
+      next.data<double>()[c] =
+          (1 - momentum) * old_value.data<double>()[c] + momentum * factor * b.data<double>()[c];
+    }
+    running.copy_from(next);
+  };
+  blend(running_mean, mean, 1.0);
+  blend(running_var, variance, unbias);
+}
+
+void BatchNormRef::invstd(const BatchNormProblem&, const Tensor& variance, double eps, const Tensor& invstd) {
+  const Tensor v = variance.to(DType::f64), result = Tensor::empty(variance.shape(), DType::f64);
+  for (int64_t c = 0; c < v.numel(); ++c)
+    result.data<double>()[c] = 1.0 / std::sqrt(v.data<double>()[c] + eps);
+  invstd.copy_from(result);
 }
 
 }  // namespace atrous::kernels

@@ -11,29 +11,39 @@ const char* only_f32(const GroupNormProblem& problem) {
 }
 
 constexpr Implementation<GroupNormProblem, GroupNormForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("channels", why_not_f64, group_norm_forward_channels),
+    ATROUS_ON_GPU("naive", why_not_f64, group_norm_forward_naive),
     {"cpu", Device::cpu, only_f32, group_norm_forward_cpu},
-    {"ref", Device::cpu, always, group_norm_forward_ref},
+    {"ref", Device::cpu, why_not_bf16, group_norm_forward_ref},
 };
 constexpr Implementation<GroupNormProblem, GroupNormBackwardFn> backward_table[] = {
+    ATROUS_ON_GPU("channels", why_not_f64, group_norm_backward_channels),
+    ATROUS_ON_GPU("naive", why_not_f64, group_norm_backward_naive),
     {"cpu", Device::cpu, only_f32, group_norm_backward_cpu},
-    {"ref", Device::cpu, always, group_norm_backward_ref},
+    {"ref", Device::cpu, why_not_bf16, group_norm_backward_ref},
 };
 
 void check_input(const Tensor& x, int64_t groups) {
-  ATROUS_CHECK(
-      x.defined() && x.rank() >= 2 && x.numel() > 0 && (x.dtype() == DType::f32 || x.dtype() == DType::f64),
-      ErrorKind::usage, "[group_norm] the input must be f32 or f64 [N, ..., C] and not empty. Got {}.",
-      x.describe());
+  ATROUS_CHECK(x.defined() && x.rank() >= 2 && x.numel() > 0 && is_floating(x.dtype()), ErrorKind::usage,
+               "[group_norm] the input must be f32, f64 or bf16 [N, ..., C] and not empty. Got {}.",
+               x.describe());
   ATROUS_CHECK(
       groups >= 1 && x.channels() % groups == 0, ErrorKind::usage,
       "[group_norm] the groups must divide the channels. Got {} groups for {}. Choose a divisor of {}.",
       groups, x.describe(), x.channels());
 }
 
-void check_tensor(const char* name, const Tensor& t, const Shape& shape, const Tensor& x) {
-  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == x.dtype(), ErrorKind::usage,
-               "[group_norm] {} must be {} {} for the input {}. Got {}.", name, name_of(x.dtype()),
-               shape.str(), x.describe(), t.describe());
+void check_tensor(const char* name, const Tensor& t, const Shape& shape, DType dtype, const Tensor& x) {
+  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
+               "[group_norm] {} must be {} {} for the input {}. Got {}.", name, name_of(dtype), shape.str(),
+               x.describe(), t.describe());
+  check_same_device("group_norm", {x, t});
+}
+void check_like(const char* name, const Tensor& t, const Tensor& x) {
+  check_tensor(name, t, x.shape(), x.dtype(), x);
+}
+void check_parameter(const char* name, const Tensor& t, const Shape& shape, const Tensor& x) {
+  check_tensor(name, t, shape, parameter_dtype(x.dtype()), x);
 }
 
 }  // namespace
@@ -47,11 +57,11 @@ std::string GroupNormProblem::str() const {
 void group_norm_forward(const Tensor& x, int64_t groups, const Tensor& gamma, const Tensor& beta, double eps,
                         Activation activation, const Tensor& y, const Tensor& mean, const Tensor& invstd) {
   check_input(x, groups);
-  check_tensor("gamma", gamma, {x.channels()}, x);
-  check_tensor("beta", beta, {x.channels()}, x);
-  check_tensor("y", y, x.shape(), x);
-  check_tensor("mean", mean, {x.dim(0), groups}, x);
-  check_tensor("invstd", invstd, {x.dim(0), groups}, x);
+  check_parameter("gamma", gamma, {x.channels()}, x);
+  check_parameter("beta", beta, {x.channels()}, x);
+  check_like("y", y, x);
+  check_parameter("mean", mean, {x.dim(0), groups}, x);
+  check_parameter("invstd", invstd, {x.dim(0), groups}, x);
   dispatch("group_norm", "group_norm.forward", forward_table,
            GroupNormProblem{x.shape(), groups, x.dtype(), activation, eps}, {y, mean, invstd}, x, gamma, beta,
            y, mean, invstd);
@@ -63,14 +73,14 @@ void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, con
                          const Tensor& dgamma, const Tensor& dbeta) {
   const int64_t groups = mean.channels();
   check_input(x, groups);
-  if (activation != Activation::none) check_tensor("y", y, x.shape(), x);
-  check_tensor("dy", dy, x.shape(), x);
-  check_tensor("mean", mean, {x.dim(0), groups}, x);
-  check_tensor("invstd", invstd, {x.dim(0), groups}, x);
-  check_tensor("gamma", gamma, {x.channels()}, x);
-  check_tensor("dx", dx, x.shape(), x);
-  check_tensor("dgamma", dgamma, {x.channels()}, x);
-  check_tensor("dbeta", dbeta, {x.channels()}, x);
+  if (activation != Activation::none) check_like("y", y, x);
+  check_like("dy", dy, x);
+  check_parameter("mean", mean, {x.dim(0), groups}, x);
+  check_parameter("invstd", invstd, {x.dim(0), groups}, x);
+  check_parameter("gamma", gamma, {x.channels()}, x);
+  check_like("dx", dx, x);
+  check_parameter("dgamma", dgamma, {x.channels()}, x);
+  check_parameter("dbeta", dbeta, {x.channels()}, x);
   dispatch("group_norm", "group_norm.backward", backward_table,
            GroupNormProblem{x.shape(), groups, x.dtype(), activation}, {dx, dgamma, dbeta}, x, y, dy, mean,
            invstd, gamma, dx, dgamma, dbeta);

@@ -9,6 +9,9 @@
 //   dbeta = sum g,   dgamma = sum g * xhat          per channel, over all images
 //   dx = invstd * (gamma g - 1/K sum gamma g - xhat/K sum gamma g xhat)
 //
+// Activations are f32 or f64 on the CPU, f32 or bf16 on a GPU, of any pixel stride; parameters and statistics
+// are dense, of the same dtype or f32 beside bf16.
+//
 // The batch plays no part, so training and evaluation are the same and a batch of one is as good as any.
 #pragma once
 

@@ -1,6 +1,7 @@
 // The implementations of group norm; private to this folder.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/group_norm/group_norm.h"
 
 namespace atrous::kernels {
@@ -14,5 +15,7 @@ using GroupNormBackwardFn = void(const GroupNormProblem&, const Tensor& x, const
 
 GroupNormForwardFn group_norm_forward_ref, group_norm_forward_cpu;
 GroupNormBackwardFn group_norm_backward_ref, group_norm_backward_cpu;
+ATROUS_DECLARE_ON_GPU(GroupNormForwardFn group_norm_forward_naive, group_norm_forward_channels;
+                      GroupNormBackwardFn group_norm_backward_naive, group_norm_backward_channels;)
 
 }  // namespace atrous::kernels

@@ -21,11 +21,11 @@ Tensor slice_like(const Tensor& t) {
   return ConcatBuffer(Shape(std::span<const int64_t>(pixel_dims)), channels, t.dtype(), t.device()).slice(1);
 }
 
-OpCase statistics_case(const Shape& shape) {
+OpCase statistics_case(const Shape& shape, Fill fill = Fill::real) {
   OpCase c{.op = "batch_norm",
            .entry = "statistics",
-           .descriptor = BatchNormProblem{shape}.str(),
-           .inputs = {{shape}}};
+           .descriptor = BatchNormProblem{shape}.str() + (fill == Fill::offset ? " mean 10000" : ""),
+           .inputs = {{shape, fill}}};
   c.run = [](const std::vector<Tensor>& in) {
     const Tensor mean = Tensor::empty({in[0].channels()}, parameter_dtype(in[0].dtype()), in[0].device()),
                  variance = Tensor::empty_like(mean);
@@ -38,6 +38,40 @@ OpCase statistics_case(const Shape& shape) {
   c.flops = 4.0 * static_cast<double>(shape.numel());
   c.bytes = 4.0 * static_cast<double>(shape.numel());
   return c;
+}
+
+// The [C] vectors between the passes.
+std::vector<OpCase> vector_cases(const Shape& parameter) {
+  const Input positive{.shape = parameter, .fill = Fill::positive, .parameter = true};
+  const Input sums{.shape = {2, parameter[0]}, .fill = Fill::positive, .parameter = true};
+  OpCase c{.op = "batch_norm", .descriptor = BatchNormProblem{parameter}.str(), .exact = false};
+  c.bytes = 8.0 * static_cast<double>(parameter[0]);
+
+  OpCase from_sums = c, update = c, invstd = c;
+  from_sums.entry = "statistics_from_sums";
+  from_sums.inputs = {sums};
+  from_sums.run = [=](const std::vector<Tensor>& in) {
+    const Tensor mean = Tensor::empty(parameter, in[0].dtype(), in[0].device()),
+                 variance = Tensor::empty_like(mean);
+    kernels::batch_norm_statistics_from_sums(in[0], 8, mean, variance);
+    return std::vector<Tensor>{mean, variance};
+  };
+  update.entry = "update_running";
+  update.inputs = {positive, positive, positive, positive};
+  update.run = [](const std::vector<Tensor>& in) {
+    const std::vector<Tensor> running{in[2].clone(), in[3].clone()};
+    kernels::batch_norm_update_running(in[0], in[1], 8, 0.1, running[0], running[1]);
+    return running;
+  };
+  invstd.entry = "invstd";
+  invstd.inputs = {positive};
+  invstd.run = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::batch_norm_invstd(in[0], 1e-5, in[0].dtype())};
+  };
+  std::vector<OpCase> cases{from_sums, update, invstd};
+  for (OpCase& each : cases)
+    each.candidates = candidates_of(kernels::batch_norm_candidates, each.entry, {parameter});
+  return cases;
 }
 
 OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool into_slice = false) {
@@ -152,7 +186,7 @@ void add_bad_inputs(CaseList& list) {
   list.bad_inputs.push_back(
       {"batch_norm", "no pixels", call({0, 2, 2, 4}, {4}, true), "more than one value per channel"});
   list.bad_inputs.push_back(
-      {"batch_norm", "wrong channels", call({1, 2, 2, 4}, {5}, true), "running statistics must be [4]"});
+      {"batch_norm", "wrong channels", call({1, 2, 2, 4}, {5}, true), "the running mean must be f32 [4]"});
   list.bad_inputs.push_back(
       {"batch_norm", "wrong dtype", call({1, 2, 2, 4}, {4}, true, DType::f64), "gamma must be f32 [4]"});
   list.bad_inputs.push_back(
@@ -164,6 +198,19 @@ void add_bad_inputs(CaseList& list) {
                                                   Variable(Tensor::zeros({1, 2, 3, 3})));
                              },
                              "the residual must have the shape and dtype of the input"});
+  list.bad_inputs.push_back({"batch_norm", "parameters on another device",
+                             [] {
+                               const Variable p(Tensor::zeros({3}, DType::f32, Device::sim));
+                               layers::batch_norm(Variable(Tensor::zeros({1, 2, 2, 3})), p, p, {}, {});
+                             },
+                             "all tensors must lie on one device"});
+  list.bad_inputs.push_back({"batch_norm", "bf16 parameters",
+                             [] {
+                               const Variable p(Tensor::zeros({3}, DType::bf16, Device::sim));
+                               const Tensor x = Tensor::zeros({1, 2, 2, 3}, DType::bf16, Device::sim);
+                               layers::batch_norm(Variable(x), p, p, {}, {});
+                             },
+                             "gamma must be f32 [3]"});
   list.bad_inputs.push_back({"batch_norm", "sums of another shape",
                              [] {
                                const Variable p(Tensor::zeros({3}));
@@ -189,6 +236,20 @@ void add_batch_norm_cases(CaseList& list) {
     }
     list.cases.push_back(apply_case(shape, Activation::relu, true, true));
   }
+  // A convolution without a bias never has such a mean, an input that was not normalised does.
+  for (const Shape& shape : {Shape{2, 5, 7, 3}, Shape{1, 33, 31, 16}, Shape{300, 40}})
+    list.cases.push_back(statistics_case(shape, Fill::offset));
+  for (int64_t channels : {1, 21, 256, 300}) {
+    for (const OpCase& c : vector_cases({channels})) list.cases.push_back(c);
+  }
+  // More channels than a block has lanes; no pixels.
+  list.cases.push_back(statistics_case({1, 9, 2, 260}));
+  list.cases.push_back(sums_case({1, 9, 2, 260}, Activation::relu, true));
+  list.cases.push_back(apply_case({1, 9, 2, 260}, Activation::relu, true));
+  list.cases.push_back(input_case({1, 9, 2, 260}, Activation::relu, true));
+  list.cases.push_back(sums_case({0, 4, 4, 8}, Activation::relu, true));
+  list.cases.push_back(apply_case({0, 4, 4, 8}, Activation::relu, false));
+  list.cases.push_back(input_case({0, 4, 4, 8}, Activation::relu, true));
   for (Activation activation : {Activation::none, Activation::relu, Activation::relu6}) {
     for (bool training : {false, true}) {
       for (bool residual : {false, true})

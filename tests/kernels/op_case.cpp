@@ -28,6 +28,7 @@ double draw(const Input& input, int exact_range, Rng& rng) {
       return v + (v < 0 ? -0.1 : 0.1);
     }
     case Fill::unit: return rng.uniform();
+    case Fill::offset: return 10000 + rng.normal();
     default: return rng.normal();
   }
 }

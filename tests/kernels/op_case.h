@@ -25,6 +25,7 @@ enum class Fill {
   off_kink,  // standard normal pushed at least 0.1 away from 0; in exact runs non-zero small integers
   labels,    // i32 class labels in [0, classes), a tenth of them `ignore_label`
   unit,      // uniform in [0, 1)
+  offset,    // 10000 plus standard normal: sums of squares would cancel
 };
 
 // Members have initialisers so that designated ones may leave some out without a warning.
