@@ -8,7 +8,14 @@
 namespace atrous::kernels {
 namespace {
 
+// The tiles of a group are counted along the grid's z.
+const char* why_not_tiles(const Conv2dProblem& p) {
+  return p.groups > 65535 ? "more than 65535 groups" : why_not_f64(p);
+}
+
 const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_forward_implicit_gemm),
+    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_forward_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_forward_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_forward_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_forward_avx512},
@@ -16,6 +23,8 @@ const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
     {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
+    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_input_implicit_gemm),
+    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_input_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_input_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_input_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_input_avx512},
@@ -23,6 +32,8 @@ const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
+    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_weight_implicit_gemm),
+    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_weight_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_weight_naive),
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_weight_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},

@@ -33,9 +33,13 @@ Conv2dForwardFn conv2d_forward_winograd;
 Conv2dBackwardInputFn conv2d_backward_input_winograd;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 
-// One thread per result (conv2d_naive.cu).
-ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive; Conv2dBackwardInputFn conv2d_backward_input_naive;
-                      Conv2dBackwardWeightFn conv2d_backward_weight_naive;)
+// GPU kernels; the ladder is in conv2d_naive.cu.
+ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive, conv2d_forward_tiled,
+                      conv2d_forward_implicit_gemm;
+                      Conv2dBackwardInputFn conv2d_backward_input_naive, conv2d_backward_input_tiled,
+                      conv2d_backward_input_implicit_gemm;
+                      Conv2dBackwardWeightFn conv2d_backward_weight_naive, conv2d_backward_weight_tiled,
+                      conv2d_backward_weight_implicit_gemm;)
 
 // Sums of channels, for the gradient of a bias (channel_sums.cpp, channel_sums.cu).
 using ChannelSumsFn = void(const ChannelSumsProblem&, const Tensor& dy, const Tensor& result);

@@ -1,0 +1,187 @@
+// conv2d as products of matrices with tiles in shared memory:
+//
+//   y[m, k]  = sum_e im2col(x)[m, e] * w[k, e]           e: (r,s,c), m: pixels of y
+//   dx[m, c] = sum_e im2col(dy)[m, e] * w[.., c]         e: (r,s,k), m: pixels of one phase of dx
+//   dw[k, e] = sum_m dy[m, k] * im2col(x)[m, e]          e: (r,s,c), m: pixels of y
+//
+// Layout as in conv2d_naive.cu. conv2d_gpu.h and gather.h define phases and im2col, which is never stored.
+//
+// Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads makes 16 x 16 results. For 16
+// elements of the sum at a time it brings 16 x 16 values of each factor into shared memory, one per thread,
+// where 16 threads use each of them: memory is read 16 times less often than by "naive".
+#include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/conv2d/gather.h"
+#include "kernels/gpu/gpu.h"
+
+namespace atrous::kernels::ATROUS_GPU {
+namespace {
+
+constexpr int tile = 16, threads = tile * tile;
+
+template <class T>
+struct Arguments {
+  Conv2dGeometry geometry;
+  Pixels<const T> in, filter;  // in: x, or dy for the input gradient
+  Prologue prologue{};
+  const float* bias = nullptr;  // may be null, as residual and partial
+  Pixels<const T> residual{};
+  bool relu = false;
+  Pixels<T> out;
+  double* partial = nullptr;  // [tiles, 2*K]: sums of z and z*z over each tile
+  int64_t tiles = 0;          // of a phase, along m
+};
+
+// One row more, so that the threads of a warp that write along a column meet different banks.
+using Factor = float[tile][tile + 1];
+
+template <class T, bool Gradient>
+__device__ float load_filter(const Arguments<T>& args, const Correlation& g, const Tap& tap, int column,
+                             int columns) {
+  if (tap.h >= g.h.taps || column >= columns) return 0;
+  const int64_t k = static_cast<int64_t>(blockIdx.z) * args.geometry.k + (Gradient ? tap.c : column);
+  const int r = g.h.filter_first + tap.h * g.h.filter_step, s = g.w.filter_first + tap.w * g.w.filter_step;
+  return static_cast<float>(args.filter.at(args.geometry.filter_pixel(k, r, s))[Gradient ? column : tap.c]);
+}
+
+template <class T, bool Gradient>
+__global__ void __launch_bounds__(threads) conv2d_tiled(Arguments<T> args) {
+  ATROUS_SHARED(Factor, left, [1]);   // [row][element]
+  ATROUS_SHARED(Factor, right, [1]);  // [column][element]
+  const int x = static_cast<int>(threadIdx.x) % tile, y = static_cast<int>(threadIdx.x) / tile;
+  const Correlation g =
+      Gradient ? args.geometry.gradient(static_cast<int>(blockIdx.x / args.tiles)) : args.geometry.forward();
+  const int64_t m = blockIdx.x % args.tiles * tile + y;
+  if (m - y >= g.rows()) return;  // the whole block: this phase is smaller than the first
+  const int columns = Gradient ? args.geometry.c : args.geometry.k;
+  const int first_column = static_cast<int>(blockIdx.y) * tile, column = first_column + x;
+
+  // This thread loads element x of row y and of column y.
+  const GatherRow row = gather_row(g, m);
+  const int64_t group_in = static_cast<int64_t>(blockIdx.z) * g.channels;
+  const int elements = g.taps() * g.channels;
+  Tap tap;
+  if (elements > 0) skip_elements(g, tap, x);
+  float z = 0;
+  for (int first = 0; first < elements; first += tile) {
+    float value = 0;
+    if (tap.h < g.h.taps && covers(g, row, tap)) {
+      const int64_t channel = group_in + tap.c;
+      value = args.prologue(static_cast<float>(args.in.at(row.pixel + tap_offset(g, tap))[channel]), channel);
+    }
+    left[0][y][x] = value;
+    right[0][y][x] = load_filter<T, Gradient>(args, g, tap, first_column + y, columns);
+    skip_elements(g, tap, tile);
+    __syncthreads();
+    ATROUS_UNROLL
+    for (int e = 0; e < tile; ++e) z += left[0][y][e] * right[0][x][e];
+    __syncthreads();
+  }
+
+  const int64_t place = place_of(g, m), channel = static_cast<int64_t>(blockIdx.z) * columns + column;
+  if (args.bias && column < columns) z += args.bias[channel];
+  if (args.partial) {
+    left[0][y][x] = place < 0 ? 0.0f : z;
+    __syncthreads();
+    if (y < 2 && column < columns) {  // row 0 of threads adds z, row 1 adds z*z
+      double sum = 0;
+      for (int i = 0; i < tile; ++i) {
+        const double value = left[0][i][x];
+        sum += y == 0 ? value : value * value;
+      }
+      args.partial[(blockIdx.x * int64_t{2} + y) * columns * args.geometry.groups + channel] = sum;
+    }
+  }
+  if (place < 0 || column >= columns) return;
+  if (args.residual) z += static_cast<float>(args.residual.at(place)[channel]);
+  args.out.at(place)[channel] = static_cast<T>(args.relu ? activate<Activation::relu>(z) : z);
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    conv2d_backward_weight_tiled(Conv2dGeometry geometry, Pixels<const T> dy, Pixels<const T> x, float* dw) {
+  ATROUS_SHARED(Factor, left, [1]);   // [pixel][k]
+  ATROUS_SHARED(Factor, right, [1]);  // [pixel][element]
+  const int across = static_cast<int>(threadIdx.x) % tile, down = static_cast<int>(threadIdx.x) / tile;
+  const Correlation g = geometry.forward();
+  const int64_t first_k = static_cast<int64_t>(blockIdx.y) * tile, group = blockIdx.z;
+  const int64_t element = static_cast<int64_t>(blockIdx.x) * tile + across;
+  const int elements = g.taps() * g.channels;
+  Tap tap;
+  skip_elements(g, tap, static_cast<int>(element));
+  float sum = 0;
+  for (int64_t first = 0; first < g.rows(); first += tile) {
+    const int64_t m = first + down, k = first_k + across;
+    const bool in_dy = m < g.rows() && k < geometry.k;
+    left[0][down][across] = in_dy ? static_cast<float>(dy.at(m)[group * geometry.k + k]) : 0.0f;
+    const GatherRow row = gather_row(g, m);
+    const bool in_x = tap.h < g.h.taps && covers(g, row, tap);
+    right[0][down][across] =
+        in_x ? static_cast<float>(x.at(row.pixel + tap_offset(g, tap))[group * g.channels + tap.c]) : 0.0f;
+    __syncthreads();
+    ATROUS_UNROLL
+    for (int i = 0; i < tile; ++i) sum += left[0][i][down] * right[0][i][across];
+    __syncthreads();
+  }
+  const int64_t k = first_k + down;
+  if (k < geometry.k && element < elements) dw[(group * geometry.k + k) * elements + element] = sum;
+}
+
+template <class T, bool Gradient>
+void run(Arguments<T> args, const Tensor& sums) {
+  const Conv2dGeometry& g = args.geometry;
+  args.tiles = blocks_for((Gradient ? g.gradient(0) : g.forward()).rows(), tile);
+  const int64_t columns = Gradient ? g.c : g.k, phases = Gradient ? g.phases() : 1;
+  Tensor partial;
+  if (sums.defined()) {
+    const Shape shape{args.tiles, 2 * columns * g.groups};
+    partial = Tensor::empty(shape, DType::f64, sums.device());
+    args.partial = partial.device_data<double>();
+  }
+  launch<conv2d_tiled<T, Gradient>>({{args.tiles * phases, blocks_for(columns, tile), g.groups}, threads},
+                                    args);
+  if (sums.defined()) add_partial_sums(partial, sums);
+}
+
+}  // namespace
+
+void conv2d_forward_tiled(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
+                          const Tensor& y) {
+  visit_activation(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    run<T, false>({.geometry = Conv2dGeometry(p),
+                   .in = pixels_of<const T>(x),
+                   .filter = pixels_of<const T>(w),
+                   .prologue = {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
+                   .bias = optional_data(f.bias),
+                   .residual = pixels_of<const T>(f.residual),
+                   .relu = f.relu,
+                   .out = pixels_of<T>(y)},
+                  f.channel_sums);
+  });
+}
+
+void conv2d_backward_input_tiled(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                 const Tensor& bias, const Tensor& dx) {
+  visit_activation(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    run<T, true>({.geometry = Conv2dGeometry(p),
+                  .in = pixels_of<const T>(dy),
+                  .filter = pixels_of<const T>(w),
+                  .bias = optional_data(bias),
+                  .out = pixels_of<T>(dx)},
+                 {});
+  });
+}
+
+void conv2d_backward_weight_tiled(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+                                  const Tensor& dw) {
+  visit_activation(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const Conv2dGeometry g(p);
+    launch<conv2d_backward_weight_tiled<T>>(
+        {{blocks_for(p.r * p.s * g.c, tile), blocks_for(g.k, tile), g.groups}, threads}, g,
+        pixels_of<const T>(dy), pixels_of<const T>(x), dw.device_data<float>());
+  });
+}
+
+}  // namespace atrous::kernels::ATROUS_GPU
