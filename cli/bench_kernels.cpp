@@ -9,6 +9,7 @@
 #include "cli/bench.h"
 #include "cli/bench_timing.h"
 #include "core/cpu.h"
+#include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "kernels/common/dispatch.h"
@@ -19,14 +20,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Enough copies of the inputs that none is in a cache when its turn comes again.
-std::vector<std::vector<Tensor>> rotating_inputs(const cases::OpCase& c) {
+std::vector<std::vector<Tensor>> rotating_inputs(const cases::OpCase& c, const BenchOptions& options) {
   constexpr double past_caches = 128e6;
   std::vector<std::vector<Tensor>> sets;
   double bytes = 0;
   for (uint64_t set = 0; sets.size() < 2 || (bytes < past_caches && sets.size() < 16); ++set) {
     std::vector<Tensor> inputs;
     for (size_t i = 0; i < c.inputs.size(); ++i) {
-      inputs.push_back(cases::make_input(c.inputs[i], DType::f32, 0, false, 100 * set + i));
+      const Tensor t = cases::make_input(c.inputs[i], DType::f32, 0, false, 100 * set + i);
+      const bool activation = is_floating(t.dtype()) && !c.inputs[i].parameter;
+      inputs.push_back((activation ? t.to(options.dtype) : t).to(options.device));
       bytes += static_cast<double>(inputs.back().bytes());
     }
     sets.push_back(std::move(inputs));
@@ -40,14 +43,17 @@ std::vector<std::vector<Tensor>> rotating_inputs(const cases::OpCase& c) {
 std::optional<double> error_of(const cases::OpCase& c, const std::vector<Tensor>& inputs) {
   if (c.flops > 4e8 || (c.flops == 0 && c.bytes > 64e6)) return std::nullopt;
   std::vector<Tensor> wide;
-  for (const Tensor& t : inputs) wide.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
+  for (const Tensor& input : inputs) {
+    const Tensor t = input.to(Device::cpu);
+    wide.push_back(is_floating(t.dtype()) ? t.to(DType::f64) : t);
+  }
   const std::vector<Tensor> got = c.run(inputs);
-  const kernels::ForceImplementation reference(c.op, "ref");
+  const kernels::ForceImplementation op(c.op, "ref"), entry(c.op + "." + c.entry, "ref");
   const std::vector<Tensor> want = c.run(wide);
   double worst = 0;
   for (size_t t = 0; t < got.size(); ++t) {
     if (!got[t].defined() || !is_floating(got[t].dtype())) continue;
-    const Tensor a = got[t].to(DType::f64).contiguous_copy_if_needed();
+    const Tensor a = got[t].to(Device::cpu).to(DType::f64).contiguous_copy_if_needed();
     const Tensor b = want[t].to(DType::f64).contiguous_copy_if_needed();
     double difference = 0, scale = 0;
     for (int64_t i = 0; i < a.numel(); ++i) {
@@ -67,15 +73,17 @@ struct Contender {
 std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<std::vector<Tensor>>& inputs,
                                      const BenchOptions& options) {
   std::vector<Contender> contenders;
-  std::vector<std::string> names = c.candidates(Device::cpu, DType::f32);
-  if (!options.all && !names.empty()) names.resize(1);
+  std::vector<std::string> names = c.candidates(options.device, options.dtype);
+  // On a device the whole ladder is of interest: what each rung buys.
+  if (options.device == Device::cpu && !options.all && !names.empty()) names.resize(1);
   for (const std::string& name : names) {
     if (name == "ref" && names.size() > 1) continue;  // the specification is not written for speed
-    contenders.push_back({name, [&c, &inputs, name](int64_t round) {
-                            const kernels::ForceImplementation force(c.op, name);
+    contenders.push_back({name, [&c, &inputs, name, device = options.device](int64_t round) {
+                            const kernels::ForceImplementation op(c.op, name),
+                                entry(c.op + "." + c.entry, name);
                             const auto& in = inputs[static_cast<size_t>(round) % inputs.size()];
                             std::vector<Tensor> out;
-                            const double seconds = seconds_of([&] { out = c.run(in); });
+                            const double seconds = seconds_on(device, [&] { out = c.run(in); });
                             return seconds;
                           }});
   }
@@ -93,7 +101,7 @@ std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<s
 }
 
 Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& options) {
-  const auto inputs = rotating_inputs(c);
+  const auto inputs = rotating_inputs(c, options);
   const std::vector<Contender> contenders = contenders_of(c, inputs, options);
   std::vector<std::function<double(int64_t)>> runs;
   for (const Contender& contender : contenders) runs.push_back(contender.run);
@@ -105,15 +113,18 @@ Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& opt
   for (size_t i = 0; i < contenders.size(); ++i) {
     const Timing t = summarize(seconds[i]);
     Json row = {{"name", contenders[i].name}, {"median_s", t.median}, {"low_s", t.low}, {"high_s", t.high}};
+    // Right of the ridge. 20 FLOPs per byte is where it lies on GPUs in f32.
     const bool compute =
-        c.flops > 0 && c.flops * peaks.gbytes > c.bytes * peaks.gflops;  // right of the ridge
+        peaks.gflops > 0 ? c.flops * peaks.gbytes > c.bytes * peaks.gflops : c.flops > 20 * c.bytes;
     const double rate = (compute ? c.flops : c.bytes) / t.median * 1e-9;
-    const double share = rate / (compute ? peaks.gflops : peaks.gbytes);
+    const double peak = compute ? peaks.gflops : peaks.gbytes;
     row[compute ? "gflops" : "gbytes"] = rate;
-    row["share_of_peak"] = share;
-    fmt::print(out, "  {:<20} {:>10.3f} ms  ({:.3f} - {:.3f})  {:>8.1f} {}  {:>4.0f} % of peak",
-               contenders[i].name, 1e3 * t.median, 1e3 * t.low, 1e3 * t.high, rate,
-               compute ? "GFLOP/s" : "GB/s", 100 * share);
+    fmt::print(out, "  {:<20} {:>10.3f} ms  ({:.3f} - {:.3f})  {:>8.1f} {}", contenders[i].name,
+               1e3 * t.median, 1e3 * t.low, 1e3 * t.high, rate, compute ? "GFLOP/s" : "GB/s");
+    if (peak > 0) {
+      row["share_of_peak"] = rate / peak;
+      fmt::print(out, "  {:>4.0f} % of peak", 100 * rate / peak);
+    }
     if (i == 0 && j.contains("error")) fmt::print(out, "  error {:.1e}", j["error"].get<double>());
     if (i > 0) {
       std::vector<double> ratios;
@@ -150,10 +161,23 @@ void bench_kernels(const BenchOptions& options) {
   }
   ATROUS_CHECK(!chosen.empty(), ErrorKind::usage, "[--filter] must match a case. \"{}\" matches none of {}.",
                options.filter, all);
-  const Peaks peaks = measure_peaks();
+  const char* why_not = why_unavailable(options.device);
+  ATROUS_CHECK(!why_not, ErrorKind::usage, "[--device] {} is not available: {}. Use --device cpu or sim.",
+               name_of(options.device), why_not);
+  ATROUS_CHECK(!options.peers || options.device == Device::cpu, ErrorKind::usage,
+               "[--peers] oneDNN runs on the CPU. Got --device {}. Leave --peers out.",
+               name_of(options.device));
+  if (options.device != Device::cpu) kernels::set_allow_tf32(true);  // its rungs are part of the ladder
+  const Peaks peaks = measure_peaks(options.device);
   std::FILE* out = options.report.table();
-  fmt::print(out, "{} threads, {}; measured peaks: {:.0f} GFLOP/s (f32 FMA), {:.1f} GB/s (copy)\n",
-             num_threads(), name_of(cpu_isa()), peaks.gflops, peaks.gbytes);
+  if (options.device == Device::cpu) {
+    fmt::print(out, "{} threads, {}; measured peaks: {:.0f} GFLOP/s (f32 FMA), {:.1f} GB/s (copy)\n",
+               num_threads(), name_of(cpu_isa()), peaks.gflops, peaks.gbytes);
+  } else {
+    fmt::print(out, "{}, {}", device_properties(options.device).name, name_of(options.dtype));
+    if (peaks.gbytes > 0) fmt::print(out, "; measured peak: {:.0f} GB/s (copy)", peaks.gbytes);
+    fmt::print(out, "\n");
+  }
   fmt::print(out, "median (quartiles) of {} interleaved repeats; FLOPs of the direct method\n",
              options.repeats);
   if (options.peers) {
@@ -162,11 +186,24 @@ void bench_kernels(const BenchOptions& options) {
                peer.empty() ? "none (built without oneDNN)"
                             : peer + " on convolutions, weights packed ahead; ours packs each time");
   }
-  Json j = {{"threads", num_threads()},    {"isa", name_of(cpu_isa())},
-            {"repeats", options.repeats},  {"peak_gflops", peaks.gflops},
-            {"peak_gbytes", peaks.gbytes}, {"peer", options.peers ? onednn_name() : ""},
+  Json j = {{"device", name_of(options.device)},
+            {"device_name", options.device == Device::cpu ? "" : device_properties(options.device).name},
+            {"dtype", name_of(options.dtype)},
+            {"threads", num_threads()},
+            {"isa", name_of(cpu_isa())},
+            {"repeats", options.repeats},
+            {"peak_gflops", peaks.gflops},
+            {"peak_gbytes", peaks.gbytes},
+            {"peer", options.peers ? onednn_name() : ""},
             {"cases", Json::array()}};
-  for (const cases::OpCase& c : chosen) j["cases"].push_back(measure(c, peaks, options));
+  for (const cases::OpCase& c : chosen) {
+    if (c.candidates(options.device, options.dtype).empty()) {
+      fmt::print(out, "{}.{} {}: no implementation on {} in {}\n", c.op, c.entry, c.descriptor,
+                 name_of(options.device), name_of(options.dtype));
+      continue;
+    }
+    j["cases"].push_back(measure(c, peaks, options));
+  }
   options.report.write_json(j.dump(2));
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/cpu.h"
+#include "core/device_runtime.h"
 #include "core/parallel.h"
 #include "core/tensor.h"
 
@@ -71,6 +72,17 @@ double seconds_of(const std::function<void()>& f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+double seconds_on(Device device, const std::function<void()>& f) {
+  if (device == Device::cpu) return seconds_of(f);
+  const Stream stream = current_stream(device);
+  Event start(device), stop(device);
+  start.record(stream);
+  f();
+  stop.record(stream);
+  stop.synchronize();
+  return 1e-3 * Event::elapsed_ms(start, stop);
+}
+
 std::vector<std::vector<double>> interleave(
     const std::vector<std::function<double(int64_t round)>>& contenders, int64_t repeats) {
   std::vector<std::vector<double>> seconds(contenders.size());
@@ -111,6 +123,18 @@ Peaks measure_peaks() {
   // The sums must be looked at, or the compiler may drop the loops.
   for (float s : sink) {
     if (!std::isfinite(s)) peaks.gflops = 0;
+  }
+  return peaks;
+}
+
+Peaks measure_peaks(Device device) {
+  if (device == Device::cpu) return measure_peaks();
+  Peaks peaks;
+  if (device == Device::sim) return peaks;
+  const Tensor from = Tensor::zeros({int64_t{1} << 28}, DType::u8, device), to = Tensor::empty_like(from);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const double seconds = seconds_on(device, [&] { to.copy_from(from); });
+    peaks.gbytes = std::max(peaks.gbytes, 2.0 * static_cast<double>(from.bytes()) / seconds * 1e-9);
   }
   return peaks;
 }

@@ -5,6 +5,8 @@
 #include <functional>
 #include <vector>
 
+#include "core/device.h"
+
 namespace atrous::cli {
 
 struct Timing {
@@ -26,6 +28,8 @@ std::vector<std::vector<double>> interleave(
     const std::vector<std::function<double(int64_t round)>>& contenders, int64_t repeats);
 
 double seconds_of(const std::function<void()>& f);
+// The same for work that f puts on the device's current stream; on a GPU by its own clock.
+double seconds_on(Device device, const std::function<void()>& f);
 
 // Measured ceilings of this machine with the threads of the pool.
 struct Peaks {
@@ -33,5 +37,7 @@ struct Peaks {
   double gbytes = 0;  // copying, read plus written
 };
 Peaks measure_peaks();
+// Those of a device; 0 where nothing is measured: the copy alone on a GPU, nothing on the simulator.
+Peaks measure_peaks(Device device);
 
 }  // namespace atrous::cli

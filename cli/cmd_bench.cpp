@@ -1,5 +1,6 @@
 // `atrous bench`: speed of kernels and networks, beside other libraries in the same run.
 #include <CLI/CLI.hpp>
+#include <map>
 
 #include "cli/bench.h"
 #include "cli/commands.h"
@@ -32,6 +33,19 @@ void add_bench_command(CLI::App& app) {
                            "Also time oneDNN on the same convolutions");
   command->get_subcommand("kernels")->add_flag("--all", kernels->all,
                                                "Every implementation, not only the one that is chosen");
+  const std::map<std::string, Device> devices = {
+      {"cpu", Device::cpu}, {"sim", Device::sim}, {"cuda", Device::cuda}};
+  command->get_subcommand("kernels")
+      ->add_option_function<std::string>(
+          "--device", [=](const std::string& name) { kernels->device = devices.at(name); },
+          "Where to run (default cpu); on a device every implementation is timed")
+      ->check(CLI::IsMember(devices));
+  const std::map<std::string, DType> dtypes = {{"f32", DType::f32}, {"bf16", DType::bf16}};
+  command->get_subcommand("kernels")
+      ->add_option_function<std::string>(
+          "--dtype", [=](const std::string& name) { kernels->dtype = dtypes.at(name); },
+          "Type of the activations (default f32)")
+      ->check(CLI::IsMember(dtypes));
   command->get_subcommand("kernels")->callback([kernels] { bench_kernels(*kernels); });
   auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
                         "atrous bench nets --filter 'unet32' --peers --json nets.json",
