@@ -13,7 +13,20 @@ const char* why_not_tiles(const Conv2dProblem& p) {
   return p.groups > 65535 ? "more than 65535 groups" : why_not_f64(p);
 }
 
+// Tiles of 16 channels where those of 64 would be half empty or too few to occupy a GPU.
+const char* why_not_narrow(const Conv2dProblem& p, int64_t pixels, int64_t channels) {
+  const int64_t wide_tiles = (pixels + 127) / 128 * ((channels + 63) / 64) * p.groups;
+  return channels > 32 && wide_tiles >= 132 ? "tiles of 64 channels fill the GPU" : why_not_tiles(p);
+}
+const char* why_not_narrow_forward(const Conv2dProblem& p) {
+  return why_not_narrow(p, p.n * p.p() * p.q(), p.k / p.groups);
+}
+const char* why_not_narrow_backward_input(const Conv2dProblem& p) {
+  return why_not_narrow(p, p.n * p.h * p.w, p.c / p.groups);
+}
+
 const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_forward, conv2d_forward_implicit_gemm_narrow),
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_forward_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_forward_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_forward_naive),
@@ -23,6 +36,8 @@ const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
     {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
+    ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_backward_input,
+                  conv2d_backward_input_implicit_gemm_narrow),
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_input_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_input_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_input_naive),

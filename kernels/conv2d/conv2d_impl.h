@@ -35,9 +35,9 @@ Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 
 // GPU kernels; the ladder is in conv2d_naive.cu.
 ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive, conv2d_forward_tiled,
-                      conv2d_forward_implicit_gemm;
+                      conv2d_forward_implicit_gemm, conv2d_forward_implicit_gemm_narrow;
                       Conv2dBackwardInputFn conv2d_backward_input_naive, conv2d_backward_input_tiled,
-                      conv2d_backward_input_implicit_gemm;
+                      conv2d_backward_input_implicit_gemm, conv2d_backward_input_implicit_gemm_narrow;
                       Conv2dBackwardWeightFn conv2d_backward_weight_naive, conv2d_backward_weight_tiled,
                       conv2d_backward_weight_implicit_gemm;)
 

@@ -11,6 +11,9 @@
 // (register_tile.cuh); loads of four channels; the loads of a slab are on their way while the slab before is
 // multiplied. im2col is never stored: a thread keeps the input pixel of its rows and adds the tap's distance.
 //
+// "implicit_gemm_narrow" has tiles of 128 pixels x 16 channels instead of 64: nothing is wasted on few output
+// channels, and small maps make enough tiles to occupy a GPU.
+//
 // Slabs of the reduction have 8 elements: 8 channels of one tap, taps fastest; or, where channels are few or
 // not a multiple of four ("dense", the stem has 3), any 8 neighbours of the row, loaded one by one.
 #include "kernels/conv2d/conv2d_impl.h"
@@ -119,6 +122,7 @@ struct Loader {
   __device__ static int a_row(int i) { return thread() / per_row + i * rows_per_pass; }
   // The same for the filter. For the input gradient its columns are neighbours in memory, not its rows.
   static constexpr bool across = Gradient && !Dense;
+  static_assert(!across || Tile::threads >= Tile::depth * Tile::n / 4, "one load per thread");
   __device__ static int b_element() { return across ? thread() / (Tile::n / 4) : element(); }
   __device__ static int b_column(int i) { return across ? thread() % (Tile::n / 4) * 4 : a_row(i); }
 
@@ -246,48 +250,41 @@ __global__ void __launch_bounds__(Tile::threads) conv2d_implicit_gemm(Arguments<
   }
 }
 
-template <class T, bool Gradient, bool Dense, int N>
-void launch_tiles(Arguments<T> args, const Tensor& sums, Device device) {
-  using Tile = RegisterTile<128, N>;
+template <class Tile, bool Gradient, bool Dense, class T>
+void launch_tiles(Arguments<T> args, const Tensor& sums) {
   const Conv2dGeometry& g = args.geometry;
-  const int phases = Gradient ? g.phases() : 1;
+  const int64_t columns = Gradient ? g.c : g.k, phases = Gradient ? g.phases() : 1;
   args.tiles = blocks_for((Gradient ? g.gradient(0) : g.forward()).rows(), Tile::m);
-  const int64_t columns = Gradient ? g.c : g.k;
   Tensor partial;
   if (sums.defined()) {
     const Shape shape{args.tiles, 2 * columns * g.groups};
-    partial = Tensor::empty(shape, DType::f64, device);
+    partial = Tensor::empty(shape, DType::f64, sums.device());
     args.partial = partial.device_data<double>();
   }
   launch<conv2d_implicit_gemm<T, Gradient, Dense, Tile>>(
-      {{args.tiles * phases, blocks_for(columns, N), g.groups}, Tile::threads}, args);
+      {{args.tiles * phases, blocks_for(columns, Tile::n), g.groups}, Tile::threads}, args);
   if (sums.defined()) add_partial_sums(partial, sums);
 }
 
-template <class T, bool Gradient>
+template <class Tile, bool Gradient, class T>
 void run(Arguments<T> args, const Tensor& in, const Tensor& filter, const Tensor& residual, const Tensor& out,
          const Tensor& sums) {
-  const Conv2dGeometry& g = args.geometry;
-  const int channels = Gradient ? g.k : g.c, columns = Gradient ? g.c : g.k;
+  const int channels = Gradient ? args.geometry.k : args.geometry.c;
+  const int columns = Gradient ? args.geometry.c : args.geometry.k;
   args.filter_vectors = vectorises(filter, 4);
   args.out_vectors =
       columns % 4 == 0 && vectorises(out, 4) && (!residual.defined() || vectorises(residual, 4));
   // Blocks of 8 channels that are half empty waste more than four loads of one.
-  const bool dense = channels < 8 || channels % 4 != 0 || !vectorises(in, 4);
-  const bool narrow_tile = columns <= 16;
-  if (dense) {
-    narrow_tile ? launch_tiles<T, Gradient, true, 16>(args, sums, out.device())
-                : launch_tiles<T, Gradient, true, 64>(args, sums, out.device());
+  if (channels < 8 || channels % 4 != 0 || !vectorises(in, 4)) {
+    launch_tiles<Tile, Gradient, true>(args, sums);
   } else {
-    narrow_tile ? launch_tiles<T, Gradient, false, 16>(args, sums, out.device())
-                : launch_tiles<T, Gradient, false, 64>(args, sums, out.device());
+    launch_tiles<Tile, Gradient, false>(args, sums);
   }
 }
 
-}  // namespace
-
-void conv2d_forward_implicit_gemm(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                                  const Conv2dFusion& f, const Tensor& y) {
+template <class Tile>
+void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
+             const Tensor& y) {
   visit_activation(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Arguments<T> args{.geometry = Conv2dGeometry(p),
@@ -298,12 +295,13 @@ void conv2d_forward_implicit_gemm(const Conv2dProblem& p, const Tensor& x, const
                             .residual = pixels_of<const T>(f.residual),
                             .relu = f.relu,
                             .out = pixels_of<T>(y)};
-    run<T, false>(args, x, w, f.residual, y, f.channel_sums);
+    run<Tile, false>(args, x, w, f.residual, y, f.channel_sums);
   });
 }
 
-void conv2d_backward_input_implicit_gemm(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
-                                         const Tensor& bias, const Tensor& dx) {
+template <class Tile>
+void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
+                    const Tensor& dx) {
   visit_activation(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Arguments<T> args{.geometry = Conv2dGeometry(p),
@@ -311,8 +309,30 @@ void conv2d_backward_input_implicit_gemm(const Conv2dProblem& p, const Tensor& d
                             .filter = pixels_of<const T>(w),
                             .bias = optional_data(bias),
                             .out = pixels_of<T>(dx)};
-    run<T, true>(args, dy, w, {}, dx, {});
+    run<Tile, true>(args, dy, w, {}, dx, {});
   });
+}
+
+using Wide = RegisterTile<128, 64>;
+using Narrow = RegisterTile<128, 16>;
+
+}  // namespace
+
+void conv2d_forward_implicit_gemm(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                  const Conv2dFusion& f, const Tensor& y) {
+  forward<Wide>(p, x, w, f, y);
+}
+void conv2d_forward_implicit_gemm_narrow(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                         const Conv2dFusion& f, const Tensor& y) {
+  forward<Narrow>(p, x, w, f, y);
+}
+void conv2d_backward_input_implicit_gemm(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                         const Tensor& bias, const Tensor& dx) {
+  backward_input<Wide>(p, dy, w, bias, dx);
+}
+void conv2d_backward_input_implicit_gemm_narrow(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                                const Tensor& bias, const Tensor& dx) {
+  backward_input<Narrow>(p, dy, w, bias, dx);
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU

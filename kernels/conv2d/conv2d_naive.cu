@@ -10,8 +10,9 @@
 // The ladder:
 //   naive           here: every product reads both factors from memory
 //   tiled           conv2d_tiled.cu: a block shares a tile of both factors, each is read once per 16 products
-//   implicit_gemm   conv2d_implicit_gemm.cu: a thread keeps 8x8 results in registers, each factor in shared
-//                   memory is read once per 8 products; vector loads, copies overlapped with arithmetic
+//   implicit_gemm   conv2d_implicit_gemm*.cu: a thread keeps 8x8 results in registers, each factor in shared
+//                   memory is read once per 8 products; vector loads, copies overlapped with arithmetic;
+//                   "_narrow": smaller tiles
 //   mma             conv2d_mma*.cu: the products on tensor cores
 #include "kernels/conv2d/conv2d_gpu.h"
 #include "kernels/conv2d/conv2d_impl.h"

@@ -201,6 +201,13 @@ void add_operator_cases(CaseList& list) {
       transposed_case(problem({1, 12, 12, 5, 7, 1, 1, 2})));  // three of four phases hold only the bias
   list.cases.push_back(bias_case({2, 70, 33, 19}));
   list.cases.push_back(bias_case({0, 4, 4, 3}));
+  list.cases.push_back(bias_case({1, 3, 3, 70}));
+  list.cases.push_back(bias_case({3, 300, 301, 1}));  // sums of sums of sums
+  // More tiles than one round of adding up their statistics takes; no images.
+  list.cases.push_back(fused_case(problem({1, 96, 90, 4, 5, 1, 1}), true, true, true, true));
+  list.cases.push_back(fused_case(problem({0, 6, 5, 8, 12, 3, 3, 1, 1}), true, true, true, true));
+  add_all_passes(list, problem({1, 5, 5, 16, 8, 2, 2, 7, 1}));        // one output; phases beyond the image
+  add_all_passes(list, problem({1, 14, 13, 12, 72, 3, 3, 4, 3, 2}));  // stride and rate with a common divisor
 }
 
 void add_gradient_cases(CaseList& list) {
