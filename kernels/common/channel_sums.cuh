@@ -1,13 +1,9 @@
-// Sums over pixels per channel: one launch, one read, the same bits on every run.
-//
-// Each thread sums its pixels in registers; the rows of a block are merged in shared memory, pairwise; each
-// block writes its part, and the last one to arrive merges the parts in the order of the strips. So no float
-// is added atomically.
+// What normalisations sum per channel, for channel_sums (channel_merge.cuh): moments of x, and the gradients
+// of scale and shift. A Walk sums the pixels of one thread.
 #pragma once
 
 #include "kernels/common/activation.h"
-#include "kernels/common/channel_grid.cuh"
-#include "kernels/gpu/tickets.h"
+#include "kernels/common/channel_merge.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {
 
@@ -130,72 +126,5 @@ struct GradientWalk {
   }
   __device__ Sum sum(int j) const { return {g[j], gx[j]}; }
 };
-
-// rows[0] = rows[0] merged with all others, where a row is `width` sums; for all threads of the block.
-template <class Sum>
-__device__ inline void merge_rows(Sum* rows, int count, int width) {
-  const int threads = static_cast<int>(blockDim.x);
-  for (int n = count; n > 1; n = (n + 1) / 2) {
-    const int kept = (n + 1) / 2;
-    __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < (n - kept) * width; i += threads)
-      rows[i].merge(rows[kept * width + i]);
-  }
-  __syncthreads();
-}
-
-// finish(image, channel, sum) for all of them. `parts` [images, strips, channels] and `counters` [images,
-// columns] are needed if there are several strips.
-template <class Walk, int W, class Finish>
-__global__ __launch_bounds__(channel_threads) void channel_sums(ChannelGrid grid,
-                                                                typename Walk::Arguments arguments,
-                                                                Finish finish, typename Walk::Sum* parts,
-                                                                unsigned* counters) {
-  using Sum = typename Walk::Sum;
-  ATROUS_SHARED(Sum, tile, [channel_threads * W]);
-  const ChannelPlace at = grid.template place<false>();
-  const int thread = static_cast<int>(threadIdx.x), width = grid.lanes * W;
-  const int first_channel = at.column * width, own = min(width, grid.channels - first_channel);
-  {
-    Walk own_pixels(arguments, at);
-    walk(at, own_pixels);
-    ATROUS_UNROLL
-    for (int j = 0; j < W; ++j) tile[thread * W + j] = own_pixels.sum(j);
-  }
-  merge_rows(tile, grid.rows, width);
-  if (grid.strips > 1) {
-    Sum* const part = parts + (at.image * grid.strips * grid.channels + first_channel);
-    for (int i = thread; i < own; i += channel_threads) part[at.strip * grid.channels + i] = tile[i];
-    if (!last_block_to_arrive(counters + at.image * grid.columns + at.column,
-                              static_cast<unsigned>(grid.strips)))
-      return;
-    for (int j = 0; j < W; ++j) {
-      const int i = thread % grid.lanes * W + j;
-      Sum sum{};
-      for (int64_t s = at.row; i < own && at.row < grid.rows && s < grid.strips; s += grid.rows)
-        sum.merge(part[s * grid.channels + i]);
-      tile[thread * W + j] = sum;
-    }
-    merge_rows(tile, grid.rows, width);
-  }
-  for (int i = thread; i < own; i += channel_threads) finish(at.image, first_channel + i, tile[i]);
-}
-
-template <class Walk, int W, class Finish>
-void launch_channel_sums(const Tensor& x, int64_t images, const typename Walk::Arguments& arguments,
-                         const Finish& finish) {
-  using Sum = typename Walk::Sum;
-  // Enough blocks to fill a GPU once, few enough that merging their parts is cheap.
-  const ChannelGrid grid(x, images, W, 256, 4 * pixels_in_flight);
-  Tensor parts;
-  unsigned* counters = nullptr;
-  if (grid.strips > 1) {
-    const int64_t words = sizeof(Sum) / sizeof(float);
-    parts = Tensor::empty({images * grid.strips * grid.channels * words}, DType::f32, x.device());
-    counters = tickets(x.device(), images * grid.columns);
-  }
-  launch<channel_sums<Walk, W, Finish>>(grid.shape(), grid, arguments, finish,
-                                        reinterpret_cast<Sum*>(parts.device_raw()), counters);
-}
 
 }  // namespace atrous::kernels::ATROUS_GPU

@@ -7,6 +7,9 @@
 //
 //   dx = invstd * (h - mean_c(h) - xhat mean_c(h xhat)),   dgamma = sum dy xhat,   dbeta = sum dy   (over
 //   pixels)
+//
+// Activations are f32 or f64 on the CPU, f32 or bf16 on a GPU, of any pixel stride; parameters and statistics
+// are dense, of the same dtype or f32 beside bf16.
 #pragma once
 
 #include <string>

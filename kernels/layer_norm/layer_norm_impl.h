@@ -1,6 +1,7 @@
 // The implementations of layer norm; private to this folder.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/layer_norm/layer_norm.h"
 
 namespace atrous::kernels {
@@ -14,5 +15,12 @@ using LayerNormBackwardFn = void(const LayerNormProblem&, const Tensor& x, const
 
 LayerNormForwardFn layer_norm_forward_ref, layer_norm_forward_cpu;
 LayerNormBackwardFn layer_norm_backward_ref, layer_norm_backward_cpu;
+
+ATROUS_DECLARE_ON_GPU(LayerNormForwardFn layer_norm_forward_naive, layer_norm_forward_warp,
+                      layer_norm_forward_registers;
+                      LayerNormBackwardFn layer_norm_backward_naive, layer_norm_backward_warp,
+                      layer_norm_backward_registers;)
+// Channels that a warp holds in registers, 32 in each thread.
+inline constexpr int layer_norm_most_in_registers = 1024;
 
 }  // namespace atrous::kernels

@@ -11,22 +11,31 @@ const char* needs_f32(const LocalResponseNormProblem& p) {
   return p.dtype == DType::f32 ? nullptr : "takes f32 only";
 }
 
+// Backward holds three rows of a pixel in 48 KB.
+const char* why_not_shared(const LocalResponseNormProblem& p) {
+  return p.shape[-1] > 4096 ? "a pixel does not fit shared memory" : why_not_f64(p);
+}
+
 constexpr Implementation<LocalResponseNormProblem, LocalResponseNormForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("shared", why_not_shared, local_response_norm_forward_shared),
+    ATROUS_ON_GPU("naive", why_not_f64, local_response_norm_forward_naive),
     {"vector", Device::cpu, needs_f32, local_response_norm_forward_vector},
-    {"ref", Device::cpu, always, local_response_norm_forward_ref},
+    {"ref", Device::cpu, why_not_bf16, local_response_norm_forward_ref},
 };
 constexpr Implementation<LocalResponseNormProblem, LocalResponseNormBackwardFn> backward_table[] = {
+    ATROUS_ON_GPU("shared", why_not_shared, local_response_norm_backward_shared),
+    ATROUS_ON_GPU("naive", why_not_f64, local_response_norm_backward_naive),
     {"vector", Device::cpu, needs_f32, local_response_norm_backward_vector},
-    {"ref", Device::cpu, always, local_response_norm_backward_ref},
+    {"ref", Device::cpu, why_not_bf16, local_response_norm_backward_ref},
 };
 
 }  // namespace
 
 LocalResponseNormProblem LocalResponseNormProblem::make(const char* where, const Shape& shape, DType dtype,
                                                         const LocalResponseNormOptions& o) {
-  ATROUS_CHECK(shape.rank() >= 1 && shape.numel() > 0 && (dtype == DType::f32 || dtype == DType::f64),
-               ErrorKind::usage, "[{}] the input must be a non-empty [..., C] in f32 or f64. Got {} {}.",
-               where, name_of(dtype), shape.str());
+  ATROUS_CHECK(shape.rank() >= 1 && shape.numel() > 0 && is_floating(dtype), ErrorKind::usage,
+               "[{}] the input must be a non-empty [..., C] in f32, f64 or bf16. Got {} {}.", where,
+               name_of(dtype), shape.str());
   ATROUS_CHECK(
       o.size >= 1 && o.alpha >= 0 && o.k > 0, ErrorKind::usage,
       "[{}] size must be at least 1, alpha at least 0 and k above 0. Got size {}, alpha {}, k {}. The scale "
@@ -44,6 +53,7 @@ Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& opti
   const char* where = "local_response_norm";
   const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
   const Tensor y = pool_target(where, std::move(out), x.shape(), x);
+  check_same_device(where, {x, y});
   dispatch("local_response_norm", "local_response_norm.forward", forward_table, problem, {y}, x, y);
   return y;
 }
@@ -53,6 +63,7 @@ Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
   const char* where = "local_response_norm backward";
   const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
   check_tensor(where, "output gradient", dy, x.shape(), x.dtype());
+  check_same_device(where, {dy, x});
   const Tensor dx = Tensor::empty_like(x);
   dispatch("local_response_norm", "local_response_norm.backward", backward_table, problem, {dx}, dy, x, dx);
   return dx;

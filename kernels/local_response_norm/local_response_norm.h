@@ -10,7 +10,8 @@
 //   dx[c] = dy[c]*scale[c]^-beta - 2*alpha*beta/size * x[c] * sum over the j whose window holds c of
 //           dy[j]*x[j]*scale[j]^-(beta+1)
 //
-// Any shape whose last axis is the channels; f32 and f64; any pixel stride. Errors: Error(usage).
+// Any shape whose last axis is the channels; f32 and f64 on the CPU, f32 and bf16 on a GPU; any pixel stride.
+// Errors: Error(usage).
 #pragma once
 
 #include <string>

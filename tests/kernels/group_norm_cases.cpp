@@ -63,8 +63,9 @@ void add_group_norm_cases(CaseList& list) {
     Shape shape;
     int64_t groups;
   };
-  for (const Row& r : {Row{{2, 5, 7, 6}, 3}, Row{{1, 9, 5, 16}, 1}, Row{{3, 4, 3, 11}, 11},
-                       Row{{2, 33, 17, 32}, 8}, Row{{4, 40}, 10}, Row{{2, 1, 1, 64}, 32}}) {
+  for (const Row& r :
+       {Row{{2, 5, 7, 6}, 3}, Row{{1, 9, 5, 16}, 1}, Row{{3, 4, 3, 11}, 11}, Row{{2, 33, 17, 32}, 8},
+        Row{{2, 3, 5, 21}, 7}, Row{{1, 4, 3, 136}, 17}, Row{{4, 40}, 10}, Row{{2, 1, 1, 64}, 32}}) {
     for (Activation activation : {Activation::none, Activation::relu}) {
       list.cases.push_back(forward_case(r.shape, r.groups, activation));
       list.cases.push_back(backward_case(r.shape, r.groups, activation));

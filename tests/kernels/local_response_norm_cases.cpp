@@ -21,7 +21,7 @@ const Sample samples[] = {
     {{2, 3, 5, 16}, {5, 1.0, 0.75, 2.0}}, {{1, 4, 3, 37}, {5, 1e-4, 0.75, 1.0}},
     {{1, 2, 3, 7}, {4, 2.0, 0.75, 1.0}},  {{1, 3, 3, 3}, {9, 3.0, 0.5, 1.5}},
     {{1, 1, 1, 1}, {1, 1.0, 1.0, 1.0}},   {{6, 21}, {2, 1.0, 1.3, 1.0}},
-    {{19}, {3, 1.0, 0.75, 1.0}},
+    {{19}, {3, 1.0, 0.75, 1.0}},          {{2, 1100}, {5, 1.0, 0.75, 1.0}},
 };
 const Sample benchmark{{8, 55, 55, 96}, {5, 1e-4, 0.75, 2.0}, "alexnet_227"};
 
@@ -73,7 +73,7 @@ void add_local_response_norm_cases(CaseList& list) {
     list.bad_inputs.push_back({"local_response_norm", what, call, text});
   };
   bad("integers", DType::i32, {},
-      "[local_response_norm] the input must be a non-empty [..., C] in f32 or f64. Got i32");
+      "[local_response_norm] the input must be a non-empty [..., C] in f32, f64 or bf16. Got i32");
   bad("size 0", DType::f32, {0, 1, 1, 1}, "Got size 0, alpha 1, k 1");
   bad("k 0", DType::f32, {5, 1, 1, 0}, "k above 0. Got size 5, alpha 1, k 0");
 }
