@@ -11,23 +11,33 @@ namespace {
 const char* needs_f32(const AdaptiveAvgPool2dProblem& p) {
   return p.dtype == DType::f32 ? nullptr : "takes f32 only";
 }
+const char* needs_f32_or_bf16(const AdaptiveAvgPool2dProblem& p) {
+  return p.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
+}
+const char* needs_large(const AdaptiveAvgPool2dProblem& p) {
+  const char* reason = needs_large_averages(p.rows(), p.cols());
+  return reason ? reason : needs_f32_or_bf16(p);
+}
 
 void forward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& x, const Tensor& y) {
-  average_forward(AveragingAxis::bins(p.height, p.out_height), AveragingAxis::bins(p.width, p.out_width), x,
-                  y);
+  average_forward(p.rows(), p.cols(), x, y);
 }
 void backward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& dy, const Tensor& dx) {
-  average_backward(AveragingAxis::bins(p.height, p.out_height), AveragingAxis::bins(p.width, p.out_width), dy,
-                   dx);
+  average_backward(p.rows(), p.cols(), dy, dx);
 }
 
 constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward_table[] = {
+    ATROUS_ON_GPU("shared", needs_large, adaptive_avg_pool2d_forward_shared),
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, adaptive_avg_pool2d_forward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, adaptive_avg_pool2d_forward_naive),
     {"vector", Device::cpu, needs_f32, forward_vector},
-    {"ref", Device::cpu, always, adaptive_avg_pool2d_forward_ref},
+    {"ref", Device::cpu, why_not_bf16, adaptive_avg_pool2d_forward_ref},
 };
 constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> backward_table[] = {
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, adaptive_avg_pool2d_backward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, adaptive_avg_pool2d_backward_naive),
     {"vector", Device::cpu, needs_f32, backward_vector},
-    {"ref", Device::cpu, always, adaptive_avg_pool2d_backward_ref},
+    {"ref", Device::cpu, why_not_bf16, adaptive_avg_pool2d_backward_ref},
 };
 
 }  // namespace

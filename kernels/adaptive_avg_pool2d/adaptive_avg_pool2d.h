@@ -6,7 +6,8 @@
 // bins of 3), and repeat pixels where the output is larger. Output 1x1 is the global average. Backward: dx =
 // sum over the bins that hold the pixel of dy/(pixels of the bin).
 //
-// All tensors are [N,H,W,C] in f32 or f64 and may have any pixel stride. Errors: Error(usage).
+// All tensors are [N,H,W,C] in f32, f64 (on the CPU) or bf16 (on a GPU) and may have any pixel stride.
+// Errors: Error(usage).
 #pragma once
 
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/averaging_math.h"
 
 namespace atrous::kernels {
 
@@ -23,6 +25,8 @@ struct AdaptiveAvgPool2dProblem {
   DType dtype = DType::f32;
   static AdaptiveAvgPool2dProblem make(const char* where, const Shape& input, DType dtype, int64_t out_height,
                                        int64_t out_width);
+  AveragingAxis rows() const { return AveragingAxis::bins(height, out_height); }
+  AveragingAxis cols() const { return AveragingAxis::bins(width, out_width); }
   Shape output_shape() const { return {batch, out_height, out_width, channels}; }
   std::string str() const;
 };

@@ -10,32 +10,36 @@ namespace {
 const char* needs_f32(const AvgPool2dProblem& p) {
   return p.pool.dtype == DType::f32 ? nullptr : "takes f32 only";
 }
-
-AveragingAxis rows_of(const AvgPool2dProblem& p) {
-  const Pool2dOptions& o = p.pool.options;
-  return AveragingAxis::windows(p.pool.height, p.pool.out_height, o.kernel_h, o.stride_h, o.pad_h,
-                                p.count_include_pad);
+const char* needs_f32_or_f64(const AvgPool2dProblem& p) {
+  return p.pool.dtype == DType::bf16 ? "f32 and f64 only" : nullptr;
 }
-AveragingAxis cols_of(const AvgPool2dProblem& p) {
-  const Pool2dOptions& o = p.pool.options;
-  return AveragingAxis::windows(p.pool.width, p.pool.out_width, o.kernel_w, o.stride_w, o.pad_w,
-                                p.count_include_pad);
+const char* needs_f32_or_bf16(const AvgPool2dProblem& p) {
+  return p.pool.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
+}
+const char* needs_large(const AvgPool2dProblem& p) {
+  const char* reason = needs_large_averages(p.rows(), p.cols());
+  return reason ? reason : needs_f32_or_bf16(p);
 }
 
 void forward_vector(const AvgPool2dProblem& p, const Tensor& x, const Tensor& y) {
-  average_forward(rows_of(p), cols_of(p), x, y);
+  average_forward(p.rows(), p.cols(), x, y);
 }
 void backward_vector(const AvgPool2dProblem& p, const Tensor& dy, const Tensor& dx) {
-  average_backward(rows_of(p), cols_of(p), dy, dx);
+  average_backward(p.rows(), p.cols(), dy, dx);
 }
 
 constexpr Implementation<AvgPool2dProblem, AvgPool2dFn> forward_table[] = {
+    ATROUS_ON_GPU("shared", needs_large, avg_pool2d_forward_shared),
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, avg_pool2d_forward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, avg_pool2d_forward_naive),
     {"vector", Device::cpu, needs_f32, forward_vector},
-    {"ref", Device::cpu, always, avg_pool2d_forward_ref},
+    {"ref", Device::cpu, needs_f32_or_f64, avg_pool2d_forward_ref},
 };
 constexpr Implementation<AvgPool2dProblem, AvgPool2dFn> backward_table[] = {
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, avg_pool2d_backward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, avg_pool2d_backward_naive),
     {"vector", Device::cpu, needs_f32, backward_vector},
-    {"ref", Device::cpu, always, avg_pool2d_backward_ref},
+    {"ref", Device::cpu, needs_f32_or_f64, avg_pool2d_backward_ref},
 };
 
 }  // namespace
@@ -46,6 +50,18 @@ AvgPool2dProblem AvgPool2dProblem::make(const char* where, const Shape& input, D
   ATROUS_CHECK(o.dilation_h == 1 && o.dilation_w == 1, ErrorKind::usage,
                "[{}] windows have no dilation. Got {}x{}. Leave it at 1.", where, o.dilation_h, o.dilation_w);
   return {pool2d_problem(where, input, dtype, o), options.count_include_pad};
+}
+
+AveragingAxis AvgPool2dProblem::rows() const {
+  const Pool2dOptions& o = pool.options;
+  return AveragingAxis::windows(pool.height, pool.out_height, o.kernel_h, o.stride_h, o.pad_h,
+                                count_include_pad);
+}
+
+AveragingAxis AvgPool2dProblem::cols() const {
+  const Pool2dOptions& o = pool.options;
+  return AveragingAxis::windows(pool.width, pool.out_width, o.kernel_w, o.stride_w, o.pad_w,
+                                count_include_pad);
 }
 
 std::string AvgPool2dProblem::str() const {

@@ -6,7 +6,8 @@
 // inside the input (so a ceil-mode window is never divided by what lies beyond the padding, as in PyTorch).
 // Backward: dx = sum over the windows that hold the pixel of dy/count.
 //
-// All tensors are [N,H,W,C] in f32 or f64 and may have any pixel stride. Errors: Error(usage).
+// All tensors are [N,H,W,C] in f32, f64 (on the CPU) or bf16 (on a GPU) and may have any pixel stride.
+// Errors: Error(usage).
 #pragma once
 
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/averaging_math.h"
 #include "kernels/common/pool2d.h"
 
 namespace atrous::kernels {
@@ -28,6 +30,8 @@ struct AvgPool2dProblem {
   bool count_include_pad = true;
   static AvgPool2dProblem make(const char* where, const Shape& input, DType dtype,
                                const AvgPool2dOptions& options);
+  AveragingAxis rows() const;
+  AveragingAxis cols() const;
   std::string str() const;
 };
 

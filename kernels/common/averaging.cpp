@@ -36,30 +36,26 @@ ATROUS_MULTIVERSION void scale_or_add(int64_t n, const float* __restrict dy, flo
   }
 }
 
-int64_t longest(const AveragingAxis& axis) {
-  int64_t length = 0;
-  for (int64_t i = 0; i < axis.out; ++i) length = std::max(length, axis.end[i] - axis.begin[i]);
-  return length;
-}
-
 // Few large rectangles (a global average is one per image): their rows are shared out in blocks, each block
 // sums into a row of its own of `partial`, and the blocks are added in order.
 void average_large(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x, const Tensor& y) {
   const int64_t channels = x.channels(), xs = x.pixel_stride(), outputs = y.pixels();
-  const int64_t block_rows = rows_per_chunk(longest(cols) * channels);
-  const int64_t blocks = (longest(rows) + block_rows - 1) / block_rows;
+  const int64_t block_rows = rows_per_chunk(cols.longest() * channels);
+  const int64_t blocks = (rows.longest() + block_rows - 1) / block_rows;
   const Tensor partial = Tensor::empty({outputs, blocks, channels});
   parallel_for(outputs * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
       const int64_t out = job / blocks, ow = out % cols.out, oh = out / cols.out % rows.out;
       const int64_t n = out / (cols.out * rows.out);
-      const int64_t top = rows.begin[oh] + job % blocks * block_rows;
-      const int64_t bottom = std::min(rows.end[oh], top + block_rows);
+      const auto [first_row, end_row] = rows.inputs(oh);
+      const auto [left, right] = cols.inputs(ow);
+      const int64_t top = first_row + job % blocks * block_rows;
+      const int64_t bottom = std::min(end_row, top + block_rows);
       float* acc = partial.data<float>() + job * channels;
       std::fill_n(acc, channels, 0.f);
       for (int64_t h = top; h < bottom; ++h) {
-        add_pixels(x.data<float>() + ((n * rows.in + h) * cols.in + cols.begin[ow]) * xs,
-                   cols.end[ow] - cols.begin[ow], xs, channels, acc);
+        add_pixels(x.data<float>() + ((n * rows.in + h) * cols.in + left) * xs, right - left, xs, channels,
+                   acc);
       }
     }
   });
@@ -68,7 +64,7 @@ void average_large(const AveragingAxis& rows, const AveragingAxis& cols, const T
       float* target = y.data<float>() + out * y.pixel_stride();
       std::fill_n(target, channels, 0.f);
       add_pixels(partial.data<float>() + out * blocks * channels, blocks, channels, channels, target);
-      divide(channels, static_cast<float>(rows.count[out / cols.out % rows.out] * cols.count[out % cols.out]),
+      divide(channels, static_cast<float>(rows.count(out / cols.out % rows.out) * cols.count(out % cols.out)),
              target);
     }
   });
@@ -76,58 +72,26 @@ void average_large(const AveragingAxis& rows, const AveragingAxis& cols, const T
 
 }  // namespace
 
-AveragingAxis AveragingAxis::windows(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                                     bool count_include_pad) {
-  AveragingAxis axis;
-  axis.in = in;
-  axis.out = out;
-  for (int64_t i = 0; i < out; ++i) {
-    const int64_t start = i * stride - pad, stop = std::min(start + kernel, in + pad);
-    axis.begin.push_back(std::max<int64_t>(start, 0));
-    axis.end.push_back(std::min(stop, in));
-    axis.count.push_back(count_include_pad ? stop - start : axis.end.back() - axis.begin.back());
-  }
-  axis.find_outputs();
-  return axis;
-}
-
-AveragingAxis AveragingAxis::bins(int64_t in, int64_t out) {
-  AveragingAxis axis;
-  axis.in = in;
-  axis.out = out;
-  for (int64_t i = 0; i < out; ++i) {
-    axis.begin.push_back(i * in / out);
-    axis.end.push_back(((i + 1) * in + out - 1) / out);
-    axis.count.push_back(axis.end.back() - axis.begin.back());
-  }
-  axis.find_outputs();
-  return axis;
-}
-
-void AveragingAxis::find_outputs() {
-  int64_t o_first = 0, o_last = 0;
-  for (int64_t i = 0; i < in; ++i) {
-    while (o_first < out && end[o_first] <= i) ++o_first;
-    while (o_last < out && begin[o_last] <= i) ++o_last;
-    first.push_back(o_first);
-    last.push_back(o_last);
-  }
+const char* needs_large_averages(const AveragingAxis& rows, const AveragingAxis& cols) {
+  return rows.longest() * cols.longest() < 64 ? "takes averages of at least 64 pixels only" : nullptr;
 }
 
 void average_forward(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x, const Tensor& y) {
   const int64_t channels = x.channels(), xs = x.pixel_stride();
-  const int64_t elements = longest(rows) * longest(cols) * channels;
+  const int64_t elements = rows.longest() * cols.longest() * channels;
   if (elements > 65536) return average_large(rows, cols, x, y);
   parallel_for(y.pixels(), rows_per_chunk(elements), [&](int64_t begin, int64_t end) {
     for (int64_t out = begin; out < end; ++out) {
       const int64_t ow = out % cols.out, oh = out / cols.out % rows.out, n = out / (cols.out * rows.out);
       float* target = y.data<float>() + out * y.pixel_stride();
       std::fill_n(target, channels, 0.f);
-      for (int64_t h = rows.begin[oh]; h < rows.end[oh]; ++h) {
-        add_pixels(x.data<float>() + ((n * rows.in + h) * cols.in + cols.begin[ow]) * xs,
-                   cols.end[ow] - cols.begin[ow], xs, channels, target);
+      const auto [top, bottom] = rows.inputs(oh);
+      const auto [left, right] = cols.inputs(ow);
+      for (int64_t h = top; h < bottom; ++h) {
+        add_pixels(x.data<float>() + ((n * rows.in + h) * cols.in + left) * xs, right - left, xs, channels,
+                   target);
       }
-      divide(channels, static_cast<float>(rows.count[oh] * cols.count[ow]), target);
+      divide(channels, static_cast<float>(rows.count(oh) * cols.count(ow)), target);
     }
   });
 }
@@ -140,9 +104,11 @@ void average_backward(const AveragingAxis& rows, const AveragingAxis& cols, cons
       const int64_t w = in % cols.in, h = in / cols.in % rows.in, n = in / (cols.in * rows.in);
       float* target = dx.data<float>() + in * dx.pixel_stride();
       bool first = true;
-      for (int64_t oh = rows.first[h]; oh < rows.last[h]; ++oh) {
-        for (int64_t ow = cols.first[w]; ow < cols.last[w]; ++ow) {
-          const float scale = 1.f / static_cast<float>(rows.count[oh] * cols.count[ow]);
+      const auto [oh_begin, oh_end] = rows.outputs(h);
+      const auto [ow_begin, ow_end] = cols.outputs(w);
+      for (int64_t oh = oh_begin; oh < oh_end; ++oh) {
+        for (int64_t ow = ow_begin; ow < ow_end; ++ow) {
+          const float scale = 1.f / static_cast<float>(rows.count(oh) * cols.count(ow));
           const float* gradient =
               dy.data<float>() + ((n * rows.out + oh) * cols.out + ow) * dy.pixel_stride();
           scale_or_add(channels, gradient, scale, first, target);

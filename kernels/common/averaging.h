@@ -1,39 +1,27 @@
 // Averages over rectangles of pixels: what average and adaptive pooling have in common.
 //
-// Both are separable: output (oh, ow) is the mean over input rows [begin[oh], end[oh]) and columns
-// [begin[ow], end[ow]), divided by the product of two counts. Begins and ends never decrease.
+// Both are separable: output (oh, ow) is the mean over the input rows that oh averages and the columns that
+// ow averages, divided by the product of two counts (kernels/common/averaging_math.h).
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "core/tensor.h"
+#include "kernels/common/averaging_math.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 
-struct AveragingAxis {
-  int64_t in = 0, out = 0;
-  std::vector<int64_t> begin, end;  // per output: the inputs it averages
-  std::vector<int64_t> count;       // per output: what the sum is divided by
-  std::vector<int64_t> first,
-      last;  // per input: the outputs [first, last) that include it (empty if first >= last)
+// (rows, columns, x or dy, y or dx). x: [N,H,W,C]; y: [N,OH,OW,C].
+using AveragingFn = void(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& from,
+                         const Tensor& to);
 
-  // Windows of `kernel` every `stride`. The count includes padding (but nothing beyond it) if
-  // `count_include_pad`.
-  static AveragingAxis windows(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                               bool count_include_pad);
-  // PyTorch's adaptive bins [floor(i*in/out), ceil((i+1)*in/out)), which overlap where out does not divide
-  // in.
-  static AveragingAxis bins(int64_t in, int64_t out);
+// f32, vectorised over channels, multi-threaded, the same bits on any number of threads.
+AveragingFn average_forward, average_backward;
 
- private:
-  void find_outputs();
-};
+// f32 and bf16 (averaging.cu). `shared` is for large rectangles.
+ATROUS_DECLARE_ON_GPU(AveragingFn average_forward_naive, average_forward_vectorised, average_forward_shared;
+                      AveragingFn average_backward_naive, average_backward_vectorised;)
 
-// f32, vectorised over channels, multi-threaded, the same bits on any number of threads. x: [N,H,W,C]; y:
-// [N,OH,OW,C].
-void average_forward(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x, const Tensor& y);
-void average_backward(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& dy,
-                      const Tensor& dx);
+// nullptr if rectangles are so large that `shared` should have them.
+const char* needs_large_averages(const AveragingAxis& rows, const AveragingAxis& cols);
 
 }  // namespace atrous::kernels

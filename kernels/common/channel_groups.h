@@ -8,24 +8,12 @@
 #include <initializer_list>
 #include <type_traits>
 
+#include "kernels/common/divide.h"
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels {
 
 inline constexpr int group_threads = 256;  // of a block
-
-struct Division {
-  int64_t quotient, remainder;
-};
-
-// Nearly all indices fit 32 bits, whose division takes a fraction of the instructions of 64 bits.
-__device__ inline Division divide(int64_t a, int64_t b) {
-  if (static_cast<uint64_t>(a | b) >> 32 == 0) {
-    const auto x = static_cast<uint32_t>(a), y = static_cast<uint32_t>(b), quotient = x / y;
-    return {quotient, x - quotient * y};
-  }
-  return {a / b, a % b};
-}
 
 struct ChannelGroup {
   int64_t pixel;

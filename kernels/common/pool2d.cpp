@@ -1,6 +1,7 @@
 #include "kernels/common/pool2d.h"
 
 #include "core/error.h"
+#include "kernels/common/dispatch.h"
 
 namespace atrous::kernels {
 namespace {
@@ -29,8 +30,8 @@ std::string Pool2dProblem::str() const {
 void check_pool_input(const char* where, const Shape& input, DType dtype) {
   ATROUS_CHECK(input.rank() == 4 && input.numel() > 0, ErrorKind::usage,
                "[{}] the input must be a non-empty [N, H, W, C]. Got {}.", where, input.str());
-  ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
-               "[{}] the input must be f32 or f64. Got {}. Convert it with Tensor::to.", where,
+  ATROUS_CHECK(is_floating(dtype), ErrorKind::usage,
+               "[{}] the input must be f32, f64 or bf16. Got {}. Convert it with Tensor::to.", where,
                name_of(dtype));
 }
 
@@ -43,6 +44,7 @@ void check_tensor(const char* where, const char* name, const Tensor& t, const Sh
 Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x) {
   if (!out.defined()) return Tensor::empty(shape, x.dtype(), x.device());
   check_tensor(where, "output", out, shape, x.dtype());
+  check_same_device(where, {x, out});
   out.bump_version();
   return out;
 }

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/tensor.h"
+#include "kernels/common/divide.h"
 
 namespace atrous::kernels {
 
@@ -56,10 +57,20 @@ Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tens
 struct TapRange {
   int64_t begin, end;
 };
-inline TapRange taps_inside(int64_t start, int64_t extent, int64_t kernel, int64_t dilation) {
-  const int64_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
-  const int64_t end = start < extent ? (extent - start + dilation - 1) / dilation : 0;
-  return {std::min(begin, kernel), std::clamp(end, std::min(begin, kernel), kernel)};
+ATROUS_HD inline TapRange taps_inside(int64_t start, int64_t extent, int64_t kernel, int64_t dilation) {
+  const int64_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const int64_t inside = start < extent ? (extent - start + dilation - 1) / dilation : 0;
+  const int64_t begin = before < kernel ? before : kernel;
+  const int64_t end = inside < kernel ? inside : kernel;
+  return {begin, end > begin ? end : begin};
+}
+
+// The outputs [begin, end) of one axis whose window covers input position `at`, before the test for dilation.
+ATROUS_HD inline TapRange windows_over(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
+                                       int64_t dilation) {
+  const int64_t after_first = at + pad - dilation * (kernel - 1);
+  const int64_t last = divide(at + pad, stride).quotient + 1;
+  return {after_first <= 0 ? 0 : divide(after_first + stride - 1, stride).quotient, last < out ? last : out};
 }
 
 // Rows per parallel chunk for rows of `elements`: about 32k elements, so that a chunk outweighs its

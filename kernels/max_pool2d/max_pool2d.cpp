@@ -8,28 +8,52 @@
 namespace atrous::kernels {
 namespace {
 
-const char* needs_f32(const Pool2dProblem& p) {
+constexpr auto needs_f32 = [](const auto& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+};
+constexpr auto needs_f32_or_bf16 = [](const auto& p) -> const char* {
+  return p.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
+};
+const char* needs_small_window(const Pool2dProblem& p) {
+  const Pool2dOptions& o = p.options;
+  if (o.kernel_h != o.kernel_w || (o.kernel_h != 2 && o.kernel_h != 3))
+    return "takes 2x2 and 3x3 windows only";
+  return needs_f32_or_bf16(p);
 }
-const char* unpool_needs_f32(const MaxUnpool2dProblem& p) {
-  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
+const char* needs_disjoint_windows(const Pool2dProblem& p) {
+  const Pool2dOptions& o = p.options;
+  if (o.kernel_h != o.stride_h || o.kernel_w != o.stride_w || o.pad_h || o.pad_w || o.dilation_h != 1 ||
+      o.dilation_w != 1) {
+    return "takes windows side by side only";
+  }
+  return needs_f32_or_bf16(p);
 }
 
 constexpr Implementation<Pool2dProblem, MaxPool2dForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("unrolled", needs_small_window, max_pool2d_forward_unrolled),
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_pool2d_forward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_pool2d_forward_naive),
     {"vector", Device::cpu, needs_f32, max_pool2d_forward_rows},
-    {"ref", Device::cpu, always, max_pool2d_forward_ref},
+    {"ref", Device::cpu, why_not_bf16, max_pool2d_forward_ref},
 };
 constexpr Implementation<Pool2dProblem, MaxPool2dBackwardFn> backward_table[] = {
+    ATROUS_ON_GPU("disjoint", needs_disjoint_windows, max_pool2d_backward_disjoint),
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_pool2d_backward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_pool2d_backward_naive),
     {"vector", Device::cpu, needs_f32, max_pool2d_backward_gather},
-    {"ref", Device::cpu, always, max_pool2d_backward_ref},
+    {"ref", Device::cpu, why_not_bf16, max_pool2d_backward_ref},
 };
 constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_table[] = {
-    {"vector", Device::cpu, unpool_needs_f32, max_unpool2d_forward_blocks},
-    {"ref", Device::cpu, always, max_unpool2d_forward_ref},
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_unpool2d_forward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_unpool2d_forward_naive),
+    {"vector", Device::cpu, needs_f32, max_unpool2d_forward_blocks},
+    {"ref", Device::cpu, why_not_bf16, max_unpool2d_forward_ref},
 };
 constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward_table[] = {
-    {"vector", Device::cpu, unpool_needs_f32, max_unpool2d_backward_rows},
-    {"ref", Device::cpu, always, max_unpool2d_backward_ref},
+    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_unpool2d_backward_vectorised),
+    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_unpool2d_backward_naive),
+    {"vector", Device::cpu, needs_f32, max_unpool2d_backward_rows},
+    {"ref", Device::cpu, why_not_bf16, max_unpool2d_backward_ref},
 };
 
 // Indices are i32, so an image must have fewer than 2^31 pixels.
@@ -43,18 +67,21 @@ MaxUnpool2dProblem unpool_problem(const char* where, const Tensor& pooled, const
                                   const Tensor& full) {
   ATROUS_CHECK(pooled.rank() == 4 && full.rank() == 4 && pooled.dim(0) == full.dim(0) &&
                    pooled.dim(3) == full.dim(3) && pooled.dtype() == full.dtype() &&
-                   (pooled.dtype() == DType::f32 || pooled.dtype() == DType::f64),
+                   is_floating(pooled.dtype()),
                ErrorKind::usage,
-               "[{}] pooled and full tensors must be [N, H, W, C] of the same N, C and type (f32 or f64). "
-               "Got {} and {}.",
+               "[{}] pooled and full tensors must be [N, H, W, C] of the same N, C and type (f32, f64 or "
+               "bf16). Got {} and {}.",
                where, pooled.describe(), full.describe());
   check_tensor(where, "indices", indices, pooled.shape(), DType::i32);
+  check_same_device(where, {pooled, indices, full});
   check_indexable(where, full.dim(1), full.dim(2));
   return {pooled.shape(), full.shape(), pooled.dtype()};
 }
 
-// A bad index would write outside the image, and indices may come from a file.
+// A bad index would write outside the image, and indices may come from a file. On a GPU, where a look at them
+// would wait for the device, kernels leave such indices out instead.
 void check_indices(const char* where, const Tensor& indices, int64_t pixels) {
+  if (indices.device() != Device::cpu) return;
   const int64_t c = indices.channels();
   for (int64_t p = 0; p < indices.pixels(); ++p) {
     const int32_t* row = indices.data<int32_t>() + p * indices.pixel_stride();
@@ -81,8 +108,10 @@ void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, const Ten
   if (indices.defined()) {
     check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
     check_indexable(where, problem.height, problem.width);
+    check_same_device(where, {x, indices});
     indices.bump_version();
   }
+  check_same_device(where, {x, y});
   y.bump_version();
   dispatch("max_pool2d", "max_pool2d.forward", forward_table, problem, {y, indices}, x, y, indices);
 }
@@ -93,6 +122,7 @@ void max_pool2d_backward(const Tensor& dy, const Tensor& indices, const Pool2dOp
   const Pool2dProblem problem = pool2d_problem(where, dx.shape(), dx.dtype(), options);
   check_tensor(where, "output gradient", dy, problem.output_shape(), dx.dtype());
   check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
+  check_same_device(where, {dy, indices, dx});
   dx.bump_version();
   dispatch("max_pool2d", "max_pool2d.backward", backward_table, problem, {dx}, dy, indices, dx);
 }

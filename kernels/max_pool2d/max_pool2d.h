@@ -11,7 +11,8 @@
 //               arXiv:1511.00561); where two windows name the same pixel, the later one in row order stays
 //   unpool_backward: dx[n,oh,ow,c] = dy[n, indices[n,oh,ow,c], c]
 //
-// All tensors are [N,H,W,C] in f32 or f64 and may have any pixel stride. Errors: Error(usage).
+// All tensors are [N,H,W,C] in f32, f64 (on the CPU) or bf16 (on a GPU) and may have any pixel stride.
+// Errors: Error(usage).
 #pragma once
 
 #include <string>
@@ -30,7 +31,8 @@ void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, const Ten
 void max_pool2d_backward(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
                          const Tensor& dx);
 
-// y: [N, any H, any W, C]; every index must lie in [0, H*W).
+// y: [N, any H, any W, C]; every index must lie in [0, H*W). Another one is an error on the CPU, left out on
+// a GPU (0 in the backward pass).
 void max_unpool2d_forward(const Tensor& x, const Tensor& indices, const Tensor& y);
 void max_unpool2d_backward(const Tensor& dy, const Tensor& indices, const Tensor& dx);
 

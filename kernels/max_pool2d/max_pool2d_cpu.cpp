@@ -111,14 +111,6 @@ void pool_pixel(const Pool2dProblem& p, const float* image, int64_t xs, int64_t 
   }
 }
 
-// The outputs [begin, end) of one axis whose window covers input position `at`, before the test for dilation.
-TapRange windows_over(int64_t at, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                      int64_t dilation) {
-  const int64_t reach = dilation * (kernel - 1);
-  const int64_t begin = at + pad - reach <= 0 ? 0 : (at + pad - reach + stride - 1) / stride;
-  return {begin, std::min(out, (at + pad) / stride + 1)};
-}
-
 }  // namespace
 
 void max_pool2d_forward_rows(const Pool2dProblem& p, const Tensor& x, const Tensor& y,

@@ -1,6 +1,7 @@
 // The implementations behind max_pool2d.h; arguments are checked already.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/max_pool2d/max_pool2d.h"
 
 namespace atrous::kernels {
@@ -16,5 +17,12 @@ MaxPool2dForwardFn max_pool2d_forward_ref, max_pool2d_forward_rows;
 MaxPool2dBackwardFn max_pool2d_backward_ref, max_pool2d_backward_gather;
 MaxUnpool2dFn max_unpool2d_forward_ref, max_unpool2d_forward_blocks;
 MaxUnpool2dFn max_unpool2d_backward_ref, max_unpool2d_backward_rows;
+
+ATROUS_DECLARE_ON_GPU(MaxPool2dForwardFn max_pool2d_forward_naive, max_pool2d_forward_vectorised,
+                      max_pool2d_forward_unrolled;
+                      MaxPool2dBackwardFn max_pool2d_backward_naive, max_pool2d_backward_vectorised,
+                      max_pool2d_backward_disjoint;
+                      MaxUnpool2dFn max_unpool2d_forward_naive, max_unpool2d_forward_vectorised;
+                      MaxUnpool2dFn max_unpool2d_backward_naive, max_unpool2d_backward_vectorised;)
 
 }  // namespace atrous::kernels

@@ -153,7 +153,8 @@ void add_bad_inputs(CaseList& list) {
   };
   bad("rank 3", pool({4, 4, 3}, Pool2dOptions::square(2, 2)),
       "must be a non-empty [N, H, W, C]. Got [4, 4, 3]");
-  bad("integers", pool({1, 4, 4, 3}, Pool2dOptions::square(2, 2), DType::i32), "must be f32 or f64. Got i32");
+  bad("integers", pool({1, 4, 4, 3}, Pool2dOptions::square(2, 2), DType::i32),
+      "must be f32, f64 or bf16. Got i32");
   bad("window too large", pool({1, 1, 4, 3}, Pool2dOptions::square(2, 2)),
       "must fit the padded input. Got height 1");
   bad("stride 0", pool({1, 4, 4, 3}, Pool2dOptions::square(2, 0)), "stride and dilation must be at least 1");
