@@ -1,22 +1,37 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011).
 //
-// Value i of stream s under seed k is a pure function of (k, s, i). Nothing is shared between threads, so a tensor
-// filled in parallel has the same bits on any number of threads, and a resumed run continues by counting on.
+// Value i of stream s under seed k is a pure function of (k, s, i). Nothing is shared between threads, so a
+// tensor filled in parallel has the same bits on any number of threads, and a resumed run continues by
+// counting on.
 #pragma once
 
 #include <array>
 #include <cstdint>
 
+#include "core/host_device.h"
+
 namespace atrous {
 
-// Four independent 32-bit words for a 128-bit counter under a 64-bit key.
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+// Four independent 32-bit words for a 128-bit counter under a 64-bit key. On a device as on the host: masks
+// have the same bits wherever they are drawn.
+ATROUS_HD constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53u} * c[0];
+    const uint64_t p1 = uint64_t{0xCD9E8D57u} * c[2];
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
+    k[0] += 0x9E3779B9u;
+    k[1] += 0xBB67AE85u;
+  }
+  return c;
+}
 
 // Mixes values into a stream number, e.g. stream_id(epoch, sample, "crop").
 uint64_t mix_streams(uint64_t a, uint64_t b);
 
-// Names a stream of numbers. Whoever owns the training loop hands these out (seed of the run, stream of step and layer),
-// so that a kernel can draw the same numbers again in its backward pass instead of keeping them.
+// Names a stream of numbers. Whoever owns the training loop hands these out (seed of the run, stream of step
+// and layer), so that a kernel can draw the same numbers again in its backward pass instead of keeping them.
 struct RandomKey {
   uint64_t seed = 0;
   uint64_t stream = 0;
@@ -25,9 +40,14 @@ struct RandomKey {
 // Random access: the i-th number of a stream.
 class CounterRng {
  public:
-  explicit CounterRng(RandomKey key) : CounterRng(key.seed, key.stream) {}
-  CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
-  std::array<uint32_t, 4> block(uint64_t index) const;
+  ATROUS_HD explicit CounterRng(RandomKey key) : CounterRng(key.seed, key.stream) {}
+  ATROUS_HD CounterRng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+  // Four words; block i belongs to the numbers 4 i to 4 i + 3.
+  ATROUS_HD std::array<uint32_t, 4> block(uint64_t index) const {
+    return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+                       static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)},
+                      {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
+  }
   // Uniform in [0, 1), 24 bits.
   float uniform(uint64_t index) const;
   // Standard normal (Box-Muller).

@@ -50,11 +50,7 @@ ATROUS_MULTIVERSION void draw_factors(RandomKey key, uint64_t first, uint32_t th
 
 // Factors of elements [begin, end), any begin.
 std::vector<float> factors(const DropoutProblem& problem, int64_t begin, int64_t end) {
-  // uniform = bits * 2^-24 >= p  <=>  bits >= ceil(p * 2^24): integers decide, as exactly as the comparison
-  // itself
-  const double scaled = problem.p * 0x1p24;
-  auto threshold = static_cast<uint32_t>(scaled);
-  if (static_cast<double>(threshold) < scaled) ++threshold;
+  const uint32_t threshold = dropout_threshold(problem.p);
   const auto keep = static_cast<float>(1.0 / (1.0 - problem.p));
   const int64_t aligned = begin / 4 * 4;
   std::vector<float> result(static_cast<size_t>((end - aligned + batch - 1) / batch * batch));

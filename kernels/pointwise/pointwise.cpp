@@ -11,39 +11,52 @@ constexpr auto only_f32 = [](const auto& problem) -> const char* {
 };
 
 constexpr Implementation<UnaryProblem, UnaryForwardFn> unary_forward_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, unary_forward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_f64, unary_forward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::unary_forward},
-    {"ref", Device::cpu, always, PointwiseRef::unary_forward},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::unary_forward},
 };
 constexpr Implementation<UnaryProblem, UnaryBackwardFn> unary_backward_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, unary_backward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_f64, unary_backward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::unary_backward},
-    {"ref", Device::cpu, always, PointwiseRef::unary_backward},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::unary_backward},
 };
 constexpr Implementation<BinaryProblem, BinaryForwardFn> binary_forward_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, binary_forward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_f64, binary_forward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::binary_forward},
-    {"ref", Device::cpu, always, PointwiseRef::binary_forward},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::binary_forward},
 };
 constexpr Implementation<BinaryProblem, BinaryBackwardFn> binary_backward_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, binary_backward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_f64, binary_backward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::binary_backward},
-    {"ref", Device::cpu, always, PointwiseRef::binary_backward},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::binary_backward},
 };
 constexpr Implementation<BinaryProblem, BinaryForwardFn> broadcast_forward_table[] = {
+    ATROUS_ON_GPU("vectorised", why_not_f64, broadcast_forward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_f64, broadcast_forward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::broadcast_forward},
-    {"ref", Device::cpu, always, PointwiseRef::broadcast_forward},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::broadcast_forward},
 };
 constexpr Implementation<BinaryProblem, BroadcastVectorFn> broadcast_vector_table[] = {
+    ATROUS_ON_GPU("strips", why_not_f64, broadcast_vector_strips),
+    ATROUS_ON_GPU("naive", why_not_f64, broadcast_vector_naive),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::broadcast_vector},
-    {"ref", Device::cpu, always, PointwiseRef::broadcast_vector},
+    {"ref", Device::cpu, why_not_bf16, PointwiseRef::broadcast_vector},
 };
 
 void check_dtype(const char* op, const Tensor& x) {
-  ATROUS_CHECK(x.defined() && (x.dtype() == DType::f32 || x.dtype() == DType::f64), ErrorKind::usage,
-               "[{}] the input must be f32 or f64. Got {}.", op, x.describe());
+  ATROUS_CHECK(x.defined() && is_floating(x.dtype()), ErrorKind::usage,
+               "[{}] the input must be f32, f64 or bf16. Got {}.", op, x.describe());
 }
 
 void check_like(const char* op, const char* what, const Tensor& t, const Tensor& x) {
   ATROUS_CHECK(t.shape() == x.shape() && t.dtype() == x.dtype(), ErrorKind::usage,
                "[{}] {} must have the shape and dtype of the input. Got {} for {}.", op, what, t.describe(),
                x.describe());
+  check_same_device(op, {x, t});
 }
 
 // z must be [C] or [N, 1, ..., 1, C].
@@ -61,6 +74,7 @@ void check_broadcast(Binary op, const Tensor& x, const Tensor& z) {
                "[{}] operands must have equal shapes and dtypes, or the second must be [C] or [N, 1, ..., 1, "
                "C]. Got {} and {}.",
                name_of(op), x.describe(), z.describe());
+  check_same_device(name_of(op), {x, z});
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 //   binary     y = f(x, z)               equal shapes
 //   broadcast  y = x + z or x * z        z is [C], or [N, 1, ..., 1, C]: one value per channel (and image)
 //
-// f32 or f64, pixel-strided views allowed. The output may be an input (in place).
+// f32, f64 or (on a device) bf16, pixel-strided views allowed. The output may be an input (in place).
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
 // The implementations of pointwise ops; private to this folder.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/pointwise/pointwise.h"
 
 namespace atrous::kernels {
@@ -29,6 +30,13 @@ struct PointwiseCpu {
   static BinaryForwardFn broadcast_forward;
   static BroadcastVectorFn broadcast_vector;
 };
+
+ATROUS_DECLARE_ON_GPU(UnaryForwardFn unary_forward_scalar, unary_forward_vectorised;
+                      UnaryBackwardFn unary_backward_scalar, unary_backward_vectorised;
+                      BinaryForwardFn binary_forward_scalar, binary_forward_vectorised;
+                      BinaryBackwardFn binary_backward_scalar, binary_backward_vectorised;
+                      BinaryForwardFn broadcast_forward_scalar, broadcast_forward_vectorised;
+                      BroadcastVectorFn broadcast_vector_naive, broadcast_vector_strips;)
 
 // Turns an op into its functor: f(pointwise::relu{}).
 template <class F>

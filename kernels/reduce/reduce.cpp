@@ -11,8 +11,10 @@ const char* only_f32(const ReduceProblem& problem) {
 }
 
 constexpr Implementation<ReduceProblem, ReduceFn> table[] = {
+    ATROUS_ON_GPU("blocks", why_not_f64, reduce_sum_blocks),
+    ATROUS_ON_GPU("naive", why_not_f64, reduce_sum_naive),
     {"cpu", Device::cpu, only_f32, reduce_sum_cpu},
-    {"ref", Device::cpu, always, reduce_sum_ref},
+    {"ref", Device::cpu, why_not_bf16, reduce_sum_ref},
 };
 
 }  // namespace
@@ -22,10 +24,12 @@ std::string ReduceProblem::str() const {
 }
 
 void reduce_sum(const Tensor& x, double factor, const Tensor& result) {
-  ATROUS_CHECK(x.defined() && (x.dtype() == DType::f32 || x.dtype() == DType::f64), ErrorKind::usage,
-               "[reduce] the input must be f32 or f64. Got {}.", x.describe());
-  ATROUS_CHECK(result.defined() && result.numel() == 1 && result.dtype() == x.dtype(), ErrorKind::usage,
-               "[reduce] the result must be one {}. Got {}.", name_of(x.dtype()), result.describe());
+  ATROUS_CHECK(x.defined() && is_floating(x.dtype()), ErrorKind::usage,
+               "[reduce] the input must be f32, f64 or bf16. Got {}.", x.describe());
+  const DType dtype = parameter_dtype(x.dtype());
+  ATROUS_CHECK(result.defined() && result.numel() == 1 && result.dtype() == dtype, ErrorKind::usage,
+               "[reduce] the result must be one {}. Got {}.", name_of(dtype), result.describe());
+  check_same_device("reduce", {x, result});
   dispatch("reduce", "reduce.sum", table, ReduceProblem{x.shape(), x.dtype(), factor}, {result}, x, result);
   result.bump_version();
 }

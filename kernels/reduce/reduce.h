@@ -17,7 +17,8 @@ struct ReduceProblem {
   std::string str() const;  // "f32 [2, 8, 8, 16] factor 1"
 };
 
-// `result` has one element of the dtype of x (f32 or f64). The sum of nothing is 0.
+// `result` has one element of the dtype of x, f32 or f64; f32 for bf16 (on a device). The sum of nothing is
+// 0.
 void reduce_sum(const Tensor& x, double factor, const Tensor& result);
 
 // See candidates() in kernels/common/dispatch.h.

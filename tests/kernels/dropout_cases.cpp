@@ -63,7 +63,7 @@ void add_dropout_cases(CaseList& list) {
                              [=] {
                                layers::dropout(zeros({2, 3}, DType::u8), 0.1, key);
                              },
-                             "f32 or f64"});
+                             "f32, f64 or bf16"});
   list.bad_inputs.push_back({"dropout", "by channel without images",
                              [=] { layers::dropout2d(zeros({3}), 0.1, key); }, "[N, ..., C]"});
 

@@ -195,7 +195,7 @@ void add_bad_inputs(CaseList& list) {
   auto bad = [&](const char* what, const char* text, std::function<void()> call) {
     list.bad_inputs.push_back({"pointwise", what, std::move(call), text});
   };
-  bad("integer input", "[relu] the input must be f32 or f64", [=] {
+  bad("integer input", "[relu] the input must be f32, f64 or bf16", [=] {
     layers::relu(zeros({2, 3}, DType::i32));
   });
   bad("other spatial size", "operands must have equal shapes", [=] {

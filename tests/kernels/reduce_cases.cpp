@@ -33,8 +33,9 @@ void add_reduce_cases(CaseList& list) {
       {"reduce", "sum", {{{2, 3, 5}}}, [](const std::vector<Variable>& in) { return layers::sum(in[0]); }});
   list.gradients.push_back(
       {"reduce", "mean", {{{2, 3, 5}}}, [](const std::vector<Variable>& in) { return layers::mean(in[0]); }});
-  list.bad_inputs.push_back(
-      {"reduce", "integers", [] { layers::sum(Variable(Tensor::zeros({2}, DType::i64))); }, "f32 or f64"});
+  list.bad_inputs.push_back({"reduce", "integers",
+                             [] { layers::sum(Variable(Tensor::zeros({2}, DType::i64))); },
+                             "f32, f64 or bf16"});
   list.bad_inputs.push_back({"reduce", "mean of nothing",
                              [] {
                                layers::mean(Variable(Tensor::zeros({0, 3})));
