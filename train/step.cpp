@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/random.h"
+#include "kernels/cross_entropy/labels.h"
 
 namespace atrous::train {
 namespace {
@@ -26,6 +27,7 @@ double accumulate_gradients(layers::SegmentationModel& model, const data::Batch&
                                      const layers::LossOptions& options, uint64_t seed, int64_t step,
                                      double loss) {
   optimizer.clear_gradients();
+  kernels::report_bad_labels();  // a device says with a NaN that it met one
   std::string ids, cause;
   for (const data::Batch& batch : batches) {
     for (const std::string& id : batch.ids) ids += (ids.empty() ? "" : ", ") + id;

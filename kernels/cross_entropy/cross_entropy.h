@@ -7,7 +7,7 @@
 //
 // Pixels with y = ignore_index count nowhere. The mean is PyTorch's (a weighted mean). Since s depends on the
 // labels only, the gradient comes out of the forward pass and no softmax is kept. The loss is summed in
-// double, in fixed blocks.
+// double, in fixed blocks. Bad labels on a device: kernels/cross_entropy/labels.h.
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ struct CrossEntropyOptions {
   int64_t ignore_index = 255;
   LossReduction reduction = LossReduction::mean;
   double gamma = 0;        // focal loss for > 0
-  Tensor class_weights{};  // [K], floating; undefined: all 1
+  Tensor class_weights{};  // [K], floating, on the device of the logits or in host memory; undefined: all 1
   Tensor pixel_weights{};  // [N,H,W], floating; undefined: all 1
 };
 
@@ -36,28 +36,32 @@ struct CrossEntropyProblem {
   int64_t ignore_index = 255;
   LossReduction reduction = LossReduction::mean;
   double gamma = 0;
-  double scale = 1;         // s above
-  Tensor class_weights{};   // f64 [K] or undefined
-  Tensor pixel_weights{};   // f64 [N,H,W] or undefined
+  // On the device of the logits. Weights are f64 on the CPU, f32 on a device.
+  Tensor scale{};           // s above, one f64
+  Tensor class_weights{};   // [K] or undefined
+  Tensor pixel_weights{};   // [N,H,W] or undefined
   std::string str() const;  // "n8 144x192 k11 f32 weighted"
 };
 
-// Checks logits and options for labels of shape `pixels`; leaves `scale` to be set when the labels are known.
-CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, const Shape& pixels,
-                                          const CrossEntropyOptions& options);
-
 struct CrossEntropyResult {
-  Tensor loss;          // scalar, dtype of the logits
+  Tensor loss;          // scalar, dtype of the logits (f32 for bf16)
   Tensor gradient;      // like the logits, contiguous; undefined unless asked for
-  Tensor pixel_losses;  // l_p [N,H,W], dtype of the logits, 0 where ignored; undefined unless asked for
+  Tensor pixel_losses;  // l_p [N,H,W], dtype of the loss, 0 where ignored; undefined unless asked for
 };
+
+// For this op and its fused form. Checks logits and options for labels of shape `pixels`, replaces the labels
+// by the form that implementations expect, and sets the scale.
+CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, const Shape& pixels,
+                                          const CrossEntropyOptions& options, Tensor& labels);
+CrossEntropyResult cross_entropy_result(const CrossEntropyProblem& problem, const Tensor& logits,
+                                        bool want_gradient, bool want_pixel_losses);
 
 // For validation; see dispatch.h.
 CrossEntropyProblem on_host(const CrossEntropyProblem& problem, HostCopies& host);
 CrossEntropyResult on_host(const CrossEntropyResult& result, HostCopies& host);
 
-// logits: f32 or f64, any pixel stride. labels: i32 or u8. Errors: a label out of range (data), shapes, types
-// (usage).
+// logits: f32, f64 or (on a device) bf16, any pixel stride. labels: i32 or u8, on the same device. Errors: a
+// label out of range (data), shapes, types (usage).
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
                                  const CrossEntropyOptions& options, bool want_gradient,
                                  bool want_pixel_losses = false);

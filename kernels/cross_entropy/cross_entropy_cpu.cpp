@@ -12,6 +12,7 @@ constexpr int64_t pixels_per_run = 2048;
 void run_with(RunFn* kernel, const CrossEntropyProblem& p, const Tensor& logits, const Tensor& labels,
               const CrossEntropyResult& out) {
   const int64_t pixels = p.n * p.h * p.w;
+  const double scale = *p.scale.data<double>();
   const Tensor by_class = p.class_weights.defined() ? p.class_weights.to(DType::f32) : Tensor();
   const Tensor by_pixel = p.pixel_weights.defined() ? p.pixel_weights.to(DType::f32) : Tensor();
   std::vector<double> partial(static_cast<size_t>((pixels + pixels_per_run - 1) / pixels_per_run), 0.0);
@@ -25,7 +26,7 @@ void run_with(RunFn* kernel, const CrossEntropyProblem& p, const Tensor& logits,
         .ignore_index = static_cast<int32_t>(p.ignore_index),
         .class_weights = by_class.defined() ? by_class.data<float>() : nullptr,
         .pixel_weights = by_pixel.defined() ? by_pixel.data<float>() + begin : nullptr,
-        .scale = static_cast<float>(p.scale),
+        .scale = static_cast<float>(scale),
         .gamma = static_cast<float>(p.gamma),
         .gradient = out.gradient.defined() ? out.gradient.data<float>() + begin * p.classes : nullptr,
         .pixel_losses = out.pixel_losses.defined() ? out.pixel_losses.data<float>() + begin : nullptr};
@@ -33,7 +34,7 @@ void run_with(RunFn* kernel, const CrossEntropyProblem& p, const Tensor& logits,
   });
   double total = 0;
   for (double s : partial) total += s;
-  *out.loss.data<float>() = static_cast<float>(total * p.scale);
+  *out.loss.data<float>() = static_cast<float>(total * scale);
 }
 
 }  // namespace

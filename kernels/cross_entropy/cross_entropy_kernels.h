@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels::cross_entropy_impl {
 
@@ -11,6 +12,9 @@ Fn run_ref;
 Fn run_portable;
 Fn run_avx2;
 Fn run_avx512;
+ATROUS_DECLARE_ON_GPU(Fn run_naive, run_warp, run_registers, run_staged;)
+// Most classes of the last two.
+constexpr int64_t most_in_registers = 32, most_staged = 95;
 
 // A run of consecutive pixels: what the per-instruction-set files compute. Plain pointers, since those files
 // must not instantiate code that others share.

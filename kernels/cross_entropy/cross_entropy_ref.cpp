@@ -4,6 +4,7 @@
 #include "kernels/common/visit.h"
 #include "kernels/cross_entropy/cross_entropy_kernels.h"
 #include "kernels/cross_entropy/cross_entropy_math.h"
+#include "kernels/cross_entropy/label_view.h"
 
 namespace atrous::kernels::cross_entropy_impl {
 
@@ -11,10 +12,12 @@ void run_ref(const CrossEntropyProblem& p, const Tensor& logits, const Tensor& l
              const CrossEntropyResult& out) {
   visit_float(p.dtype, [&](auto tag) {
     using T = decltype(tag);
+    const double scale = *p.scale.data<double>();
+    const LabelView label(labels);
     double total = 0;
     for (int64_t i = 0; i < p.n * p.h * p.w; ++i) {
       const T* z = logits.data<T>() + i * logits.pixel_stride();
-      const int32_t y = labels.data<int32_t>()[i];
+      const int32_t y = label[i];
       const bool ignored = y == p.ignore_index;
       double max = static_cast<double>(z[0]);
       for (int64_t k = 1; k < p.classes; ++k) max = std::max(max, static_cast<double>(z[k]));
@@ -31,11 +34,11 @@ void run_ref(const CrossEntropyProblem& p, const Tensor& logits, const Tensor& l
       if (out.pixel_losses.defined()) out.pixel_losses.data<T>()[i] = static_cast<T>(weight * term.loss);
       for (int64_t k = 0; out.gradient.defined() && k < p.classes; ++k) {
         const double softmax = std::exp(static_cast<double>(z[k]) - max) / sum;
-        const double g = ignored ? 0.0 : p.scale * weight * term.gradient_factor * (softmax - (k == y));
+        const double g = ignored ? 0.0 : scale * weight * term.gradient_factor * (softmax - (k == y));
         out.gradient.data<T>()[i * p.classes + k] = static_cast<T>(g);
       }
     }
-    *out.loss.data<T>() = static_cast<T>(p.scale * total);
+    *out.loss.data<T>() = static_cast<T>(scale * total);
   });
 }
 

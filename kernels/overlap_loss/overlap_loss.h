@@ -35,12 +35,12 @@ struct OverlapLossProblem {
 };
 
 struct OverlapLossResult {
-  Tensor loss;      // scalar, dtype of p
+  Tensor loss;      // scalar, dtype of p (f32 for bf16)
   Tensor gradient;  // like p, contiguous; undefined unless asked for
 };
 
-// p: f32 or f64, any pixel stride; labels: i32 or u8. Errors: a label out of range (data), shapes, types,
-// smooth (usage).
+// p: f32, f64 or (on a device) bf16, any pixel stride; labels: i32 or u8. Errors: a label out of range
+// (data), shapes, types, smooth (usage).
 OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels,
                                const OverlapLossOptions& options, bool want_gradient);
 

@@ -1,6 +1,7 @@
 // Implementations of overlap_loss; overlap_loss.cpp lists them.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/overlap_loss/overlap_loss.h"
 
 namespace atrous::kernels::overlap_loss_impl {
@@ -8,6 +9,7 @@ namespace atrous::kernels::overlap_loss_impl {
 using Fn = void(const OverlapLossProblem&, const Tensor& probabilities, const Tensor& labels,
                 const OverlapLossResult& out);
 Fn run_ref, run_blocks;
+ATROUS_DECLARE_ON_GPU(Fn run_naive, run_strips;)
 
 // Sums over the batch, per class.
 struct ClassSums {

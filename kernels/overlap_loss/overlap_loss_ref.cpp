@@ -1,4 +1,5 @@
 #include "kernels/common/visit.h"
+#include "kernels/cross_entropy/label_view.h"
 #include "kernels/overlap_loss/overlap_loss_kernels.h"
 
 namespace atrous::kernels::overlap_loss_impl {
@@ -7,7 +8,7 @@ void run_ref(const OverlapLossProblem& p, const Tensor& probabilities, const Ten
              const OverlapLossResult& out) {
   visit_float(p.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const int32_t* y = labels.data<int32_t>();
+    const LabelView y(labels);
     auto probability = [&](int64_t i, int64_t k) {
       return static_cast<double>(probabilities.data<T>()[i * probabilities.pixel_stride() + k]);
     };

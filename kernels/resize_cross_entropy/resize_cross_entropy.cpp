@@ -1,7 +1,6 @@
 #include "kernels/resize_cross_entropy/resize_cross_entropy.h"
 
 #include "kernels/common/dispatch.h"
-#include "kernels/cross_entropy/labels.h"
 #include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
 
 namespace atrous::kernels {
@@ -15,11 +14,20 @@ constexpr auto vectors_of = [](const ResizeCrossEntropyProblem& p) -> const char
   return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
 };
 
+constexpr auto ref_dtypes = [](const ResizeCrossEntropyProblem& p) { return why_not_bf16(p.loss); };
+constexpr auto gpu_dtypes = [](const ResizeCrossEntropyProblem& p) { return why_not_f64(p.loss); };
+constexpr auto tile_fits = [](const ResizeCrossEntropyProblem& p) -> const char* {
+  if (const char* why_not = why_not_f64(p.loss)) return why_not;
+  return tile_of(p.loss.classes).shared_bytes > most_shared ? "too many classes for shared memory" : nullptr;
+};
+
 constexpr Implementation<ResizeCrossEntropyProblem, Fn> table[] = {
+    ATROUS_ON_GPU("tiled", tile_fits, run_tiled),
+    ATROUS_ON_GPU("gather", gpu_dtypes, run_gather),
     {"avx512", Device::cpu, vectors_of<16, Isa::avx512>, run_avx512},
     {"avx2", Device::cpu, vectors_of<8, Isa::avx2>, run_avx2},
     {"portable", Device::cpu, vectors_of<4, Isa::generic>, run_portable},
-    {"ref", Device::cpu, always, run_ref},
+    {"ref", Device::cpu, ref_dtypes, run_ref},
 };
 
 }  // namespace
@@ -44,18 +52,11 @@ CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labe
                logits.describe(), labels.describe());
   ATROUS_CHECK(logits.dim(1) > 0 && logits.dim(2) > 0, ErrorKind::usage,
                "[{}] sizes must be positive. Got logits {}.", op, logits.describe());
-  ResizeCrossEntropyProblem p{logits.dim(1), logits.dim(2), align_corners,
-                              cross_entropy_problem(op, logits, labels.shape(), options)};
-  CrossEntropyProblem& l = p.loss;
-  for (int64_t size : {p.in_h, p.in_w, l.h, l.w}) narrow<int32_t>(size, op);
-  const Tensor y = checked_labels(op, labels, labels.shape(), l.classes, l.ignore_index);
-  l.scale =
-      loss_scale(l.reduction == LossReduction::mean, y, l.ignore_index, l.class_weights, l.pixel_weights);
-
-  CrossEntropyResult out{
-      .loss = Tensor::empty({}, l.dtype, logits.device()), .gradient = {}, .pixel_losses = {}};
-  if (want_gradient) out.gradient = Tensor::empty_like(logits);
-  if (want_pixel_losses) out.pixel_losses = Tensor::empty(labels.shape(), l.dtype, logits.device());
+  for (int64_t size : {logits.dim(1), logits.dim(2), labels.dim(1), labels.dim(2)}) narrow<int32_t>(size, op);
+  Tensor y = labels;
+  const ResizeCrossEntropyProblem p{logits.dim(1), logits.dim(2), align_corners,
+                                    cross_entropy_problem(op, logits, labels.shape(), options, y)};
+  const CrossEntropyResult out = cross_entropy_result(p.loss, logits, want_gradient, want_pixel_losses);
   dispatch(op, "resize_cross_entropy.forward", resize_cross_entropy_impl::table, p,
            {out.loss, out.gradient, out.pixel_losses}, logits, y, out);
   return out;

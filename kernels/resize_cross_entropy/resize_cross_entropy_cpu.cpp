@@ -39,6 +39,7 @@ void run_with(BandFn* kernel, int64_t lanes, const ResizeCrossEntropyProblem& p,
   const auto rows = taps_of(p, p.in_h, l.h);
   const auto columns = taps_of(p, p.in_w, l.w);
   const auto first = first_outputs(rows, p.in_h);
+  const double scale = *l.scale.data<double>();
   const Tensor by_class = l.class_weights.defined() ? l.class_weights.to(DType::f32) : Tensor();
   const Tensor by_pixel = l.pixel_weights.defined() ? l.pixel_weights.to(DType::f32) : Tensor();
   const int64_t bands = (p.in_h + rows_per_band - 1) / rows_per_band;  // per image
@@ -68,7 +69,7 @@ void run_with(BandFn* kernel, int64_t lanes, const ResizeCrossEntropyProblem& p,
         .ignore_index = static_cast<int32_t>(l.ignore_index),
         .class_weights = by_class.defined() ? by_class.data<float>() : nullptr,
         .pixel_weights = by_pixel.defined() ? by_pixel.data<float>() + image * l.h * l.w : nullptr,
-        .scale = static_cast<float>(l.scale),
+        .scale = static_cast<float>(scale),
         .gamma = static_cast<float>(l.gamma),
         .gradient = with_gradient ? out.gradient.data<float>() + image * p.in_h * dense_row : nullptr,
         .halo = with_gradient ? halos.data<float>() + band * dense_row : nullptr,
@@ -87,7 +88,7 @@ void run_with(BandFn* kernel, int64_t lanes, const ResizeCrossEntropyProblem& p,
     const float* halo = halos.data<float>() + band * dense_row;
     for (int64_t i = 0; i < dense_row; ++i) target[i] += halo[i];
   }
-  *out.loss.data<float>() = static_cast<float>(total * l.scale);
+  *out.loss.data<float>() = static_cast<float>(total * scale);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Implementations of resize_cross_entropy; resize_cross_entropy.cpp lists them.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/resize/resize_math.h"
 #include "kernels/resize_cross_entropy/resize_cross_entropy.h"
 
@@ -9,6 +10,26 @@ namespace atrous::kernels::resize_cross_entropy_impl {
 using Fn = void(const ResizeCrossEntropyProblem&, const Tensor& logits, const Tensor& labels,
                 const CrossEntropyResult& out);
 Fn run_ref, run_portable, run_avx2, run_avx512;
+ATROUS_DECLARE_ON_GPU(Fn run_gather, run_tiled;)
+
+// How a block of run_tiled works: on size x size samples of logits, `slots` output pixels at a time. The
+// shape of the problem alone decides, so that the bits are the same on every GPU.
+struct Tile {
+  int size = 8;
+  int slots = 128;
+  size_t shared_bytes = 0;
+};
+constexpr size_t most_shared = 96 << 10;  // what every GPU since sm_80 has
+constexpr Tile tile_of(int64_t classes) {
+  Tile t;
+  t.slots = classes <= 64 ? 128 : 64;
+  for (;; t.size /= 2) {
+    const int64_t samples = (t.size + 2) * (t.size + 2), sums = t.size * t.size;
+    t.shared_bytes =
+        static_cast<size_t>((samples + sums) * classes + t.slots * (classes | 1)) * sizeof(float);
+    if (t.shared_bytes <= most_shared || t.size == 1) return t;
+  }
+}
 
 // Some consecutive rows of low-resolution logits of one image and all output rows whose upper tap is one of
 // them.

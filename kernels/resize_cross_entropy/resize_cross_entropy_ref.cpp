@@ -3,6 +3,7 @@
 
 #include "kernels/common/visit.h"
 #include "kernels/cross_entropy/cross_entropy_math.h"
+#include "kernels/cross_entropy/label_view.h"
 #include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
 
 namespace atrous::kernels::resize_cross_entropy_impl {
@@ -29,9 +30,11 @@ void run(const ResizeCrossEntropyProblem& p, const Tensor& logits, const Tensor&
   const CrossEntropyProblem& l = p.loss;
   std::vector<double> gradient(static_cast<size_t>(logits.numel()), 0.0);
   std::vector<double> z(static_cast<size_t>(l.classes));
+  const double scale = *l.scale.data<double>();
+  const LabelView label_of(labels);
   double total = 0;
   for (int64_t i = 0; i < l.n * l.h * l.w; ++i) {
-    const int32_t label = labels.data<int32_t>()[i];
+    const int32_t label = label_of[i];
     if (out.pixel_losses.defined()) out.pixel_losses.data<T>()[i] = T(0);
     if (label == l.ignore_index) continue;
     const Corners corners(p, i / (l.h * l.w), i / l.w % l.h, i % l.w);
@@ -50,12 +53,12 @@ void run(const ResizeCrossEntropyProblem& p, const Tensor& logits, const Tensor&
     total += weight * term.loss;
     if (out.pixel_losses.defined()) out.pixel_losses.data<T>()[i] = static_cast<T>(weight * term.loss);
     for (size_t k = 0; k < z.size(); ++k) {
-      const double g = l.scale * weight * term.gradient_factor * (std::exp(z[k] - max) / sum - (k == y));
+      const double g = scale * weight * term.gradient_factor * (std::exp(z[k] - max) / sum - (k == y));
       for (int c = 0; c < 4; ++c)
         gradient[static_cast<size_t>(corners.at[c]) * z.size() + k] += corners.weight[c] * g;
     }
   }
-  *out.loss.data<T>() = static_cast<T>(l.scale * total);
+  *out.loss.data<T>() = static_cast<T>(scale * total);
   if (!out.gradient.defined()) return;
   for (size_t i = 0; i < gradient.size(); ++i) out.gradient.data<T>()[i] = static_cast<T>(gradient[i]);
 }

@@ -20,8 +20,8 @@ struct SoftmaxProblem {
   std::string str() const;  // "p4096 c21 log f32"
 };
 
-// x: f32 or f64 of rank >= 1, any pixel stride. The result is contiguous. Errors (usage): other types, no
-// channels.
+// x: f32, f64 or (on a device) bf16 of rank >= 1, any pixel stride. The result is contiguous. Errors (usage):
+// other types, no channels.
 Tensor softmax_forward(const Tensor& x, bool log = false);
 // y: what forward returned.
 Tensor softmax_backward(const Tensor& y, const Tensor& dy, bool log = false);

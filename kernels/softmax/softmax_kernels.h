@@ -1,6 +1,7 @@
 // Implementations of softmax; softmax.cpp lists them.
 #pragma once
 
+#include "kernels/gpu/declare.h"
 #include "kernels/softmax/softmax.h"
 
 namespace atrous::kernels::softmax_impl {
@@ -9,6 +10,10 @@ using ForwardFn = void(const SoftmaxProblem&, const Tensor& x, const Tensor& y);
 using BackwardFn = void(const SoftmaxProblem&, const Tensor& y, const Tensor& dy, const Tensor& dx);
 ForwardFn forward_ref, forward_portable, forward_avx2, forward_avx512;
 BackwardFn backward_ref, backward_portable, backward_avx2, backward_avx512;
+ATROUS_DECLARE_ON_GPU(ForwardFn forward_naive, forward_warp, forward_registers, forward_staged;
+                      BackwardFn backward_naive, backward_warp, backward_registers, backward_staged;)
+// Most channels of the last two.
+constexpr int64_t most_in_registers = 32, most_staged = 95, most_staged_backward = 47;
 
 // A run of pixels for the per-instruction-set files; strides are floats between pixels, results are dense.
 struct ForwardRun {

@@ -1,5 +1,8 @@
 #include "kernels/cross_entropy/cross_entropy.h"
 
+#include <cmath>
+
+#include "kernels/cross_entropy/labels.h"
 #include "layers/cross_entropy.h"
 #include "tests/kernels/op_case.h"
 
@@ -108,6 +111,41 @@ void add_bad_inputs(CaseList& list) {
       ErrorKind::usage);
   bad("pixel weights of another shape", labels_with(0), {.pixel_weights = Tensor::zeros({3, 4})},
       "one number per pixel", ErrorKind::usage);
+  // On a device the loss does not wait for the answer: it is NaN, and the report says why.
+  for (DType dtype : {DType::i32, DType::u8}) {
+    list.bad_inputs.push_back(
+        {.op = "cross_entropy",
+         .descriptor = fmt::format("{} label past the classes, on a device", name_of(dtype)),
+         .call =
+             [=] {
+               kernels::report_bad_labels();  // nothing is left of other cases
+               const Tensor good = Tensor::zeros({2, 3, 4}, dtype, Device::sim);
+               const auto loss = [&](const Tensor& y) {
+                 return kernels::cross_entropy(logits.to(Device::sim), y, {}, true).loss.item();
+               };
+               ATROUS_CHECK(std::abs(loss(good) - std::log(5.0)) < 1e-6, ErrorKind::usage, "wrong loss");
+               kernels::report_bad_labels();
+               ATROUS_CHECK(std::isnan(loss(labels_with(7).to(dtype).to(Device::sim))), ErrorKind::usage,
+                            "a bad label went unseen");
+               loss(good);  // hides nothing
+               try {
+                 kernels::report_bad_labels();
+               } catch (const Error&) {
+                 kernels::report_bad_labels();  // said once
+                 throw;
+               }
+             },
+         .expected_text = "Got label 7 at image 1 of the batch, row 1, column 3, with 5 classes",
+         .kind = ErrorKind::data});
+  }
+  list.bad_inputs.push_back({.op = "cross_entropy",
+                             .descriptor = "labels on another device",
+                             .call =
+                                 [=] {
+                                   const Tensor y = labels_with(0).to(Device::sim);
+                                   kernels::cross_entropy(logits, y, {}, false);
+                                 },
+                             .expected_text = "one device"});
   bad("negative gamma", labels_with(0), {.gamma = -1}, "gamma must be", ErrorKind::usage);
 }
 

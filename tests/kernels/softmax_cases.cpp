@@ -54,7 +54,7 @@ void add_softmax_cases(CaseList& list) {
            [] {
              kernels::softmax_forward(Tensor::zeros({2, 3}, DType::i32));
            },
-       .expected_text = "must be f32 or f64 with at least one channel. Got i32 [2, 3]"});
+       .expected_text = "must be f32, f64 or bf16 with at least one channel. Got i32 [2, 3]"});
   list.bad_inputs.push_back({.op = "softmax",
                              .descriptor = "no channels",
                              .call =

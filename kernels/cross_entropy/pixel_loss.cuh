@@ -1,0 +1,74 @@
+// What the kernels of cross-entropy and of its fused form do with a pixel once its logits are known.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/cross_entropy/cross_entropy_math.h"
+#include "kernels/cross_entropy/label_view.h"
+#include "kernels/gpu/gpu.h"
+
+namespace atrous::kernels::ATROUS_GPU {
+
+// Everything but the logits.
+struct Targets {
+  LabelView labels;
+  int32_t classes;
+  int32_t ignore_index;
+  const float* class_weights;  // or null
+  const float* pixel_weights;  // or null
+  const double* scale;
+  float gamma;
+  float* pixel_losses;  // or null
+  double* partial;      // one sum of losses per block
+
+  Targets(const CrossEntropyProblem& p, const Tensor& labels_, const CrossEntropyResult& out,
+          const Tensor& partial_)
+      : labels(labels_),
+        classes(static_cast<int32_t>(p.classes)),
+        ignore_index(static_cast<int32_t>(p.ignore_index)),
+        class_weights(p.class_weights.defined() ? p.class_weights.device_data<float>() : nullptr),
+        pixel_weights(p.pixel_weights.defined() ? p.pixel_weights.device_data<float>() : nullptr),
+        scale(p.scale.device_data<double>()),
+        gamma(static_cast<float>(p.gamma)),
+        pixel_losses(out.pixel_losses.defined() ? out.pixel_losses.device_data<float>() : nullptr),
+        partial(partial_.device_data<double>()) {}
+
+  // Labels out of range count nowhere, so that no kernel reads past its logits: loss_scale reports them.
+  __device__ bool counts(int32_t label) const {
+    return label != ignore_index && label >= 0 && label < classes;
+  }
+};
+
+// The loss l of a pixel, and what multiplies its softmax - onehot in the gradient.
+struct PixelLoss {
+  float loss;
+  float gradient_factor;
+};
+
+// From the cross-entropy e of a pixel that counts.
+__device__ inline PixelLoss pixel_loss(const Targets& t, int64_t pixel, int32_t label, float e) {
+  const float weight =
+      (t.class_weights ? t.class_weights[label] : 1.0f) * (t.pixel_weights ? t.pixel_weights[pixel] : 1.0f);
+  const FocalTerm<float> term = focal_term(e, t.gamma);
+  return {weight * term.loss, static_cast<float>(*t.scale) * weight * term.gradient_factor};
+}
+
+// loss = scale * sum of the partial sums, by one block, in order.
+inline constexpr int finish_threads = 256;
+template <class = void>
+__global__ void __launch_bounds__(finish_threads)
+    finish_loss_kernel(const double* partial, int64_t blocks, const double* scale, float* loss) {
+  double sum = 0;
+  for (int64_t b = threadIdx.x; b < blocks; b += finish_threads) sum += partial[b];
+  sum = block_reduce<Plus>(sum, 0.0);
+  if (threadIdx.x == 0) *loss = static_cast<float>(*scale * sum);
+}
+
+inline void finish_loss(const CrossEntropyProblem& p, const Tensor& partial, const CrossEntropyResult& out) {
+  launch<finish_loss_kernel<>>({1, finish_threads}, static_cast<const double*>(partial.device_data<double>()),
+                               partial.numel(), static_cast<const double*>(p.scale.device_data<double>()),
+                               out.loss.device_data<float>());
+}
+
+}  // namespace atrous::kernels::ATROUS_GPU
