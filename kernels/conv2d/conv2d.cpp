@@ -26,6 +26,8 @@ const char* why_not_narrow_backward_input(const Conv2dProblem& p) {
 }
 
 const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_forward<DType::bf16>, conv2d_forward_mma),
+    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_forward<DType::f32>, conv2d_forward_mma),
     ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_forward, conv2d_forward_implicit_gemm_narrow),
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_forward_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_forward_tiled),
@@ -36,6 +38,8 @@ const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
     {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
+    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_backward_input<DType::bf16>, conv2d_backward_input_mma),
+    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_backward_input<DType::f32>, conv2d_backward_input_mma),
     ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_backward_input,
                   conv2d_backward_input_implicit_gemm_narrow),
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_input_implicit_gemm),
@@ -47,6 +51,8 @@ const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
+    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_backward_weight<DType::bf16>, conv2d_backward_weight_mma),
+    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_backward_weight<DType::f32>, conv2d_backward_weight_mma),
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_weight_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_weight_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_weight_naive),

@@ -46,6 +46,18 @@ using ChannelSumsFn = void(const ChannelSumsProblem&, const Tensor& dy, const Te
 ATROUS_DECLARE_ON_GPU(
     ChannelSumsFn channel_sums_naive, channel_sums_in_stages;
     // `sums` [2,K] from the f64 [tiles, 2*K] that the blocks of a convolution leave, in a fixed order.
-    void add_partial_sums(const Tensor& partial, const Tensor& sums);)
+    void add_partial_sums(const Tensor& partial, const Tensor& sums);
+    // dw from the f32 [splits, numel of dw] that the pieces of a reduction leave, in their order.
+    void add_split_sums(const Tensor& partial, const Tensor& dw);)
+
+// Tensor cores (conv2d_mma_*.cu): bf16, or f32 in tf32.
+template <DType dtype>
+const char* conv2d_why_not_mma_forward(const Conv2dProblem& problem);
+template <DType dtype>
+const char* conv2d_why_not_mma_backward_input(const Conv2dProblem& problem);
+template <DType dtype>
+const char* conv2d_why_not_mma_backward_weight(const Conv2dProblem& problem);
+ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_mma; Conv2dBackwardInputFn conv2d_backward_input_mma;
+                      Conv2dBackwardWeightFn conv2d_backward_weight_mma;)
 
 }  // namespace atrous::kernels

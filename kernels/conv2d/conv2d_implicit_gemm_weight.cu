@@ -165,6 +165,12 @@ __global__ void __launch_bounds__(add_threads)
 
 }  // namespace
 
+void add_split_sums(const Tensor& partial, const Tensor& dw) {
+  launch<add_splits>({blocks_for(dw.numel(), add_threads), add_threads},
+                     static_cast<const float*>(partial.device_data<float>()), partial.dim(0), dw.numel(),
+                     dw.device_data<float>());
+}
+
 void conv2d_backward_weight_implicit_gemm(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                           const Tensor& dw) {
   const Conv2dGeometry geometry(p);
@@ -194,11 +200,7 @@ void conv2d_backward_weight_implicit_gemm(const Conv2dProblem& p, const Tensor& 
       launch<conv2d_implicit_gemm_weight<T, 1>>(shape, args);
     }
   });
-  if (splits > 1) {
-    launch<add_splits>({blocks_for(dw.numel(), add_threads), add_threads},
-                       static_cast<const float*>(partial.device_data<float>()), splits, dw.numel(),
-                       dw.device_data<float>());
-  }
+  if (splits > 1) add_split_sums(partial, dw);
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU

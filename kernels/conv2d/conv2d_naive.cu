@@ -13,7 +13,8 @@
 //   implicit_gemm   conv2d_implicit_gemm*.cu: a thread keeps 8x8 results in registers, each factor in shared
 //                   memory is read once per 8 products; vector loads, copies overlapped with arithmetic;
 //                   "_narrow": smaller tiles
-//   mma             conv2d_mma*.cu: the products on tensor cores
+//   mma_bf16,       conv2d_mma_*.cu: the products on tensor cores, of bf16 or, where it is allowed, of f32
+//   mma_tf32        rounded to tf32
 #include "kernels/conv2d/conv2d_gpu.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/gpu/gpu.h"

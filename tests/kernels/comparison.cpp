@@ -63,6 +63,8 @@ double tolerance(DType output, int64_t accumulation, const std::string& implemen
   if (rearranges_sums(implementation)) allowed *= 2;
   if (rounds_to_tf32(implementation)) allowed += 0x1p-9;  // both factors of a product keep 10 bits
   if (output == DType::bf16) allowed += 0x1p-8;
+  // Tensor cores take what a prologue makes of exact inputs in bf16: wider outputs show it too.
+  if (output == DType::f64 && implementation == "mma_bf16") allowed += 0x1p-9;
   return allowed;
 }
 
