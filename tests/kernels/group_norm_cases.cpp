@@ -89,6 +89,12 @@ void add_group_norm_cases(CaseList& list) {
       {"group_norm", "groups do not divide", call({1, 2, 2, 6}, 4, 6), "Choose a divisor of 6"});
   list.bad_inputs.push_back({"group_norm", "no groups", call({1, 2, 2, 6}, 0, 6), "at least one group"});
   list.bad_inputs.push_back({"group_norm", "wrong gamma", call({1, 2, 2, 6}, 3, 5), "gamma must be f32 [6]"});
+  list.bad_inputs.push_back({"group_norm", "parameters on another device",
+                             [] {
+                               const Variable p(Tensor::zeros({6}, DType::f32, Device::sim));
+                               layers::group_norm(Variable(Tensor::zeros({1, 2, 2, 6})), 3, p, p);
+                             },
+                             "all tensors must lie on one device"});
   list.bad_inputs.push_back({"group_norm", "empty", call({1, 0, 2, 6}, 3, 6), "not empty"});
 
   for (OpCase c : {forward_case({4, 64, 64, 64}, 32, Activation::relu),

@@ -77,6 +77,12 @@ void add_layer_norm_cases(CaseList& list) {
     };
   };
   list.bad_inputs.push_back({"layer_norm", "wrong gamma", call({1, 2, 2, 6}, 5), "gamma must be f32 [6]"});
+  list.bad_inputs.push_back({"layer_norm", "parameters on another device",
+                             [] {
+                               const Variable p(Tensor::zeros({6}, DType::f32, Device::sim));
+                               layers::layer_norm(Variable(Tensor::zeros({1, 2, 2, 6})), p, p);
+                             },
+                             "all tensors must lie on one device"});
   list.bad_inputs.push_back({"layer_norm", "no channels", call({1, 2, 2, 0}, 5), "with C > 0"});
 
   for (OpCase c : {forward_case({1, 128, 128, 96}), backward_case({1, 128, 128, 96})}) {

@@ -72,6 +72,12 @@ void add_local_response_norm_cases(CaseList& list) {
     auto call = [=] { layers::local_response_norm(Variable(Tensor::zeros({1, 2, 2, 3}, dtype)), o); };
     list.bad_inputs.push_back({"local_response_norm", what, call, text});
   };
+  list.bad_inputs.push_back({"local_response_norm", "gradient on another device",
+                             [] {
+                               kernels::local_response_norm_backward(
+                                   Tensor::zeros({2, 3}, DType::f32, Device::sim), Tensor::zeros({2, 3}), {});
+                             },
+                             "all tensors must lie on one device"});
   bad("integers", DType::i32, {},
       "[local_response_norm] the input must be a non-empty [..., C] in f32, f64 or bf16. Got i32");
   bad("size 0", DType::f32, {0, 1, 1, 1}, "Got size 0, alpha 1, k 1");
