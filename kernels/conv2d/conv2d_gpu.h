@@ -5,11 +5,10 @@
 // through the filter's rows filter_first + t*filter_step, and is stored at place_first + i*place_step.
 //
 //   forward          one correlation of x: step = stride, first = -pad, advance = dilation, all rows
-//   input gradient   one correlation of dy per phase, the rows of dx that share a remainder modulo the
-//   stride:
-//                    row phase + i*stride takes part in dy's row i + (phase + pad - r*dilation)/stride for
+//   input gradient   one correlation of dy per phase: the rows of dx with the same remainder by the stride.
+//                    Row phase + i*stride takes part in dy's row i + (phase + pad - r*dilation)/stride for
 //                    those r where this divides. So no product with a zero is formed, and step is 1. A phase
-//                    whose taps are all absent (1x1, stride 2) is zero.
+//                    without any tap (three of four for 1x1, stride 2) is zero.
 //   filter gradient  products of dy's pixels with what the forward correlation reads for them
 //
 // gather.h walks through a correlation as the product of two matrices.
@@ -99,7 +98,7 @@ struct Conv2dGeometry {
   ATROUS_HD int64_t filter_pixel(int64_t out, int r, int s) const { return (out * h.taps + r) * w.taps + s; }
 };
 
-// Applied to an input element that exists; padding stays zero. Channels count within the group.
+// Applied to an input element that exists; padding stays zero. c counts through all groups.
 struct Prologue {
   const float* scale = nullptr;
   const float* shift = nullptr;
