@@ -68,7 +68,10 @@ struct MomentsWalk {
     for (int j = 0; j < W; ++j) {
       float d[K], sum = 0, squares = 0;
       ATROUS_UNROLL
-      for (int k = 0; k < K; ++k) sum += d[k] = static_cast<float>(v[k][j]) - origin[j];
+      for (int k = 0; k < K; ++k) {
+        d[k] = static_cast<float>(v[k][j]) - origin[j];
+        sum += d[k];
+      }
       const float own_mean = sum / K, delta = own_mean - mean[j];
       ATROUS_UNROLL
       for (int k = 0; k < K; ++k) squares += (d[k] - own_mean) * (d[k] - own_mean);
