@@ -47,7 +47,7 @@ std::vector<Tensor> broadcast_gradients(Binary op, const Saved& x, const Saved& 
     }
   }
   if (ctx.needs(1)) {
-    dz = Tensor::empty(z_shape, dy.dtype());
+    dz = Tensor::empty(z_shape, dy.dtype(), dy.device());
     kernels::broadcast_backward_vector(op, op == Binary::mul ? x.get() : Tensor(), dy, dz);
   }
   return {dx, dz};

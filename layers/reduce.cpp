@@ -1,15 +1,18 @@
 #include "layers/reduce.h"
 
+#include "kernels/common/dispatch.h"
 #include "kernels/reduce/reduce.h"
 
 namespace atrous::layers {
 namespace {
 
 Variable scaled_sum(const char* name, const Variable& x, double factor) {
-  const Tensor y = Tensor::empty({}, x.dtype());
+  const DType dtype = x.dtype();
+  const Device device = x.value().device();
+  const Tensor y = Tensor::empty({}, kernels::parameter_dtype(dtype), device);
   kernels::reduce_sum(x.value(), factor, y);
   return record(name, y, {x}, [=, shape = x.shape()](const BackwardContext& ctx) -> std::vector<Tensor> {
-    return {Tensor::full(shape, ctx.grad().item() * factor, ctx.grad().dtype())};
+    return {Tensor::full(shape, ctx.grad().item() * factor, dtype, device)};
   });
 }
 

@@ -156,6 +156,8 @@ void add_cross_entropy_cases(CaseList& list) {
   add(list, {1, 1, 1, 21}, {});
   add(list, {3, 47, 61, 11}, {});
   add(list, {2, 5, 7, 300}, {});
+  add(list, {0, 5, 7, 21}, {});
+  add(list, {0, 5, 7, 300}, {});
   for (LossReduction reduction : {LossReduction::mean, LossReduction::sum}) {
     add(list, {2, 5, 7, 21}, {true, false, reduction, 0});
     add(list, {2, 5, 7, 11}, {false, true, reduction, 0});

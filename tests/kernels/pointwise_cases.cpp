@@ -225,7 +225,7 @@ void add_bad_inputs(CaseList& list) {
 }  // namespace
 
 void add_pointwise_cases(CaseList& list) {
-  const Shape shapes[] = {{2, 5, 7, 3}, {1, 3, 5, 16}, {1, 67, 31, 21}, {37}};
+  const Shape shapes[] = {{2, 5, 7, 3}, {1, 3, 5, 16}, {1, 67, 31, 21}, {37}, {0, 4, 3, 8}};
   for (const Shape& shape : shapes) {
     for (const UnaryRow& row : unary_rows) {
       list.cases.push_back(unary_case(row, shape, false));
@@ -240,6 +240,7 @@ void add_pointwise_cases(CaseList& list) {
   for (Binary op : {Binary::add, Binary::mul}) {
     for (const auto& [shape, other] :
          {std::pair{Shape{2, 5, 7, 3}, Shape{3}}, std::pair{Shape{2, 5, 7, 3}, Shape{2, 1, 1, 3}},
+          std::pair{Shape{0, 4, 3, 8}, Shape{8}}, std::pair{Shape{1, 2, 3, 300}, Shape{300}},
           std::pair{Shape{3, 33, 17, 40}, Shape{3, 1, 1, 40}}, std::pair{Shape{1, 65, 65, 11}, Shape{11}}}) {
       list.cases.push_back(broadcast_case(op, shape, other));
       list.cases.push_back(broadcast_vector_case(op, shape, other));

@@ -74,6 +74,9 @@ void add_resize_cross_entropy_cases(CaseList& list) {
     for (int64_t k : {2, 11, 19, 21, 33, 150}) add(list, {2, 5, 3, k}, 17, 24, {align_corners});
     add(list, {1, 1, 1, 21}, 1, 1, {align_corners});
     add(list, {1, 1, 1, 5}, 7, 9, {align_corners});
+    add(list, {0, 3, 2, 5}, 7, 9, {align_corners});
+    add(list, {1, 3, 2, 301}, 7, 5, {align_corners});
+    add(list, {1, 2, 2, 3}, 20, 300, {align_corners});
     add(list, {2, 9, 13, 11}, 9, 13, {align_corners});
     add(list, {1, 19, 14, 11}, 8, 5, {align_corners});
     add(list, {1, 11, 2, 4}, 88, 16, {align_corners});
