@@ -28,7 +28,8 @@ struct CorrelationArguments {
   Prologue prologue{};
   Pixels<const T> residual{};
   bool relu = false;
-  double* sums = nullptr;  // [row of tiles][2][columns]
+  double* sums = nullptr;     // [row of tiles][2][columns]
+  int64_t filter_stride = 0;  // from one output channel of the convolution to the next
   int tiles_n = 0, tiles_per_phase = 0;
 };
 
@@ -114,7 +115,7 @@ struct FilterRows {
     const int column = first_column + Layout::row(i);
     if (k >= reduction || column >= args.columns) return nullptr;
     const Term term(args.by_channels, k);
-    return args.filter.at(args.geometry.filter_pixel(column, 0, 0)) + taps.filter[term.tap] + term.channel;
+    return args.filter.data + column * args.filter_stride + taps.filter[term.tap] + term.channel;
   }
 };
 
@@ -140,7 +141,7 @@ struct FilterColumns {
     const int column = first_column + Layout::chunk() * vector_width<T> + e;
     if (k >= reduction || column >= args.columns) return nullptr;
     const Term term(args.by_channels, k);
-    return args.filter.at(args.geometry.filter_pixel(term.channel, 0, 0)) + taps.filter[term.tap] + column;
+    return args.filter.data + term.channel * args.filter_stride + taps.filter[term.tap] + column;
   }
 };
 
@@ -248,6 +249,7 @@ Transfer transfer_of(const CorrelationArguments<T>& args) {
 template <bool HasPrologue, template <class, int> class Filter, class T>
 void launch_correlation(CorrelationArguments<T> args, int tile, int64_t phases, int64_t rows) {
   const TileShape shape = tile_shapes[tile];
+  args.filter_stride = args.geometry.filter_pixel(1, 0, 0) * args.filter.stride;
   args.tiles_n = static_cast<int>(ceil_div(args.columns, shape.n));
   args.tiles_per_phase = static_cast<int>(ceil_div(rows, shape.m) * args.tiles_n);
   with_tile<HasPrologue>(tile, transfer_of(args), [&]<class Tile, Transfer transfer>() {

@@ -170,6 +170,8 @@ const Geometry geometries[] = {
     {1, 5, 6, 4, 4, 5, 3, 4, 3, 1},        // stride beyond the filter width
     {2, 10, 9, 12, 24, 3, 3, 1, 1, 1, 3},  // groups
     {1, 11, 8, 64, 64, 3, 3, 2, 1, 1, 2},  //
+    {1, 5, 7, 8, 1024, 1, 1},              // many channels, few pixels
+    {1, 20, 21, 3, 5, 9, 9, 8, 4},         // many taps, of which a phase of the gradient has few
     {1, 6, 300, 16, 16, 3, 3, 1, 1},       // long rows
     {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
     {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
