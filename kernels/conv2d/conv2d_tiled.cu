@@ -6,8 +6,8 @@
 //
 // Layout as in conv2d_naive.cu. conv2d_gpu.h and gather.h define phases and im2col, which is never stored.
 //
-// Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads makes 16 x 16 results. For 16
-// elements of the sum at a time it brings 16 x 16 values of each factor into shared memory, one per thread,
+// Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads makes 16 x 16 results. For 32
+// elements of the sum at a time it brings 16 x 32 values of each factor into shared memory, two per thread,
 // where 16 threads use each of them: memory is read 16 times less often than by "naive".
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/gather.h"
@@ -17,6 +17,7 @@ namespace atrous::kernels::ATROUS_GPU {
 namespace {
 
 constexpr int tile = 16, threads = tile * tile;
+constexpr int depth = 32;  // elements of the sum between two barriers
 
 template <class T>
 struct Arguments {
@@ -31,9 +32,6 @@ struct Arguments {
   int64_t tiles = 0;          // of a phase, along m
 };
 
-// One row more, so that the threads of a warp that write along a column meet different banks.
-using Factor = float[tile][tile + 1];
-
 template <class T, bool Gradient>
 __device__ float load_filter(const Arguments<T>& args, const Correlation& g, const Tap& tap, int column,
                              int columns) {
@@ -45,8 +43,9 @@ __device__ float load_filter(const Arguments<T>& args, const Correlation& g, con
 
 template <class T, bool Gradient>
 __global__ void __launch_bounds__(threads) conv2d_tiled(Arguments<T> args) {
-  ATROUS_SHARED(Factor, left, [1]);   // [row][element]
-  ATROUS_SHARED(Factor, right, [1]);  // [column][element]
+  // One element more than needed, so that threads that read along a column meet different banks.
+  ATROUS_SHARED(float, left, [tile][depth + 1]);   // [row][element]
+  ATROUS_SHARED(float, right, [tile][depth + 1]);  // [column][element]
   const int x = static_cast<int>(threadIdx.x) % tile, y = static_cast<int>(threadIdx.x) / tile;
   const Correlation g =
       Gradient ? args.geometry.gradient(static_cast<int>(blockIdx.x / args.tiles)) : args.geometry.forward();
@@ -55,37 +54,40 @@ __global__ void __launch_bounds__(threads) conv2d_tiled(Arguments<T> args) {
   const int columns = Gradient ? args.geometry.c : args.geometry.k;
   const int first_column = static_cast<int>(blockIdx.y) * tile, column = first_column + x;
 
-  // This thread loads element x of row y and of column y.
+  // This thread loads elements x and x + 16 of row y and of column y.
   const GatherRow row = gather_row(g, m);
   const int64_t group_in = static_cast<int64_t>(blockIdx.z) * g.channels;
   const int elements = g.taps() * g.channels;
   Tap tap;
   if (elements > 0) skip_elements(g, tap, x);
   float z = 0;
-  for (int first = 0; first < elements; first += tile) {
-    float value = 0;
-    if (tap.h < g.h.taps && covers(g, row, tap)) {
-      const int64_t channel = group_in + tap.c;
-      value = args.prologue(static_cast<float>(args.in.at(row.pixel + tap_offset(g, tap))[channel]), channel);
+  for (int first = 0; first < elements; first += depth) {
+    for (int part = 0; part < depth; part += tile) {
+      float value = 0;
+      if (tap.h < g.h.taps && covers(g, row, tap)) {
+        const int64_t channel = group_in + tap.c;
+        value = static_cast<float>(args.in.at(row.pixel + tap_offset(g, tap))[channel]);
+        value = args.prologue(value, channel);
+      }
+      left[y][part + x] = value;
+      right[y][part + x] = load_filter<T, Gradient>(args, g, tap, first_column + y, columns);
+      skip_elements(g, tap, tile);
     }
-    left[0][y][x] = value;
-    right[0][y][x] = load_filter<T, Gradient>(args, g, tap, first_column + y, columns);
-    skip_elements(g, tap, tile);
     __syncthreads();
     ATROUS_UNROLL
-    for (int e = 0; e < tile; ++e) z += left[0][y][e] * right[0][x][e];
+    for (int e = 0; e < depth; ++e) z += left[y][e] * right[x][e];
     __syncthreads();
   }
 
   const int64_t place = place_of(g, m), channel = static_cast<int64_t>(blockIdx.z) * columns + column;
   if (args.bias && column < columns) z += args.bias[channel];
   if (args.partial) {
-    left[0][y][x] = place < 0 ? 0.0f : z;
+    left[y][x] = place < 0 ? 0.0f : z;
     __syncthreads();
     if (y < 2 && column < columns) {  // row 0 of threads adds z, row 1 adds z*z
       double sum = 0;
       for (int i = 0; i < tile; ++i) {
-        const double value = left[0][i][x];
+        const double value = left[i][x];
         sum += y == 0 ? value : value * value;
       }
       args.partial[(blockIdx.x * int64_t{2} + y) * columns * args.geometry.groups + channel] = sum;
@@ -99,8 +101,8 @@ __global__ void __launch_bounds__(threads) conv2d_tiled(Arguments<T> args) {
 template <class T>
 __global__ void __launch_bounds__(threads)
     conv2d_backward_weight_tiled(Conv2dGeometry geometry, Pixels<const T> dy, Pixels<const T> x, float* dw) {
-  ATROUS_SHARED(Factor, left, [1]);   // [pixel][k]
-  ATROUS_SHARED(Factor, right, [1]);  // [pixel][element]
+  ATROUS_SHARED(float, left, [depth][tile + 1]);   // [pixel][k]
+  ATROUS_SHARED(float, right, [depth][tile + 1]);  // [pixel][element]
   const int across = static_cast<int>(threadIdx.x) % tile, down = static_cast<int>(threadIdx.x) / tile;
   const Correlation g = geometry.forward();
   const int64_t first_k = static_cast<int64_t>(blockIdx.y) * tile, group = blockIdx.z;
@@ -109,17 +111,20 @@ __global__ void __launch_bounds__(threads)
   Tap tap;
   skip_elements(g, tap, static_cast<int>(element));
   float sum = 0;
-  for (int64_t first = 0; first < g.rows(); first += tile) {
-    const int64_t m = first + down, k = first_k + across;
-    const bool in_dy = m < g.rows() && k < geometry.k;
-    left[0][down][across] = in_dy ? static_cast<float>(dy.at(m)[group * geometry.k + k]) : 0.0f;
-    const GatherRow row = gather_row(g, m);
-    const bool in_x = tap.h < g.h.taps && covers(g, row, tap);
-    right[0][down][across] =
-        in_x ? static_cast<float>(x.at(row.pixel + tap_offset(g, tap))[group * g.channels + tap.c]) : 0.0f;
+  const int64_t k_loaded = first_k + across;
+  for (int64_t first = 0; first < g.rows(); first += depth) {
+    for (int part = down; part < depth; part += tile) {
+      const int64_t m = first + part;
+      const bool in_dy = m < g.rows() && k_loaded < geometry.k;
+      left[part][across] = in_dy ? static_cast<float>(dy.at(m)[group * geometry.k + k_loaded]) : 0.0f;
+      const GatherRow row = gather_row(g, m);
+      const bool in_x = tap.h < g.h.taps && covers(g, row, tap);
+      right[part][across] =
+          in_x ? static_cast<float>(x.at(row.pixel + tap_offset(g, tap))[group * g.channels + tap.c]) : 0.0f;
+    }
     __syncthreads();
     ATROUS_UNROLL
-    for (int i = 0; i < tile; ++i) sum += left[0][i][down] * right[0][i][across];
+    for (int i = 0; i < depth; ++i) sum += left[i][down] * right[i][across];
     __syncthreads();
   }
   const int64_t k = first_k + down;
