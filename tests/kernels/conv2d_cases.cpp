@@ -111,6 +111,21 @@ OpCase transposed_case(const Conv2dProblem& p) {
   return c;
 }
 
+// Vector accesses are possible to the input but not to the filter, a slice that starts anywhere.
+OpCase sliced_filter_case(const Conv2dProblem& p, bool forward) {
+  OpCase c = forward ? forward_case(p) : backward_input_case(p);
+  c.descriptor += " filter is a slice";
+  c.run = [=](const std::vector<Tensor>& in) {
+    const int64_t widths[] = {3, p.c / p.groups, 2};
+    const ConcatBuffer buffer({p.k, p.r, p.s}, widths, in[0].dtype(), in[0].device());
+    buffer.slice(1).copy_from(in[1]);
+    return std::vector<Tensor>{
+        forward ? kernels::conv2d(in[0], buffer.slice(1), options_of(p))
+                : kernels::conv2d_backward_input(in[0], buffer.slice(1), options_of(p), p.input_shape())};
+  };
+  return c;
+}
+
 OpCase bias_case(const Shape& dy) {
   OpCase c;
   c.op = "conv2d";
@@ -201,6 +216,8 @@ void add_operator_cases(CaseList& list) {
   list.cases.push_back(transposed_case(problem({2, 12, 14, 20, 16, 2, 2, 2})));
   list.cases.push_back(
       transposed_case(problem({1, 12, 12, 5, 7, 1, 1, 2})));  // three of four phases hold only the bias
+  list.cases.push_back(sliced_filter_case(problem({1, 9, 10, 16, 24, 3, 3, 1, 1}), true));
+  list.cases.push_back(sliced_filter_case(problem({1, 9, 10, 16, 24, 3, 3, 2, 1}), false));
   list.cases.push_back(bias_case({2, 70, 33, 19}));
   list.cases.push_back(bias_case({0, 4, 4, 3}));
   list.cases.push_back(bias_case({1, 3, 3, 70}));
