@@ -6,7 +6,8 @@
 //
 // x is N,H,W,C; the filter w is C*M,R,S,1 with M >= 1 the channel multiplier; y is N,P,Q,C*M. This is conv2d
 // with groups = C, and the problem is described as one; conv2d's kernels live on sums over channels, which
-// are missing here. Positions outside x count as zero. f32 and f64; any pixel stride. Errors: Error(usage).
+// are missing here. Positions outside x count as zero. f32, f64 and, on GPUs, bf16 (bias and gradient of w
+// are f32 then); any pixel stride. Errors: Error(usage).
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/depthwise_conv2d/depthwise_conv2d.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 
@@ -15,5 +16,12 @@ using DepthwiseBackwardWeightFn = void(const Conv2dProblem&, const Tensor& dy, c
 DepthwiseForwardFn depthwise_forward_ref, depthwise_forward_vector;
 DepthwiseBackwardInputFn depthwise_backward_input_ref, depthwise_backward_input_vector;
 DepthwiseBackwardWeightFn depthwise_backward_weight_ref, depthwise_backward_weight_vector;
+
+ATROUS_DECLARE_ON_GPU(DepthwiseForwardFn depthwise_forward_naive, depthwise_forward_vectorised,
+                      depthwise_forward_window;
+                      DepthwiseBackwardInputFn depthwise_backward_input_naive,
+                      depthwise_backward_input_vectorised, depthwise_backward_input_window;
+                      DepthwiseBackwardWeightFn depthwise_backward_weight_naive,
+                      depthwise_backward_weight_vectorised, depthwise_backward_weight_window;)
 
 }  // namespace atrous::kernels
