@@ -104,9 +104,9 @@ struct Loader {
     ATROUS_UNROLL
     for (int i = 0; i < b_loads; ++i) {
       const int column = b_column(i), k = b_element();
-      if (column >= Tile::n || k >= Tile::depth)
-        continue;  // a narrow tile has less than its threads can load
-      if constexpr (Gradient && !Dense) {
+      // A narrow tile has less than its threads can load.
+      if (column >= Tile::n || k >= Tile::depth) continue;
+      if constexpr (across) {
         kernels::store<4>(&to.b[buffer][k][column], b[i]);
       } else {
         ATROUS_UNROLL
