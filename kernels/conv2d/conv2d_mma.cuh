@@ -9,6 +9,7 @@
 // in global memory of element e of this thread's i-th 16-byte chunk, nullptr where the matrix has a zero.
 #pragma once
 
+#include "kernels/conv2d/conv2d_plan.h"
 #include "kernels/gpu/async.h"
 #include "kernels/gpu/gpu.h"
 #include "kernels/gpu/mma.h"
@@ -289,7 +290,8 @@ __device__ inline void for_each_pair(const typename Tile::Sums& sum, F&& f) {
   }
 }
 
-// The largest of tile_shapes: gathering by elements takes registers.
+// Index of the largest of tile_shapes to be used: gathering by elements takes too many registers for the
+// first.
 inline int largest_tile(Transfer transfer) {
   return transfer == Transfer::elements ? 1 : 0;
 }
@@ -307,9 +309,13 @@ void with_tile(int tile, Transfer transfer, F&& f) {
     ATROUS_ASSERT(transfer == Transfer::copies);
     f.template operator()<Tile, Transfer::copies>();
   };
-  if (tile == 0) return with.template operator()<MmaTile<128, 128>>();
-  if (tile == 1) return with.template operator()<MmaTile<128, 64>>();
-  with.template operator()<MmaTile<64, 64>>();
+  const auto with_shape = [&]<int index>() {
+    with.template operator()<MmaTile<tile_shapes[index].m, tile_shapes[index].n>>();
+  };
+  static_assert(std::size(tile_shapes) == 3);
+  if (tile == 0) return with_shape.template operator()<0>();
+  if (tile == 1) return with_shape.template operator()<1>();
+  with_shape.template operator()<2>();
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU

@@ -1,13 +1,13 @@
-// dw[k,r,s,c] = sum over n,p,q of dy[n,p,q,k] * x[n,h,w,c] on tensor cores, h = p*stride_h + r*dilation_h -
-// pad_h.
+// dw[k,r,s,c] = sum over n,p,q of dy[n,p,q,k] * x[n,h,w,c] on tensor cores, where h = p*stride_h +
+// r*dilation_h - pad_h and likewise for w.
 //
 // The reduction runs over pixels, of which both dy and the gathered x have dense rows of channels: neither
 // operand is dense along the reduction, and ldmatrix transposes both on the way to the registers.
 //
-//   mma_bf16, mma_tf32   tiles of K x R*S*C as in forward. They are few and their reduction is long, so it is
-//   cut
-//                        into pieces that run side by side, write f32 partial results and are added in their
-//                        order.
+//   mma_bf16, mma_tf32   tiles of K x R*S*C as in forward. They are few and their reduction is long, so it
+//                        is cut into pieces that run side by side, write f32 partial results and are added
+//                        in their order. How many depends on the problem and on the number of
+//                        multiprocessors.
 #include "kernels/conv2d/conv2d_gpu.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/conv2d_mma.cuh"

@@ -4,8 +4,8 @@
 // them into shared memory as they lie; padding is written as zeros by the copy itself.
 //
 //   mma_bf16, mma_tf32   128x128, 128x64 or 64x64 outputs per block of four warps, four stages of
-//   asynchronous
-//                        copies; with a prologue, or channels that do not fill 16 bytes, by way of registers
+//                        asynchronous copies; with a prologue, or channels that do not fill 16 bytes, by way
+//                        of registers. mma_bf16 rounds what a prologue makes to bf16.
 //
 // Statistics of the output take no pass of their own: each block adds up the columns of its tile.
 #include "kernels/conv2d/conv2d_mma_correlation.cuh"

@@ -10,7 +10,9 @@
 // stem of 7x7x3 has 147 terms, not 49 padded triples).
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <iterator>
 #include <numeric>
 
