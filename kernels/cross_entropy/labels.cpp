@@ -85,7 +85,8 @@ Reports& reports() {
   return all;
 }
 
-// Made when first needed and kept: a recorded graph writes to the same address each time.
+// Made by the first loss on the device and kept: a graph that is recorded later writes to the same address
+// each time.
 Tensor bad_label_report(Device device) {
   const std::lock_guard lock(reports().mutex);
   Tensor& report = reports().by_device[device];

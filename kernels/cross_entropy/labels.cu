@@ -10,7 +10,7 @@
 namespace atrous::kernels::ATROUS_GPU {
 namespace {
 
-constexpr int threads = 256;
+constexpr int threads = 128;
 constexpr int64_t most_blocks = 1024;
 constexpr int64_t pixels_per_thread = 8;  // at least, if there are as many: a block is worth its start
 

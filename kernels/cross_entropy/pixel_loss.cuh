@@ -54,8 +54,8 @@ __device__ inline PixelLoss pixel_loss(const Targets& t, int64_t pixel, int32_t 
   return {weight * term.loss, static_cast<float>(*t.scale) * weight * term.gradient_factor};
 }
 
-// loss = scale * sum of the partial sums, by one block, in order.
-inline constexpr int finish_threads = 256;
+// loss = scale * sum of the partial sums, by one block, in order. A template, since several files hold it.
+inline constexpr int finish_threads = 128;
 template <class = void>
 __global__ void __launch_bounds__(finish_threads)
     finish_loss_kernel(const double* partial, int64_t blocks, const double* scale, float* loss) {

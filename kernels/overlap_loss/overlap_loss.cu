@@ -21,7 +21,7 @@
 namespace atrous::kernels::overlap_loss_impl::ATROUS_GPU {
 namespace {
 
-constexpr int threads = 256;
+constexpr int threads = 128;
 constexpr int64_t most_strips = 512;
 constexpr int64_t pixels_per_thread = 8;  // at least, if there are as many
 

@@ -39,7 +39,6 @@ __global__ void __launch_bounds__(element_threads) partial_kernel(Elements e, Pi
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-template <class = void>
 __global__ void __launch_bounds__(element_threads)
     finish_kernel(const double* partial, int64_t blocks, double factor, float* result) {
   double sum = 0;
@@ -65,8 +64,8 @@ void reduce_sum_blocks(const ReduceProblem& problem, const Tensor& x, const Tens
       const Tensor partial = Tensor::empty({blocks}, DType::f64, x.device());
       launch<partial_kernel<T, n>>({blocks, element_threads}, e, pixels_of<T>(x),
                                    partial.device_data<double>());
-      launch<finish_kernel<>>({1, element_threads}, static_cast<const double*>(partial.device_data<double>()),
-                              blocks, problem.factor, result.device_data<float>());
+      launch<finish_kernel>({1, element_threads}, static_cast<const double*>(partial.device_data<double>()),
+                            blocks, problem.factor, result.device_data<float>());
     });
   });
 }
