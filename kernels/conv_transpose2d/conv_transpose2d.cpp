@@ -1,5 +1,8 @@
 #include "kernels/conv_transpose2d/conv_transpose2d.h"
 
+#include <algorithm>
+#include <climits>
+
 #include "kernels/common/dispatch.h"
 #include "kernels/conv_transpose2d/conv_transpose2d_impl.h"
 
@@ -7,9 +10,9 @@ namespace atrous::kernels {
 namespace {
 
 // Every pass of a transposed convolution is a pass of the convolution with the roles of x and y swapped. Its
-// kernels split strided input gradients into dense phases, so U-Net's 2x2 stride 2 needs no path of its own:
-// one product over [K, R*S*C] and an unfolding copy was measured and is no faster forward, and slower in both
-// gradients.
+// kernels split strided input gradients into dense phases, so U-Net's 2x2 stride 2 needs no path of its own
+// on the CPU: one product over [K, R*S*C] and an unfolding copy was measured and is no faster forward, and
+// slower in both gradients.
 void forward_conv2d(const ConvTranspose2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
                     const Tensor& y) {
   conv2d_backward_input(x, w, p.conv_options(), p.output_shape(), y, bias);
@@ -23,17 +26,53 @@ void backward_weight_conv2d(const ConvTranspose2dProblem& p, const Tensor& dy, c
   dw.copy_from(conv2d_backward_weight(x, dy, p.conv_options(), p.conv.filter_shape()));
 }
 
+// Patches of y that tile it.
+const char* why_not_patches(const ConvTranspose2dProblem& problem) {
+  const Conv2dProblem& p = problem.conv;
+  if (const char* reason = why_not_f64(p)) return reason;
+  if (p.r != p.stride_h || p.s != p.stride_w || p.h != p.p() * p.r || p.w != p.q() * p.s || p.pad_h != 0 ||
+      p.pad_w != 0 || p.groups != 1 || (p.r > 1 && p.dilation_h > 1) || (p.s > 1 && p.dilation_w > 1)) {
+    return "needs kernel == stride without padding, gaps or groups";
+  }
+  return std::max(p.n * p.p() * p.q(), p.k * p.r * p.s * p.c) > INT_MAX ? "2^31 pixels or weights" : nullptr;
+}
+// In bf16 conv2d has tensor cores, which outweighs reading x once: there "patches" comes second.
+const char* why_not_patches_first(const ConvTranspose2dProblem& p) {
+  return p.conv.dtype == DType::f32 ? why_not_patches(p) : "first choice for f32 only";
+}
+const char* why_not_patches_second(const ConvTranspose2dProblem& p) {
+  return p.conv.dtype == DType::bf16 ? why_not_patches(p) : "second choice for bf16 only";
+}
+const char* why_not_f64_conv(const ConvTranspose2dProblem& p) {
+  return why_not_f64(p.conv);
+}
+const char* why_not_bf16_conv(const ConvTranspose2dProblem& p) {
+  return why_not_bf16(p.conv);
+}
+
 constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward_table[] = {
-    {"conv2d", Device::cpu, always, forward_conv2d},
-    {"ref", Device::cpu, always, conv_transpose2d_forward_ref},
+    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_forward_patches),
+    {"conv2d", Device::cuda, why_not_f64_conv, forward_conv2d},
+    {"conv2d", Device::sim, why_not_f64_conv, forward_conv2d},
+    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_forward_patches),
+    {"conv2d", Device::cpu, why_not_bf16_conv, forward_conv2d},
+    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_forward_ref},
 };
 constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input_table[] = {
-    {"conv2d", Device::cpu, always, backward_input_conv2d},
-    {"ref", Device::cpu, always, conv_transpose2d_backward_input_ref},
+    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_backward_input_patches),
+    {"conv2d", Device::cuda, why_not_f64_conv, backward_input_conv2d},
+    {"conv2d", Device::sim, why_not_f64_conv, backward_input_conv2d},
+    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_backward_input_patches),
+    {"conv2d", Device::cpu, why_not_bf16_conv, backward_input_conv2d},
+    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_backward_input_ref},
 };
 constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn> backward_weight_table[] = {
-    {"conv2d", Device::cpu, always, backward_weight_conv2d},
-    {"ref", Device::cpu, always, conv_transpose2d_backward_weight_ref},
+    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_backward_weight_patches),
+    {"conv2d", Device::cuda, why_not_f64_conv, backward_weight_conv2d},
+    {"conv2d", Device::sim, why_not_f64_conv, backward_weight_conv2d},
+    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_backward_weight_patches),
+    {"conv2d", Device::cpu, why_not_bf16_conv, backward_weight_conv2d},
+    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_backward_weight_ref},
 };
 
 void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
@@ -93,7 +132,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
   const char* where = "conv_transpose2d";
   const auto p = ConvTranspose2dProblem::make(where, x.shape(), w.shape(), options, x.dtype());
   check_tensor(where, "filter", w, p.conv.filter_shape(), x.dtype(), p);
-  if (bias.defined()) check_tensor(where, "bias", bias, {p.conv.c}, x.dtype(), p);
+  if (bias.defined()) check_tensor(where, "bias", bias, {p.conv.c}, parameter_dtype(x.dtype()), p);
+  check_same_device(where, {x, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.output_shape(), x.dtype(), p);
     out.bump_version();
@@ -110,6 +150,7 @@ Tensor conv_transpose2d_backward_input(const Tensor& dy, const Tensor& w,
   const auto p = ConvTranspose2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), dy.dtype(), p);
   check_tensor(where, "filter", w, p.conv.filter_shape(), dy.dtype(), p);
+  check_same_device(where, {dy, w});
   const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
   dispatch("conv_transpose2d", "conv_transpose2d.backward_input", backward_input_table, p, {dx}, dy, w, dx);
   return dx;
@@ -120,7 +161,8 @@ Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
   const char* where = "conv_transpose2d_backward_weight";
   const auto p = ConvTranspose2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), x.dtype(), p);
-  const Tensor dw = Tensor::empty(filter_shape, x.dtype(), x.device());
+  check_same_device(where, {dy, x});
+  const Tensor dw = Tensor::empty(filter_shape, parameter_dtype(x.dtype()), x.device());
   dispatch("conv_transpose2d", "conv_transpose2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
   return dw;
 }

@@ -10,7 +10,8 @@
 // The filter f is that of the convolution it transposes, which reads y and writes x: [K,R,S,C/groups] with K
 // the channels of x and C those of y. PyTorch's ConvTranspose2d weight (in, out/groups, R, S) is permuted to
 // it like any other filter. output_padding picks one of the `stride` sizes that the convolution maps to the
-// same size; it must be below the stride. f32 and f64; any pixel stride. Errors: Error(usage).
+// same size; it must be below the stride. f32, f64 and, on GPUs, bf16
+// (bias and gradient of w are f32 then); any pixel stride. Errors: Error(usage).
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv_transpose2d/conv_transpose2d.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 
@@ -16,5 +17,10 @@ using ConvTranspose2dBackwardWeightFn = void(const ConvTranspose2dProblem&, cons
 ConvTranspose2dForwardFn conv_transpose2d_forward_ref;
 ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_ref;
 ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_ref;
+
+// One dense product per pass; kernel == stride, no padding, no groups.
+ATROUS_DECLARE_ON_GPU(ConvTranspose2dForwardFn conv_transpose2d_forward_patches;
+                      ConvTranspose2dBackwardInputFn conv_transpose2d_backward_input_patches;
+                      ConvTranspose2dBackwardWeightFn conv_transpose2d_backward_weight_patches;)
 
 }  // namespace atrous::kernels

@@ -1,5 +1,8 @@
 #include "kernels/gemm/gemm.h"
 
+#include <algorithm>
+#include <climits>
+
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/gemm/gemm_impl.h"
@@ -37,9 +40,28 @@ const char* needs_fast_conv2d(const GemmProblem& p) {
   return cpu_isa() == Isa::generic ? "needs AVX2 or AVX-512" : nullptr;
 }
 
+#ifdef ATROUS_WITH_CUDA
+const char* why_not_cublas(const GemmProblem& p) {
+  if (const char* reason = why_not_f64(p)) return reason;
+  if (p.m == 0 || p.n == 0 || p.k == 0) return "an extent is zero";
+  return std::max({p.m, p.n, p.k}) > INT_MAX ? "an extent is 2^31 or more" : nullptr;
+}
+#endif
+
+// The tiles' rows are blocks along x, their columns along y.
+const char* why_not_tiled(const GemmProblem& p) {
+  if (const char* reason = why_not_f64(p)) return reason;
+  return std::max(p.m, p.k) > INT_MAX || p.n > 64 * 65535 ? "a matrix is too large for the grid" : nullptr;
+}
+
 const Implementation<GemmProblem, GemmFn> table[] = {
+#ifdef ATROUS_WITH_CUDA
+    {"cublas", Device::cuda, why_not_cublas, gemm_cublas},
+#endif
+    ATROUS_ON_GPU("tiled", why_not_tiled, gemm_tiled),
+    ATROUS_ON_GPU("naive", why_not_f64, gemm_naive),
     {"conv2d", Device::cpu, needs_fast_conv2d, gemm_by_conv2d},
-    {"ref", Device::cpu, always, gemm_ref},
+    {"ref", Device::cpu, why_not_bf16, gemm_ref},
 };
 
 void gemm_by_conv2d(const GemmProblem& p, const Tensor& a, const Tensor& b, const Tensor& bias,
@@ -63,6 +85,10 @@ void gemm_by_conv2d(const GemmProblem& p, const Tensor& a, const Tensor& b, cons
 
 }  // namespace
 
+DType GemmProblem::output_dtype() const {
+  return form == GemmForm::tn ? parameter_dtype(dtype) : dtype;
+}
+
 double GemmProblem::bytes() const {
   return static_cast<double>(m * k + n * k + m * n) * static_cast<double>(size_of(dtype));
 }
@@ -74,8 +100,8 @@ std::string GemmProblem::str() const {
 GemmProblem GemmProblem::make(const Shape& a, const Shape& b, GemmForm form, DType dtype) {
   ATROUS_CHECK(a.rank() == 2 && b.rank() == 2, ErrorKind::usage,
                "[gemm] both operands must be matrices. Got {} and {}. Reshape them.", a.str(), b.str());
-  ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
-               "[gemm] the type must be f32 or f64. Got {} with {} and {}. Convert the tensors first.",
+  ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16, ErrorKind::usage,
+               "[gemm] the type must be f32, f64 or bf16. Got {} with {} and {}. Convert the tensors first.",
                atrous::name_of(dtype), a.str(), b.str());
   const bool a_transposed = form == GemmForm::tn, b_transposed = form == GemmForm::nt;
   const int64_t inner_a = a[a_transposed ? 0 : 1], inner_b = b[b_transposed ? 1 : 0];
@@ -91,22 +117,24 @@ Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias,
                "[gemm] the operands must have one type. Got {} and {}. Convert one of them.", a.describe(),
                b.describe());
   const GemmProblem p = GemmProblem::make(a.shape(), b.shape(), form, a.dtype());
+  check_same_device("gemm", {a, b, bias, out});
   if (bias.defined()) {
     ATROUS_CHECK(
-        form != GemmForm::tn && bias.shape() == Shape({p.n}) && bias.dtype() == p.dtype, ErrorKind::usage,
+        form != GemmForm::tn && bias.shape() == Shape({p.n}) && bias.dtype() == parameter_dtype(p.dtype),
+        ErrorKind::usage,
         "[gemm] the bias must be {} [{}], and form tn takes none. Got {} with {}. Drop or reshape it.",
-        atrous::name_of(p.dtype), p.n, bias.describe(), p.str());
+        atrous::name_of(parameter_dtype(p.dtype)), p.n, bias.describe(), p.str());
   }
   if (out.defined()) {
-    ATROUS_CHECK(out.shape() == p.output_shape() && out.dtype() == p.dtype, ErrorKind::usage,
+    ATROUS_CHECK(out.shape() == p.output_shape() && out.dtype() == p.output_dtype(), ErrorKind::usage,
                  "[gemm] out must be {} {}. Got {} with {}. Pass a tensor of that shape and type.",
-                 atrous::name_of(p.dtype), p.output_shape().str(), out.describe(), p.str());
+                 atrous::name_of(p.output_dtype()), p.output_shape().str(), out.describe(), p.str());
     ATROUS_CHECK(!out.shares_memory_with(a) && !out.shares_memory_with(b), ErrorKind::usage,
                  "[gemm] out must not overlap an operand. Got {} with {}. Give it memory of its own.",
                  out.describe(), p.str());
     out.bump_version();
   } else {
-    out = Tensor::empty(p.output_shape(), p.dtype, a.device());
+    out = Tensor::empty(p.output_shape(), p.output_dtype(), a.device());
   }
   dispatch("gemm", "gemm.forward", table, p, {out}, a, b, bias, out);
   return out;

@@ -4,8 +4,9 @@
 //   nn:  y[m,n] = sum_k a[m,k] * b[k,n] + bias[n]      input gradient:    dy [M,O], w [O,I] -> dx [M,I]
 //   tn:  y[m,n] = sum_k a[k,m] * b[k,n]                weight gradient:   dy [M,O], x [M,I] -> dw [O,I]
 //
-// Rows may have a stride (Tensor::pixel_stride). f32 and f64. A linear layer is a 1x1 convolution, and that
-// is how the fast implementation computes it.
+// Rows may have a stride (Tensor::pixel_stride). f32, f64 and, on GPUs, bf16; the bias and the result of form
+// tn are f32 beside bf16. A linear layer is a 1x1 convolution, and that is how the fast CPU implementation
+// computes it.
 #pragma once
 
 #include <string>
@@ -24,6 +25,7 @@ struct GemmProblem {
   DType dtype = DType::f32;
 
   Shape output_shape() const { return {m, n}; }
+  DType output_dtype() const;  // form tn: that of a gradient of parameters
   double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/gemm/gemm.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels {
 
@@ -9,5 +10,13 @@ using GemmFn = void(const GemmProblem&, const Tensor& a, const Tensor& b, const 
                     const Tensor& y);
 
 GemmFn gemm_ref;
+
+// gemm_add_bias: y = product [M,N] (f32, contiguous) + bias, for libraries that cannot.
+ATROUS_DECLARE_ON_GPU(GemmFn gemm_naive, gemm_tiled;
+                      void gemm_add_bias(const Tensor& product, const Tensor& bias, const Tensor& y);)
+
+#ifdef ATROUS_WITH_CUDA
+GemmFn gemm_cublas;
+#endif
 
 }  // namespace atrous::kernels

@@ -76,7 +76,11 @@ void add_gemm_cases(CaseList& list) {
                                   {70, 100, 50},
                                   {0, 4, 5},
                                   {4, 3, 0},
-                                  {300, 16, 16}}) {
+                                  {300, 16, 16},
+                                  // On GPUs: several tiles, sums that blocks share.
+                                  {68, 132, 20},
+                                  {5, 8, 1037},
+                                  {12, 64, 1024}}) {
       list.cases.push_back(gemm_case({m, n, k, form}, form != GemmForm::tn && m % 2 == 1));
     }
     OpCase big = gemm_case({1024, 1024, 1024, form}, false);
