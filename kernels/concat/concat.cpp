@@ -51,14 +51,20 @@ void backward_memcpy(const ConcatProblem&, const Tensor& dy, const std::vector<T
                 [](const std::byte* wide, std::byte* narrow, size_t n) { std::memcpy(narrow, wide, n); });
 }
 
-using ForwardFn = void(const ConcatProblem&, const std::vector<Tensor>&, const Tensor&);
+const char* needs_few_parts(const ConcatProblem& p) {
+  return p.channels.size() > max_parts ? "takes at most 16 parts" : nullptr;
+}
+
 constexpr Implementation<ConcatProblem, ForwardFn> forward_table[] = {
+    ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
+    ATROUS_ON_GPU("naive", always, forward_naive),
     {"memcpy", Device::cpu, always, forward_memcpy},
     {"ref", Device::cpu, always, forward_ref},
 };
 
-using BackwardFn = void(const ConcatProblem&, const Tensor&, const std::vector<Tensor>&);
 constexpr Implementation<ConcatProblem, BackwardFn> backward_table[] = {
+    ATROUS_ON_GPU("fused", needs_few_parts, backward_fused),
+    ATROUS_ON_GPU("naive", always, backward_naive),
     {"memcpy", Device::cpu, always, backward_memcpy},
     {"ref", Device::cpu, always, backward_ref},
 };
@@ -109,6 +115,7 @@ Tensor concat_forward(const std::vector<Tensor>& parts, const Tensor& out) {
   ATROUS_CHECK(!out.defined() || (out.shape() == shape && out.dtype() == p.dtype), ErrorKind::usage,
                "[concat] the output must be {} {}. Got {}.", name_of(p.dtype), shape.str(), out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(shape, p.dtype, parts[0].device());
+  for (const Tensor& t : parts) check_same_device("concat", {t, y});
   if (out.defined()) out.bump_version();
   dispatch("concat", "concat.forward", concat::forward_table, p, {y}, parts, y);
   return y;

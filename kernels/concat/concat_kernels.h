@@ -2,10 +2,16 @@
 #pragma once
 
 #include "kernels/concat/concat.h"
+#include "kernels/gpu/declare.h"
 
 namespace atrous::kernels::concat {
 
-void forward_ref(const ConcatProblem& p, const std::vector<Tensor>& parts, const Tensor& y);
-void backward_ref(const ConcatProblem& p, const Tensor& dy, const std::vector<Tensor>& parts);
+using ForwardFn = void(const ConcatProblem&, const std::vector<Tensor>& parts, const Tensor& y);
+using BackwardFn = void(const ConcatProblem&, const Tensor& dy, const std::vector<Tensor>& parts);
+ForwardFn forward_ref;
+BackwardFn backward_ref;
+
+inline constexpr int max_parts = 16;  // of `fused`: they travel as arguments of the kernel
+ATROUS_DECLARE_ON_GPU(ForwardFn forward_naive, forward_fused; BackwardFn backward_naive, backward_fused;)
 
 }  // namespace atrous::kernels::concat

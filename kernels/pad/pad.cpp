@@ -11,13 +11,21 @@ constexpr auto only_f32 = [](const PadProblem& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "f32 only";
 };
 
+constexpr auto f32_or_bf16 = [](const PadProblem& p) -> const char* {
+  return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
+};
+
 constexpr Implementation<PadProblem, Fn> forward_table[] = {
+    ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
+    ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
     {"rows", Device::cpu, only_f32, forward_rows},
-    {"ref", Device::cpu, always, forward_ref},
+    {"ref", Device::cpu, why_not_bf16, forward_ref},
 };
 constexpr Implementation<PadProblem, Fn> backward_table[] = {
+    ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),
+    ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
     {"rows", Device::cpu, only_f32, backward_rows},
-    {"ref", Device::cpu, always, backward_ref},
+    {"ref", Device::cpu, why_not_bf16, backward_ref},
 };
 
 }  // namespace
@@ -41,8 +49,8 @@ std::string PadProblem::str() const {
 }
 
 PadProblem pad_problem(const Shape& x, DType dtype, const PadOptions& o) {
-  ATROUS_CHECK(x.rank() == 4 && (dtype == DType::f32 || dtype == DType::f64), ErrorKind::usage,
-               "[pad] the input must be f32 or f64 of shape [N, H, W, C]. Got {} {}.", name_of(dtype),
+  ATROUS_CHECK(x.rank() == 4 && is_floating(dtype), ErrorKind::usage,
+               "[pad] the input must be f32, f64 or bf16 of shape [N, H, W, C]. Got {} {}.", name_of(dtype),
                x.str());
   const PadProblem p{x[0], x[1], x[2], x[3], x[1] + o.top + o.bottom, x[2] + o.left + o.right, o, dtype};
   // Cropping from one side by more than the size would leave only padding of the other side.
@@ -73,6 +81,7 @@ Tensor pad_forward(const Tensor& x, const PadOptions& options, const Tensor& out
                "[pad] the output must be {} {}. Got {}.", name_of(x.dtype()), pad_shape(p).str(),
                out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(pad_shape(p), x.dtype(), x.device());
+  check_same_device("pad", {x, y});
   if (out.defined()) out.bump_version();
   dispatch("pad", "pad.forward", pad_impl::forward_table, p, {y}, x, y);
   return y;

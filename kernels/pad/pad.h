@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/tensor.h"
 #include "core/host_device.h"
+#include "core/tensor.h"
 
 namespace atrous::kernels {
 
@@ -43,12 +43,36 @@ ATROUS_HD inline int64_t pad_source(PadMode mode, int64_t i, int64_t pad, int64_
   return s < 0 ? -s : 2 * (size - 1) - s;
 }
 
+// The other way: the output indices that copy input index s along an axis of `size`, in ascending order:
+// those before the input (left of it), the one inside, those after.
+enum class PadSide : unsigned char { before, inside, after };
+struct PadRange {
+  int64_t begin, end;  // empty if begin >= end
+};
+ATROUS_HD inline PadRange pad_copies(PadMode mode, PadSide side, int64_t s, int64_t pad, int64_t size,
+                                     int64_t out) {
+  PadRange r{s + pad, s + pad + 1};
+  if (side != PadSide::inside) {
+    const bool before = side == PadSide::before;
+    const int64_t edge = before ? 0 : size - 1;
+    if (mode == PadMode::constant || (mode == PadMode::replicate) != (s == edge)) return {0, 0};
+    if (mode == PadMode::replicate) {
+      r = before ? PadRange{0, pad} : PadRange{size + pad, out};
+    } else {  // mirrored at the edge pixel, which has no copy
+      r.begin = 2 * edge - s + pad;
+      r.end = r.begin + 1;
+    }
+  }
+  return {r.begin > 0 ? r.begin : 0, r.end < out ? r.end : out};
+}
+
 // Errors (usage): rank other than 4, nothing left after cropping, reflect by as much as the size or more,
 // replicate of nothing.
 PadProblem pad_problem(const Shape& x, DType dtype, const PadOptions& options);
 Shape pad_shape(const PadProblem& p);
 
-// x: [N,H,W,C] f32 or f64, any pixel stride. The result is contiguous, or `out` if given (any pixel stride).
+// x: [N,H,W,C] f32, f64 (on the CPU) or bf16 (on a GPU), any pixel stride. The result is contiguous, or `out`
+// if given (any pixel stride).
 Tensor pad_forward(const Tensor& x, const PadOptions& options, const Tensor& out = {});
 // Gradient of the input of shape `x`.
 Tensor pad_backward(const Tensor& dy, const Shape& x, const PadOptions& options);

@@ -11,17 +11,51 @@ constexpr auto only_f32 = [](const ResizeProblem& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "f32 only";
 };
 
-using Fn = void(const ResizeProblem&, const Tensor&, const Tensor&);
+constexpr auto f32_or_bf16 = [](const ResizeProblem& p) -> const char* {
+  return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
+};
+constexpr auto exactly_twice = [](const ResizeProblem& p) -> const char* {
+  if (p.mode != ResizeMode::bilinear || p.align_corners || p.out_h != 2 * p.in_h || p.out_w != 2 * p.in_w) {
+    return "bilinear to twice the size without align_corners only";
+  }
+  return f32_or_bf16(p);
+};
+constexpr auto few_readers = [](const ResizeProblem& p) -> const char* {
+  if (columns_in_reach(p) == 0) return "enlarges too much";
+  return f32_or_bf16(p);
+};
+
 constexpr Implementation<ResizeProblem, Fn> forward_table[] = {
+    ATROUS_ON_GPU("twice", exactly_twice, forward_twice),
+    ATROUS_ON_GPU("tabulated", f32_or_bf16, forward_tabulated),
+    ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
     {"separable", Device::cpu, only_f32, forward_separable},
-    {"ref", Device::cpu, always, forward_ref},
+    {"ref", Device::cpu, why_not_bf16, forward_ref},
 };
 constexpr Implementation<ResizeProblem, Fn> backward_table[] = {
+    ATROUS_ON_GPU("twice", exactly_twice, backward_twice),
+    ATROUS_ON_GPU("separable", few_readers, backward_separable_rows),
+    ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
     {"separable", Device::cpu, only_f32, backward_separable},
-    {"ref", Device::cpu, always, backward_ref},
+    {"ref", Device::cpu, why_not_bf16, backward_ref},
 };
 
 }  // namespace
+
+int columns_in_reach(const ResizeProblem& p) {
+  // Readers of k neighbours: k + 1 steps between input positions, and the margin of resize_readers.
+  const auto readers = [&](int64_t k, int64_t in, int64_t out) {
+    if (in == 1 || out == 1) return static_cast<double>(out);
+    const double step = p.align_corners ? static_cast<double>(out - 1) / static_cast<double>(in - 1)
+                                        : static_cast<double>(out) / static_cast<double>(in);
+    return static_cast<double>(k + 1) * step + 5;
+  };
+  if (readers(1, p.in_h, p.out_h) > most_readers) return 0;
+  int columns = 32;
+  while (columns > 0 && readers(columns, p.in_w, p.out_w) > most_readers) columns /= 2;
+  return columns;
+}
+
 }  // namespace resize
 
 std::string ResizeProblem::str() const {
@@ -39,8 +73,8 @@ ResizeProblem resize_problem(const Shape& x, DType dtype, const ResizeOptions& o
       options.mode == ResizeMode::bilinear || !options.align_corners, ErrorKind::usage,
       "[resize] align_corners has no meaning for nearest. Got {} to {}x{}. Drop it, or use bilinear.",
       x.str(), options.height, options.width);
-  ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64, ErrorKind::usage,
-               "[resize] elements must be f32 or f64. Got {}.", name_of(dtype));
+  ATROUS_CHECK(is_floating(dtype), ErrorKind::usage, "[resize] elements must be f32, f64 or bf16. Got {}.",
+               name_of(dtype));
   for (int64_t size : {options.height, options.width, x[1], x[2]}) narrow<int32_t>(size, "resize");
   return {x[0], x[1], x[2], x[3], options.height, options.width, options.mode, options.align_corners, dtype};
 }
@@ -55,6 +89,7 @@ Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tenso
                ErrorKind::usage, "[resize] the output must be {} {}. Got {}.", name_of(x.dtype()),
                resize_shape(p).str(), out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(resize_shape(p), x.dtype(), x.device());
+  check_same_device("resize", {x, y});
   if (out.defined()) out.bump_version();
   dispatch("resize", "resize.forward", resize::forward_table, p, {y}, x, y);
   return y;

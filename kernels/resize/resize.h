@@ -35,8 +35,8 @@ struct ResizeProblem {
 ResizeProblem resize_problem(const Shape& x, DType dtype, const ResizeOptions& options);
 Shape resize_shape(const ResizeProblem& p);
 
-// x: [N,H,W,C] f32 or f64, any pixel stride. Returns [N,height,width,C], contiguous, or `out` if given (any
-// pixel stride).
+// x: [N,H,W,C] f32, f64 (on the CPU) or bf16 (on a GPU), any pixel stride. Returns [N,height,width,C],
+// contiguous, or `out` if given (any pixel stride).
 Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tensor& out = {});
 // dy: [N,height,width,C]. Returns the gradient of the input of shape `x`.
 Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& options);

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "kernels/gpu/declare.h"
 #include "kernels/resize/resize.h"
 
 namespace atrous::kernels::resize {
@@ -15,9 +16,16 @@ inline std::vector<ResizeTap> taps_of(const ResizeProblem& p, int64_t in, int64_
   return taps;
 }
 
-void forward_ref(const ResizeProblem& p, const Tensor& x, const Tensor& y);
-void backward_ref(const ResizeProblem& p, const Tensor& dy, const Tensor& dx);
-void forward_separable(const ResizeProblem& p, const Tensor& x, const Tensor& y);
-void backward_separable(const ResizeProblem& p, const Tensor& dy, const Tensor& dx);
+// GPU rung "separable": a block keeps what it knows of this many output rows and columns in shared memory.
+inline constexpr int most_readers = 256;
+
+// How many neighbouring input columns have no more readers than that between them; 0 if not even one has, or
+// if an input row has more.
+int columns_in_reach(const ResizeProblem& p);
+
+using Fn = void(const ResizeProblem&, const Tensor& from, const Tensor& to);
+Fn forward_ref, backward_ref, forward_separable, backward_separable;
+ATROUS_DECLARE_ON_GPU(Fn forward_naive, forward_tabulated, forward_twice;
+                      Fn backward_naive, backward_separable_rows, backward_twice;)
 
 }  // namespace atrous::kernels::resize

@@ -57,4 +57,28 @@ ATROUS_HD inline ResizeTap resize_tap(ResizeMode mode, bool align_corners, int64
           high == low ? 0.0 : s - static_cast<double>(low)};
 }
 
+// Outputs [begin, end) that include all those which read input j, and at most a few more, whose weight is 0.
+struct ResizeReaders {
+  int64_t begin, end;
+};
+
+ATROUS_HD inline ResizeReaders resize_readers(ResizeMode mode, bool align_corners, int64_t j, int64_t in,
+                                              int64_t out) {
+  const bool corners = mode == ResizeMode::bilinear && align_corners;
+  if (in == 1 || out == 1) return {0, out};
+  // Positions grow with the output index: invert them at j - 1 and j + 1, with a margin for rounding.
+  const double step = corners ? static_cast<double>(out - 1) / static_cast<double>(in - 1)
+                              : static_cast<double>(out) / static_cast<double>(in);
+  const double shift = corners ? 0.0 : 0.5;
+  const auto begin = static_cast<int64_t>((static_cast<double>(j - 1) + shift) * step - shift) - 1;
+  const auto end = static_cast<int64_t>((static_cast<double>(j + 1) + shift) * step - shift) + 3;
+  return {begin > 0 ? begin : 0, end < out ? end : out};
+}
+
+// The weight with which a tap reads input j.
+template <class Weight>
+ATROUS_HD Weight weight_of(int32_t low, int32_t high, Weight weight, int64_t j) {
+  return low == j ? 1 - weight : high == j ? weight : Weight(0);
+}
+
 }  // namespace atrous::kernels

@@ -33,6 +33,8 @@ void add_concat_cases(CaseList& list) {
   add(list, {1, 1, 1, 1}, {1, 1, 1});
   add(list, {3, 4, 1, 1}, {16, 1, 19, 3});
   add(list, {5, 1}, {8});
+  add(list, {2, 5, 7, 1}, {8, 24, 16});                  // whole 16-byte units in every dtype
+  add(list, {1, 2, 2, 1}, std::vector<int64_t>(17, 2));  // more parts than one GPU launch takes
   add(list, {0, 2, 2, 1}, {2, 3});
   add(list, {1, 256, 256, 1}, {32, 32}, "unet32_256");
   add(list, {2, 65, 65, 1}, {256, 256, 256, 256, 256}, "deeplabv3_r50_513");

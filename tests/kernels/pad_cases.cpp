@@ -51,6 +51,8 @@ void add_pad_cases(CaseList& list) {
            }});
     }
   }
+  add(list, {1, 3, 4, 24}, {2, 1, 3, 2, PadMode::reflect});  // whole channel groups on a GPU
+  add(list, {0, 4, 4, 8}, {1, 1, 1, 1});
   add(list, {1, 1, 1, 4}, {2, 3, 0, 1, PadMode::replicate});
   add(list, {1, 1, 1, 4}, {2, 3, 40, 1, PadMode::constant, 7});
   add(list, {8, 144, 192, 32}, {-8, -8, -8, -8}, "unet32_crop");
@@ -94,7 +96,7 @@ void add_pad_cases(CaseList& list) {
       [](const Variable& x) {
         layers::pad(Variable(x.value().reshape({4, 6, 2})), {1, 1, 1, 1});
       },
-      "must be f32 or f64 of shape [N, H, W, C]. Got f32 [4, 6, 2]");
+      "must be f32, f64 or bf16 of shape [N, H, W, C]. Got f32 [4, 6, 2]");
 }
 
 }  // namespace atrous::cases
