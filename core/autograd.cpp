@@ -157,6 +157,17 @@ void Variable::set_value(Tensor value) const {
                "[autograd] the new value of a leaf must match the old. Got {} for {}.", value.describe(),
                this->value().describe());
   impl_->value = std::move(value);
+  impl_->low_precision = Tensor();
+}
+
+Tensor Variable::low_precision_copy() const {
+  return impl_->low_precision_version == impl_->value.version() ? impl_->low_precision : Tensor();
+}
+
+void Variable::set_low_precision_copy(Tensor copy) const {
+  ATROUS_ASSERT(copy.shape() == shape());
+  impl_->low_precision = std::move(copy);
+  impl_->low_precision_version = impl_->value.version();
 }
 
 const Tensor& Saved::get() const {

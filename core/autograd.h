@@ -49,6 +49,11 @@ class Variable {
   const Tensor& grad() const { return impl_->grad; }
   void clear_grad() const { impl_->grad = Tensor(); }
 
+  // A copy of a parameter's value in lower precision, for arithmetic; whoever changes the value may refresh it in the same pass
+  // (an optimiser). Undefined if there is none or the value has changed since.
+  Tensor low_precision_copy() const;
+  void set_low_precision_copy(Tensor copy) const;
+
   // The same value off the tape.
   Variable detach() const { return Variable(value()); }
   bool same_as(const Variable& other) const { return impl_ == other.impl_; }
@@ -58,6 +63,8 @@ class Variable {
     Tensor value;
     Tensor grad;
     bool requires_grad = false;
+    Tensor low_precision;
+    uint32_t low_precision_version = 0;  // of `value` when the copy was made
     bool grad_is_shared = false;  // grad may be somebody else's buffer: do not add in place
     std::shared_ptr<Node> node;   // what produced this; null for a leaf
     int output_index = 0;
