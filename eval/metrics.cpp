@@ -1,10 +1,7 @@
 #include "eval/metrics.h"
 
-#include <algorithm>
-#include <mutex>
-
 #include "core/error.h"
-#include "core/parallel.h"
+#include "kernels/confusion_matrix/confusion_matrix.h"
 
 namespace atrous::eval {
 namespace {
@@ -13,7 +10,7 @@ int64_t value_at(const Tensor& t, int64_t i) {
   return t.dtype() == DType::u8 ? t.data<uint8_t>()[i] : t.data<int32_t>()[i];
 }
 
-// Slow path after the fast one has met a bad value: finds the first one and says where.
+// The counts know that there is a bad value: finds the first one and says where.
 [[noreturn]] void explain_bad_value(const Tensor& label, const Tensor& prediction, int64_t ignore,
                                     int64_t classes) {
   const int64_t width = label.shape()[-1];
@@ -35,36 +32,6 @@ int64_t value_at(const Tensor& t, int64_t i) {
   std::abort();
 }
 
-// Counts pixels [begin, end). Returns false at a value that is no class.
-template <class G, class P>
-bool count(const G* label, const P* prediction, int64_t begin, int64_t end, int64_t ignore, int64_t classes,
-           int64_t* counts, int64_t& ignored) {
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t gt = label[i];
-    if (gt == ignore) {
-      ++ignored;
-      continue;
-    }
-    const int64_t p = prediction[i];
-    if (static_cast<uint64_t>(gt) >= static_cast<uint64_t>(classes) ||
-        static_cast<uint64_t>(p) >= static_cast<uint64_t>(classes)) {
-      return false;
-    }
-    ++counts[gt * classes + p];
-  }
-  return true;
-}
-
-bool count_any(const Tensor& label, const Tensor& prediction, int64_t begin, int64_t end, int64_t ignore,
-               int64_t classes, int64_t* counts, int64_t& ignored) {
-  auto with_label = [&](const auto* gt) {
-    return prediction.dtype() == DType::u8
-               ? count(gt, prediction.data<uint8_t>(), begin, end, ignore, classes, counts, ignored)
-               : count(gt, prediction.data<int32_t>(), begin, end, ignore, classes, counts, ignored);
-  };
-  return label.dtype() == DType::u8 ? with_label(label.data<uint8_t>()) : with_label(label.data<int32_t>());
-}
-
 double ratio(int64_t part, int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
 }
@@ -74,35 +41,25 @@ double ratio(int64_t part, int64_t whole) {
 ConfusionMatrix::ConfusionMatrix(int64_t num_classes)
     : num_classes_(num_classes), counts_(static_cast<size_t>(num_classes * num_classes)) {}
 
-void ConfusionMatrix::add(const Tensor& label_view, const Tensor& prediction_view, int64_t ignore) {
+void ConfusionMatrix::add(const Tensor& label, const Tensor& prediction, int64_t ignore) {
   ATROUS_CHECK(
-      label_view.shape() == prediction_view.shape(), ErrorKind::data,
+      label.shape() == prediction.shape(), ErrorKind::data,
       "[metrics] label and prediction must have one size. Got {} and {}. Predict at the size of the label.",
-      label_view.shape().str(), prediction_view.shape().str());
-  for (const Tensor* t : {&label_view, &prediction_view}) {
+      label.shape().str(), prediction.shape().str());
+  for (const Tensor* t : {&label, &prediction}) {
     ATROUS_CHECK(t->dtype() == DType::u8 || t->dtype() == DType::i32, ErrorKind::usage,
                  "[metrics] label maps must be u8 or i32. Got {}. Convert with Tensor::to.",
                  name_of(t->dtype()));
   }
-  const Tensor label = label_view.contiguous_copy_if_needed();
-  const Tensor prediction = prediction_view.contiguous_copy_if_needed();
-  // Integer sums have no order, so chunks may be added as they come.
-  ConfusionMatrix sum(num_classes_);
-  bool good = true;
-  std::mutex mutex;
-  // A chunk has a matrix of its own to fill and add, so it has at least as many pixels as that has counts.
-  const int64_t chunk = std::max<int64_t>(1 << 16, 4 * num_classes_ * num_classes_);
-  parallel_for(label.numel(), chunk, [&](int64_t begin, int64_t end) {
-    std::vector<int64_t> counts(counts_.size());
-    int64_t ignored = 0;
-    const bool ok = count_any(label, prediction, begin, end, ignore, num_classes_, counts.data(), ignored);
-    std::lock_guard lock(mutex);
-    good = good && ok;
-    sum.ignored_ += ignored;
-    for (size_t i = 0; i < counts.size(); ++i) sum.counts_[i] += counts[i];
-  });
-  if (!good) explain_bad_value(label, prediction, ignore, num_classes_);
-  add(sum);
+  // Counted where the maps lie; only the counts travel.
+  const Tensor counts = kernels::confusion_matrix(label, prediction, num_classes_, ignore).to(Device::cpu);
+  const int64_t* added = counts.data<int64_t>();
+  if (added[kernels::invalid_bin(num_classes_)] > 0) {
+    explain_bad_value(label.to(Device::cpu).contiguous_copy_if_needed(),
+                      prediction.to(Device::cpu).contiguous_copy_if_needed(), ignore, num_classes_);
+  }
+  for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += added[i];
+  ignored_ += added[kernels::ignored_bin(num_classes_)];
 }
 
 void ConfusionMatrix::add(const ConfusionMatrix& other) {

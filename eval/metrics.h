@@ -40,7 +40,7 @@ class ConfusionMatrix {
  public:
   explicit ConfusionMatrix(int64_t num_classes);
   int64_t num_classes() const { return num_classes_; }
-  // label, prediction: u8 or i32 of equal shape.
+  // label, prediction: u8 or i32 of equal shape; counted on the device on which they lie.
   void add(const Tensor& label, const Tensor& prediction, int64_t ignore);
   void add(const ConfusionMatrix& other);
   int64_t at(int64_t gt, int64_t predicted) const {

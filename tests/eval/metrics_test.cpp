@@ -177,6 +177,22 @@ TEST_CASE("predictions under ignored labels are never looked at") {
   CHECK(m.ignored() == 1);
 }
 
+TEST_CASE("maps on a device are counted there, and bad values are named just the same") {
+  const Tensor label = Tensor::from<uint8_t>({2, 3}, {0, 1, 2, 255, 1, 1});
+  const Tensor prediction = Tensor::from<int32_t>({2, 3}, {0, 2, 2, 7, 1, 0});
+  ConfusionMatrix on_cpu(3), on_device(3);
+  on_cpu.add(label, prediction, 255);
+  for (int i = 0; i < 2; ++i) on_device.add(label.to(Device::sim), prediction.to(Device::sim), 255);
+  for (int64_t gt = 0; gt < 3; ++gt) {
+    for (int64_t p = 0; p < 3; ++p) CHECK(on_device.at(gt, p) == 2 * on_cpu.at(gt, p));
+  }
+  CHECK(on_cpu.at(1, 2) == 1);
+  CHECK(on_device.ignored() == 2);
+  CHECK_THROWS_WITH(on_device.add(label.to(Device::sim), prediction.to(Device::sim), 0),
+                    Catch::Contains("Got 255 at x=0, y=1"));
+  CHECK(on_device.ignored() == 2);  // a bad map leaves the counts alone
+}
+
 TEST_CASE("values that are no class are named with their place") {
   ConfusionMatrix m(3);
   const Tensor good = Tensor::zeros({2, 4}, DType::u8);
