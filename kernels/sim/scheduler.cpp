@@ -318,6 +318,12 @@ void run_block(Block& b, Dim3 grid, Dim3 block, Dim3 index, uint64_t block_seed)
   b.problem.clear();
   b.exception = nullptr;
   prepare_threads(b, grid, block, index);
+  // To the race detector a new fiber comes after all that its maker did. Made by one another, CUDA threads
+  // would be in order and never race; so the host makes them all.
+  while (race_detector_is_on() && b.parked.size() < b.thread_count) {
+    b.fibers.push_back(make_fiber(fiber_main));
+    b.parked.push_back(&b.fibers.back());
+  }
   b.shared.start_block();
   b.host.tsan_fiber = current_race_thread();
   resume(b, b.host, b.pick());
