@@ -7,6 +7,7 @@
 //   op_tests --device sim       one device (repeatable, or a comma list); gradients and bad inputs: cpu
 //   op_tests --dtype bf16       one dtype of the activations
 //   op_tests --rung tiled       one implementation
+//   op_tests --max-flops 1e6    leaves out larger problems, for runs under slow checkers
 //   op_tests --table            prints the counts of each op, device, dtype and implementation
 //
 // Exit code 77: nothing could run, since no device that was asked for is available.
@@ -14,6 +15,7 @@
 #include <array>
 #include <compare>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <optional>
@@ -103,6 +105,7 @@ std::vector<Tensor> in_double(const std::vector<Tensor>& inputs) {
 struct Filter {
   std::string op, text, dtype, rung;
   std::set<Device> devices;
+  double max_flops = std::numeric_limits<double>::infinity();
 
   bool takes(const std::string& op_name, const std::string& name) const {
     if (!op.empty() && op_name != op) return false;
@@ -375,7 +378,7 @@ int usage(const std::string& problem) {
   std::fprintf(
       stderr,
       "%s\nusage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] "
-      "[--rung NAME] [--table]\n",
+      "[--rung NAME] [--max-flops N] [--table]\n",
       problem.c_str());
   return 2;
 }
@@ -401,7 +404,12 @@ int main(int argc, char** argv) {
       filter.dtype = value;
     else if (flag == "--rung")
       filter.rung = value;
-    else if (flag == "--device") {
+    else if (flag == "--max-flops") {
+      char* end = nullptr;
+      filter.max_flops = std::strtod(value.c_str(), &end);
+      if (value.empty() || *end || !(filter.max_flops >= 0))
+        return usage(value + " is no number of operations");
+    } else if (flag == "--device") {
       for (size_t at = 0; at <= value.size();) {
         const size_t end = std::min(value.find(',', at), value.size());
         const std::string name = value.substr(at, end - at);
@@ -427,10 +435,14 @@ int main(int argc, char** argv) {
 
   const CaseList list = all_cases();
   const bool on_cpu = filter.devices.count(Device::cpu) && filter.rung.empty() && filter.dtype.empty();
-  int matched = 0;
+  int matched = 0, too_large = 0;
   for (const OpCase& c : list.cases) {
     const std::string name = c.op + "." + c.entry + " " + c.descriptor;
     if (c.benchmark || !filter.takes(c.op, name)) continue;
+    if (c.flops > filter.max_flops) {
+      ++too_large;
+      continue;
+    }
     ++matched;
     run_case(c, name, filter);
   }
@@ -446,6 +458,7 @@ int main(int argc, char** argv) {
   print_missing();
   if (table) print_table();
   print_summary(skipped);
+  if (too_large) std::printf("%d cases left out: more than %g operations\n", too_large, filter.max_flops);
   Count total;
   for (const auto& [row, count] : counts) total.passed += count.passed, total.failed += count.failed;
   if (total.passed + total.failed == 0) {
