@@ -4,10 +4,11 @@
 // neighbouring channels. Everything here is bound by memory, so the ladder counts bytes and launches.
 //
 // Statistics and the sums of backward, per channel over the pixels:
-//   naive     a thread per channel walks over all pixels: C threads for the whole GPU; statistics read x
-//   twice columns   a block of 32 channels x 8 rows: eight times the threads, still only C/32 blocks one_read
-//   all of the GPU: 16-byte reads, several in flight per thread, one pass; blocks share the pixels
-//             and the last to arrive merges their parts (common/channel_merge.cuh)
+//   naive      a thread per channel walks over all pixels: C threads for the whole GPU; statistics read x
+//              twice
+//   columns    a block of 32 channels x 8 rows: eight times the threads, still only C/32 blocks
+//   one_read   all of the GPU: 16-byte reads, several in flight per thread, one pass; blocks share the
+//              pixels and the last to arrive merges their parts (common/channel_merge.cuh)
 //
 // apply and the gradient of x, element by element:
 //   naive       a thread per element; it finds its channel by a division and loads that channel's parameters

@@ -4,11 +4,11 @@
 // NHWC. A thread owns one channel group of one pixel (kernels/common/channel_groups.h).
 //
 //   forward    naive       one channel of one output per thread
-//              vectorised  16 bytes of channels per thread: fewer and wider accesses, indices computed once
-//              for all shared      a block per eight channel groups of an output: its rows of threads split
-//              the rectangle and
-//                          meet in shared memory. A global average has too few outputs to fill a GPU with
-//                          threads.
+//              vectorised  16 bytes of channels per thread: fewer and wider accesses, indices computed
+//                          once for all
+//              shared      a block per eight channel groups of an output: its rows of threads split the
+//                          rectangle and meet in shared memory. A global average has too few outputs to
+//                          fill a GPU with threads.
 //   backward   naive, vectorised   gathers: every element is written once, in a fixed order of summation
 #include "kernels/common/averaging.h"
 #include "kernels/common/channel_groups.h"

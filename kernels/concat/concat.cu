@@ -4,8 +4,8 @@
 // and ends at a multiple of them. A thread owns one unit of one pixel of the whole.
 //
 //   naive   one launch per part, one element per thread
-//   fused   one launch for all parts, so that the whole is read or written in order; units of 16 bytes where
-//   possible
+//   fused   one launch for all parts, so that the whole is read or written in order; units of 16 bytes
+//           where possible
 #include "kernels/common/channel_groups.h"
 #include "kernels/concat/concat_kernels.h"
 

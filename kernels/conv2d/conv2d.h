@@ -1,7 +1,7 @@
 // Two-dimensional convolution (cross-correlation), its gradients, and through them transposed convolution.
 //
-//   y[n,p,q,k] = sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, c] *
-//   w[k,r,s,c]
+//   y[n,p,q,k] = sum_{r,s,c} w[k,r,s,c]
+//                * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, c]
 //
 // x is N,H,W,C; the filter w is K,R,S,C/groups; y is N,P,Q,K. Positions outside x count as zero. Dilation is
 // 1-based: rate 1 is the dense filter, rate 2 leaves one gap between taps (atrous convolution, Chen et al.,

@@ -1,8 +1,10 @@
 // The formula of conv2d.h, one thread per result:
 //
-//   y[n,p,q,k]  = sum_{r,s,c} x'[n, p*stride + r*dilation - pad, ...q..., c] * w[k,r,s,c]      forward
-//   dx[n,h,w,c] = sum_{r,s,k} dy[n, (h + pad - r*dilation) / stride, ...w..., k] * w[k,r,s,c]  where
-//   divisible dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride + r*dilation - pad, ...q..., c]
+//   y[n,p,q,k]  = sum_{r,s,c} x'[n, p*stride + r*dilation - pad, ...q..., c] * w[k,r,s,c]
+//   dx[n,h,w,c] = sum_{r,s,k} dy[n, (h + pad - r*dilation) / stride, ...w..., k] * w[k,r,s,c]
+//   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride + r*dilation - pad, ...q..., c]
+//
+// In the second line only those r and s take part whose division leaves no rest.
 //
 // Layout: x N,H,W,C; w K,R,S,C/groups; y N,P,Q,K; channels dense, pixels at any stride. Neighbouring threads
 // have neighbouring channels of the result, so that they write (and for gradients read) neighbouring memory.

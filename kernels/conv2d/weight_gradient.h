@@ -1,7 +1,7 @@
 // The gradient of the filter on CPUs:
 //
-//   dw[k, r, s, c] = sum_{n,p,q} dy[n, p, q, k] * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + ...,
-//   c]
+//   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k]
+//                 * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, c]
 //
 // A matrix product whose reduction runs over pixels. Tiles hold a few output channels times a few neighbours
 // of the filter row in registers; pixels pass by in strips that stay in the first two cache levels while all

@@ -1,20 +1,17 @@
 // Depthwise convolution: forward and input gradient.
 //
-//   y[n,p,q,k] = bias[k] + sum_{r,s} x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w -
-//   pad_w, k/M]
-//                                    * w[k,r,s]
+//   y[n,p,q,k] = bias[k] + sum_{r,s} w[k,r,s]
+//                * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, k/M]
 //
 // Memory: pixels of dense channels, so threads that are neighbours in c read and write neighbours. w is
 // [K][R*S]. Every product belongs to one output only: the op lives from reading x once, not from arithmetic.
 //
 //   naive        a thread per output element, the formula
 //   vectorised   a thread per 16 bytes of channels; the block's filters wait in shared memory as f32
-//   [tap][channel],
-//                so each tap costs one wide load of x
-//   window       a thread walks along a row and keeps the R*S input pixels under the filter in registers: per
-//   output
-//                only the columns that enter the window are loaded. For any stride and rate: rate d falls
-//                apart into d interleaved rows of rate 1 (see Walk)
+//                [tap][channel], so each tap costs one wide load of x
+//   window       a thread walks along a row and keeps the R*S input pixels under the filter in registers:
+//                per output only the columns that enter the window are loaded. For any stride and rate:
+//                rate d falls apart into d interleaved rows of rate 1 (see Walk)
 //
 // The input gradient is the same walk over dy; at stride 1 the filter only has to be turned around.
 #include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"

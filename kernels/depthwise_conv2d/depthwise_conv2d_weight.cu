@@ -1,19 +1,17 @@
 // Depthwise convolution: gradient of the filter.
 //
-//   dw[k,r,s] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w -
-//   pad_w,
-//                                          k/M]
+//   dw[k,r,s] = sum_{n,p,q} dy[n,p,q,k]
+//               * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, k/M]
 //
 // Few results (9 per channel), each a sum over all pixels. dw is f32 and contiguous. The order of every sum
 // follows from the shapes alone.
 //
 //   naive        a block per element of dw
 //   vectorised   a block per (chunk of pixels, slab of channels, tap); neighbours read 16-byte groups of
-//   channels.
-//                Partial results [chunk][tap][k], summed by a second kernel
-//   window       a thread keeps the sums of all taps and the input pixels under the filter in registers while
-//   it walks
-//                along a row: dy is read once instead of once per tap, x about once instead of S times
+//                channels. Partial results [chunk][tap][k], summed by a second kernel
+//   window       a thread keeps the sums of all taps and the input pixels under the filter in registers
+//                while it walks along a row: dy is read once instead of once per tap, x about once instead
+//                of S times
 #include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
 #include "kernels/depthwise_conv2d/depthwise_window.cuh"
 #include "kernels/gpu/gpu.h"

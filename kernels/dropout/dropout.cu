@@ -3,8 +3,8 @@
 //
 //   scalar      a thread per element draws a block of four numbers and uses one
 //   vectorised  a thread per 16 bytes uses every number it draws. If rows of channels are no multiple of
-//   four,
-//               or memory is not aligned, numbers would have to be shared between threads: then as above
+//               four, or memory is not aligned, numbers would have to be shared between threads: then as
+//               above
 #include "kernels/dropout/dropout_impl.h"
 #include "kernels/pointwise/elements.cuh"
 

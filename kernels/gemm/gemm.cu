@@ -1,9 +1,8 @@
 // Matrix product of row-major matrices:  y[i,j] = sum_l a * b + bias[j], forms in gemm.h.
 //
 //   naive    a thread per element of y, the formula
-//   tiled    64x64 results in the registers of a block, slabs of both factors in shared memory: a value read
-//   from
-//            memory takes part in 64 products (matrix_product.cuh)
+//   tiled    64x64 results in the registers of a block, slabs of both factors in shared memory: a value
+//            read from memory takes part in 64 products (matrix_product.cuh)
 //   cublas   NVIDIA's library, where there is one (gemm_cublas.cpp)
 //
 // y of form tn is the gradient of a weight and therefore f32 beside bf16 operands.

@@ -1,9 +1,10 @@
 // Asynchronous copies into shared memory and named barriers: PTX on a GPU, adversarial timing on the
 // simulator.
 //
-//   cp_async<16>(shared, global, valid)   starts a copy of 4, 8 or 16 bytes; not valid: zeros are written,
-//   global is not read cp_async_commit()                     closes a group of copies cp_async_wait<n>()
-//   waits until at most the n newest groups are unfinished
+//   cp_async<16>(shared, global, valid)   starts a copy of 4, 8 or 16 bytes; not valid: zeros are written
+//                                         and global is not read
+//   cp_async_commit()                     closes a group of copies
+//   cp_async_wait<n>()                    waits until at most the n newest groups are unfinished
 //
 // A copy is visible to the thread that issued it after the wait, to the others after a barrier that follows
 // the wait. The simulator carries out each copy at once or at the last legal moment, by a coin, and keeps the

@@ -2,8 +2,8 @@
 // multiplies small matrices whose elements are spread over its lanes; with g = lane / 4 and t = lane % 4 a
 // lane holds
 //
-//   mma_bf16   C[16x8] += A[16x16] B[16x8]     (two bf16 per register, the lower column or row in the low
-//   half)
+//   mma_bf16   C[16x8] += A[16x16] B[16x8]     (two bf16 per register, the lower column or row in the
+//                                               low half)
 //     a[0] A[g][2t..]   a[1] A[g+8][2t..]   a[2] A[g][2t+8..]   a[3] A[g+8][2t+8..]
 //     b[0] B[2t..][g]   b[1] B[2t+8..][g]
 //     c[0] C[g][2t]     c[1] C[g][2t+1]     c[2] C[g+8][2t]     c[3] C[g+8][2t+1]

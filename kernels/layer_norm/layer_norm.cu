@@ -9,9 +9,8 @@
 //   warp       a warp per pixel: whole lines; a row is read three times forward, but from the L1 cache the
 //              second and third time. gamma and beta by sums per channel (common/channel_sums.cuh)
 //   registers  16 or 32 threads per pixel hold its row in registers: 16-byte reads, one for each element;
-//   gamma
-//              and beta stay in registers from pixel to pixel. Backward sums the gradients of both on the
-//              way, so that x and dy are read once instead of twice
+//              gamma and beta stay in registers from pixel to pixel. Backward sums the gradients of both on
+//              the way, so that x and dy are read once instead of twice
 #include <cmath>
 
 #include "kernels/common/channel_sums.cuh"

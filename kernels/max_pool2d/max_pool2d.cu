@@ -4,16 +4,15 @@
 // windows; groups of neighbouring threads are neighbours in memory.
 //
 //   forward          naive       one channel per thread
-//                    vectorised  16 bytes of channels per thread: fewer and wider accesses, indices computed
-//                    once for all unrolled    2x2 and 3x3 windows known at compile time: all taps are on
-//                    their way before the first
-//                                comparison waits for one
+//                    vectorised  16 bytes of channels per thread: fewer and wider accesses, indices
+//                                computed once for all
+//                    unrolled    2x2 and 3x3 windows known at compile time: all taps are on their way
+//                                before the first comparison waits for one
 //   backward         naive, vectorised   each input pixel asks the windows over it whether it won there:
-//   every element is
-//                                written once, in a fixed order of summation, without atomics
-//                    disjoint    windows side by side: a thread owns a window instead, so that gradient and
-//                    indices are
-//                                read once and not once per pixel of the window
+//                                every element is written once, in a fixed order of summation, without
+//                                atomics
+//                    disjoint    windows side by side: a thread owns a window instead, so that gradient
+//                                and indices are read once and not once per pixel of the window
 //   unpool           naive, vectorised   see unpool_with
 //   unpool_backward  naive, vectorised
 #include "kernels/common/channel_groups.h"

@@ -1,8 +1,7 @@
-// Soft Dice and soft IoU of class probabilities: sums over all pixels, a formula per class, then the
-// gradient.
+// Soft Dice and soft IoU of class probabilities: sums over all pixels, a formula per class, the gradient.
 //
-//   I_k = sum p_k [y = k],  P_k = sum p_k or p_k^2,  G_k = sum [y = k];   dp_k = hit_k [y = k] + base_k
-//   dP_k/dp_k
+//   I_k = sum p_k [y = k],   P_k = sum p_k or p_k^2,   G_k = sum [y = k]
+//   dp_k = hit_k [y = k] + base_k dP_k/dp_k
 //
 // Memory: p is pixel-strided [pixels, K], the gradient is dense. Sums are in double: first of each block,
 // then one block adds the blocks in order.

@@ -4,8 +4,7 @@
 // NHWC. A thread owns one channel group of one pixel (kernels/common/channel_groups.h).
 //
 //   naive        one channel per thread
-//   vectorised   16 bytes of channels per thread: fewer and wider accesses, indices computed once for all of
-//   them
+//   vectorised   16 bytes of channels per thread: fewer and wider accesses, indices computed once for all
 //
 // backward gathers: an input pixel knows the few outputs that copied it (pad_copies), so every element is
 // written once, in a fixed order of summation, without atomics.

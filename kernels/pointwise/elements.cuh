@@ -13,7 +13,7 @@ namespace atrous::kernels::ATROUS_GPU {
 
 inline constexpr int element_threads = 256;
 
-// a / b for 0 <= a, 0 < b. A GPU divides 32-bit numbers several times faster.
+// a / b for 0 <= a, 0 < b. Division of 32 bits takes a fraction of the instructions of 64 bits.
 __device__ inline int64_t quotient(int64_t a, int64_t b) {
   if ((a | b) >> 32 == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
   return a / b;

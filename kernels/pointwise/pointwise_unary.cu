@@ -3,8 +3,7 @@
 //
 //   scalar      a thread per element
 //   vectorised  a thread per 16 bytes: a quarter of the memory instructions in f32, an eighth in bf16.
-//   Tensors
-//               whose memory is not aligned go element by element
+//               Tensors whose memory is not aligned go element by element
 #include "kernels/pointwise/elements.cuh"
 #include "kernels/pointwise/pointwise_impl.h"
 

@@ -4,17 +4,15 @@
 //
 //   forward    naive       one channel of one output pixel per thread, which computes its taps
 //              tabulated   a block owns a stretch of an output row: it computes the taps once per column,
-//              into shared
-//                          memory, and its threads blend 16 bytes of channels at a time
-//              twice       exactly two times as large: weights are 1/4 and 3/4, no taps needed. A thread owns
-//              the four
-//                          outputs of one input pixel and reads its 3x3 neighbourhood once for all of them
-//   backward   naive       each input pixel sums its window of dy, the outputs that read it: every element is
-//   written
-//                          once, in a fixed order, without atomics
-//              separable   a block owns a stretch of an input row and sums the output rows that read it into
-//              shared memory,
-//                          then the columns of these sums: a window of k x k costs 2k instead of k*k
+//                          into shared memory, and its threads blend 16 bytes of channels at a time
+//              twice       exactly two times as large: weights are 1/4 and 3/4, no taps needed. A thread
+//                          owns the four outputs of one input pixel and reads its 3x3 neighbourhood once
+//                          for all of them
+//   backward   naive       each input pixel sums its window of dy, the outputs that read it: every element
+//                          is written once, in a fixed order, without atomics
+//              separable   a block owns a stretch of an input row and sums the output rows that read it
+//                          into shared memory, then the columns of these sums: a window of k x k costs 2k
+//                          instead of k*k
 //              twice       the window is 4x4 and the weights are constants
 #include "kernels/common/channel_groups.h"
 #include "kernels/resize/resize_kernels.h"
