@@ -2,8 +2,7 @@
 //
 //   p         = map * (column + 1/2, row + 1/2) - 1/2      where output pixel (row, column) comes from
 //   v_k       = bilinear(image, p)_k / 255                 taps clamped to the picture
-//   u_k       = clamp(sum_j color[k, j] v_j + offset, 0, 1)   for 3 channels, if any image changes its
-//   colours
+//   u_k       = clamp(sum_j color[k, j] v_j + offset, 0, 1)   for 3 channels, if any image has other colours
 //               clamp(color[0, 0] v_k + offset, 0, 1)         for other numbers of channels
 //   y_k       = (u_k - mean_k) / std_k
 //   label     = nearest(labels, p)
