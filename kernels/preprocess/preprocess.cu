@@ -5,8 +5,7 @@
 //
 //   naive        thread per output pixel, channel by channel: the formula; for any number of channels
 //   vectorised   thread per 4 (f32) or 8 (bf16) neighbouring output pixels of 1, 3 or 4 channels: every tap
-//   is
-//                read once for all channels, and results leave in 16-byte accesses
+//                is read once for all channels, and results leave in 16-byte accesses
 #include "kernels/common/channel_groups.h"
 #include "kernels/preprocess/preprocess_impl.h"
 #include "kernels/preprocess/preprocess_math.h"
