@@ -81,7 +81,8 @@ void load_one(const std::string& name, const Tensor& target, const Tensor& in_fi
 }  // namespace
 
 Tensor to_file_layout(const Tensor& t) {
-  return t.rank() == 4 ? transpose_inner(t, t.dim(1) * t.dim(2), t.dim(3), file_shape(t.shape())) : t;
+  const Tensor host = t.to(Device::cpu);
+  return t.rank() == 4 ? transpose_inner(host, t.dim(1) * t.dim(2), t.dim(3), file_shape(t.shape())) : host;
 }
 
 Tensor from_file_layout(const Tensor& t) {
@@ -107,7 +108,8 @@ NamedTensors state_dict(const Module& module) {
   NamedTensors all;
   module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     const Tensor& t = parameter ? parameter->value() : *buffer;
-    all.emplace_back(name, t.rank() == 4 ? to_file_layout(t) : t.clone());
+    const Tensor stored = to_file_layout(t);
+    all.emplace_back(name, stored.shares_memory_with(t) ? stored.clone() : stored);
   });
   return all;
 }

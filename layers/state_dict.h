@@ -13,12 +13,12 @@
 
 namespace atrous::layers {
 
-// [a,b,c,d] -> [a,d,b,c] for rank 4, a view otherwise.
+// [a,b,c,d] -> [a,d,b,c] for rank 4, a view otherwise (a copy, if `t` is on a device). On the CPU.
 Tensor to_file_layout(const Tensor& t);
-// [a,b,c,d] -> [a,c,d,b] for rank 4, a view otherwise.
+// [a,b,c,d] -> [a,c,d,b] for rank 4, a view otherwise. `t` is on the CPU.
 Tensor from_file_layout(const Tensor& t);
 
-// Copies of parameters and buffers, in state_dict order, in file layout.
+// Copies of parameters and buffers on the CPU, in state_dict order, in file layout.
 NamedTensors state_dict(const Module& module);
 
 struct LoadOptions {

@@ -1,20 +1,13 @@
-// Optimisers: how weights follow gradients. The formulas, and the order of operations in them, are PyTorch's.
-//
-// With g the (clipped) gradient, p the parameter, wd the weight decay, t the step counted from 1:
-//
-//   sgd      g += wd p;  b = momentum b + g;  p -= lr (nesterov ? g + momentum b : b)
-//   adam     g += wd p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
-//            p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)           (Kingma & Ba, arXiv
-//            1412.6980)
-//   adamw    p -= lr wd p, then adam without wd                                    (Loshchilov & Hutter,
-//   arXiv 1711.05101) rmsprop  g += wd p;  s = alpha s + (1 - alpha) g^2;  b = momentum b + g / (sqrt(s) +
-//   eps);  p -= lr b
+// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101), rmsprop.
+// The formulas, and the order of operations in them, are PyTorch's: kernels/optimizer_step/optimizer_step_math.h.
+// With g the (clipped) gradient, t the step counted from 1.
 #pragma once
 
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "kernels/optimizer_step/optimizer_step.h"
 #include "layers/module.h"
 #include "train/config.h"
 
@@ -22,17 +15,18 @@ namespace atrous::train {
 
 class Optimizer {
  public:
-  // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32.
-  // Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr * backbone_lr_factor.
+  // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on one
+  // device. Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr * backbone_lr_factor.
+  // With `bf16_copies` each step also writes the parameters' copies in bf16 (layers/low_precision.h).
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
-            const std::string& backbone_prefix);
+            const std::string& backbone_prefix, bool bf16_copies = false);
 
   // Clips the gradients, updates all parameters that have one, and forgets the gradients. `lr` is this step's
   // rate. `gradient_norm`: of these gradients, where the caller has it already.
   void step(double lr, double gradient_norm);
   void step(double lr) { step(lr, options_.clip_norm > 0 ? gradient_norm() : 0); }
   // L2 norm over all gradients. Added in a fixed order: the same bits on any number of threads. Not finite if
-  // any gradient is not.
+  // any gradient is not. Waits for the device once.
   double gradient_norm() const;
   void clear_gradients();
 
@@ -46,13 +40,23 @@ class Optimizer {
   struct Slot {  // one parameter
     std::string name;
     Variable parameter;
+    std::vector<Tensor> moments;
+    Tensor bf16_copy;  // undefined without bf16_copies
+  };
+  // Parameters with the same coefficients: they take a step in one call.
+  struct Group {
     double lr_factor = 1;
     double weight_decay = 0;
-    std::vector<Tensor> moments;
+    std::vector<size_t> slots;
   };
+  Group& group_of(double lr_factor, double weight_decay);
+  kernels::OptimizerCoefficients coefficients(const Group& group, double lr, double gradient_scale) const;
+
   OptimizerOptions options_;
+  kernels::OptimizerRule rule_;
   std::vector<std::string> moment_names_;
   std::vector<Slot> slots_;
+  std::vector<Group> groups_;
   int64_t steps_ = 0;
 };
 

@@ -2,47 +2,38 @@
 
 #include <algorithm>
 
-#include "core/cpu.h"
-#include "core/parallel.h"
+#include "kernels/optimizer_step/optimizer_step.h"
 
 namespace atrous::train {
-namespace {
-
-ATROUS_MULTIVERSION
-void move_towards(float* average, const float* target, int64_t n, float share) {
-  for (int64_t i = 0; i < n; ++i) average[i] += share * (target[i] - average[i]);
-}
-
-}  // namespace
 
 WeightAverage::WeightAverage(const layers::Module& model, double decay) : decay_(decay) {
   model.visit([this](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     const Tensor& value = parameter ? parameter->value() : *buffer;
-    live_.emplace_back(name, value);
+    live_.push_back(value);
     averages_.emplace_back(name, value.clone());
   });
 }
 
 void WeightAverage::update(int64_t step) {
   const auto t = static_cast<double>(step);
-  const auto share = static_cast<float>(1 - std::min(decay_, (1 + t) / (10 + t)));
+  kernels::OptimizerCoefficients coefficients;
+  coefficients.lr = static_cast<float>(1 - std::min(decay_, (1 + t) / (10 + t)));
+  std::vector<kernels::ParameterUpdate> updates;
   for (size_t i = 0; i < live_.size(); ++i) {
-    const Tensor& from = live_[i].second;
-    const Tensor& to = averages_[i].second;
-    if (from.dtype() != DType::f32) {
-      to.copy_from(from);
-      continue;
+    const Tensor& average = averages_[i].second;
+    if (live_[i].dtype() == DType::f32) {
+      updates.push_back({average, live_[i], {}, {}});
+    } else {
+      average.copy_from(live_[i]);
     }
-    parallel_for(from.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-      move_towards(to.data<float>() + begin, from.data<float>() + begin, end - begin, share);
-    });
   }
+  kernels::optimizer_step(kernels::OptimizerRule::average, coefficients, updates);
 }
 
 void WeightAverage::swap() {
   for (size_t i = 0; i < live_.size(); ++i) {
-    const Tensor kept = live_[i].second.clone();
-    live_[i].second.copy_from(averages_[i].second);
+    const Tensor kept = live_[i].clone();
+    live_[i].copy_from(averages_[i].second);
     averages_[i].second.copy_from(kept);
   }
 }

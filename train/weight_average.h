@@ -9,7 +9,7 @@
 
 namespace atrous::train {
 
-// Running average of all weights and floating-point buffers: a += (1 - d) (w - a), with d = min(decay, (1 +
+// On the device of the weights. Running average of all weights and floating-point buffers: a += (1 - d) (w - a), with d = min(decay, (1 +
 // t) / (10 + t)) so that the start is soon forgotten. Integer buffers are copied.
 class WeightAverage {
  public:
@@ -21,7 +21,7 @@ class WeightAverage {
   const std::vector<std::pair<std::string, Tensor>>& averages() const { return averages_; }
 
  private:
-  std::vector<std::pair<std::string, Tensor>> live_;  // share memory with the model
+  std::vector<Tensor> live_;  // share memory with the model, in the order of averages_
   std::vector<std::pair<std::string, Tensor>> averages_;
   double decay_;
 };
