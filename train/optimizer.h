@@ -1,6 +1,6 @@
-// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101), rmsprop.
-// The formulas, and the order of operations in them, are PyTorch's: kernels/optimizer_step/optimizer_step_math.h.
-// With g the (clipped) gradient, t the step counted from 1.
+// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101),
+// rmsprop. The formulas, and the order of operations in them, are PyTorch's:
+// kernels/optimizer_step/optimizer_step_math.h. With g the (clipped) gradient, t the step counted from 1.
 #pragma once
 
 #include <string>
@@ -15,9 +15,10 @@ namespace atrous::train {
 
 class Optimizer {
  public:
-  // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on one
-  // device. Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr * backbone_lr_factor.
-  // With `bf16_copies` each step also writes the parameters' copies in bf16 (layers/low_precision.h).
+  // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on
+  // one device. Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr *
+  // backbone_lr_factor. With `bf16_copies` each step also writes the parameters' copies in bf16
+  // (layers/low_precision.h).
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
             const std::string& backbone_prefix, bool bf16_copies = false);
 
