@@ -1,6 +1,8 @@
-// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101),
-// rmsprop. The formulas, and the order of operations in them, are PyTorch's:
-// kernels/optimizer_step/optimizer_step_math.h. With g the (clipped) gradient, t the step counted from 1.
+// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101) and
+// rmsprop, with PyTorch's formulas and order of operations: kernels/optimizer_step/optimizer_step_math.h.
+//
+// Values, gradients and moments stay where the network and autograd have them. A step hands lists of them to
+// one op, which works through a list on the device: a launch serves many parameters.
 #pragma once
 
 #include <string>

@@ -9,9 +9,9 @@
 
 namespace atrous::train {
 
-// On the device of the weights. Running average of all weights and floating-point buffers: a += (1 - d) (w -
-// a), with d = min(decay, (1 + t) / (10 + t)) so that the start is soon forgotten. Integer buffers are
-// copied.
+// Running average of all weights and floating-point buffers, on the device where they are:
+// a += (1 - d) (w - a), with d = min(decay, (1 + t) / (10 + t)) so that the start is soon forgotten.
+// Integer buffers are copied.
 class WeightAverage {
  public:
   WeightAverage(const layers::Module& model, double decay);

@@ -2,16 +2,14 @@
 //
 //   step            p, moments <- rule(p, gradient, moments); a bf16 copy of p is written while p is at hand
 //     naive         a launch per parameter, a thread per element
-//     vectorised    a launch serves up to 64 parameters, which travel as a table in the kernel's arguments:
-//     small
-//                   ones no longer cost a launch each. Threads move 16 bytes at a time
+//     vectorised    a launch serves up to 64 parameters, listed in the kernel's arguments: small ones no
+//                   longer cost a launch each. Threads move 16 bytes at a time
 //
 //   sum_of_squares  result = sum of x^2, in double
 //     naive         a launch per tensor, whose one block walks over it
 //     vectorised    blocks share all tensors in the same way; a last kernel adds their sums in order
 //
-// Gradients are not gathered into one array first: a table of pointers saves as many launches, and moves
-// nothing.
+// Nothing is gathered into one array first: a list of pointers saves as many launches, and moves no bytes.
 #include <algorithm>
 
 #include "kernels/gpu/gpu.h"

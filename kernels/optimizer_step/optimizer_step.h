@@ -1,5 +1,5 @@
-// One step of an optimiser on many parameters, and the norm of their gradients. Formulas:
-// optimizer_step_math.h.
+// One step of an optimiser on many parameters, and the norm of their gradients.
+// Formulas: optimizer_step_math.h.
 //
 //   step             p, moments <- rule(p, gradient, moments), and p again in bf16 where a copy is kept
 //   sum_of_squares   result = sum of x^2 over all elements of all tensors, in double and in a fixed order
