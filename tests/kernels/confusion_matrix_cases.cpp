@@ -47,8 +47,12 @@ const Sample logit_samples[] = {
     {{4, 512, 512}, 21, DType::u8, DType::u8, 0, "voc"},
 };
 
-Input labels_of(const Sample& s, int64_t ignore) {
-  return {.shape = s.pixels, .fill = Fill::labels, .classes = s.classes + s.invalid, .ignore_label = ignore};
+Input labels_of(const Sample& s, DType dtype, int64_t ignore) {
+  return {.shape = s.pixels,
+          .fill = Fill::labels,
+          .classes = s.classes + s.invalid,
+          .ignore_label = ignore,
+          .bytes = dtype == DType::u8};
 }
 
 ConfusionProblem problem_of(const Sample& s, bool with_logits) {
@@ -71,10 +75,9 @@ void add_count(CaseList& list, const Sample& s) {
   const ConfusionProblem p = problem_of(s, false);
   OpCase c = base_case("count", s, p);
   // Predictions of 0 where labels are ignored: both kinds of tensors hold a value more often than others.
-  c.inputs = {labels_of(s, 255), labels_of(s, 0)};
-  c.run = [s, p](const std::vector<Tensor>& in) {
-    return std::vector<Tensor>{
-        kernels::confusion_matrix(in[0].to(s.label), in[1].to(s.prediction), p.classes, p.ignore_index)};
+  c.inputs = {labels_of(s, s.label, 255), labels_of(s, s.prediction, 0)};
+  c.run = [p](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::confusion_matrix(in[0], in[1], p.classes, p.ignore_index)};
   };
   c.bytes = static_cast<double>(p.pixels) * static_cast<double>(size_of(s.label) + size_of(s.prediction));
   list.cases.push_back(c);
@@ -85,9 +88,9 @@ void add_count_of_second_image(CaseList& list) {
   const Sample s{{2, 7, 31}, 5};
   OpCase c = base_case("count", s, {.pixels = 7 * 31, .classes = s.classes});
   c.descriptor += " second of two images";
-  c.inputs = {labels_of(s, 255), labels_of(s, 0)};
+  c.inputs = {labels_of(s, s.label, 255), labels_of(s, s.prediction, 0)};
   c.run = [s](const std::vector<Tensor>& in) {
-    const auto second = [](const Tensor& t) { return t.to(DType::u8).narrow_batch(1, 1); };
+    const auto second = [](const Tensor& t) { return t.narrow_batch(1, 1); };
     return std::vector<Tensor>{kernels::confusion_matrix(second(in[0]), second(in[1]), s.classes, 255)};
   };
   list.cases.push_back(c);
@@ -102,9 +105,9 @@ void add_argmax(CaseList& list, const Sample& s) {
   const auto values = static_cast<double>(logits.numel());
 
   OpCase count = base_case("argmax_count", s, p);
-  count.inputs = {{.shape = logits}, labels_of(s, 255)};
-  count.run = [s, p](const std::vector<Tensor>& in) {
-    return std::vector<Tensor>{kernels::argmax_confusion(in[0], in[1].to(s.label), p.ignore_index)};
+  count.inputs = {{.shape = logits}, labels_of(s, s.label, 255)};
+  count.run = [p](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{kernels::argmax_confusion(in[0], in[1], p.ignore_index)};
   };
   count.bytes = 4 * values + static_cast<double>(p.pixels) * static_cast<double>(size_of(s.label));
   list.cases.push_back(count);

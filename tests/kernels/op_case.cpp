@@ -71,7 +71,7 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
       else t.data<double>()[at] = v;
     }
   }
-  return t;
+  return input.bytes ? t.to(DType::u8) : t;
 }
 
 }  // namespace atrous::cases

@@ -37,6 +37,7 @@ struct Input {
   bool differentiable = true;  // in GradientCase: whether gradients are checked for it
   // Per-channel vectors, statistics, weights of losses: f32 even where activations are bf16.
   bool parameter = false;
+  bool bytes = false;  // labels, and the bytes of pictures, in u8 instead of i32
 };
 
 // One call of one entry point of an op.

@@ -88,14 +88,13 @@ void add(CaseList& list, const Sample& s) {
   OpCase c{.op = "preprocess", .entry = "forward", .descriptor = p.str() + (s.changes ? "" : " unchanged")};
   c.candidates = candidates_of(kernels::preprocess_candidates, c.entry, p);
   // The last input lends its dtype to the images that result.
-  c.inputs = {{.shape = s.images, .fill = Fill::labels, .classes = 256},
-              {.shape = {p.n, p.in_h, p.in_w}, .fill = Fill::labels, .classes = 21},
+  c.inputs = {{.shape = s.images, .fill = Fill::labels, .classes = 256, .bytes = true},
+              {.shape = {p.n, p.in_h, p.in_w}, .fill = Fill::labels, .classes = 21, .bytes = true},
               {.shape = {1}}};
   c.run = [s, changes = changes_of(s)](const std::vector<Tensor>& in) {
     PreprocessOptions o = options_of(s);
     o.dtype = in[2].dtype();
-    const auto result =
-        kernels::preprocess(in[0].to(DType::u8), s.labels ? in[1].to(DType::u8) : Tensor(), changes, o);
+    const auto result = kernels::preprocess(in[0], s.labels ? in[1] : Tensor(), changes, o);
     return std::vector<Tensor>{result.images, result.labels};
   };
   c.exact = false;
