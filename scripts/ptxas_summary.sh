@@ -5,7 +5,7 @@ set -euo pipefail
 build="${1:?usage: scripts/ptxas_summary.sh <build folder>}"
 table="$build/ptxas.txt"
 
-mapfile -t reports < <(find "$build" -name '*.cu.o.ptxas' | sort)
+mapfile -t reports < <(find "$build/" -name '*.cu.o.ptxas' | sort)
 [ ${#reports[@]} -gt 0 ] || { echo "ptxas_summary: no *.cu.o.ptxas in $build: build it with CUDA first" >&2; exit 1; }
 printf '%9s %6s %6s %7s  %-7s %s\n' registers spills stack shared arch kernel >"$table"
 awk -F"[' ]" '

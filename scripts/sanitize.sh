@@ -4,9 +4,9 @@
 #   scripts/sanitize.sh asan   AddressSanitizer and UndefinedBehaviorSanitizer: accesses out of bounds, uninitialised flags, overflows
 #   scripts/sanitize.sh tsan   ThreadSanitizer: two threads of a simulated block touch the same memory with no barrier between them
 #
-# Presets asan and tsan compile with -O1, which halves the time of the build. Cases beyond MAX_FLOPS operations are left out: each
-# checker slows the simulator some ten times, and small shapes have the same borders. BUDGET is the longest that one op may take.
-# On two cores: see the table in scripts/README.md.
+# Presets asan and tsan compile with -O1, which halves the time of the build: ten minutes of processor time. Cases beyond MAX_FLOPS
+# operations are left out: a checker slows the simulator some ten times, and small shapes have the same borders. BUDGET (300) is the
+# longest, in seconds, that one op may take. With asan every op takes 5 to 20 seconds of one core, conv2d a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
