@@ -25,3 +25,14 @@ function(atrous_library folder)
     endif()
   endforeach()
 endfunction()
+
+# atrous_simulated(<variable> <path of a .cu>): sets the variable to a source that compiles the .cu for the simulator.
+function(atrous_simulated variable source)
+  file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR} ${source})
+  string(REPLACE "/" "_" name ${path})
+  set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/sim/${name}.cpp)
+  file(CONFIGURE OUTPUT ${wrapper} CONTENT "// Generated: ${path} for the simulator.\n#include \"${path}\"\n" @ONLY)
+  # Vector accesses reinterpret memory, as CUDA allows and C++ does not.
+  set_source_files_properties(${wrapper} PROPERTIES COMPILE_OPTIONS "-fno-strict-aliasing;-Wno-unknown-pragmas")
+  set(${variable} ${wrapper} PARENT_SCOPE)
+endfunction()

@@ -51,7 +51,8 @@ struct Queue {
 class Simulator final : public DeviceBackend {
  public:
   Simulator()
-      : options_{env::sim_lag(), env::sim_check(), env::sim_seed(), env::sim_memory()},
+      : options_{env::sim_lag(), env::sim_check(), env::sim_seed(), env::sim_memory(),
+                 env::sim_check_all() ? UINT64_MAX : uint64_t{4} << 20},
         random_(options_.seed) {}
 
   const DeviceProperties& properties() override {
@@ -199,6 +200,11 @@ class Simulator final : public DeviceBackend {
       kernel();
       const std::string damage = memory_.check();
       ATROUS_CHECK(damage.empty(), ErrorKind::internal, "[sim] {} left its memory: {}.", name, damage);
+      const std::string unwritten = memory_.take_shared_poison(options_.search);
+      ATROUS_CHECK(unwritten.empty(), ErrorKind::internal,
+                   "[sim] {} read shared memory before it was written: the poison is now at {}. Write it "
+                   "first, and put a barrier between.",
+                   name, unwritten);
     });
   }
 

@@ -11,14 +11,17 @@
 
 namespace atrous {
 
-// Fresh memory is full of this: a signalling NaN as f32 and as two bf16. (Shared memory uses 0xFFA0FFA0.)
+// What fresh memory and the shared memory of a fresh block are full of: signalling NaNs as f32 and as two
+// bf16. Arithmetic quiets them: it sets bit 22 or 6.
 inline constexpr uint32_t kGlobalPoison = 0xFFA1FFA1;
+inline constexpr uint32_t kSharedPoison = 0xFFA0FFA0;
 
 struct SimOptions {
   bool lag;         // run work late, in any legal order
-  bool check;       // check all guards after each kernel
+  bool check;       // after each kernel check all guards, and search for kSharedPoison
   uint64_t seed;    // of that order
   uint64_t memory;  // bytes
+  uint64_t search;  // allocations of up to this many bytes
 };
 SimOptions sim_options();                 // from the environment unless set
 void set_sim_options(const SimOptions&);  // for tests; waits for all work

@@ -132,6 +132,25 @@ std::string GuardedMemory::take_damage() {
   return std::exchange(damage_, "");
 }
 
+std::string GuardedMemory::take_shared_poison(size_t largest) {
+  // As an f32 or two bf16, quiet or not. A single bf16 is not searched for, nor an f32 that was one: good
+  // numbers and masks of bits may look like that.
+  const auto poisoned = [](uint32_t word) { return (word & ~0x00400040u) == kSharedPoison; };
+  constexpr uint32_t nan = 0x7FC07FC0;  // as an f32 and as two bf16
+  std::lock_guard lock(mutex_);
+  std::string found;
+  for (const auto& [block, b] : blocks_) {
+    if (!b.in_use || b.bytes > largest) continue;
+    auto* words = reinterpret_cast<uint32_t*>(place(const_cast<std::byte*>(block), b.size, b.bytes));
+    for (size_t i = 0; i < b.bytes / 4; ++i) {
+      if (!poisoned(words[i])) continue;
+      if (found.empty()) found = fmt::format("byte {} of an allocation of {} bytes", 4 * i, b.bytes);
+      words[i] = nan;
+    }
+  }
+  return found;
+}
+
 std::string GuardedMemory::describe(const std::byte* address) {
   std::lock_guard lock(mutex_);
   for (const auto& [block, b] : blocks_) {

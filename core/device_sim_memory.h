@@ -24,6 +24,9 @@ class GuardedMemory {
   std::string check();        // first damage, also that found by close()
   std::string take_damage();  // damage found by close(), once
   std::string describe(const std::byte* address);
+  // The first place that unwritten shared memory has reached, in allocations of up to `largest` bytes; empty
+  // if there is none. Becomes an ordinary NaN, so that only the kernel that wrote it is blamed.
+  std::string take_shared_poison(size_t largest);
 
  private:
   struct Block {

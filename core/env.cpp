@@ -10,7 +10,8 @@ namespace {
 
 constexpr Variable variables[] = {
     {"ATROUS_THREADS", "integer", "cores the process may use", "CPU threads of the one thread pool"},
-    {"ATROUS_IMPL", "op:name[,op:name]", "", "force an implementation, e.g. conv2d:ref or conv2d.forward:ref"},
+    {"ATROUS_IMPL", "op:name[,op:name]", "",
+     "force an implementation, e.g. conv2d:ref or conv2d.forward:ref"},
     {"ATROUS_VERBOSE", "dispatch", "", "print which implementation each op chose, and why not the others"},
     {"ATROUS_VALIDATE", "ref", "", "run every op on its reference too and compare"},
     {"ATROUS_ISA", "generic|avx2|avx512", "best the CPU has",
@@ -23,7 +24,9 @@ constexpr Variable variables[] = {
      "the simulated device runs work late, in any order its streams and events allow"},
     {"ATROUS_SIM_MEMORY", "bytes", "17179869184", "memory of the simulated device"},
     {"ATROUS_SIM_SEED", "integer", "1", "seed of every random choice of the simulator"},
-    {"ATROUS_SIM_CHECK", "1", "", "after every simulated kernel, check the guards around all of its memory"},
+    {"ATROUS_SIM_CHECK", "1|all", "",
+     "after every simulated kernel, check the guards around all memory and search it for unwritten shared "
+     "memory (1: allocations up to 4 MiB)"},
     {"NO_COLOR", "any", "", "no colours on the terminal"},
 };
 
@@ -77,7 +80,10 @@ uint64_t sim_seed() {
   return number("ATROUS_SIM_SEED", 1);
 }
 bool sim_check() {
-  return get("ATROUS_SIM_CHECK") == "1";
+  return get("ATROUS_SIM_CHECK") == "1" || sim_check_all();
+}
+bool sim_check_all() {
+  return get("ATROUS_SIM_CHECK") == "all";
 }
 
 }  // namespace atrous::env

@@ -1,4 +1,5 @@
-// Every environment variable that atrous reads, declared once. `atrous doctor` and docs/environment.md print this table.
+// Every environment variable that atrous reads, declared once. `atrous doctor` and docs/environment.md print
+// this table.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,7 @@ bool sync();                   // ATROUS_SYNC=1
 bool sim_lag();                // ATROUS_SIM_LAG=1
 uint64_t sim_memory();         // ATROUS_SIM_MEMORY in bytes
 uint64_t sim_seed();           // ATROUS_SIM_SEED: every random choice of the simulator follows from it
-bool sim_check();              // ATROUS_SIM_CHECK=1
+bool sim_check();              // ATROUS_SIM_CHECK=1 or all
+bool sim_check_all();          // ATROUS_SIM_CHECK=all
 
 }  // namespace atrous::env

@@ -12,6 +12,7 @@
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 inline constexpr int group_threads = 256;  // of a block
 
@@ -54,4 +55,5 @@ void visit_groups(DType dtype, bool wide, std::initializer_list<Tensor> tensors,
   });
 }
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

@@ -13,12 +13,13 @@
 
 #include <cstdint>
 
-#include "core/host_device.h"
+#include "kernels/gpu/compiler.h"
 #if !defined(__CUDACC__)
 #include "kernels/sim/cuda_names.h"
 #endif
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 #if defined(__CUDACC__)
 
@@ -95,4 +96,5 @@ inline void barrier_arrive(int id, int threads, simulator::Site site = simulator
 
 #endif
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

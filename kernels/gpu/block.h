@@ -2,12 +2,13 @@
 // order.
 #pragma once
 
-#include "core/host_device.h"
+#include "kernels/gpu/compiler.h"
 #if !defined(__CUDACC__)
 #include "kernels/sim/cuda_names.h"
 #endif
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 struct Plus {
   template <class T>
@@ -59,4 +60,5 @@ __device__ inline bool last_block_to_arrive(unsigned* ticket, unsigned blocks) {
   return is_last[0] != 0;
 }
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

@@ -15,14 +15,13 @@
 
 #include "core/device_runtime.h"
 #include "core/tensor.h"
+#include "kernels/gpu/compiler.h"
 
 #if defined(__CUDACC__)
-#define ATROUS_GPU cuda
 #define ATROUS_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
 #define ATROUS_DYNAMIC_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
 #define ATROUS_UNROLL _Pragma("unroll")
 #else
-#define ATROUS_GPU sim
 #include "kernels/sim/cuda_names.h"
 #define ATROUS_UNROLL
 #endif

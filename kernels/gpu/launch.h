@@ -5,6 +5,7 @@
 
 #include "core/device_runtime.h"
 #include "core/error.h"
+#include "kernels/gpu/compiler.h"
 #if defined(__CUDACC__)
 #include <cuda_runtime_api.h>
 #else
@@ -12,6 +13,7 @@
 #endif
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 // Number of blocks or threads along x, y, z. The big one belongs on x: y and z end at 65535.
 struct Extent {
@@ -92,4 +94,5 @@ void launch(const LaunchShape& shape, Args... args) {
 #endif
 }
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

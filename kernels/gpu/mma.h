@@ -19,12 +19,13 @@
 #include <bit>
 #include <cstdint>
 
-#include "core/host_device.h"
+#include "kernels/gpu/compiler.h"
 #if !defined(__CUDACC__)
 #include "kernels/sim/tensor_core.h"
 #endif
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 #if defined(__CUDACC__)
 
@@ -100,4 +101,5 @@ ATROUS_HD inline uint32_t pack_bf16(uint16_t low, uint16_t high) {
   return low | static_cast<uint32_t>(high) << 16;
 }
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

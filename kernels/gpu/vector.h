@@ -1,13 +1,14 @@
 // Vector accesses and conversions. One 16-byte access moves 4 f32 or 8 bf16 channels of a pixel.
 #pragma once
 
-#include "core/host_device.h"
 #include "core/tensor.h"
+#include "kernels/gpu/compiler.h"
 #if !defined(__CUDACC__)
 #include "kernels/sim/sim.h"
 #endif
 
 namespace atrous::kernels {
+inline namespace ATROUS_COMPILER {
 
 template <class T, int N>
 struct alignas(sizeof(T) * N) Vec {
@@ -88,4 +89,5 @@ void visit_activation(DType dtype, F&& f) {
   return f(float{});
 }
 
+}  // namespace ATROUS_COMPILER
 }  // namespace atrous::kernels

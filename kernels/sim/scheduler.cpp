@@ -24,6 +24,7 @@
 namespace atrous::simulator {
 
 thread_local constinit Thread* self = nullptr;
+static_assert(shared_poison == kSharedPoison);
 
 namespace {
 
@@ -67,7 +68,7 @@ struct Barrier {
   std::vector<SimThread*> waiting;
   Site site;
   unsigned generation = 0;
-  char race_object[2] = {};  // alternate, else the next round's arrivals would hide a race of this one
+  char* race_object = nullptr;  // two alternate, else the next round's arrivals would hide a race of this one
 };
 
 struct Collective {
@@ -83,7 +84,7 @@ struct Warp {
   std::vector<Collective> pending;  // disjoint masks
   unsigned exited = 0;
   unsigned generation = 0;
-  char race_object[2] = {};
+  char* race_object = nullptr;
 };
 
 // Objects that order a launch with the host, and fences with each other, for the race detector.
@@ -102,12 +103,14 @@ struct Block {
   std::vector<SimThread*> ready;
   std::vector<Warp> warps;
   Barrier barriers[16];
+  std::unique_ptr<char[]> race_objects;  // of all barriers and warps
   size_t live = 0;
   std::string problem;
   std::exception_ptr exception;
   SharedArena shared;
   Fiber host;  // where run_block waits
   std::deque<Fiber> fibers;
+  std::deque<Fiber> resting;  // with the race detector every other block runs on these
   std::vector<Fiber*> parked;
   bool in_use = false;
 
@@ -265,6 +268,9 @@ void recycle(Block& b, bool failed) {
     // No fiber ran two threads of one block: the detector would think them ordered. Shared memory is fresh
     // for every block: its reuse would look like a race.
     if (failed) b.fibers.clear();  // not freed: a detector's thread cannot end in the middle of something
+    // A fiber that ran a thread of this block passes its barriers in the next one on to all threads there:
+    // the blocks would seem ordered. Others have not seen this block.
+    std::swap(b.fibers, b.resting);
     b.parked.clear();
     for (Fiber& f : b.fibers) b.parked.push_back(&f);
     b.shared.unmap();
@@ -278,13 +284,28 @@ void recycle(Block& b, bool failed) {
   b.ready.clear();
 }
 
+// Two for each barrier and warp. Fresh memory for every block: what an earlier block released would order its
+// writes before the reads of this one, though only a fence does.
+void prepare_race_objects(Block& b) {
+  if (b.race_objects && !race_detector_is_on()) return;
+  b.race_objects = std::make_unique<char[]>(2 * (std::size(b.barriers) + max_threads_per_block / 32));
+}
+
 void prepare_threads(Block& b, Dim3 grid, Dim3 block, Dim3 index) {
   b.thread_count = static_cast<size_t>(block.count());
   if (b.threads.size() < b.thread_count) b.threads.resize(b.thread_count);
   b.warps.assign((b.thread_count + 31) / 32, Warp{});
+  prepare_race_objects(b);
+  char* race_object = b.race_objects.get();
   for (Barrier& barrier : b.barriers) {
     barrier.arrived = barrier.expected = 0;
     barrier.waiting.clear();
+    barrier.race_object = race_object;
+    race_object += 2;
+  }
+  for (Warp& warp : b.warps) {
+    warp.race_object = race_object;
+    race_object += 2;
   }
   unsigned linear = 0;
   for (unsigned z = 0; z < block.z; ++z) {

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "core/device_runtime.h"
+#include "core/device_sim.h"
 #include "core/gradcheck.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/sim/sim.h"
@@ -386,6 +387,9 @@ int usage(const std::string& problem) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  SimOptions checking = sim_options();
+  checking.check = true;
+  set_sim_options(checking);
   Filter filter;
   bool table = false;
   for (int i = 1; i < argc; ++i) {
