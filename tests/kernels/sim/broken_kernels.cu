@@ -1,18 +1,17 @@
 // One mistake per kernel, where `Broken` is true. Compiled for the simulator only.
 //
 // A line that ends in "here: <name>" is where ThreadSanitizer or AddressSanitizer must point.
-#include <numeric>
-#include <vector>
-
 #include "kernels/gpu/async.h"
 #include "kernels/gpu/gpu.h"
 #include "kernels/gpu/mma.h"
 #include "tests/kernels/sim/broken_kernels.h"
+#include "tests/kernels/sim/on_simulator.h"
 
 namespace atrous::broken {
 namespace {
 
 using namespace kernels;
+using on_simulator::Memory;
 
 constexpr int threads = 64;
 
@@ -268,27 +267,6 @@ __global__ void copy(const int* in, int* out) {
 
 // ---- how they are run ----
 
-template <class T>
-class Memory {
- public:
-  explicit Memory(const std::vector<T>& values)
-      : bytes_(device_allocate(Device::sim, values.size() * sizeof(T))), count_(values.size()) {
-    const size_t size = count_ * sizeof(T);
-    device_copy(Device::sim, CopyKind::host_to_device, data(), size, values.data(), size, size, 1);
-  }
-  T* data() const { return reinterpret_cast<T*>(bytes_.get()); }
-  std::vector<T> read() const {
-    std::vector<T> values(count_);
-    const size_t size = count_ * sizeof(T);
-    device_copy(Device::sim, CopyKind::device_to_host, values.data(), size, data(), size, size, 1);
-    return values;
-  }
-
- private:
-  std::shared_ptr<std::byte> bytes_;
-  size_t count_;
-};
-
 template <class T = int>
 std::vector<T> numbers(int count = threads) {
   std::vector<T> values;
@@ -305,7 +283,7 @@ std::string verdict(const std::vector<T>& got, const std::vector<T>& expected) {
 template <auto Good, auto Bad, class T = int>
 std::string gather(bool broken, LaunchShape shape, int (*order)(int), int count = threads) {
   const Memory<int> in(numbers(count));
-  const Memory<T> out(std::vector<T>(static_cast<size_t>(count)));
+  const Memory<T> out(count);
   broken ? launch<Bad>(shape, in.data(), out.data()) : launch<Good>(shape, in.data(), out.data());
   std::vector<T> expected;
   for (int i = 0; i < count; ++i) expected.push_back(static_cast<T>(order(i) + 1));
@@ -343,15 +321,15 @@ std::string run_between_blocks(bool broken) {
 }
 
 std::string run_counter(bool broken) {
-  const Memory<int> counter({0});
+  const Memory<int> counter(std::vector{0});
   broken ? launch<race_on_counter<true>>({1, threads}, counter.data())
          : launch<race_on_counter<false>>({1, threads}, counter.data());
   return verdict(counter.read(), {threads});
 }
 
 std::string run_ticket(bool broken) {
-  const Memory<int> in(numbers(8)), partial(std::vector<int>(8)), out(std::vector<int>(8));
-  const Memory<unsigned> ticket({0});
+  const Memory<int> in(numbers(8)), partial(8), out(8);
+  const Memory<unsigned> ticket(std::vector{0u});
   const auto run = [&](auto kernel) {
     launch<decltype(kernel)::value>({8, 32}, in.data(), partial.data(), ticket.data(), out.data());
   };
@@ -390,7 +368,7 @@ std::string run_threads(bool broken) {
 
 // A kernel, captured and replayed; `mistake` happens during the capture.
 std::string run_captured(const std::function<void()>& mistake) {
-  const Memory<int> in(numbers()), out(std::vector<int>{std::vector<int>(threads)});
+  const Memory<int> in(numbers()), out(threads);
   const Stream stream = current_stream(Device::sim);
   const Graph graph = Graph::capture(stream, [&] {
     launch<copy>({1, threads}, in.data(), out.data());
