@@ -97,7 +97,8 @@ struct Block {
   const std::function<void()>* thread = nullptr;
   Dim3 index{0, 0, 0};
   uint64_t seed = 0;
-  Random random;
+  Random random;        // of the schedule
+  Random fiber_random;  // of nothing that a kernel can see
   std::deque<SimThread> threads;
   size_t thread_count = 0;
   std::vector<SimThread*> ready;
@@ -138,7 +139,9 @@ Fiber* take_fiber(Block& b) {
   if (!b.parked.empty()) {
     // A fiber is one thread to the race detector, which sees no race between what it ran before and what it
     // runs next. A random choice makes it unlikely that two CUDA threads that race always share one.
-    std::swap(b.parked[b.random.below(b.parked.size())], b.parked.back());
+    // Not from the schedule's numbers: how many fibers there are depends on earlier launches, and the
+    // schedule must not.
+    std::swap(b.parked[b.fiber_random.below(b.parked.size())], b.parked.back());
     Fiber* f = b.parked.back();
     b.parked.pop_back();
     return f;

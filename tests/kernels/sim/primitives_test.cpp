@@ -185,7 +185,7 @@ TEST_CASE("warps hand work to each other through named barriers") {
   });
 }
 
-TEST_CASE("asynchronous copies of every size; what is not valid is zero") {
+TEST_CASE("asynchronous copies of every size fill what is not valid with zeros") {
   for_some_seeds([] {
     constexpr int valid = 41;
     const std::vector<int> in = random_ints(valid * 4, 1, 100);  // nothing may be read behind
