@@ -438,6 +438,9 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, size_t dynamic_shared_b
   const uint64_t blocks = grid.count();
   const uint64_t base = mix(seed());
   race_release(&launch_start);
+  struct Join {  // also after a failure
+    ~Join() { race_acquire(&launch_end); }
+  } join;
   // Block i of the schedule is block (i * step + offset) mod blocks: a permutation if step and blocks have no
   // common factor.
   const uint64_t offset = mix(base) % std::max<uint64_t>(1, blocks);
@@ -472,13 +475,13 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, size_t dynamic_shared_b
     parallel_for(static_cast<int64_t>(blocks),
                  std::max<int64_t>(1, 4096 / static_cast<int64_t>(block.count())), run);
   }
-  race_acquire(&launch_end);
 }
 
 void fail_kernel(const std::string& problem) {
   const RaceBlind blind;
   SimThread& t = me();
   Block& b = *t.block;
+  race_release(&launch_end);
   b.problem = fmt::format("thread ({},{},{}): {}", t.index.x, t.index.y, t.index.z, problem);
   back_to_host(b, *t.fiber);
   __builtin_unreachable();
