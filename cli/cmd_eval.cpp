@@ -77,7 +77,7 @@ std::vector<std::string> names_of(const std::vector<data::ClassInfo>& classes) {
 }
 
 void run_eval(const Options& o) {
-  check_device(o.device);
+  const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   if (!o.out.empty()) make_output_folder(o.out);
   const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   const train::Config& config = loaded.config;

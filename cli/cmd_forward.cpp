@@ -14,6 +14,7 @@
 #include "layers/state_dict.h"
 #include "nets/factory.h"
 #include "train/checkpoint.h"
+#include "train/math.h"
 #include "train/config.h"
 
 namespace atrous::cli {
@@ -29,7 +30,9 @@ struct Options {
 std::shared_ptr<layers::SegmentationModel> load(const Options& o) {
   if (!o.weights.empty()) return train::load_model(o.weights, o.config, o.set).model;
   const train::Config config = train::load_config(o.config, o.set);
-  return nets::make_model(config.model, config.seed);
+  auto model = nets::make_model(config.model, config.seed);
+  train::use_math(config, *model);
+  return model;
 }
 
 // A float32 image-shaped tensor of the input file, as N,H,W,C.
@@ -40,6 +43,11 @@ Tensor read_activation(const TensorFile& file, const std::string& name) {
   return layers::from_file_layout(t);
 }
 
+// As files hold it: f32, in host memory, channels before rows and columns.
+Tensor for_file(const Tensor& t) {
+  return layers::to_file_layout(t.to(DType::f32).to(Device::cpu));
+}
+
 // The gradient that the file gives for an output; it must have the output's shape.
 Tensor read_gradient(const TensorFile& file, const std::string& name, const Variable& output) {
   const Tensor t = read_activation(file, name);
@@ -47,11 +55,11 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
       t.shape() == output.shape(), ErrorKind::data,
       "[forward {}] \"{}\" must have the shape of what it is the gradient of. Got {} for {} (N, H, W, C).",
       file.origin, name, t.shape().str(), output.shape().str());
-  return t;
+  return t.to(output.value().device()).to(output.dtype());
 }
 
 void run(const Options& o) {
-  check_device(o.device);
+  const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   std::error_code ignored;
   ATROUS_CHECK(
       !std::filesystem::equivalent(o.input, o.output, ignored), ErrorKind::usage,
@@ -69,7 +77,7 @@ void run(const Options& o) {
   model->train(o.train_mode);
   model->set_random_key({.seed = 1, .stream = 0});
 
-  const Variable x(image, /*requires_grad=*/o.backward);
+  const Variable x(model->input_of(image), /*requires_grad=*/o.backward);
   std::unique_ptr<NoGradGuard> no_tape;
   if (!o.backward) no_tape = std::make_unique<NoGradGuard>();
   const layers::SegmentationOutput result = model->forward(x);
@@ -81,8 +89,8 @@ void run(const Options& o) {
     aux = layers::full_resolution_logits(as_main);
   }
 
-  NamedTensors out{{"logits", layers::to_file_layout(logits.value())}};
-  if (aux.defined()) out.emplace_back("aux", layers::to_file_layout(aux.value()));
+  NamedTensors out{{"logits", for_file(logits.value())}};
+  if (aux.defined()) out.emplace_back("aux", for_file(aux.value()));
   if (o.backward) {
     std::vector<Variable> roots{logits};
     std::vector<Tensor> seeds{read_gradient(in, "grad_logits", logits)};
@@ -93,9 +101,9 @@ void run(const Options& o) {
     backward(roots, seeds);
     for (const layers::NamedParameter& p : model->parameters()) {
       if (p.variable.grad().defined())
-        out.emplace_back("grad." + p.name, layers::to_file_layout(p.variable.grad()));
+        out.emplace_back("grad." + p.name, for_file(p.variable.grad()));
     }
-    out.emplace_back("grad_input", layers::to_file_layout(x.grad()));
+    out.emplace_back("grad_input", for_file(x.grad()));
   }
   write_safetensors(o.output, out);
 }

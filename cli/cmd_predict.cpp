@@ -117,7 +117,7 @@ void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::I
 }
 
 void run_predict(const Options& o) {
-  check_device(o.device);
+  const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   const std::vector<Job> jobs = plan(expand(o.inputs), o.out);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");

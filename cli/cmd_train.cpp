@@ -51,7 +51,7 @@ void run(const Options& o) {
   }
   ATROUS_CHECK(!o.config.empty(), ErrorKind::usage,
                "[train] --config is required. Got none. Recipes are in configs/.");
-  check_device(o.device);
+  const Device device = chosen_device(o.device);
   const train::Config config = train::load_config(o.config, o.overrides);
   if (o.print_config) {
     fmt::print("{}", train::to_json(config));
@@ -59,7 +59,9 @@ void run(const Options& o) {
   }
   ATROUS_CHECK(o.run.dry_run || !o.run.out_dir.empty(), ErrorKind::usage,
                "[train] --out is required. Got none. Name a folder for the run.");
-  const train::RunResult result = train::run_training(config, o.run);
+  train::RunOptions options = o.run;
+  options.device = device;
+  const train::RunResult result = train::run_training(config, options);
   print(o.report.table(), result, o);
   o.report.write_json(to_json(result).dump(2));
   if (result.interrupted) throw CLI::RuntimeError(128 + result.signal);

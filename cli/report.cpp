@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "core/device_runtime.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/terminal.h"
@@ -73,18 +74,17 @@ std::vector<std::string> files_in(const std::string& folder) {
 }
 
 void add_device_option(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "Where to run: cpu")->type_name("DEVICE")->capture_default_str();
+  command.add_option("--device", device, "Where to run: cpu, cuda (an NVIDIA GPU) or sim (CUDA kernels simulated on the host, slowly)")->type_name("DEVICE")->capture_default_str();
 }
 
-void check_device(const std::string& device) {
-  ATROUS_CHECK(
-      device != "cuda" && device != "sim", ErrorKind::usage,
-      "[--device] this build runs on: cpu. Got \"{}\", which it was built without. Use --device cpu.",
-      device);
-  ATROUS_CHECK(device == "cpu", ErrorKind::usage,
-               "[--device] the devices are cpu, cuda and sim, of which this build has cpu. Got \"{}\". Use "
-               "--device cpu.",
-               device);
+Device chosen_device(const std::string& name) {
+  for (Device device : {Device::cpu, Device::cuda, Device::sim}) {
+    if (name != name_of(device)) continue;
+    const char* reason = why_unavailable(device);
+    ATROUS_CHECK(!reason, ErrorKind::usage, "[--device] {} cannot be used: {}. Use --device cpu.", name, reason);
+    return device;
+  }
+  fail(ErrorKind::usage, "[--device] the devices are cpu, cuda and sim. Got \"{}\". Use one of them.", name);
 }
 
 Size parse_size(const std::string& text, const char* option) {

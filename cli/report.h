@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
+
 namespace CLI {
 class App;
 }
@@ -36,10 +38,10 @@ void make_output_folder(const std::string& path);
 // The regular files of a folder (not of its sub-folders), sorted. Error(io) if it cannot be read.
 std::vector<std::string> files_in(const std::string& folder);
 
-// `--device`, on every command that runs a network. check_device: Error(usage) if this build has no such
-// device.
+// `--device`, on every command that runs a network. chosen_device: Error(usage) if there is no such device, with
+// the reason.
 void add_device_option(CLI::App& command, std::string& device);
-void check_device(const std::string& device);
+Device chosen_device(const std::string& name);
 
 // "480x640" -> height, width. Error(usage) names the option.
 struct Size {

@@ -54,6 +54,11 @@ Tensor flipped(const Tensor& image) {
   return result;
 }
 
+// In f32, in host memory.
+Tensor on_host(const Variable& logits) {
+  return logits.value().to(DType::f32).to(Device::cpu);
+}
+
 Tensor without_batch(const Tensor& t) {
   return t.reshape({t.dim(1), t.dim(2), t.dim(3)});
 }
@@ -83,18 +88,18 @@ Tensor run_network(layers::SegmentationModel& model, const Tensor& image, int64_
   for (int attempt = 0; attempt < 4; ++attempt) {
     const Tensor input =
         window_of(image, top - above, left - before, height + above + below, width + before + behind);
-    const layers::SegmentationOutput out = model.forward(Variable(input));
+    const layers::SegmentationOutput out = model.forward(Variable(model.input_of(input)));
     const layers::Region& r = out.region;
     ATROUS_CHECK(all_finite(out.logits.value()), ErrorKind::diverged,
                  "[inference] the network's logits must be finite. Got NaN or Inf. The weights come from a "
                  "run that diverged, or "
                  "the normalisation of the images (data.mean, data.std) is wrong.");
     const bool whole = r.top == 0 && r.left == 0 && r.height == input.dim(1) && r.width == input.dim(2);
-    if (whole && context == 0 && !out.align_corners) return without_batch(out.logits.value());
+    if (whole && context == 0 && !out.align_corners) return without_batch(on_host(out.logits));
     const int64_t missing[4] = {r.top - above, above + height - (r.top + r.height), r.left - before,
                                 before + width - (r.left + r.width)};
     if (*std::max_element(missing, missing + 4) <= 0) {
-      return crop(layers::full_resolution_logits(out).value(), above - r.top, before - r.left, height, width);
+      return crop(on_host(layers::full_resolution_logits(out)), above - r.top, before - r.left, height, width);
     }
     above += std::max<int64_t>(0, missing[0]);
     below += std::max<int64_t>(0, missing[1]);

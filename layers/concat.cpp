@@ -42,14 +42,14 @@ Variable concat_in_place(const ConcatBuffer& buffer, const std::vector<Variable>
   for (int i = 0; i < buffer.size(); ++i) {
     const Tensor& value = producers[static_cast<size_t>(i)].value();
     const Tensor& slice = buffer.slice(i);
-    ATROUS_CHECK(value.raw() == slice.raw() && value.shape() == slice.shape() &&
+    ATROUS_CHECK(value.device_raw() == slice.device_raw() && value.shape() == slice.shape() &&
                      value.dtype() == slice.dtype() && value.pixel_stride() == slice.pixel_stride(),
                  ErrorKind::internal,
                  "[concat] producer {} must have written into slice {} of the buffer. Got {} for slice {}{}. "
                  "Pass the slice "
                  "as the producer's output, or use concat.",
                  i, i, value.describe(), slice.describe(),
-                 value.raw() == slice.raw() ? "" : " in other memory");
+                 value.device_raw() == slice.device_raw() ? "" : " in other memory");
   }
   return record("concat", buffer.whole(), producers, slices_of_gradient(producers));
 }

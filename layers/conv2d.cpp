@@ -1,6 +1,7 @@
 #include "layers/conv2d.h"
 
 #include "layers/depthwise_conv2d.h"
+#include "layers/low_precision.h"
 
 namespace atrous::layers {
 
@@ -12,7 +13,7 @@ Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, cons
   }
   kernels::Conv2dFusion fusion;
   if (bias.defined()) fusion.bias = bias.value();
-  return conv2d_on_tape(kernels::conv2d(x.value(), w.value(), options, fusion, std::move(out)), x, w, bias,
+  return conv2d_on_tape(kernels::conv2d(x.value(), filter_for(w, x.dtype()), options, fusion, std::move(out)), x, w, bias,
                         options);
 }
 
@@ -21,7 +22,7 @@ Variable conv2d_on_tape(const Tensor& y, const Variable& x, const Variable& w, c
   std::vector<Variable> inputs{x, w};
   if (bias.defined()) inputs.push_back(bias);
   return record("conv2d", y, inputs,
-                [x = Saved(x.value()), w = Saved(w.value()), options,
+                [x = Saved(x.value()), w = Saved(filter_for(w, x.dtype())), options,
                  has_bias = bias.defined()](const BackwardContext& ctx) -> std::vector<Tensor> {
                   const Tensor& dy = ctx.grad();
                   std::vector<Tensor> grads(has_bias ? 3 : 2);

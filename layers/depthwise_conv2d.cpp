@@ -1,17 +1,20 @@
 #include "layers/depthwise_conv2d.h"
 
+#include "layers/low_precision.h"
+
 namespace atrous::layers {
 
 Variable depthwise_conv2d(const Variable& x, const Variable& w, const Variable& bias,
                           const DepthwiseConv2dOptions& options, const Tensor& out) {
   const bool has_bias = bias.defined();
+  const Tensor filter = filter_for(w, x.dtype());
   const Tensor y =
-      kernels::depthwise_conv2d(x.value(), w.value(), has_bias ? bias.value() : Tensor(), options, out);
+      kernels::depthwise_conv2d(x.value(), filter, has_bias ? bias.value() : Tensor(), options, out);
   std::vector<Variable> inputs{x, w};
   if (has_bias) inputs.push_back(bias);
   return record(
       "depthwise_conv2d", y, inputs,
-      [x = Saved(x.value()), w = Saved(w.value()), options,
+      [x = Saved(x.value()), w = Saved(filter), options,
        has_bias](const BackwardContext& ctx) -> std::vector<Tensor> {
         const Tensor& dy = ctx.grad();
         std::vector<Tensor> grads(has_bias ? 3 : 2);

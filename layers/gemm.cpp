@@ -1,6 +1,7 @@
 #include "layers/gemm.h"
 
 #include "kernels/conv2d/conv2d.h"
+#include "layers/low_precision.h"
 
 namespace atrous::layers {
 namespace {
@@ -20,13 +21,14 @@ Variable linear(const Variable& x, const Variable& w, const Variable& bias) {
       "[linear] the last axis of the input must match the weight [O,I]. Got input {}, weight {}. Check the "
       "layer's sizes.",
       x.value().describe(), w.value().describe());
+  const Tensor matrix = filter_for(w, x.dtype());
   const Tensor y =
-      kernels::gemm(as_matrix(x.value()), w.value(), GemmForm::nt, bias.defined() ? bias.value() : Tensor())
+      kernels::gemm(as_matrix(x.value()), matrix, GemmForm::nt, bias.defined() ? bias.value() : Tensor())
           .reshape(x.shape().with(-1, w.dim(0)));
   std::vector<Variable> inputs{x, w};
   if (bias.defined()) inputs.push_back(bias);
   return record("linear", y, inputs,
-                [x = Saved(x.value()), w = Saved(w.value()),
+                [x = Saved(x.value()), w = Saved(matrix),
                  has_bias = bias.defined()](const BackwardContext& ctx) -> std::vector<Tensor> {
                   const Tensor dy = as_matrix(ctx.grad());
                   std::vector<Tensor> grads(has_bias ? 3 : 2);

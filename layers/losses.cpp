@@ -65,9 +65,11 @@ bool is_valid(const Tensor& labels, int64_t i) {
 
 // 1 for the `keep` hardest valid pixels, else 0. Of equal losses the earlier pixel is taken, so the choice is
 // unique. NaN counts as hardest: it must reach the loss and be noticed.
-Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& labels, double keep_fraction,
+// Chosen on the host, wherever the losses are.
+Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, double keep_fraction,
                       int64_t min_kept) {
-  const Tensor losses = pixel_losses.to(DType::f64);
+  const Tensor losses = pixel_losses.to(Device::cpu).to(DType::f64);
+  const Tensor labels = all_labels.to(Device::cpu);
   const Tensor kept = Tensor::zeros(labels.shape(), DType::f32);
   std::vector<double> hardness;
   hardness.reserve(static_cast<size_t>(losses.numel()));
@@ -81,7 +83,7 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& labels, double k
   const auto valid = static_cast<int64_t>(hardness.size());
   const auto share = static_cast<int64_t>(std::ceil(keep_fraction * static_cast<double>(valid)));
   const int64_t keep = std::min(valid, std::max({share, min_kept, int64_t{1}}));
-  if (keep == 0) return kept;  // nothing is valid
+  if (keep == 0) return kept.to(all_labels.device());  // nothing is valid
   std::nth_element(hardness.begin(), hardness.begin() + (keep - 1), hardness.end(), std::greater<>());
   const double threshold = hardness[static_cast<size_t>(keep - 1)];
   int64_t ties =
@@ -91,7 +93,7 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& labels, double k
     const double e = hardness_of(i);
     if (e > threshold || (e == threshold && ties-- > 0)) kept.data<float>()[i] = 1;
   }
-  return kept;
+  return kept.to(all_labels.device());
 }
 
 Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head) {
@@ -135,14 +137,14 @@ Tensor labels_of(const Tensor& labels, const Region& r, int64_t classes) {
       "[loss] the region of the logits must lie inside the label map. Got {}x{} at row {}, column {} of {}.",
       r.height, r.width, r.top, r.left, labels.shape().str());
   if (r.height == height && r.width == width) return labels.contiguous_copy_if_needed();
-  const Tensor whole = kernels::checked_labels("loss", labels, labels.shape(), classes, ignore_index);
+  const Tensor whole = kernels::checked_labels("loss", labels.to(Device::cpu), labels.shape(), classes, ignore_index);
   const Tensor part = Tensor::empty({labels.dim(0), r.height, r.width}, DType::i32);
   for (int64_t row = 0; row < labels.dim(0) * r.height; ++row) {
     const int64_t from = (row / r.height * height + r.top + row % r.height) * width + r.left;
     std::memcpy(part.data<int32_t>() + row * r.width, whole.data<int32_t>() + from,
                 static_cast<size_t>(r.width) * sizeof(int32_t));
   }
-  return part;
+  return part.to(labels.device());
 }
 
 Variable head_loss(const Variable& logits, const Tensor& labels, bool align_corners,

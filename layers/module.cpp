@@ -17,9 +17,19 @@ bool has_name(const Items& items, const std::string& name) {
   return std::any_of(items.begin(), items.end(), [&](const auto& item) { return item.first == name; });
 }
 
+thread_local Device build_device = Device::cpu;
+
 using Visitor = std::function<void(const std::string&, const Variable*, const Tensor*)>;
 
 }  // namespace
+
+BuildDeviceGuard::BuildDeviceGuard(Device device) : previous_(build_device) {
+  build_device = device;
+}
+
+BuildDeviceGuard::~BuildDeviceGuard() {
+  build_device = previous_;
+}
 
 void Module::train(bool on) {
   training_ = on;
@@ -69,14 +79,15 @@ void Module::set_random_key(RandomKey key) {
     child->set_random_key({key.seed, mix_streams(key.stream, hash_name(name))});
 }
 
-Variable Module::register_parameter(const std::string& name, Tensor initial) {
+Variable Module::register_parameter(const std::string& name, const Tensor& initial) {
   ATROUS_ASSERT(!has_name(parameters_, name) && !has_name(buffers_, name) && !has_name(children_, name));
-  parameters_.emplace_back(name, Variable(std::move(initial), /*requires_grad=*/true));
+  parameters_.emplace_back(name, Variable(initial.to(build_device), /*requires_grad=*/true));
   return parameters_.back().second;
 }
 
 Tensor Module::register_buffer(const std::string& name, Tensor initial) {
   ATROUS_ASSERT(!has_name(parameters_, name) && !has_name(buffers_, name) && !has_name(children_, name));
+  if (initial.dtype() != DType::i64) initial = initial.to(build_device);
   buffers_.emplace_back(name, std::move(initial));
   return buffers_.back().second;
 }

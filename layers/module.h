@@ -31,6 +31,19 @@ struct NamedBuffer {
   Tensor tensor;  // shares memory with the module: writing into it changes the module
 };
 
+// While alive, modules that this thread builds keep their parameters and buffers on the device (cpu without one). Counters
+// (i64) stay in host memory.
+class BuildDeviceGuard {
+ public:
+  explicit BuildDeviceGuard(Device device);
+  ~BuildDeviceGuard();
+  BuildDeviceGuard(const BuildDeviceGuard&) = delete;
+  BuildDeviceGuard& operator=(const BuildDeviceGuard&) = delete;
+
+ private:
+  Device previous_;
+};
+
 class Module {
  public:
   Module() = default;
@@ -70,7 +83,7 @@ class Module {
   void set_random_key(RandomKey key);
 
  protected:
-  Variable register_parameter(const std::string& name, Tensor initial);
+  Variable register_parameter(const std::string& name, const Tensor& initial);
   Tensor register_buffer(const std::string& name, Tensor initial);
   template <class M, class... Args>
   std::shared_ptr<M> register_module(const std::string& name, Args&&... args) {

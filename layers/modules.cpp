@@ -13,22 +13,27 @@ namespace {
 
 constexpr int64_t values_per_task = 1 << 14;
 
-void fill_uniform(const Tensor& t, double bound, RandomKey key) {
-  const CounterRng rng(key);
+// Element i becomes value(i). Drawn on the host, so that start values have the same bits on every device.
+template <class F>
+void fill_each(const Tensor& t, F&& value) {
+  const Tensor host = t.device() == Device::cpu ? t : Tensor::empty(t.shape());
   parallel_for(t.numel(), values_per_task, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      t.data<float>()[i] = static_cast<float>((2.0 * rng.uniform(static_cast<uint64_t>(i)) - 1.0) * bound);
+      host.data<float>()[i] = static_cast<float>(value(static_cast<uint64_t>(i)));
   });
-  t.bump_version();
+  if (t.device() == Device::cpu) {
+    t.bump_version();
+  } else {
+    t.copy_from(host);
+  }
+}
+
+void fill_uniform(const Tensor& t, double bound, RandomKey key) {
+  fill_each(t, [&, rng = CounterRng(key)](uint64_t i) { return (2.0 * rng.uniform(i) - 1.0) * bound; });
 }
 
 void fill_normal(const Tensor& t, double deviation, RandomKey key) {
-  const CounterRng rng(key);
-  parallel_for(t.numel(), values_per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)) * deviation);
-  });
-  t.bump_version();
+  fill_each(t, [&, rng = CounterRng(key)](uint64_t i) { return rng.normal(i) * deviation; });
 }
 
 void fill_start_values(Init init, const Variable& weight, const Variable& bias, int64_t fan_in,

@@ -5,6 +5,7 @@
 #include "core/parallel.h"
 #include "layers/batch_norm.h"
 #include "layers/group_norm.h"
+#include "layers/low_precision.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
 #include "layers/trace.h"
@@ -195,7 +196,7 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
     return conv2d(x, conv.weight, conv.bias, options, out);
   }
   const Tensor y = run_conv(x.value(),
-                            {.weight = conv.weight.value(),
+                            {.weight = filter_for(conv.weight, x.dtype()),
                              .bias = conv.bias.defined() ? conv.bias.value() : Tensor(),
                              .residual = {},
                              .out = out,
@@ -274,14 +275,15 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     return unary_(options.activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, z);
   }
   const bool can_fold = fusible && !grad_enabled() && !Trace::active() &&
-                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32;
+                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32 &&
+                        x.value().device() == Device::cpu;  // folding on the host would make a GPU wait
   if (can_fold) {
     const auto [scale, shift] = norm->as_affine();
     const ModuleScope scope(conv.name());
     if (scale.defined()) return Variable(folded_conv(conv, scale, shift, x.value(), options));
   }
   Tensor sums;
-  if (fusible && norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64);
+  if (fusible && norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64, x.value().device());
   Variable z;
   {
     const ModuleScope scope(conv.name());

@@ -25,6 +25,13 @@ class SegmentationModel : public Module {
  public:
   // image: [N, H, W, C], normalised.
   virtual SegmentationOutput forward(const Variable& image) = 0;
+  // Where the parameters are.
+  Device device() const { return parameters().front().variable.value().device(); }
+  // The type of activations, f32 or bf16 (beside f32 parameters). It is that of the image given to forward.
+  DType compute_dtype() const { return compute_dtype_; }
+  void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
+  // An f32 image as forward wants it: on the device, in the type of activations.
+  Tensor input_of(const Tensor& image) const { return image.to(device()).to(compute_dtype_); }
   virtual int64_t num_classes() const = 0;
   virtual int64_t in_channels() const = 0;
   // Ratio of input to the coarsest features; inputs need not be divisible by it.
@@ -33,6 +40,9 @@ class SegmentationModel : public Module {
   virtual int64_t context() const { return 0; }
   // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and freezing; may be "".
   virtual std::string backbone_prefix() const { return ""; }
+
+ private:
+  DType compute_dtype_ = DType::f32;
 };
 
 // Logits at the resolution of output.region: [N, region.height, region.width, K].

@@ -5,10 +5,10 @@
 #include <ostream>
 
 #include "core/atomic_file.h"
-#include "kernels/common/dispatch.h"
 #include "layers/state_dict.h"
 #include "train/crc32c.h"
 #include "train/json_value.h"
+#include "train/math.h"
 
 namespace atrous::train {
 namespace {
@@ -270,8 +270,8 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
   const nets::ModelOptions& model = loaded.config.model;
-  kernels::set_exact_sums(loaded.config.exact);
   loaded.model = nets::build_model(model);  // not initialised: every value comes from the file
+  use_math(loaded.config, *loaded.model);
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();
   if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {

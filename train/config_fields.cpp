@@ -282,6 +282,10 @@ const Fields<Config>& fields() {
            "Convolutions form the sums of their definition. Off, 3x3 ones may use Winograd's algorithm: two "
            "to three times as fast, "
            "its rounding errors about ten times as large (1e-6 to 1e-5 of the largest value)"),
+      choice("math", &Config::math, {"f32", "tf32", "bf16"},
+             "Arithmetic on a GPU (and on the simulator). f32: exact f32 everywhere. tf32: convolutions may round their factors "
+             "to 10 bits of mantissa. bf16: activations and their gradients are bf16; parameters, statistics, sums and losses "
+             "stay f32. The CPU knows f32 only"),
       expected_field(),
   };
   return table;

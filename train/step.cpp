@@ -14,10 +14,10 @@ constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
 double accumulate_gradients(layers::SegmentationModel& model, const data::Batch& batch,
                             const layers::LossOptions& options, uint64_t seed, double share) {
   model.set_random_key({seed, mix_streams(dropout_stream, static_cast<uint64_t>(batch.step))});
-  const layers::SegmentationOutput output = model.forward(Variable(batch.images));
-  const Variable loss = layers::segmentation_loss(output, batch.labels, options);
+  const layers::SegmentationOutput output = model.forward(Variable(model.input_of(batch.images)));
+  const Variable loss = layers::segmentation_loss(output, batch.labels.to(model.device()), options);
   const double value = loss.value().item();
-  backward(loss, Tensor::full(loss.shape(), share, loss.dtype()));
+  backward(loss, Tensor::full(loss.shape(), share, loss.dtype(), model.device()));
   return value * share;
 }
 

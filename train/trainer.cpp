@@ -6,10 +6,11 @@
 
 #include "core/allocator.h"
 #include "core/atomic_file.h"
-#include "kernels/common/dispatch.h"
+#include "core/device_runtime.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/class_weights.h"
+#include "train/math.h"
 #include "train/plan.h"
 #include "train/report.h"
 #include "train/run_folder.h"
@@ -61,6 +62,10 @@ int64_t count_parameters(const layers::SegmentationModel& model) {
   return count;
 }
 
+int64_t peak_memory(Device device) {
+  return device == Device::cpu ? allocator_stats().peak_in_use : device_allocator_stats(device).peak_in_use;
+}
+
 void announce(const Config& c, const DataSets& sets, const Plan& plan, int64_t parameters,
               const RunState& state) {
   if (sets.train) say(sets.train->describe() + "\n" + sets.val->describe());
@@ -90,9 +95,10 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   bool keep_last = !stored || stored->file.origin == folder->last();
   const DataSets sets = open_datasets(config);
   const Plan plan = make_plan(config, sets);
-  kernels::set_exact_sums(config.exact);
+  const layers::BuildDeviceGuard build_on(options.device);
   // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
   const auto model = stored ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
+  use_math(config, *model);
   model->train();
   Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix());
   std::optional<WeightAverage> average;
@@ -120,7 +126,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   };
   if (options.dry_run) {
     result.last_loss = step_once().loss;
-    result.peak_memory_bytes = allocator_stats().peak_in_use;
+    result.peak_memory_bytes = peak_memory(options.device);
     return result;
   }
 
@@ -206,7 +212,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   result.steps = state.step;
   result.best_miou = state.best.empty() ? 0 : state.best.at("miou");
   result.interrupted = result.signal != 0;
-  result.peak_memory_bytes = allocator_stats().peak_in_use;
+  result.peak_memory_bytes = peak_memory(options.device);
   write_report(folder->path());
   if (result.interrupted || result.timed_out) {
     log.message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume goes on",

@@ -10,6 +10,7 @@ namespace atrous::train {
 
 struct RunOptions {
   std::string out_dir;
+  Device device = Device::cpu;
   bool resume = false;
   std::vector<std::string> allow_change;  // config keys that may differ from the checkpoint's on resume
   bool dry_run = false;                   // build, forecast memory, one batch, stop
