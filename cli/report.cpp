@@ -10,8 +10,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "core/device_runtime.h"
 #include "core/atomic_file.h"
+#include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/terminal.h"
 
@@ -74,14 +74,20 @@ std::vector<std::string> files_in(const std::string& folder) {
 }
 
 void add_device_option(CLI::App& command, std::string& device) {
-  command.add_option("--device", device, "Where to run: cpu, cuda (an NVIDIA GPU) or sim (CUDA kernels simulated on the host, slowly)")->type_name("DEVICE")->capture_default_str();
+  command
+      .add_option(
+          "--device", device,
+          "Where to run: cpu, cuda (an NVIDIA GPU) or sim (CUDA kernels simulated on the host, slowly)")
+      ->type_name("DEVICE")
+      ->capture_default_str();
 }
 
 Device chosen_device(const std::string& name) {
   for (Device device : {Device::cpu, Device::cuda, Device::sim}) {
     if (name != name_of(device)) continue;
     const char* reason = why_unavailable(device);
-    ATROUS_CHECK(!reason, ErrorKind::usage, "[--device] {} cannot be used: {}. Use --device cpu.", name, reason);
+    ATROUS_CHECK(!reason, ErrorKind::usage, "[--device] {} cannot be used: {}. Use --device cpu.", name,
+                 reason);
     return device;
   }
   fail(ErrorKind::usage, "[--device] the devices are cpu, cuda and sim. Got \"{}\". Use one of them.", name);

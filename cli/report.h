@@ -38,8 +38,8 @@ void make_output_folder(const std::string& path);
 // The regular files of a folder (not of its sub-folders), sorted. Error(io) if it cannot be read.
 std::vector<std::string> files_in(const std::string& folder);
 
-// `--device`, on every command that runs a network. chosen_device: Error(usage) if there is no such device, with
-// the reason.
+// `--device`, on every command that runs a network. chosen_device: Error(usage) if there is no such device,
+// with the reason.
 void add_device_option(CLI::App& command, std::string& device);
 Device chosen_device(const std::string& name);
 

@@ -1,8 +1,9 @@
 // Reverse-mode automatic differentiation on an eager tape.
 //
-// A Variable is a tensor value plus its place on the tape. A differentiable function computes its value from the
-// values of its inputs and calls `record`, handing over what it saved and how to turn output gradients into input
-// gradients. `backward` walks the tape from the newest node to the oldest. All of the engine is in autograd.cpp.
+// A Variable is a tensor value plus its place on the tape. A differentiable function computes its value from
+// the values of its inputs and calls `record`, handing over what it saved and how to turn output gradients
+// into input gradients. `backward` walks the tape from the newest node to the oldest. All of the engine is in
+// autograd.cpp.
 //
 // An op looks like this:
 //
@@ -49,8 +50,8 @@ class Variable {
   const Tensor& grad() const { return impl_->grad; }
   void clear_grad() const { impl_->grad = Tensor(); }
 
-  // A copy of a parameter's value in lower precision, for arithmetic; whoever changes the value may refresh it in the same pass
-  // (an optimiser). Undefined if there is none or the value has changed since.
+  // A copy of a parameter's value in lower precision, for arithmetic; whoever changes the value may refresh
+  // it in the same pass (an optimiser). Undefined if there is none or the value has changed since.
   Tensor low_precision_copy() const;
   void set_low_precision_copy(Tensor copy) const;
 
@@ -65,8 +66,8 @@ class Variable {
     bool requires_grad = false;
     Tensor low_precision;
     uint32_t low_precision_version = 0;  // of `value` when the copy was made
-    bool grad_is_shared = false;  // grad may be somebody else's buffer: do not add in place
-    std::shared_ptr<Node> node;   // what produced this; null for a leaf
+    bool grad_is_shared = false;         // grad may be somebody else's buffer: do not add in place
+    std::shared_ptr<Node> node;          // what produced this; null for a leaf
     int output_index = 0;
   };
   std::shared_ptr<Impl> impl_;
@@ -100,12 +101,13 @@ class BackwardContext {
   std::vector<bool> needs_;
 };
 
-// Returns one gradient per input, in order; undefined where needs(i) is false. The engine checks shape and dtype.
-// A returned gradient may be a view of ctx.grad() (the engine never writes into gradients it did not allocate).
+// Returns one gradient per input, in order; undefined where needs(i) is false. The engine checks shape and
+// dtype. A returned gradient may be a view of ctx.grad() (the engine never writes into gradients it did not
+// allocate).
 using BackwardFn = std::function<std::vector<Tensor>(const BackwardContext&)>;
 
-// Puts `output = op(inputs)` on the tape. If no input requires a gradient, or gradients are off, only the value stays
-// (and `backward` is dropped with all it saved).
+// Puts `output = op(inputs)` on the tape. If no input requires a gradient, or gradients are off, only the
+// value stays (and `backward` is dropped with all it saved).
 Variable record(const char* op, const Tensor& output, std::vector<Variable> inputs, BackwardFn backward);
 std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs, std::vector<Variable> inputs,
                              BackwardFn backward);
@@ -131,7 +133,8 @@ class NoGradGuard {
   bool previous_;
 };
 
-// Names the module that is running, so that errors can say "encoder.2.conv1". Modules open one around forward.
+// Names the module that is running, so that errors can say "encoder.2.conv1". Modules open one around
+// forward.
 class ModuleScope {
  public:
   explicit ModuleScope(const std::string& name);

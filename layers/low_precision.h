@@ -5,8 +5,8 @@
 
 namespace atrous::layers {
 
-// The bf16 copy of a parameter: the one that set_low_precision installed if it is current, else a fresh conversion, kept for
-// the next call.
+// The bf16 copy of a parameter: the one that set_low_precision installed if it is current, else a fresh
+// conversion, kept for the next call.
 Tensor low_precision(const Variable& parameter);
 // Installs a copy that belongs to the parameter's present value (an optimiser writes both in one pass).
 void set_low_precision(const Variable& parameter, Tensor copy);

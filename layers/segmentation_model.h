@@ -5,8 +5,8 @@
 
 namespace atrous::layers {
 
-// The part of the input image that the logits describe, in input pixels. The whole image for all networks but those
-// with valid convolutions (the U-Net of the paper describes the centre 388x388 of 572x572).
+// The part of the input image that the logits describe, in input pixels. The whole image for all networks but
+// those with valid convolutions (the U-Net of the paper describes the centre 388x388 of 572x572).
 struct Region {
   int64_t top = 0;
   int64_t left = 0;
@@ -36,9 +36,11 @@ class SegmentationModel : public Module {
   virtual int64_t in_channels() const = 0;
   // Ratio of input to the coarsest features; inputs need not be divisible by it.
   virtual int64_t output_stride() const = 0;
-  // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0 if padded.
+  // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0
+  // if padded.
   virtual int64_t context() const { return 0; }
-  // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and freezing; may be "".
+  // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and
+  // freezing; may be "".
   virtual std::string backbone_prefix() const { return ""; }
 
  private:

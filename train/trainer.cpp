@@ -100,7 +100,8 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   const auto model = stored ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
   use_math(config, *model);
   model->train();
-  Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix());
+  Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(),
+                      /*bf16_copies=*/config.math == "bf16");
   std::optional<WeightAverage> average;
   if (config.train.ema_decay > 0) average.emplace(*model, config.train.ema_decay);
   RunState state;

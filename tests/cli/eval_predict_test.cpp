@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "core/device_runtime.h"
 #include "data/image_io.h"
 #include "nets/factory.h"
 #include "tests/cli/program.h"
@@ -210,16 +211,21 @@ TEST_CASE("predict never replaces a photograph") {
   CHECK(read_text(b) == b_before);
 }
 
-TEST_CASE("device option: cpu is the device of this build, others are told so") {
+TEST_CASE("device option: the simulator gives the CPU's scores, unknown and absent devices are refused") {
   const Project p;
-  CHECK(p.eval({"--device", "cpu"}).code == 0);
-  for (const char* device : {"cuda", "sim", "gpu"}) {
+  const Outcome cpu = p.eval({"--device", "cpu", "--json", "-"}), sim = p.eval({"--device", "sim", "--json", "-"});
+  REQUIRE(cpu.code == 0);
+  REQUIRE(sim.code == 0);
+  CHECK(nlohmann::json::parse(sim.out)["miou"] == nlohmann::json::parse(cpu.out)["miou"]);
+  std::vector<std::string> refused{"gpu"};
+  if (why_unavailable(Device::cuda)) refused.push_back("cuda");
+  for (const std::string& device : refused) {
     for (const Outcome& o :
          {p.eval({"--device", device}), p.predict({p.folder.path("a.png"), "--device", device}),
           run({"train", "--config", p.config, "--out", p.folder.path("run"), "--device", device}),
           run({"forward", "--config", p.config, "--input", "i", "--output", "o", "--device", device})}) {
       CHECK(o.code == 2);
-      CHECK_THAT(o.err, Contains("this build") && Contains(device));
+      CHECK_THAT(o.err, Contains("--device") && Contains(device));
     }
   }
 }

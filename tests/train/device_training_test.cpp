@@ -1,0 +1,95 @@
+// The same five training steps on the CPU and on devices: same losses.
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/device_runtime.h"
+#include "core/random.h"
+#include "core/safetensors.h"
+#include "nets/factory.h"
+#include "tests/train/temporary_folder.h"
+#include "train/math.h"
+#include "train/step.h"
+
+using namespace atrous;
+using namespace atrous::train;
+
+namespace {
+
+constexpr int64_t steps = 5, images = 2, height = 32, width = 40, classes = 4;
+
+// Noise images with random labels, some of them to be ignored.
+void write_batches(const std::string& path) {
+  Rng rng(3, 1);
+  const Tensor x = Tensor::empty({steps, images, 3, height, width});
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = static_cast<float>(rng.normal());
+  const Tensor y = Tensor::empty({steps, images, height, width}, DType::u8);
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const int64_t label = rng.integer(0, classes);
+    y.data<uint8_t>()[i] = static_cast<uint8_t>(label == classes ? 255 : label);
+  }
+  write_safetensors(path, {{"images", x}, {"labels", y}});
+}
+
+Config config_of(const std::string& model, const std::string& batches, const std::string& math) {
+  return parse_config(R"({"model": )" + model + R"(, "data": {"dataset": "tensors", "root": ")" + batches +
+                          R"(", "batch_size": 2}, "optimizer": {"name": "sgd", "lr": 0.01},
+                          "train": {"max_steps": 5}, "exact": true, "math": ")" +
+                          math + R"("})",
+                      "test", {});
+}
+
+std::vector<double> losses_of(const Config& config, Device device) {
+  const layers::BuildDeviceGuard build_on(device);
+  const auto model = nets::make_model(config.model, config.seed);
+  use_math(config, *model);
+  model->train();
+  Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(), config.math == "bf16");
+  BatchSource batches(config, nullptr, 0, steps);
+  std::vector<double> losses;
+  for (int64_t step = 0; step < steps; ++step) {
+    losses.push_back(train_step(*model, optimizer, batches, {}, 1, config.seed, step, 0.01).loss);
+  }
+  return losses;
+}
+
+void compare(const std::string& model) {
+  const TemporaryFolder folder;
+  const std::string batches = folder / "batches.safetensors";
+  write_batches(batches);
+  const std::vector<double> expected = losses_of(config_of(model, batches, "f32"), Device::cpu);
+  for (const Device device : {Device::sim, Device::cuda}) {
+    if (const char* reason = why_unavailable(device)) {
+      WARN("skipped on " << name_of(device) << ": " << reason);
+      continue;
+    }
+    // tf32 keeps 10 bits of mantissa, bf16 only 7.
+    for (const auto& [math, tolerance] : {std::pair{"f32", 1e-4}, {"tf32", 1e-3}, {"bf16", 1e-2}}) {
+      const std::vector<double> losses = losses_of(config_of(model, batches, math), device);
+      for (size_t i = 0; i < losses.size(); ++i) {
+        INFO(model << " on " << name_of(device) << " in " << math << ", step " << i + 1);
+        CHECK(std::abs(losses[i] - expected[i]) <= tolerance * std::abs(expected[i]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a U-Net trains on a device as on the CPU") {
+  compare(R"({"name": "unet", "num_classes": 4, "base_width": 8, "depth": 3})");
+}
+
+TEST_CASE("an FCN trains on a device as on the CPU") {
+  compare(R"({"name": "fcn8s", "backbone": "resnet18", "num_classes": 4})");
+}
+
+TEST_CASE("the CPU refuses other arithmetic than f32") {
+  Config config;
+  config.model.name = "unet";
+  config.model.num_classes = 2;
+  config.model.base_width = 4;
+  config.model.depth = 2;
+  config.math = "bf16";
+  const auto model = nets::make_model(config.model, 1);
+  CHECK_THROWS_WITH(use_math(config, *model), Catch::Contains("the CPU computes in f32"));
+}
