@@ -43,6 +43,9 @@ trap 'rm -f "$log"' EXIT
 status=0
 ctest --test-dir "build/$preset" --output-on-failure -j "$(nproc)" "${select[@]}" 2>&1 | tee "$log" || status=$?
 
+# What the checks of every op, device, dtype and implementation came to.
+grep -hE '^[a-z0-9_]+ +(sim|cuda) +(f32|bf16) ' "build/$preset/Testing/Temporary/LastTest.log" || true
+
 # ctest: "1/211 Test  #1: name ...   Passed  0.01 sec", "***Failed", "***Skipped", "***Timeout"
 passed=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#.* Passed ' "$log" || true)
 skipped=$(grep -cE '^ *[0-9]+/[0-9]+ Test +#.*\*\*\*Skipped' "$log" || true)
