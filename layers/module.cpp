@@ -19,6 +19,12 @@ bool has_name(const Items& items, const std::string& name) {
 
 thread_local Device build_device = Device::cpu;
 
+// A module that made its tensor on a device has chosen it.
+Tensor placed(const Tensor& initial) {
+  return initial.device() == Device::cpu && initial.dtype() != DType::i64 ? initial.to(build_device)
+                                                                          : initial;
+}
+
 using Visitor = std::function<void(const std::string&, const Variable*, const Tensor*)>;
 
 }  // namespace
@@ -81,14 +87,13 @@ void Module::set_random_key(RandomKey key) {
 
 Variable Module::register_parameter(const std::string& name, const Tensor& initial) {
   ATROUS_ASSERT(!has_name(parameters_, name) && !has_name(buffers_, name) && !has_name(children_, name));
-  parameters_.emplace_back(name, Variable(initial.to(build_device), /*requires_grad=*/true));
+  parameters_.emplace_back(name, Variable(placed(initial), /*requires_grad=*/true));
   return parameters_.back().second;
 }
 
-Tensor Module::register_buffer(const std::string& name, Tensor initial) {
+Tensor Module::register_buffer(const std::string& name, const Tensor& initial) {
   ATROUS_ASSERT(!has_name(parameters_, name) && !has_name(buffers_, name) && !has_name(children_, name));
-  if (initial.dtype() != DType::i64) initial = initial.to(build_device);
-  buffers_.emplace_back(name, std::move(initial));
+  buffers_.emplace_back(name, placed(initial));
   return buffers_.back().second;
 }
 

@@ -84,7 +84,7 @@ class Module {
 
  protected:
   Variable register_parameter(const std::string& name, const Tensor& initial);
-  Tensor register_buffer(const std::string& name, Tensor initial);
+  Tensor register_buffer(const std::string& name, const Tensor& initial);
   template <class M, class... Args>
   std::shared_ptr<M> register_module(const std::string& name, Args&&... args) {
     auto child = std::make_shared<M>(std::forward<Args>(args)...);
