@@ -4,6 +4,11 @@
 
 namespace atrous::layers {
 
+Device SegmentationModel::device() const {
+  const std::vector<NamedParameter> all = parameters();
+  return all.empty() ? Device::cpu : all.front().variable.value().device();
+}
+
 Variable full_resolution_logits(const SegmentationOutput& output) {
   const Region& r = output.region;
   if (output.logits.dim(1) == r.height && output.logits.dim(2) == r.width) return output.logits;

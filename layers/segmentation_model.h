@@ -25,8 +25,8 @@ class SegmentationModel : public Module {
  public:
   // image: [N, H, W, C], normalised.
   virtual SegmentationOutput forward(const Variable& image) = 0;
-  // Where the parameters are.
-  Device device() const { return parameters().front().variable.value().device(); }
+  // Where the parameters are; cpu if there are none.
+  Device device() const;
   // The type of activations, f32 or bf16 (beside f32 parameters). It is that of the image given to forward.
   DType compute_dtype() const { return compute_dtype_; }
   void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
