@@ -1,6 +1,7 @@
 // The modules that networks are made of. Parameter names, shapes (in files) and start values are PyTorch's.
 #pragma once
 
+#include "kernels/batch_norm/batch_norm.h"
 #include "kernels/common/activation.h"
 #include "layers/conv2d.h"
 #include "layers/max_pool2d.h"
@@ -109,9 +110,8 @@ class Norm : public Module {
                            const Tensor& sums = {}) const = 0;
   // True if forward would make use of sums.
   virtual bool wants_sums() const { return false; }
-  // scale and shift [C] with norm(x) = scale*x + shift, if that holds now (constant statistics); else
-  // undefined tensors.
-  virtual std::pair<Tensor, Tensor> as_affine() const { return {}; }
+  // What norm(x) is made of if it is an affine function of x now (constant statistics); else undefined.
+  virtual kernels::BatchNormConstants constants() const { return {}; }
   std::string arguments() const override;
 
  protected:
@@ -126,7 +126,7 @@ class BatchNorm2d : public Norm {
   Variable forward(const Variable& x, Activation activation, const Variable& residual, const Tensor& out,
                    const Tensor& sums) const override;
   bool wants_sums() const override { return training(); }
-  std::pair<Tensor, Tensor> as_affine() const override;
+  kernels::BatchNormConstants constants() const override;
   std::string kind() const override { return "BatchNorm2d"; }
 
   const double eps, momentum;
@@ -161,7 +161,7 @@ class FrozenBatchNorm2d : public Norm {
   explicit FrozenBatchNorm2d(int64_t channels, double eps = 1e-5);
   Variable forward(const Variable& x, Activation activation, const Variable& residual, const Tensor& out,
                    const Tensor& sums) const override;
-  std::pair<Tensor, Tensor> as_affine() const override;
+  kernels::BatchNormConstants constants() const override;
   std::string kind() const override { return "FrozenBatchNorm2d"; }
 
   const double eps;

@@ -1,8 +1,6 @@
 // Normalisation modules, and the convolution that they follow.
-#include <cmath>
 #include <numeric>
 
-#include "core/parallel.h"
 #include "layers/batch_norm.h"
 #include "layers/group_norm.h"
 #include "layers/low_precision.h"
@@ -28,19 +26,6 @@ Variable trace_norm(const Norm& norm, const Variable& x, int64_t parameters, con
   return record("norm", y, inputs, [x = Saved(x.value()), y = Saved(y)](const BackwardContext&) {
     return std::vector<Tensor>(2);
   });
-}
-
-// norm(x) = scale*x + shift for constant statistics, in double.
-std::pair<Tensor, Tensor> affine_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean,
-                                    const Tensor& variance, double eps) {
-  const int64_t channels = gamma.numel();
-  const Tensor scale = Tensor::empty({channels}, DType::f64), shift = Tensor::empty({channels}, DType::f64);
-  for (int64_t c = 0; c < channels; ++c) {
-    const double s = gamma.data<float>()[c] / std::sqrt(variance.data<float>()[c] + eps);
-    scale.data<double>()[c] = s;
-    shift.data<double>()[c] = beta.data<float>()[c] - mean.data<float>()[c] * s;
-  }
-  return {scale, shift};
 }
 
 }  // namespace
@@ -83,9 +68,9 @@ Variable BatchNorm2d::forward(const Variable& x, Activation activation, const Va
   return batch_norm(x, weight, bias, running_mean, running_var, options, residual, out);
 }
 
-std::pair<Tensor, Tensor> BatchNorm2d::as_affine() const {
+kernels::BatchNormConstants BatchNorm2d::constants() const {
   if (training()) return {};
-  return affine_of(weight.value(), bias.value(), running_mean, running_var, eps);
+  return {weight.value(), bias.value(), running_mean, running_var, eps};
 }
 
 FrozenBatchNorm2d::FrozenBatchNorm2d(int64_t c, double e)
@@ -114,8 +99,8 @@ Variable FrozenBatchNorm2d::forward(const Variable& x, Activation activation, co
   return batch_norm(x, Variable(weight), Variable(bias), running_mean, running_var, options, residual, out);
 }
 
-std::pair<Tensor, Tensor> FrozenBatchNorm2d::as_affine() const {
-  return affine_of(weight, bias, running_mean, running_var, eps);
+kernels::BatchNormConstants FrozenBatchNorm2d::constants() const {
+  return {weight, bias, running_mean, running_var, eps};
 }
 
 GroupNorm::GroupNorm(int64_t g, int64_t c, double e)
@@ -214,26 +199,14 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
   });
 }
 
-// scale * (w*x + b) + shift = (scale*w)*x + (scale*b + shift): one convolution, no tape.
-Tensor folded_conv(const Conv2d& conv, const Tensor& scale, const Tensor& shift, const Tensor& x,
+// norm(conv(x)) as one convolution, without a tape.
+Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& constants, const Tensor& x,
                    const ConvNormActOptions& options) {
-  const Tensor w = conv.weight.value();
-  const Tensor weight = Tensor::empty_like(w), bias = Tensor::empty({w.dim(0)});
-  const int64_t per_filter = w.numel() / w.dim(0);
-  parallel_for(w.dim(0), std::max<int64_t>(1, (1 << 15) / per_filter), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const double s = scale.data<double>()[k];
-      const double b = conv.bias.defined() ? conv.bias.value().data<float>()[k] : 0.0;
-      bias.data<float>()[k] = static_cast<float>(s * b + shift.data<double>()[k]);
-      const auto factor = static_cast<float>(s);
-      const float* from = w.data<float>() + k * per_filter;
-      float* to = weight.data<float>() + k * per_filter;
-      for (int64_t i = 0; i < per_filter; ++i) to[i] = factor * from[i];
-    }
-  });
+  const kernels::FoldedFilter folded = kernels::batch_norm_fold(
+      conv.weight.value(), conv.bias.defined() ? conv.bias.value() : Tensor(), constants, x.dtype());
   return run_conv(x,
-                  {.weight = weight,
-                   .bias = bias,
+                  {.weight = folded.weight,
+                   .bias = folded.bias,
                    .residual = options.residual.defined() ? options.residual.value() : Tensor(),
                    .out = options.out,
                    .channel_sums = {},
@@ -275,15 +248,15 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     return unary_(options.activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, z);
   }
   const bool can_fold = fusible && !grad_enabled() && !Trace::active() &&
-                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32 &&
-                        x.value().device() == Device::cpu;  // folding on the host would make a GPU wait
+                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32;
   if (can_fold) {
-    const auto [scale, shift] = norm->as_affine();
+    const kernels::BatchNormConstants constants = norm->constants();
     const ModuleScope scope(conv.name());
-    if (scale.defined()) return Variable(folded_conv(conv, scale, shift, x.value(), options));
+    if (constants.gamma.defined()) return Variable(folded_conv(conv, constants, x.value(), options));
   }
   Tensor sums;
-  if (fusible && norm->wants_sums() && !Trace::active()) sums = Tensor::empty({2, conv.args.out}, DType::f64, x.value().device());
+  if (fusible && norm->wants_sums() && !Trace::active())
+    sums = Tensor::empty({2, conv.args.out}, DType::f64, x.value().device());
   Variable z;
   {
     const ModuleScope scope(conv.name());

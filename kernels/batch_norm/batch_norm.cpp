@@ -50,6 +50,11 @@ constexpr Implementation<BatchNormProblem, BatchNormBackwardInputFn> backward_in
     {"cpu", Device::cpu, only_f32, BatchNormCpu::backward_input},
     {"ref", Device::cpu, why_not_bf16, BatchNormRef::backward_input},
 };
+constexpr Implementation<BatchNormProblem, BatchNormFoldFn> fold_table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_fold_naive),
+    {"cpu", Device::cpu, only_f32, BatchNormCpu::fold},
+    {"ref", Device::cpu, why_not_bf16, BatchNormRef::fold},
+};
 
 void check_input(const Tensor& x) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2 && is_floating(x.dtype()), ErrorKind::usage,
@@ -139,6 +144,30 @@ Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype) {
   return result;
 }
 
+FoldedFilter batch_norm_fold(const Tensor& filter, const Tensor& bias, const BatchNormConstants& c,
+                             DType dtype) {
+  ATROUS_CHECK(filter.defined() && filter.rank() >= 1 && parameter_dtype(dtype) == filter.dtype(),
+               ErrorKind::usage, "[batch_norm] a filter to fold into must be {} [K, R, S, C] for {}. Got {}.",
+               name_of(parameter_dtype(dtype)), name_of(dtype), filter.describe());
+  const FoldedFilter folded{Tensor::empty(filter.shape(), dtype, filter.device()),
+                            Tensor::empty({filter.dim(0)}, filter.dtype(), filter.device())};
+  const auto check_constant = [&](const char* name, const Tensor& t) {
+    ATROUS_CHECK(t.defined() && t.shape() == folded.bias.shape() && t.dtype() == filter.dtype(),
+                 ErrorKind::usage, "[batch_norm] {} must be {} [{}], one value per filter. Got {}.", name,
+                 name_of(filter.dtype()), filter.dim(0), t.describe());
+  };
+  check_constant("gamma", c.gamma);
+  check_constant("beta", c.beta);
+  check_constant("the mean", c.mean);
+  check_constant("the variance", c.variance);
+  if (bias.defined()) check_constant("the bias", bias);
+  check_same_device("batch_norm", {filter, bias, c.gamma, c.beta, c.mean, c.variance});
+  dispatch("batch_norm", "batch_norm.fold", fold_table, BatchNormProblem{filter.shape(), dtype},
+           {folded.weight, folded.bias}, filter.contiguous_copy_if_needed(), bias, c.gamma, c.beta, c.mean,
+           c.variance, c.eps, folded.weight, folded.bias);
+  return folded;
+}
+
 void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
                       const Tensor& beta, const Tensor& residual, Activation activation, const Tensor& y) {
   check_input(x);
@@ -205,6 +234,7 @@ std::vector<std::string> batch_norm_candidates(std::string_view entry, const Bat
   if (entry == "statistics_from_sums") return candidates(statistics_from_sums_table, problem, device);
   if (entry == "update_running") return candidates(update_running_table, problem, device);
   if (entry == "invstd") return candidates(invstd_table, problem, device);
+  if (entry == "fold") return candidates(fold_table, problem, device);
   if (entry == "apply") return candidates(apply_table, problem, device);
   if (entry == "backward_sums") return candidates(backward_sums_table, problem, device);
   if (entry == "backward_input") return candidates(backward_input_table, problem, device);

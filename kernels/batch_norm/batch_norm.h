@@ -63,6 +63,23 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
                                const Tensor& invstd, const Tensor& gamma, const Tensor& dgamma,
                                const Tensor& dbeta, Activation activation, const Tensor& dx);
 
+// Batch norm with constant statistics behind a convolution is one convolution:
+//
+//   norm(w * x + b) = w' * x + b'     w'_k = s_k w_k,   b'_k = s_k b_k + beta_k - s_k mean_k
+//
+// with s = gamma / sqrt(variance + eps). For inference, where nothing asks for the result in between.
+struct BatchNormConstants {
+  Tensor gamma, beta, mean, variance;  // [K], of the filter's dtype
+  double eps = 1e-5;
+};
+struct FoldedFilter {
+  Tensor weight;  // [K, R, S, C] of the activations' dtype
+  Tensor bias;    // [K] of the filter's dtype
+};
+// filter [K, R, S, C] in f32 (f64 on the CPU), bias [K] or undefined. `dtype` is that of the activations.
+FoldedFilter batch_norm_fold(const Tensor& filter, const Tensor& bias, const BatchNormConstants& constants,
+                             DType dtype);
+
 // See candidates() in kernels/common/dispatch.h.
 std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
                                                Device device);

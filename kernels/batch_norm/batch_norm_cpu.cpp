@@ -1,6 +1,9 @@
 // Batch norm in f32 on top of the shared per-channel passes.
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
+#include "core/parallel.h"
 #include "kernels/batch_norm/batch_norm_impl.h"
 #include "kernels/common/channel_ops.h"
 
@@ -65,6 +68,25 @@ void BatchNormCpu::backward_input(const BatchNormProblem& problem, const Tensor&
   channel_gradient_input(dy, y, problem.activation, training ? x : Tensor(), 1,
                          training ? mean.data<float>() : nullptr, a.data(), training ? b.data() : nullptr,
                          training ? shift.data() : nullptr, dx);
+}
+
+void BatchNormCpu::fold(const BatchNormProblem&, const Tensor& filter, const Tensor& bias,
+                        const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                        double eps, const Tensor& weight, const Tensor& folded_bias) {
+  const auto at = [](const Tensor& t, int64_t k) { return static_cast<double>(t.data<float>()[k]); };
+  const int64_t filters = filter.dim(0), per_filter = filter.numel() / std::max<int64_t>(1, filters);
+  const int64_t filters_per_task = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, per_filter));
+  parallel_for(filters, filters_per_task, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const double scale = at(gamma, k) / std::sqrt(at(variance, k) + eps);
+      const double shift = at(beta, k) - at(mean, k) * scale;
+      folded_bias.data<float>()[k] = static_cast<float>((bias.defined() ? scale * at(bias, k) : 0.0) + shift);
+      const auto factor = static_cast<float>(scale);
+      const float* from = filter.data<float>() + k * per_filter;
+      float* to = weight.data<float>() + k * per_filter;
+      for (int64_t i = 0; i < per_filter; ++i) to[i] = factor * from[i];
+    }
+  });
 }
 
 }  // namespace atrous::kernels

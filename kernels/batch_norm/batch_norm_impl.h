@@ -27,6 +27,11 @@ using BatchNormUpdateRunningFn = void(const BatchNormProblem&, const Tensor& mea
                                       const Tensor& running_var);
 using BatchNormInvstdFn = void(const BatchNormProblem&, const Tensor& variance, double eps,
                                const Tensor& invstd);
+// `bias` may be undefined. Writes weight and folded_bias.
+using BatchNormFoldFn = void(const BatchNormProblem&, const Tensor& filter, const Tensor& bias,
+                             const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                             const Tensor& variance, double eps, const Tensor& weight,
+                             const Tensor& folded_bias);
 
 struct BatchNormRef {
   static BatchNormStatisticsFn statistics;
@@ -36,6 +41,7 @@ struct BatchNormRef {
   static BatchNormFromSumsFn statistics_from_sums;
   static BatchNormUpdateRunningFn update_running;
   static BatchNormInvstdFn invstd;
+  static BatchNormFoldFn fold;
 };
 
 struct BatchNormCpu {
@@ -43,6 +49,7 @@ struct BatchNormCpu {
   static BatchNormApplyFn apply;
   static BatchNormBackwardSumsFn backward_sums;
   static BatchNormBackwardInputFn backward_input;
+  static BatchNormFoldFn fold;
 };
 
 ATROUS_DECLARE_ON_GPU(BatchNormStatisticsFn batch_norm_statistics_naive, batch_norm_statistics_columns,
@@ -54,6 +61,6 @@ ATROUS_DECLARE_ON_GPU(BatchNormStatisticsFn batch_norm_statistics_naive, batch_n
                       batch_norm_backward_input_vectorised;
                       BatchNormFromSumsFn batch_norm_statistics_from_sums_naive;
                       BatchNormUpdateRunningFn batch_norm_update_running_naive;
-                      BatchNormInvstdFn batch_norm_invstd_naive;)
+                      BatchNormInvstdFn batch_norm_invstd_naive; BatchNormFoldFn batch_norm_fold_naive;)
 
 }  // namespace atrous::kernels

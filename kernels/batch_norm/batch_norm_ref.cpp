@@ -142,4 +142,20 @@ void BatchNormRef::invstd(const BatchNormProblem&, const Tensor& variance, doubl
   invstd.copy_from(result);
 }
 
+void BatchNormRef::fold(const BatchNormProblem& problem, const Tensor& filter, const Tensor& bias,
+                        const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                        double eps, const Tensor& weight, const Tensor& folded_bias) {
+  in_dtype(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t filters = filter.dim(0), per_filter = filter.numel() / std::max<int64_t>(1, filters);
+    for (int64_t k = 0; k < filters; ++k) {
+      const double scale = get<T>(gamma, 0, k) / std::sqrt(get<T>(variance, 0, k) + eps);
+      const double b = bias.defined() ? get<T>(bias, 0, k) : 0.0;
+      set<T>(folded_bias, 0, k, scale * b + get<T>(beta, 0, k) - scale * get<T>(mean, 0, k));
+      for (int64_t i = k * per_filter; i < (k + 1) * per_filter; ++i)
+        weight.data<T>()[i] = static_cast<T>(scale * static_cast<double>(filter.data<T>()[i]));
+    }
+  });
+}
+
 }  // namespace atrous::kernels

@@ -1,7 +1,9 @@
 // The [C] vectors between the passes of batch norm, one thread per channel, so that they never leave the GPU:
-// statistics from sums that a convolution collected, running statistics, invstd = 1 / sqrt(var + eps).
+// statistics from sums that a convolution collected, running statistics, invstd = 1 / sqrt(var + eps). And
+// what becomes of them in inference: filters [K, R, S, C] with the norm folded in, one block per filter.
 //
 // f64 inside, as on the CPU: E[x^2] - mean^2 cancels, and a few thousand values cost nothing.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/batch_norm/batch_norm_impl.h"
@@ -44,6 +46,26 @@ __global__ __launch_bounds__(threads) void invstd_of(const float* variance, doub
   if (c < channels) invstd[c] = static_cast<float>(1 / std::sqrt(static_cast<double>(variance[c]) + eps));
 }
 
+struct Constants {
+  const float *gamma, *beta, *mean, *variance;
+  const float* bias;  // or null
+  double eps;
+};
+
+template <class T>
+__global__ __launch_bounds__(threads) void fold(const float* filter, Constants of, int64_t per_filter,
+                                                T* weight, float* folded_bias) {
+  const auto k = static_cast<int64_t>(blockIdx.x);
+  const double scale =
+      static_cast<double>(of.gamma[k]) / std::sqrt(static_cast<double>(of.variance[k]) + of.eps);
+  const auto factor = static_cast<float>(scale);
+  for (int64_t i = threadIdx.x; i < per_filter; i += threads)
+    weight[k * per_filter + i] = static_cast<T>(factor * filter[k * per_filter + i]);
+  if (threadIdx.x != 0) return;
+  const double shift = static_cast<double>(of.beta[k]) - static_cast<double>(of.mean[k]) * scale;
+  folded_bias[k] = static_cast<float>((of.bias ? scale * static_cast<double>(of.bias[k]) : 0.0) + shift);
+}
+
 }  // namespace
 
 void batch_norm_statistics_from_sums_naive(const BatchNormProblem&, const Tensor& sums, int64_t count,
@@ -71,6 +93,25 @@ void batch_norm_invstd_naive(const BatchNormProblem&, const Tensor& variance, do
                              const Tensor& invstd) {
   launch<invstd_of>(thread_each(variance.numel()), static_cast<const float*>(variance.device_data<float>()),
                     eps, static_cast<int>(variance.numel()), invstd.device_data<float>());
+}
+
+void batch_norm_fold_naive(const BatchNormProblem& problem, const Tensor& filter, const Tensor& bias,
+                           const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                           const Tensor& variance, double eps, const Tensor& weight,
+                           const Tensor& folded_bias) {
+  const int64_t filters = filter.dim(0);
+  const Constants of{gamma.device_data<float>(),
+                     beta.device_data<float>(),
+                     mean.device_data<float>(),
+                     variance.device_data<float>(),
+                     bias.defined() ? bias.device_data<float>() : nullptr,
+                     eps};
+  visit_activation(problem.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    launch<fold<T>>({filters, threads}, static_cast<const float*>(filter.device_data<float>()), of,
+                    filter.numel() / std::max<int64_t>(1, filters), weight.device_data<T>(),
+                    folded_bias.device_data<float>());
+  });
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU

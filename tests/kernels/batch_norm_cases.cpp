@@ -74,6 +74,27 @@ std::vector<OpCase> vector_cases(const Shape& parameter) {
   return cases;
 }
 
+OpCase fold_case(const Shape& filter, bool bias) {
+  OpCase c{.op = "batch_norm",
+           .entry = "fold",
+           .descriptor = BatchNormProblem{filter}.str() + (bias ? " bias" : ""),
+           .exact = false};
+  const Input vector{.shape = {filter[0]}, .parameter = true};
+  const Input positive{.shape = {filter[0]}, .fill = Fill::positive, .parameter = true};
+  c.inputs = {{filter}, vector, vector, vector, positive, vector};
+  c.run = [=](const std::vector<Tensor>& in) {
+    const DType dtype = in[0].dtype();
+    const kernels::FoldedFilter folded = kernels::batch_norm_fold(
+        in[0].to(parameter_dtype(dtype)), bias ? in[5] : Tensor(), {in[1], in[2], in[3], in[4], 1e-5}, dtype);
+    return std::vector<Tensor>{folded.weight, folded.bias};
+  };
+  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {filter});
+  c.accumulation = 2;
+  c.flops = static_cast<double>(filter.numel());
+  c.bytes = 8.0 * static_cast<double>(filter.numel());
+  return c;
+}
+
 OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool into_slice = false) {
   OpCase c{
       .op = "batch_norm",
@@ -211,6 +232,13 @@ void add_bad_inputs(CaseList& list) {
                                layers::batch_norm(Variable(x), p, p, {}, {});
                              },
                              "gamma must be f32 [3]"});
+  list.bad_inputs.push_back(
+      {"batch_norm", "folding into a filter of another size",
+       [] {
+         const Tensor p = Tensor::full({3}, 1.0);
+         kernels::batch_norm_fold(Tensor::zeros({4, 3, 3, 2}), {}, {p, p, p, p}, DType::f32);
+       },
+       "gamma must be f32 [4]"});
   list.bad_inputs.push_back({"batch_norm", "sums of another shape",
                              [] {
                                const Variable p(Tensor::zeros({3}));
@@ -242,6 +270,10 @@ void add_batch_norm_cases(CaseList& list) {
   for (int64_t channels : {1, 21, 256, 300}) {
     for (const OpCase& c : vector_cases({channels})) list.cases.push_back(c);
   }
+  for (const Shape& filter :
+       {Shape{1, 1, 1, 1}, Shape{5, 3, 3, 3}, Shape{21, 1, 1, 300}, Shape{2, 7, 7, 16}}) {
+    for (const bool bias : {false, true}) list.cases.push_back(fold_case(filter, bias));
+  }
   // More channels than a block has lanes; no pixels.
   list.cases.push_back(statistics_case({1, 9, 2, 260}));
   list.cases.push_back(sums_case({1, 9, 2, 260}, Activation::relu, true));
@@ -262,9 +294,9 @@ void add_batch_norm_cases(CaseList& list) {
   for (const auto& [shape, network] :
        {std::pair{Shape{1, 256, 256, 32}, "unet32_256"}, std::pair{Shape{4, 64, 64, 64}, "unet32_256"},
         std::pair{Shape{1, 33, 33, 2048}, "deeplabv3_r50_513"}}) {
-    for (OpCase c : {statistics_case(shape), apply_case(shape, Activation::relu, false),
-                     apply_case(shape, Activation::relu, true), sums_case(shape, Activation::relu, false),
-                     input_case(shape, Activation::relu, true)}) {
+    for (OpCase c : {statistics_case(shape), fold_case({shape[-1], 3, 3, shape[-1]}, false),
+                     apply_case(shape, Activation::relu, false), apply_case(shape, Activation::relu, true),
+                     sums_case(shape, Activation::relu, false), input_case(shape, Activation::relu, true)}) {
       c.benchmark = true;
       c.network = network;
       list.cases.push_back(c);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/random.h"
+#include "kernels/common/dispatch.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
 
@@ -91,6 +92,49 @@ TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and
         }
         CHECK(difference(y[0], y[1]) < 1e-5);
         if (tape) CHECK(difference(dx[0], dx[1]) < 1e-5);
+      }
+    }
+  }
+}
+
+// Without a tape a norm with constant statistics costs no pass of its own, on any device.
+TEST_CASE("Batch norm is folded into the convolution before it, on a device as on the CPU") {
+  for (const char* norm_kind : {"batch", "frozen"}) {
+    for (const bool with_residual : {false, true}) {
+      for (const DType dtype : {DType::f32, DType::bf16}) {
+        CAPTURE(norm_kind, with_residual, name_of(dtype));
+        const auto run = [&](Device device) {
+          const layers::BuildDeviceGuard build_on(device);
+          layers::Conv2d conv({.in = 6, .out = 8, .pad = 1, .bias = with_residual});
+          conv.initialise(1);
+          const auto norm = layers::make_norm(norm_kind, 8);
+          norm->initialise(2);
+          norm->eval();
+          norm->visit([](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+            const Tensor& t = parameter ? parameter->value() : *buffer;
+            if (t.dtype() != DType::f32) return;
+            Tensor values = noise(t.shape(), name.size());
+            if (name == "running_var") values.fill(1.5);
+            t.copy_from(values);
+          });
+          const auto activation = [&](const Tensor& t) {
+            const Tensor rounded = t.to(dtype);
+            return device == Device::cpu ? rounded.to(DType::f32) : rounded.to(device);
+          };
+          const ConcatBuffer into({2, 7, 9}, std::vector<int64_t>{8, 3},
+                                  device == Device::cpu ? DType::f32 : dtype, device);
+          layers::ConvNormActOptions options{.residual = {}, .out = into.slice(0)};
+          if (with_residual) options.residual = Variable(activation(noise({2, 7, 9, 8}, 3)));
+          const Variable x(activation(noise({2, 7, 9, 6}, 4)));
+          {
+            const NoGradGuard no_tape;
+            const kernels::ForceImplementation no_pass_of_its_own("batch_norm.apply", "none");
+            layers::conv_norm_act(conv, norm.get(), x, options);
+          }
+          return into.slice(0).clone().to(DType::f32).to(Device::cpu);
+        };
+        const Tensor want = run(Device::cpu);
+        CHECK(difference(run(Device::sim), want) < (dtype == DType::f32 ? 2e-5 : 0.1));
       }
     }
   }
