@@ -27,13 +27,14 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
 }
 
 std::string describe(const eval::InferenceOptions& options) {
-  std::string text = options.scales.size() == 1 ? "scale" : "scales";
+  const bool several = options.scales.size() > 1;
+  std::string text = several ? "probabilities averaged over scales" : "scale";
   for (size_t i = 0; i < options.scales.size(); ++i)
     text += fmt::format("{} {:g}", i ? "," : "", options.scales[i]);
   if (options.flip) text += "; mirrored images averaged";
   if (options.window_height > 0 || options.window_width > 0) {
-    text += fmt::format("; windows of {}x{}, overlap {:g}", options.window_height, options.window_width,
-                        options.window_overlap);
+    text += fmt::format("; windows of {}x{}, overlap {:g}, logits blended ({})", options.window_height,
+                        options.window_width, options.window_overlap, options.window_blend);
   }
   return text;
 }

@@ -21,7 +21,7 @@ struct InferenceFlags {
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };
 
-// "scales 0.5, 1; mirrored images averaged; windows of 256x256"
+// "probabilities averaged over scales 0.5, 1; mirrored images averaged; windows of 256x256, ..."
 std::string describe(const eval::InferenceOptions& options);
 
 }  // namespace atrous::cli

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "eval/boundary.h"
-#include "eval/logit_rows.h"
 
 namespace atrous::eval {
 namespace {
@@ -34,33 +33,42 @@ struct Scored {
   int64_t pixels = 0;
 };
 
-// Labels and cross-entropy from probabilities f32 [H, W, K]. Row sums are added in row order: same bits on
-// any number of threads.
-Scored score_pixels(const Tensor& probabilities, const Tensor& label) {
-  const int64_t h = label.dim(0), w = label.dim(1), k = probabilities.dim(2);
-  Scored s;
-  s.prediction = Tensor::empty({h, w}, DType::u8);
-  std::vector<double> row_loss(static_cast<size_t>(h));
-  std::vector<int64_t> row_pixels(static_cast<size_t>(h));
-  parallel_for(h, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y) {
-      const float* p = probabilities.data<float>() + y * w * k;
-      argmax_row(p, w, k, s.prediction.data<uint8_t>() + y * w);
+// Cross-entropy of the rows [first, first + count) of a label map, and how many of their pixels are scored.
+// Row sums are added in row order: same bits on any number of threads.
+void add_loss(const PredictedRows& rows, const Tensor& label, int64_t k, Scored& s) {
+  const int64_t w = label.dim(1);
+  std::vector<double> row_loss(static_cast<size_t>(rows.count));
+  std::vector<int64_t> row_pixels(static_cast<size_t>(rows.count));
+  parallel_for(rows.count, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* p = rows.probabilities + i * w * k;
       for (int64_t x = 0; x < w; ++x) {
-        const int64_t gt = label.data<uint8_t>()[y * w + x];
+        const int64_t gt = label.data<uint8_t>()[(rows.first + i) * w + x];
         if (gt == data::ignore_label || gt >= k)
           continue;  // the confusion matrix reports values that are no class
         // Probabilities below f32's smallest normal number count as that: 87.3 nats.
-        row_loss[static_cast<size_t>(y)] -=
+        row_loss[static_cast<size_t>(i)] -=
             std::log(static_cast<double>(std::max(p[x * k + gt], 1.17549435e-38f)));
-        ++row_pixels[static_cast<size_t>(y)];
+        ++row_pixels[static_cast<size_t>(i)];
       }
     }
   });
-  for (int64_t y = 0; y < h; ++y) {
-    s.loss_sum += row_loss[static_cast<size_t>(y)];
-    s.pixels += row_pixels[static_cast<size_t>(y)];
+  for (size_t i = 0; i < row_loss.size(); ++i) {
+    s.loss_sum += row_loss[i];
+    s.pixels += row_pixels[i];
   }
+}
+
+// Labels and cross-entropy, row by row as they come.
+Scored score_image(layers::SegmentationModel& model, const data::Sample& sample,
+                   const data::DataOptions& data, const InferenceOptions& options) {
+  Scored s;
+  s.prediction = Tensor::empty(sample.label.shape(), DType::u8);
+  predict_rows(model, sample.image, data, options, true, [&](const PredictedRows& rows) {
+    const int64_t w = sample.label.dim(1);
+    std::copy_n(rows.labels, rows.count * w, s.prediction.data<uint8_t>() + rows.first * w);
+    add_loss(rows, sample.label, model.num_classes(), s);
+  });
   return s;
 }
 
@@ -92,12 +100,11 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
                  "[eval] every image must have a label. \"{}\" has none. Choose a split "
                  "with labels.",
                  sample.image_path);
-    const Tensor probabilities = predict_probabilities(model, sample.image, data, options);
-    ATROUS_CHECK(sample.label.shape() == Shape({probabilities.dim(0), probabilities.dim(1)}), ErrorKind::data,
+    ATROUS_CHECK(sample.label.shape() == Shape({sample.image.dim(0), sample.image.dim(1)}), ErrorKind::data,
                  "[eval] image and label must have one size. Got {} for \"{}\" and {} for \"{}\".",
                  sample.image.shape().str(), sample.image_path, sample.label.shape().str(),
                  sample.label_path);
-    const Scored scored = score_pixels(probabilities, sample.label);
+    const Scored scored = score_image(model, sample, data, options);
     ConfusionMatrix of_image(model.num_classes());
     of_image.add(sample.label, scored.prediction, data::ignore_label);
     result.confusion.add(of_image);

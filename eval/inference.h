@@ -1,6 +1,10 @@
 // From one image to class probabilities at the image's own resolution.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "layers/segmentation_model.h"
@@ -13,16 +17,36 @@ struct InferenceOptions {
   bool flip = false;                   // average with the mirrored image
   int64_t window_height = 0;           // sliding window; 0: the whole image at once
   int64_t window_width = 0;
-  double window_overlap = 0.5;  // fraction; windows are blended with a Gaussian weight
+  double window_overlap = 0.5;            // fraction of the window
+  std::string window_blend = "gaussian";  // or "mean": see window_weights in eval/network_pass.h
 };
 
-// image: u8 [H, W, C] as decoded. The image is resized and normalised as `data` says, run, and the logits
-// resized back. Networks with valid convolutions get mirrored context so that every pixel has a prediction.
-// Returns f32 [H, W, K], probabilities (softmax).
+// A few rows of a prediction, at the size of the image.
+struct PredictedRows {
+  int64_t first = 0;  // rows [first, first + count)
+  int64_t count = 0;
+  const uint8_t* labels = nullptr;       // [count, W]: class of the largest probability
+  const float* probabilities = nullptr;  // [count, W, K]; null unless they were asked for
+};
+using PredictionSink = std::function<void(const PredictedRows&)>;
+
+// image: u8 [H, W, C] as decoded. For each scale, mirrored or not, the image is resized and normalised as
+// `data` says and run (whole, or in windows); the logits are resized bilinearly to H x W, whatever size the
+// network saw. Probabilities (softmax) are averaged over scales and flips; within one pass, windows are
+// blended as logits. Networks with valid convolutions get mirrored context so that every pixel has a
+// prediction.
+//
+// Calls `sink` with all rows in order. Memory beside the network's own: the logits of the passes as the
+// network gives them, or one f32 [H, W, K] if that is less (with windows: always, where there are several
+// passes, and a band of one window's height); a single pass needs no map of H x W x K.
+void predict_rows(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                  const InferenceOptions& options, bool probabilities, const PredictionSink& sink);
+
+// All rows' probabilities, f32 [H, W, K].
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options);
 
-// argmax of the above: u8 [H, W].
+// All rows' labels, u8 [H, W].
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options);
 

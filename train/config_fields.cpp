@@ -208,6 +208,10 @@ const Fields<eval::InferenceOptions>& fields() {
       whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once"),
       whole("window_width", &O::window_width, 0, side, "Width of the window"),
       number("window_overlap", &O::window_overlap, 0, 0.95, "Overlap of neighbouring windows as a fraction"),
+      choice("window_blend", &O::window_blend, {"gaussian", "mean"},
+             "How overlapping windows are averaged: \"gaussian\" lets them fade towards their rims, \"mean\" "
+             "counts "
+             "all alike"),
   };
   return table;
 }
@@ -283,8 +287,10 @@ const Fields<Config>& fields() {
            "to three times as fast, "
            "its rounding errors about ten times as large (1e-6 to 1e-5 of the largest value)"),
       choice("math", &Config::math, {"f32", "tf32", "bf16"},
-             "Arithmetic on a GPU (and on the simulator). f32: exact f32 everywhere. tf32: convolutions may round their factors "
-             "to 10 bits of mantissa. bf16: activations and their gradients are bf16; parameters, statistics, sums and losses "
+             "Arithmetic on a GPU (and on the simulator). f32: exact f32 everywhere. tf32: convolutions may "
+             "round their factors "
+             "to 10 bits of mantissa. bf16: activations and their gradients are bf16; parameters, "
+             "statistics, sums and losses "
              "stay f32. The CPU knows f32 only"),
       expected_field(),
   };

@@ -140,18 +140,23 @@ TEST_CASE("images of a fixed network size are predicted at their own size") {
   CHECK(labels.data<uint8_t>()[2000] == model.label(flat.data<uint8_t>()));
 }
 
-TEST_CASE("logit rows interpolate with half-pixel centres") {
+TEST_CASE("logit rows interpolate with half-pixel centres, or from corner to corner") {
   const Tensor logits = Tensor::from<float>({1, 2, 1}, {0.0f, 4.0f});
-  const LogitRows rows(logits, 2, 4);
+  LogitGeometry g{2, 4, 2, 4};
   float out[4];
-  rows.read(1, out);
-  CHECK(out[0] == 0.0f);
-  CHECK(out[1] == 1.0f);
-  CHECK(out[2] == 3.0f);
-  CHECK(out[3] == 4.0f);
-  LogitRows(logits, 2, 4, true).read(0, out);
-  CHECK(out[0] == 4.0f);
-  CHECK(out[2] == 1.0f);
+  auto row = [&](const Tensor& from) {
+    LogitRows(from, g).read(1, out);
+    return std::vector<float>(out, out + 4);
+  };
+  CHECK(row(logits) == std::vector<float>{0, 1, 3, 4});
+  g.mirrored = true;
+  CHECK(row(logits) == std::vector<float>{4, 3, 1, 0});
+  g.mirrored = false;
+  g.align_corners = true;
+  CHECK(row(Tensor::from<float>({1, 2, 1}, {0.0f, 6.0f})) == std::vector<float>{0, 2, 4, 6});
+  // The network saw 8 columns: 4 label pixels lie at 0.5, 2.5, 4.5, 6.5 of its corners 0 and 7.
+  g.input_width = 8;
+  CHECK(row(Tensor::from<float>({1, 2, 1}, {0.0f, 7.0f})) == std::vector<float>{0.5, 2.5, 4.5, 6.5});
 }
 
 TEST_CASE("bad images and options are refused") {

@@ -1,0 +1,45 @@
+// One run of a network over one image: whole, or in sliding windows.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "eval/inference.h"
+
+namespace atrous::eval {
+
+struct PassLogits {
+  Tensor logits;               // f32 [h, w, K] on the host; they cover the window but may be coarser than it
+  bool align_corners = false;  // of the resize to the window
+};
+
+// Logits of the window [top, top + height) x [left, left + width) of a normalised image, f32 [H, W, C].
+// Error(diverged) if they are not finite.
+PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
+                      int64_t height, int64_t width);
+
+// Where windows of `window` pixels begin so that they cover `extent` and overlap by at least `overlap` of
+// their size; the last one is pushed back to end with the image.
+std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overlap);
+
+// Weight of each row (or column) of a window.
+//
+// A pixel at the rim of a window has seen half of its surroundings at best, so its logits are the least
+// certain. "gaussian" (sigma an eighth of the window, at least 1e-3 so that no sum of weights comes near
+// zero) lets them fade: they hardly count where another window sees the pixel better, and there is no seam
+// where a window ends. "mean" counts all windows alike, as MMSegmentation's slide inference does: for
+// comparing numbers.
+std::vector<float> window_weights(int64_t window, const std::string& blend);
+
+// Receives finished rows of logits, top to bottom: `count` rows, [count, W, K].
+using LogitSink = std::function<void(int64_t count, const float* rows)>;
+
+// Slides windows over a normalised image: at each pixel, the mean of the windows' logits by their weights
+// (row weight x column weight). Only a band as high as one window is held.
+void slide_windows(layers::SegmentationModel& model, const Tensor& image, const InferenceOptions& options,
+                   const LogitSink& sink);
+
+// Whether the options ask for windows smaller than the image.
+bool windowed(const InferenceOptions& options, const Tensor& image);
+
+}  // namespace atrous::eval
