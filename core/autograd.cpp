@@ -337,7 +337,13 @@ std::string ModuleScope::path() {
 }
 
 bool all_finite(const Tensor& t) {
-  if (t.device() != Device::cpu) return all_finite(t.to(Device::cpu));
+  if (t.device() != Device::cpu) {
+    const auto kernel = tensor_kernels(t.device()).find_non_finite;
+    if (!kernel || !is_floating(t.dtype())) return !is_floating(t.dtype()) || all_finite(t.to(Device::cpu));
+    const Tensor found = Tensor::zeros({}, DType::i32, t.device());
+    kernel(t, found);
+    return found.item() == 0;
+  }
   std::atomic<bool> finite{true};
   auto finite_value = [](auto v) {
     if constexpr (std::is_same_v<decltype(v), bf16>)

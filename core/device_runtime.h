@@ -120,6 +120,8 @@ struct TensorKernels {
   void (*convert)(const Tensor& to,
                   const Tensor& from) = nullptr;                // any dtypes, any pixel strides, same device
   void (*add)(const Tensor& to, const Tensor& from) = nullptr;  // to += from; same dtype, any pixel strides
+  // `found` (i32, one element) becomes 1 if `in`, of a floating dtype, holds a NaN or an Inf, else it stays.
+  void (*find_non_finite)(const Tensor& in, const Tensor& found) = nullptr;
 };
 void install_tensor_kernels(Device device, TensorKernels kernels);
 const TensorKernels& tensor_kernels(Device device);

@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "eval/boundary.h"
+#include "kernels/confusion_matrix/confusion_matrix.h"
+#include "kernels/cross_entropy/cross_entropy.h"
 
 namespace atrous::eval {
 namespace {
@@ -28,17 +30,16 @@ class EvalMode {
 };
 
 struct Scored {
-  Tensor prediction;    // u8 [H, W]
+  ConfusionMatrix confusion;
+  Tensor prediction{};  // u8 [H, W], in host memory
   double loss_sum = 0;  // over scored pixels
-  int64_t pixels = 0;
 };
 
-// Cross-entropy of the rows [first, first + count) of a label map, and how many of their pixels are scored.
-// Row sums are added in row order: same bits on any number of threads.
+// Cross-entropy of the rows [first, first + count) of a label map. Row sums are added in row order: same bits
+// on any number of threads.
 void add_loss(const PredictedRows& rows, const Tensor& label, int64_t k, Scored& s) {
   const int64_t w = label.dim(1);
   std::vector<double> row_loss(static_cast<size_t>(rows.count));
-  std::vector<int64_t> row_pixels(static_cast<size_t>(rows.count));
   parallel_for(rows.count, 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float* p = rows.probabilities + i * w * k;
@@ -49,26 +50,37 @@ void add_loss(const PredictedRows& rows, const Tensor& label, int64_t k, Scored&
         // Probabilities below f32's smallest normal number count as that: 87.3 nats.
         row_loss[static_cast<size_t>(i)] -=
             std::log(static_cast<double>(std::max(p[x * k + gt], 1.17549435e-38f)));
-        ++row_pixels[static_cast<size_t>(i)];
       }
     }
   });
-  for (size_t i = 0; i < row_loss.size(); ++i) {
-    s.loss_sum += row_loss[i];
-    s.pixels += row_pixels[i];
-  }
+  for (const double loss : row_loss) s.loss_sum += loss;
 }
 
-// Labels and cross-entropy, row by row as they come.
+// From logits [1, H, W, K] on a device: counts, the loss and the labels travel, the logits do not.
+Scored score_on_device(const Tensor& logits, const Tensor& label) {
+  const Tensor there = label.to(logits.device()).reshape({1, label.dim(0), label.dim(1)});
+  const Tensor prediction = kernels::argmax(logits);
+  Scored s{ConfusionMatrix(logits.channels())};
+  s.confusion.add(there, prediction, data::ignore_label);  // first: it explains bad labels
+  const kernels::CrossEntropyOptions sum{.ignore_index = data::ignore_label,
+                                         .reduction = kernels::LossReduction::sum};
+  s.loss_sum = kernels::cross_entropy(logits, there, sum, /*want_gradient=*/false).loss.item();
+  s.prediction = prediction.to(Device::cpu).reshape(label.shape());
+  return s;
+}
+
+// Labels and cross-entropy; on the host row by row as they come.
 Scored score_image(layers::SegmentationModel& model, const data::Sample& sample,
                    const data::DataOptions& data, const InferenceOptions& options) {
-  Scored s;
-  s.prediction = Tensor::empty(sample.label.shape(), DType::u8);
+  if (const Tensor logits = logits_on_device(model, sample.image, data, options); logits.defined())
+    return score_on_device(logits, sample.label);
+  Scored s{ConfusionMatrix(model.num_classes()), Tensor::empty(sample.label.shape(), DType::u8)};
   predict_rows(model, sample.image, data, options, true, [&](const PredictedRows& rows) {
     const int64_t w = sample.label.dim(1);
     std::copy_n(rows.labels, rows.count * w, s.prediction.data<uint8_t>() + rows.first * w);
     add_loss(rows, sample.label, model.num_classes(), s);
   });
+  s.confusion.add(sample.label, s.prediction, data::ignore_label);
   return s;
 }
 
@@ -105,20 +117,18 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
                  sample.image.shape().str(), sample.image_path, sample.label.shape().str(),
                  sample.label_path);
     const Scored scored = score_image(model, sample, data, options);
-    ConfusionMatrix of_image(model.num_classes());
-    of_image.add(sample.label, scored.prediction, data::ignore_label);
-    result.confusion.add(of_image);
+    const SemanticScores own = scored.confusion.scores(names);
+    result.confusion.add(scored.confusion);
     loss_sum += scored.loss_sum;
-    loss_pixels += scored.pixels;
+    loss_pixels += own.pixels;
 
     ImageScore score;
     score.id = sample.id;
     score.image_path = sample.image_path;
-    const SemanticScores own = of_image.scores(names);
     if (own.pixels > 0) {
       score.miou = own.miou;
       score.pixel_accuracy = own.pixel_accuracy;
-      score.loss = scored.loss_sum / static_cast<double>(scored.pixels);
+      score.loss = scored.loss_sum / static_cast<double>(own.pixels);
     }
     if (with_boundary_f1) {
       if (const auto f1 = boundary_f1(sample.label, scored.prediction, data::ignore_label)) {

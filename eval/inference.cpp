@@ -8,6 +8,8 @@
 #include "core/parallel.h"
 #include "eval/logit_rows.h"
 #include "eval/network_pass.h"
+#include "kernels/confusion_matrix/confusion_matrix.h"
+#include "kernels/resize/resize.h"
 
 namespace atrous::eval {
 namespace {
@@ -200,6 +202,23 @@ void predict_rows(layers::SegmentationModel& model, const Tensor& image, const d
   }
 }
 
+Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                        const InferenceOptions& options) {
+  check(model, image, options);
+  if (model.device() == Device::cpu || model.context() > 0 || options.scales.size() > 1 || options.flip)
+    return {};
+  const NoGradGuard no_grad;
+  const Tensor input = network_input(image, data, options.scales[0]);
+  if (windowed(options, input)) return {};
+  const layers::SegmentationOutput out = run_whole(model, input);
+  const Tensor logits = out.logits.value().to(DType::f32);  // interpolated in f32, as on the host
+  const int64_t h = image.dim(0), w = image.dim(1);
+  if (logits.dim(1) == h && logits.dim(2) == w) return logits;
+  // One interpolation, as everywhere: aligned corners are those of what the network saw.
+  if (out.align_corners && (input.dim(0) != h || input.dim(1) != w)) return {};
+  return kernels::resize_forward(logits, {.height = h, .width = w, .align_corners = out.align_corners});
+}
+
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options) {
   check(model, image, options);
@@ -214,6 +233,8 @@ Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& ima
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options) {
   check(model, image, options);
+  if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined())
+    return kernels::argmax(logits).to(Device::cpu).reshape({image.dim(0), image.dim(1)});
   const Tensor result = Tensor::empty({image.dim(0), image.dim(1)}, DType::u8);
   predict_rows(model, image, data, options, false, [&](const PredictedRows& rows) {
     std::copy_n(rows.labels, rows.count * image.dim(1), result.data<uint8_t>() + rows.first * image.dim(1));

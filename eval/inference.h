@@ -42,6 +42,12 @@ using PredictionSink = std::function<void(const PredictedRows&)>;
 void predict_rows(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                   const InferenceOptions& options, bool probabilities, const PredictionSink& sink);
 
+// The same logits, of one pass over the whole image, without a way through host memory: f32 [1, H, W, K] on
+// the model's device, where labels, scores and losses can be made of them. Undefined where passes or windows
+// are put together on the host, and for a model on the CPU.
+Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                        const InferenceOptions& options);
+
 // All rows' probabilities, f32 [H, W, K].
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options);

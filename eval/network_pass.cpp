@@ -71,6 +71,15 @@ std::vector<float> weight_sums(int64_t extent, const std::vector<int64_t>& start
   return sums;
 }
 
+// input: f32 [1, H, W, C]
+layers::SegmentationOutput run_checked(layers::SegmentationModel& model, const Tensor& input) {
+  const layers::SegmentationOutput out = model.forward(Variable(model.input_of(input)));
+  ATROUS_CHECK(all_finite(out.logits.value()), ErrorKind::diverged,
+               "[inference] the network's logits must be finite. Got NaN or Inf. The weights come from a "
+               "run that diverged, or the normalisation of the images (data.mean, data.std) is wrong.");
+  return out;
+}
+
 int64_t window_or(int64_t window, int64_t extent) {
   return window > 0 ? std::min(window, extent) : extent;
 }
@@ -88,12 +97,8 @@ PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int
   for (int attempt = 0; attempt < 4; ++attempt) {
     const Tensor input =
         window_of(image, top - above, left - before, height + above + below, width + before + behind);
-    const layers::SegmentationOutput out = model.forward(Variable(model.input_of(input)));
+    const layers::SegmentationOutput out = run_checked(model, input);
     const layers::Region& r = out.region;
-    ATROUS_CHECK(all_finite(out.logits.value()), ErrorKind::diverged,
-                 "[inference] the network's logits must be finite. Got NaN or Inf. The weights come from a "
-                 "run that diverged, or "
-                 "the normalisation of the images (data.mean, data.std) is wrong.");
     const bool whole = r.top == 0 && r.left == 0 && r.height == input.dim(1) && r.width == input.dim(2);
     if (whole && context == 0) return {without_batch(on_host(out.logits)), out.align_corners};
     const int64_t missing[4] = {r.top - above, above + height - (r.top + r.height), r.left - before,
@@ -111,6 +116,14 @@ PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int
   fail(ErrorKind::internal,
        "[inference] the network ({}) must describe a {}x{} window given enough context. It did not.",
        model.kind(), height, width);
+}
+
+layers::SegmentationOutput run_whole(layers::SegmentationModel& model, const Tensor& image) {
+  ATROUS_ASSERT(model.context() == 0);
+  const layers::SegmentationOutput out =
+      run_checked(model, image.reshape({1, image.dim(0), image.dim(1), image.dim(2)}));
+  ATROUS_ASSERT(out.region.height == image.dim(0) && out.region.width == image.dim(1));
+  return out;
 }
 
 std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overlap) {

@@ -18,6 +18,10 @@ struct PassLogits {
 PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
                       int64_t height, int64_t width);
 
+// The same for a whole image and a network that wants no context: [1, h, w, K] in the type and on the device
+// in which the network leaves them.
+layers::SegmentationOutput run_whole(layers::SegmentationModel& model, const Tensor& image);
+
 // Where windows of `window` pixels begin so that they cover `extent` and overlap by at least `overlap` of
 // their size; the last one is pushed back to end with the image.
 std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overlap);

@@ -3,6 +3,7 @@
 //   fill      to[p,c] = value
 //   convert   to[p,c] = To(from[p,c])
 //   add       to[p,c] = to[p,c] + from[p,c]
+//   find_non_finite   found = 1 if any in[p,c] is NaN or Inf
 //
 // A tensor is rows of dense elements at a constant distance; if nothing lies between them, one long row. A
 // thread owns four neighbouring elements of a row: one access of up to 16 bytes (32 for eight-byte types)
@@ -105,6 +106,23 @@ __global__ __launch_bounds__(group_threads) void add_rows(Rows rows, Pixels<T> t
   }
 }
 
+template <class T>
+__global__ __launch_bounds__(group_threads) void find_in_rows(Rows rows, Pixels<const T> in, bool aligned,
+                                                              int* found) {
+  const Share own = own_share(rows);
+  if (own.count <= 0) return;
+  const T* p = in.at(own.row) + own.begin;
+  Vec<T, per_thread> values;
+  if (aligned && own.count == per_thread) {
+    values = load<per_thread>(p);
+  } else {
+    for (int i = 0; i < per_thread; ++i) values[i] = i < own.count ? p[i] : convert_element<T>(0.0);
+  }
+  bool finite = true;
+  for (int i = 0; i < per_thread; ++i) finite = finite && std::isfinite(convert_element<double>(values[i]));
+  if (!finite) atomicOr(found, 1);
+}
+
 template <class Bits, class T>
 void fill_with(const Tensor& to, T value) {
   const bool dense = to.contiguous();
@@ -156,10 +174,24 @@ void add(const Tensor& to, const Tensor& from) {
   });
 }
 
+void find_non_finite(const Tensor& in, const Tensor& found) {
+  const bool dense = in.contiguous();
+  const Rows rows = rows_of(in, dense);
+  const auto run = [&](auto tag) {
+    using T = decltype(tag);
+    launch<find_in_rows<T>>(launch_over(rows), rows, pixels_of<const T>(in), rows_are_aligned(in, dense),
+                            found.device_data<int>());
+  };
+  if (in.dtype() == DType::f64) return run(double{});
+  if (in.dtype() == DType::bf16) return run(bf16{});
+  ATROUS_ASSERT(in.dtype() == DType::f32);
+  run(float{});
+}
+
 }  // namespace
 
 TensorKernels tensor_kernels() {
-  return {fill, convert, add};
+  return {fill, convert, add, find_non_finite};
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU

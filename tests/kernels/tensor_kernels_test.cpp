@@ -1,7 +1,9 @@
 // Fill, conversion and sums of tensors on a device give the CPU's bits.
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <limits>
 
+#include "core/autograd.h"
 #include "core/device_runtime.h"
 #include "core/random.h"
 #include "kernels/common/dispatch.h"
@@ -108,6 +110,33 @@ TEST_CASE("a sum on a device gives the CPU's bits") {
         wanted.data<double>()[i] = x.data<double>()[i] + y.data<double>()[i];
       }
       CHECK(same(sum, wanted.to(dtype)));
+    }
+  });
+}
+
+TEST_CASE("a NaN or an Inf is found on a device, wherever it stands, and nothing between rows is looked at") {
+  for_each_layout([](Device device, const Shape& shape, const Gap& g) {
+    for (DType dtype : {DType::f32, DType::f64, DType::bf16}) {
+      INFO(name_of(device) << " " << name_of(dtype) << " " << shape.str() << " gap " << g.gap);
+      Tensor view = numbers(shape, dtype, 5).to(device);
+      if (shape.rank() > 0 && g.gap > 0) {
+        const Tensor wide = Tensor::full(shape.with(-1, shape[-1] + g.gap),
+                                         std::numeric_limits<double>::quiet_NaN(), dtype, device);
+        const Tensor middle = wide.narrow_channels(g.offset, shape[-1]);
+        middle.copy_from(view);
+        view = middle;
+      }
+      CHECK(all_finite(view));
+      for (const double bad :
+           {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+        for (const int64_t at : {int64_t{0}, shape.numel() / 2, shape.numel() - 1}) {
+          if (shape.numel() == 0) continue;
+          const Tensor host = numbers(shape, DType::f64, 5);
+          host.data<double>()[at] = bad;
+          view.copy_from(host.to(dtype));
+          CHECK_FALSE(all_finite(view));
+        }
+      }
     }
   });
 }
