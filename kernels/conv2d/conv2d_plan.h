@@ -89,7 +89,8 @@ inline SplitPlan choose_split(int largest, int64_t m, int64_t n, int64_t steps, 
   for (int i = largest; i < static_cast<int>(std::size(tile_shapes)); ++i) {
     const TileShape t = tile_shapes[i];
     const int64_t tiles = ceil_div(m, t.m) * ceil_div(n, t.n);
-    int64_t splits = std::min(ceil_div(2 * multiprocessors, tiles), ceil_div(steps, least_steps));
+    // Two blocks fit on a multiprocessor. Not one more: it would run when all others are done.
+    int64_t splits = std::min(2 * multiprocessors / tiles, ceil_div(steps, least_steps));
     splits = std::max<int64_t>(1, std::min(splits, most_partials / (m * n)));
     const int64_t per_split = ceil_div(steps, splits);
     splits = std::max<int64_t>(1, per_split ? ceil_div(steps, per_split) : 1);

@@ -50,6 +50,9 @@ TEST_CASE("splits cover the reduction once and fit the workspace", "[conv2d]") {
         REQUIRE(plan.splits * plan.steps_per_split >= steps);
         REQUIRE((plan.splits - 1) * plan.steps_per_split < std::max<int64_t>(1, steps));
         REQUIRE((plan.splits == 1 || plan.splits * m * n * 4 <= 32 << 20));
+        const TileShape t = tile_shapes[plan.tile];
+        const int64_t tiles = ceil_div(m, t.m) * ceil_div(n, t.n);
+        REQUIRE((plan.splits == 1 || plan.splits * tiles <= 2 * 132));  // all run at once
       }
     }
   }
