@@ -1,6 +1,6 @@
 #include "kernels/conv2d/conv2d.h"
 
-#include "core/parallel.h"
+#include "kernels/common/arguments.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/gpu/declare.h"
@@ -61,32 +61,6 @@ const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_tabl
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
 };
-
-// A tensor argument of exactly this shape and dtype.
-void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
-                  const Conv2dProblem& problem) {
-  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
-               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
-               name, name_of(dtype), shape.str(), t.describe(), problem.str());
-}
-
-// True if the views have no element in common. Slices of one ConcatBuffer interleave without touching.
-bool disjoint(const Tensor& a, const Tensor& b) {
-  if (!a.shares_memory_with(b)) return true;
-  const int64_t stride = a.pixel_stride();
-  if (stride != b.pixel_stride() || a.dtype() != b.dtype()) return false;
-  const int64_t distance = (b.device_raw() - a.device_raw()) / static_cast<int64_t>(size_of(a.dtype()));
-  const int64_t offset =
-      (distance % stride + stride) % stride;  // of b's channels after a's, within one pixel
-  return offset >= a.channels() && offset + b.channels() <= stride;
-}
-
-void check_disjoint(const char* where, const Tensor& out, const Tensor& input) {
-  ATROUS_CHECK(
-      disjoint(out, input), ErrorKind::usage,
-      "[{}] the output must not overlap an input. Got output {} over input {}. Give it memory of its own.",
-      where, out.describe(), input.describe());
-}
 
 void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
   const char* where = "conv2d";
@@ -155,6 +129,9 @@ Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const S
                "[{}] stride, dilation and groups must be at least 1 and padding at least 0. Got {}. "
                "Dilation 1 is the dense filter.",
                where, p.str());
+  ATROUS_CHECK(p.h >= 1 && p.w >= 1, ErrorKind::usage,
+               "[{}] images must have at least one pixel. Got input {}, filter {}. Leave empty images out.",
+               where, input.str(), filter.str());
   ATROUS_CHECK(p.r >= 1 && p.s >= 1 && p.k >= 1 && p.c >= 1, ErrorKind::usage,
                "[{}] filter extents and channels must be at least 1. Got input {}, filter {}. Check the "
                "layer's sizes.",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "kernels/common/arguments.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/conv_transpose2d/conv_transpose2d_impl.h"
 
@@ -36,12 +37,16 @@ const char* why_not_patches(const ConvTranspose2dProblem& problem) {
   }
   return std::max(p.n * p.p() * p.q(), p.k * p.r * p.s * p.c) > INT_MAX ? "2^31 pixels or weights" : nullptr;
 }
-// In bf16 conv2d has tensor cores, which outweighs reading x once: there "patches" comes second.
+// Tensor cores, which conv2d has in bf16 and where tf32 is allowed, outweigh reading x once: there "patches"
+// comes second.
+bool conv2d_has_tensor_cores(const ConvTranspose2dProblem& p) {
+  return p.conv.dtype == DType::bf16 || allow_tf32();
+}
 const char* why_not_patches_first(const ConvTranspose2dProblem& p) {
-  return p.conv.dtype == DType::f32 ? why_not_patches(p) : "first choice for f32 only";
+  return conv2d_has_tensor_cores(p) ? "conv2d has tensor cores" : why_not_patches(p);
 }
 const char* why_not_patches_second(const ConvTranspose2dProblem& p) {
-  return p.conv.dtype == DType::bf16 ? why_not_patches(p) : "second choice for bf16 only";
+  return conv2d_has_tensor_cores(p) ? why_not_patches(p) : "comes first, as conv2d has no tensor cores";
 }
 const char* why_not_f64_conv(const ConvTranspose2dProblem& p) {
   return why_not_f64(p.conv);
@@ -74,13 +79,6 @@ constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn
     {"conv2d", Device::cpu, why_not_bf16_conv, backward_weight_conv2d},
     {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_backward_weight_ref},
 };
-
-void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
-                  const ConvTranspose2dProblem& problem) {
-  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
-               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
-               name, name_of(dtype), shape.str(), t.describe(), problem.str());
-}
 
 int64_t output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
                     int64_t output_padding) {
@@ -136,6 +134,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
   check_same_device(where, {x, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.output_shape(), x.dtype(), p);
+    check_disjoint(where, out, x);
     out.bump_version();
   } else {
     out = Tensor::empty(p.output_shape(), x.dtype(), x.device());

@@ -3,6 +3,7 @@
 #include <climits>
 #include <numeric>
 
+#include "kernels/common/arguments.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
 
@@ -56,13 +57,6 @@ constexpr Implementation<Conv2dProblem, DepthwiseBackwardWeightFn> backward_weig
     {"ref", Device::cpu, why_not_bf16, depthwise_backward_weight_ref},
 };
 
-void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype,
-                  const Conv2dProblem& problem) {
-  ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
-               "[{}] {} must be {} {}. Got {} with problem {}. Pass a tensor of that shape and type.", where,
-               name, name_of(dtype), shape.str(), t.describe(), problem.str());
-}
-
 }  // namespace
 
 Conv2dProblem depthwise_conv2d_problem(const char* where, const Shape& input, const Shape& filter,
@@ -86,6 +80,7 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias,
   check_same_device(where, {x, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.output_shape(), p.dtype, p);
+    check_disjoint(where, out, x);
     out.bump_version();
   } else {
     out = Tensor::empty(p.output_shape(), p.dtype, x.device());

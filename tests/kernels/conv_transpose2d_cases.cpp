@@ -118,6 +118,11 @@ void add_bad_inputs(CaseList& list) {
   bad("all padding", {1, 1, 1, 3}, {3, 2, 2, 3}, up(2, 1), "which give 0x0. Use less padding");
   bad("groups", {1, 4, 4, 3}, {3, 2, 2, 3}, up(2, 0, 0, 1, 2), "groups must divide C and K");
   bad("bias", {1, 4, 4, 3}, {3, 2, 2, 5}, up(2), "bias must be f32 [5]. Got f32 [3]", Tensor::zeros({3}));
+  auto over_input = [] {
+    const Tensor x = Tensor::zeros({1, 4, 4, 3});
+    kernels::conv_transpose2d(x, Tensor::zeros({3, 1, 1, 3}), {}, up(1), x);
+  };
+  list.bad_inputs.push_back({"conv_transpose2d", "output over input", over_input, "must not overlap"});
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ const Sample samples[] = {
     {{2, 5, 4, 6}, {18, 3, 3, 1}, with(1, 1)},
     {{1, 5, 4, 33}, {66, 3, 3, 1}, with(2, 1)},
     {{1, 4, 4, 8}, {8, 1, 1, 1}, with(1, 0)},
-    // On GPUs: several strips per row, more groups of channels than a block has lanes, no image, several blocks.
+    // On GPUs: several strips per row, more groups of channels than a block has lanes, no image, several
+    // blocks.
     {{1, 3, 37, 136}, {136, 3, 3, 1}, with(1, 1)},
     {{1, 4, 19, 16}, {16, 5, 5, 1}, with(1, 2)},
     {{1, 3, 40, 8}, {8, 3, 3, 1}, {{1, 3}, {2, 3}, {2, 3}}},
@@ -138,6 +139,11 @@ void add_depthwise_conv2d_cases(CaseList& list) {
   bad("filter too large", {1, 2, 4, 3}, {3, 3, 3, 1}, with(1, 0), "must fit into the padded input");
   bad("bias", {1, 4, 4, 3}, {3, 3, 3, 1}, with(1, 1), "bias must be f32 [3]. Got f32 [2]",
       Tensor::zeros({2}));
+  auto over_input = [] {
+    const Tensor x = Tensor::zeros({1, 4, 4, 3});
+    kernels::depthwise_conv2d(x, Tensor::zeros({3, 3, 3, 1}), {}, with(1, 1), x);
+  };
+  list.bad_inputs.push_back({"depthwise_conv2d", "output over input", over_input, "must not overlap"});
 }
 
 }  // namespace atrous::cases

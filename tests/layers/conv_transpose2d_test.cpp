@@ -5,6 +5,9 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "kernels/common/dispatch.h"
+#include "kernels/conv_transpose2d/conv_transpose2d.h"
+
 using namespace atrous;
 using layers::ConvTranspose2dOptions;
 
@@ -40,4 +43,17 @@ TEST_CASE("conv_transpose2d cuts padding and appends output padding at the far s
   CHECK(all.shape == Shape{1, 5, 5, 1});
   CHECK(all.values ==
         std::vector<float>{0, 0, 0, 0, 0, 0, 4, 6, 0, 8, 0, 6, 4, 0, 8, 0, 0, 0, 0, 0, 0, 12, 12, 0, 16});
+}
+
+TEST_CASE("conv_transpose2d on a GPU takes tensor cores where they are allowed") {
+  const auto first = [](DType dtype) {
+    const auto problem =
+        kernels::ConvTranspose2dProblem::make("test", {1, 8, 8, 32}, {32, 2, 2, 16}, {{2, 2}}, dtype);
+    return kernels::conv_transpose2d_candidates("forward", problem, Device::sim).at(0);
+  };
+  CHECK(first(DType::f32) == "patches");  // sums on CUDA cores
+  CHECK(first(DType::bf16) == "conv2d");
+  kernels::set_allow_tf32(true);
+  CHECK(first(DType::f32) == "conv2d");
+  kernels::set_allow_tf32(false);
 }
