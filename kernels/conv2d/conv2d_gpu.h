@@ -113,5 +113,8 @@ struct Prologue {
 inline const float* optional_data(const Tensor& t) {
   return t.defined() ? t.device_data<float>() : nullptr;
 }
+inline Prologue prologue_of(const Conv2dFusion& f) {
+  return {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu};
+}
 
 }  // namespace atrous::kernels

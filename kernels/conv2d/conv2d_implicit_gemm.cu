@@ -16,25 +16,17 @@
 //
 // Slabs of the reduction have 8 elements: 8 channels of one tap, taps fastest; or, where channels are few or
 // not a multiple of four ("dense", the stem has 3), any 8 neighbours of the row, loaded one by one.
+#include "kernels/common/register_tile.cuh"
+#include "kernels/conv2d/conv2d_arguments.cuh"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/gather.h"
-#include "kernels/conv2d/register_tile.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {
 namespace {
 
 template <class T>
-struct Arguments {
-  Conv2dGeometry geometry;
-  Pixels<const T> in, filter;  // in: x, or dy for the input gradient
-  Prologue prologue{};
-  const float* bias = nullptr;  // may be null, as residual and partial
-  Pixels<const T> residual{};
-  bool relu = false;
-  Pixels<T> out;
-  double* partial = nullptr;                         // [tiles, 2*K]: sums of z and z*z over each tile
-  int64_t tiles = 0;                                 // of a phase, along m
-  bool filter_vectors = false, out_vectors = false;  // whether four neighbours may be accessed at once
+struct Arguments : TileArguments<T> {
+  bool filter_vectors, out_vectors;  // whether four neighbours may be accessed at once
 };
 
 // Brings slabs of both factors from global memory through registers into shared memory.
@@ -253,27 +245,20 @@ __global__ void __launch_bounds__(Tile::threads) conv2d_implicit_gemm(Arguments<
 template <class Tile, bool Gradient, bool Dense, class T>
 void launch_tiles(Arguments<T> args, const Tensor& sums) {
   const Conv2dGeometry& g = args.geometry;
-  const int64_t columns = Gradient ? g.c : g.k, phases = Gradient ? g.phases() : 1;
-  args.tiles = blocks_for((Gradient ? g.gradient(0) : g.forward()).rows(), Tile::m);
-  Tensor partial;
-  if (sums.defined()) {
-    const Shape shape{args.tiles, 2 * columns * g.groups};
-    partial = Tensor::empty(shape, DType::f64, sums.device());
-    args.partial = partial.device_data<double>();
-  }
-  launch<conv2d_implicit_gemm<T, Gradient, Dense, Tile>>(
-      {{args.tiles * phases, blocks_for(columns, Tile::n), g.groups}, Tile::threads}, args);
-  if (sums.defined()) add_partial_sums(partial, sums);
+  run_tiles<Gradient>(args, Tile::m, sums, [&](int64_t blocks) {
+    launch<conv2d_implicit_gemm<T, Gradient, Dense, Tile>>(
+        {{blocks, blocks_for(Gradient ? g.c : g.k, Tile::n), g.groups}, Tile::threads}, args);
+  });
 }
 
 template <class Tile, bool Gradient, class T>
-void run(Arguments<T> args, const Tensor& in, const Tensor& filter, const Tensor& residual, const Tensor& out,
-         const Tensor& sums) {
-  const int channels = Gradient ? args.geometry.k : args.geometry.c;
-  const int columns = Gradient ? args.geometry.c : args.geometry.k;
-  args.filter_vectors = vectorises(filter, 4);
-  args.out_vectors =
+void run(const TileArguments<T>& what, const Tensor& in, const Tensor& filter, const Tensor& residual,
+         const Tensor& out, const Tensor& sums) {
+  const int channels = Gradient ? what.geometry.k : what.geometry.c;
+  const int columns = Gradient ? what.geometry.c : what.geometry.k;
+  const bool out_vectors =
       columns % 4 == 0 && vectorises(out, 4) && (!residual.defined() || vectorises(residual, 4));
+  const Arguments<T> args{what, vectorises(filter, 4), out_vectors};
   // Blocks of 8 channels that are half empty waste more than four loads of one.
   if (channels < 8 || channels % 4 != 0 || !vectorises(in, 4)) {
     launch_tiles<Tile, Gradient, true>(args, sums);
@@ -285,31 +270,16 @@ void run(Arguments<T> args, const Tensor& in, const Tensor& filter, const Tensor
 template <class Tile>
 void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
              const Tensor& y) {
-  visit_activation(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const Arguments<T> args{.geometry = Conv2dGeometry(p),
-                            .in = pixels_of<const T>(x),
-                            .filter = pixels_of<const T>(w),
-                            .prologue = {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
-                            .bias = optional_data(f.bias),
-                            .residual = pixels_of<const T>(f.residual),
-                            .relu = f.relu,
-                            .out = pixels_of<T>(y)};
-    run<Tile, false>(args, x, w, f.residual, y, f.channel_sums);
+  visit_activation(p.dtype, [&]<class T>(T) {
+    run<Tile, false>(forward_arguments<T>(p, x, w, f, y), x, w, f.residual, y, f.channel_sums);
   });
 }
 
 template <class Tile>
 void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
                     const Tensor& dx) {
-  visit_activation(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const Arguments<T> args{.geometry = Conv2dGeometry(p),
-                            .in = pixels_of<const T>(dy),
-                            .filter = pixels_of<const T>(w),
-                            .bias = optional_data(bias),
-                            .out = pixels_of<T>(dx)};
-    run<Tile, true>(args, dy, w, {}, dx, {});
+  visit_activation(p.dtype, [&]<class T>(T) {
+    run<Tile, true>(gradient_arguments<T>(p, dy, w, bias, dx), dy, w, {}, dx, {});
   });
 }
 

@@ -9,9 +9,9 @@
 // to 64 with a 3x3 filter are 9 tiles for the whole GPU and 100,000 pixels each. So blocks share the pixels
 // of a tile (split-K): each leaves its sum in a workspace, a second kernel adds them in a fixed order. The
 // split depends on the problem only, hence the bits do too.
+#include "kernels/common/register_tile.cuh"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/gather.h"
-#include "kernels/conv2d/register_tile.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {
 namespace {

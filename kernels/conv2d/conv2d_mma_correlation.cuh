@@ -93,55 +93,53 @@ struct GatheredPixels {
   __device__ int channel(int step, int e) const { return Term(args.by_channels, index(step, e)).channel; }
 };
 
-// Matrix B of forward: the filter as it lies, one row of taps * channels per output channel.
-template <class T, int Extent>
-struct FilterRows {
-  using Layout = ReductionDense<T, Extent>;
+// Matrix B: the filter.
+template <class T>
+struct FilterOperand {
   const T* data;
   const CorrelationArguments<T>& args;
   const TapTable& taps;
   int reduction, first_column;
   bool vectorised;
 
-  __device__ FilterRows(const CorrelationArguments<T>& a, const TapTable& t, int terms, int first)
+  __device__ FilterOperand(const CorrelationArguments<T>& a, const TapTable& t, int terms, int first)
       : data(a.filter.data),
         args(a),
         taps(t),
         reduction(terms),
         first_column(first),
         vectorised(a.filter_vectorised) {}
-  __device__ const T* at(int i, int step, int e) const {
-    const int k = step * step_elements<T> + Layout::chunk() * vector_width<T> + e;
-    const int column = first_column + Layout::row(i);
-    if (k >= reduction || column >= args.columns) return nullptr;
-    const Term term(args.by_channels, k);
-    return args.filter.data + column * args.filter_stride + taps.filter[term.tap] + term.channel;
+  // For channels of the convolution: `out` of y, `in` of x.
+  __device__ const T* element(int tap, int out, int in) const {
+    return data + out * args.filter_stride + taps.filter[tap] + in;
   }
 };
 
-// Matrix B of backward_input: input channels are dense, and the reduction runs over taps and output channels.
+// In forward as it lies, one row of taps * channels per output channel.
 template <class T, int Extent>
-struct FilterColumns {
-  using Layout = ExtentDense<T, Extent>;
-  const T* data;
-  const CorrelationArguments<T>& args;
-  const TapTable& taps;
-  int reduction, first_column;
-  bool vectorised;
+struct FilterRows : FilterOperand<T> {
+  using Layout = ReductionDense<T, Extent>;
+  using FilterOperand<T>::FilterOperand;
+  __device__ const T* at(int i, int step, int e) const {
+    const int k = step * step_elements<T> + Layout::chunk() * vector_width<T> + e;
+    const int column = this->first_column + Layout::row(i);
+    if (k >= this->reduction || column >= this->args.columns) return nullptr;
+    const Term term(this->args.by_channels, k);
+    return this->element(term.tap, column, term.channel);
+  }
+};
 
-  __device__ FilterColumns(const CorrelationArguments<T>& a, const TapTable& t, int terms, int first)
-      : data(a.filter.data),
-        args(a),
-        taps(t),
-        reduction(terms),
-        first_column(first),
-        vectorised(a.filter_vectorised) {}
+// In backward_input: input channels are dense, and the reduction runs over taps and output channels.
+template <class T, int Extent>
+struct FilterColumns : FilterOperand<T> {
+  using Layout = ExtentDense<T, Extent>;
+  using FilterOperand<T>::FilterOperand;
   __device__ const T* at(int i, int step, int e) const {
     const int k = step * step_elements<T> + Layout::row(i);
-    const int column = first_column + Layout::chunk() * vector_width<T> + e;
-    if (k >= reduction || column >= args.columns) return nullptr;
-    const Term term(args.by_channels, k);
-    return args.filter.data + term.channel * args.filter_stride + taps.filter[term.tap] + column;
+    const int column = this->first_column + Layout::chunk() * vector_width<T> + e;
+    if (k >= this->reduction || column >= this->args.columns) return nullptr;
+    const Term term(this->args.by_channels, k);
+    return this->element(term.tap, term.channel, column);
   }
 };
 

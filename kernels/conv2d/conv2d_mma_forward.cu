@@ -8,6 +8,7 @@
 //                        of registers. mma_bf16 rounds what a prologue makes to bf16.
 //
 // Statistics of the output take no pass of their own: each block adds up the columns of its tile.
+#include "kernels/conv2d/conv2d_arguments.cuh"
 #include "kernels/conv2d/conv2d_mma_correlation.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {
@@ -29,17 +30,14 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
       .filter_vectorised = vectorises(w, width),
       .result_vectorised = vectorises(y, width) && (!f.residual.defined() || vectorises(f.residual, width)),
       .bias = optional_data(f.bias),
-      .prologue = {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
+      .prologue = prologue_of(f),
       .residual = pixels_of<const T>(f.residual),
       .relu = f.relu};
   const int64_t rows = p.n * p.p() * p.q();
   const int tile = choose_tile(largest_tile(transfer_of(args)), 1, rows, p.k,
                                device_properties(y.device()).multiprocessors);
-  Tensor partial;
-  if (f.channel_sums.defined()) {
-    partial = Tensor::empty({ceil_div(rows, tile_shapes[tile].m), 2 * p.k}, DType::f64, y.device());
-    args.sums = partial.device_data<double>();
-  }
+  const Tensor partial = partial_sums(f.channel_sums, ceil_div(rows, tile_shapes[tile].m));
+  if (partial.defined()) args.sums = partial.device_data<double>();
   launch_correlation<true, FilterRows>(args, tile, 1, rows);
   if (partial.defined()) add_partial_sums(partial, f.channel_sums);
 }

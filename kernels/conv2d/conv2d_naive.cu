@@ -173,7 +173,7 @@ void conv2d_forward_naive(const Conv2dProblem& p, const Tensor& x, const Tensor&
   visit_activation(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Geometry g(p);
-    const Prologue prologue{optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu};
+    const Prologue prologue = prologue_of(f);
     const auto from = pixels_of<const T>(x), filter = pixels_of<const T>(w);
     launch<conv2d_naive<T>>({blocks_for(y.numel(), threads), threads}, g, from, filter, prologue,
                             optional_data(f.bias), pixels_of<const T>(f.residual), f.relu, pixels_of<T>(y));

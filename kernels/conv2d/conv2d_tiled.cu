@@ -9,6 +9,7 @@
 // Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads makes 16 x 16 results. For 32
 // elements of the sum at a time it brings 16 x 32 values of each factor into shared memory, two per thread,
 // where 16 threads use each of them: memory is read 16 times less often than by "naive".
+#include "kernels/conv2d/conv2d_arguments.cuh"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/gather.h"
 #include "kernels/gpu/gpu.h"
@@ -19,21 +20,8 @@ namespace {
 constexpr int tile = 16, threads = tile * tile;
 constexpr int depth = 32;  // elements of the sum between two barriers
 
-template <class T>
-struct Arguments {
-  Conv2dGeometry geometry;
-  Pixels<const T> in, filter;  // in: x, or dy for the input gradient
-  Prologue prologue{};
-  const float* bias = nullptr;  // may be null, as residual and partial
-  Pixels<const T> residual{};
-  bool relu = false;
-  Pixels<T> out;
-  double* partial = nullptr;  // [tiles, 2*K]: sums of z and z*z over each tile
-  int64_t tiles = 0;          // of a phase, along m
-};
-
 template <class T, bool Gradient>
-__device__ float load_filter(const Arguments<T>& args, const Correlation& g, const Tap& tap, int column,
+__device__ float load_filter(const TileArguments<T>& args, const Correlation& g, const Tap& tap, int column,
                              int columns) {
   if (tap.h >= g.h.taps || column >= columns) return 0;
   const int64_t k = static_cast<int64_t>(blockIdx.z) * args.geometry.k + (Gradient ? tap.c : column);
@@ -42,7 +30,7 @@ __device__ float load_filter(const Arguments<T>& args, const Correlation& g, con
 }
 
 template <class T, bool Gradient>
-__global__ void __launch_bounds__(threads) conv2d_tiled(Arguments<T> args) {
+__global__ void __launch_bounds__(threads) conv2d_tiled(TileArguments<T> args) {
   // One element more than needed, so that threads that read along a column meet different banks.
   ATROUS_SHARED(float, left, [tile][depth + 1]);   // [row][element]
   ATROUS_SHARED(float, right, [tile][depth + 1]);  // [column][element]
@@ -131,20 +119,13 @@ __global__ void __launch_bounds__(threads)
   if (k < geometry.k && element < elements) dw[(group * geometry.k + k) * elements + element] = sum;
 }
 
-template <class T, bool Gradient>
-void run(Arguments<T> args, const Tensor& sums) {
+template <bool Gradient, class T>
+void run(TileArguments<T> args, const Tensor& sums) {
   const Conv2dGeometry& g = args.geometry;
-  args.tiles = blocks_for((Gradient ? g.gradient(0) : g.forward()).rows(), tile);
-  const int64_t columns = Gradient ? g.c : g.k, phases = Gradient ? g.phases() : 1;
-  Tensor partial;
-  if (sums.defined()) {
-    const Shape shape{args.tiles, 2 * columns * g.groups};
-    partial = Tensor::empty(shape, DType::f64, sums.device());
-    args.partial = partial.device_data<double>();
-  }
-  launch<conv2d_tiled<T, Gradient>>({{args.tiles * phases, blocks_for(columns, tile), g.groups}, threads},
-                                    args);
-  if (sums.defined()) add_partial_sums(partial, sums);
+  run_tiles<Gradient>(args, tile, sums, [&](int64_t blocks) {
+    launch<conv2d_tiled<T, Gradient>>({{blocks, blocks_for(Gradient ? g.c : g.k, tile), g.groups}, threads},
+                                      args);
+  });
 }
 
 }  // namespace
@@ -153,15 +134,7 @@ void conv2d_forward_tiled(const Conv2dProblem& p, const Tensor& x, const Tensor&
                           const Tensor& y) {
   visit_activation(p.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T, false>({.geometry = Conv2dGeometry(p),
-                   .in = pixels_of<const T>(x),
-                   .filter = pixels_of<const T>(w),
-                   .prologue = {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
-                   .bias = optional_data(f.bias),
-                   .residual = pixels_of<const T>(f.residual),
-                   .relu = f.relu,
-                   .out = pixels_of<T>(y)},
-                  f.channel_sums);
+    run<false>(forward_arguments<T>(p, x, w, f, y), f.channel_sums);
   });
 }
 
@@ -169,12 +142,7 @@ void conv2d_backward_input_tiled(const Conv2dProblem& p, const Tensor& dy, const
                                  const Tensor& bias, const Tensor& dx) {
   visit_activation(p.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T, true>({.geometry = Conv2dGeometry(p),
-                  .in = pixels_of<const T>(dy),
-                  .filter = pixels_of<const T>(w),
-                  .bias = optional_data(bias),
-                  .out = pixels_of<T>(dx)},
-                 {});
+    run<true>(gradient_arguments<T>(p, dy, w, bias, dx), {});
   });
 }
 

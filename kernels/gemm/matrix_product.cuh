@@ -14,7 +14,7 @@
 
 #include <algorithm>
 
-#include "kernels/conv2d/register_tile.cuh"
+#include "kernels/common/register_tile.cuh"
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels::ATROUS_GPU {
