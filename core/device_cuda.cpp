@@ -167,23 +167,42 @@ DeviceBackend& cuda_backend() {
 
 const char* why_no_gpu() {
   static const std::string why = []() -> std::string {
-    int count = 0;
-    const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status == cudaSuccess && count > 0) return "";
-    (void)cudaGetLastError();
-    return fmt::format("no GPU found: {}",
-                       status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status));
+    int count = 0, major = 0, minor = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaSuccess && count == 0) return "no GPU found: the driver lists none";
+    if (status == cudaSuccess) status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (status == cudaSuccess) status = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    if (status != cudaSuccess) {
+      (void)cudaGetLastError();
+      return fmt::format("no GPU found: {}", cudaGetErrorString(status));
+    }
+    return major >= 8
+               ? ""
+               : fmt::format("the GPU has compute capability {}.{}, the kernels need 8.0", major, minor);
   }();
   return why.empty() ? nullptr : why.c_str();
 }
 
+void grant_shared_memory(const void* kernel, const std::string& name) {
+  cudaFuncAttributes attributes{};
+  auto status = cudaFuncGetAttributes(&attributes, kernel);
+  if (status == cudaSuccess) {
+    const size_t most = cuda_backend().properties().shared_per_block - attributes.sharedSizeBytes;
+    status =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most));
+  }
+  check_cuda(static_cast<int>(status), "shared memory for kernel " + name);
+}
+
 void check_cuda(int status, const std::string& what) {
   const auto error = static_cast<cudaError_t>(status);
-  ATROUS_CHECK(error == cudaSuccess, ErrorKind::internal,
-               "[cuda] {} failed. Got {}: {}. An error of an earlier kernel shows late; run with "
-               "ATROUS_SYNC=1 to learn "
-               "which.",
-               what, cudaGetErrorName(error), cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  (void)cudaGetLastError();  // who catches this may go on: the next launch must not find it once more
+  fail(ErrorKind::internal,
+       "[cuda] {} failed. Got {}: {}. An error of an earlier kernel shows late; run with ATROUS_SYNC=1 to "
+       "learn "
+       "which.",
+       what, cudaGetErrorName(error), cudaGetErrorString(error));
 }
 
 ProfilerRange::ProfilerRange(const char* name) {

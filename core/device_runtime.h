@@ -80,11 +80,12 @@ class Event {
 };
 
 // Work of one stream, recorded once and replayed as a whole. While capturing, a host synchronisation, a copy
-// to pageable host memory or a fresh allocation from the system is an error that names it.
+// to pageable host memory or a fresh allocation from the system is an error that names it. No other thread
+// may use the stream meanwhile: its work would become part of the graph.
 class Graph {
  public:
   static Graph capture(const Stream& stream, const std::function<void()>& work);
-  void launch(const Stream& stream) const;
+  void launch(const Stream& stream) const;  // the same stream
 
  private:
   std::shared_ptr<void> handle_;
@@ -105,8 +106,8 @@ void release_device_cache(Device device);
 // Page-locked host memory (plain memory for the simulator), cached; copies from it can run beside kernels.
 std::shared_ptr<std::byte> pinned_allocate(Device device, size_t bytes);
 
-// Copies `rows` rows of `row_bytes` bytes between memories on the device's current stream. The host waits if
-// either side is pageable host memory. Pitches in bytes.
+// Copies `rows` rows of `row_bytes` bytes on the device's current stream (pitches in bytes). Pageable memory
+// is free on return: up to 32 MiB go to the device by way of page-locked memory, else the host waits.
 enum class CopyKind { host_to_device, device_to_host, device_to_device };
 void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const void* from, size_t from_pitch,
                  size_t row_bytes, size_t rows);
@@ -133,9 +134,12 @@ const TensorKernels& tensor_kernels(Device device);
 void sim_enqueue(const Stream& stream, std::function<void()> kernel, std::string name = "a kernel");
 // Whether each launch is followed by a synchronisation and a check (ATROUS_SYNC=1).
 bool sync_each_launch();
-// Throws Error(internal) with the text of a CUDA status. `what` names the call; `status` is a cudaError_t.
-// No-op for 0.
+// Throws Error(internal) with the text of a CUDA status, which is then no longer CUDA's last error. `what`
+// names the call; `status` is a cudaError_t. No-op for 0.
 void check_cuda(int status, const std::string& what);
+// Lets a kernel have as much dynamic shared memory as the GPU gives to one block; without, what its static
+// and dynamic memory take together may not exceed 48 KB.
+void grant_shared_memory(const void* kernel, const std::string& name);
 // Names a range of host time for profilers (NVTX on CUDA; nothing elsewhere).
 class ProfilerRange {
  public:

@@ -1,6 +1,7 @@
 // Puts a kernel on the current stream, with every limit and status checked.
 #pragma once
 
+#include <mutex>
 #include <string_view>
 
 #include "core/device_runtime.h"
@@ -63,23 +64,17 @@ void launch(const LaunchShape& shape, Args... args) {
 #if defined(__CUDACC__)
   const dim3 grid(static_cast<unsigned>(g.x), static_cast<unsigned>(g.y), static_cast<unsigned>(g.z));
   const dim3 block(static_cast<unsigned>(b.x), static_cast<unsigned>(b.y), static_cast<unsigned>(b.z));
-  if (shape.shared_bytes >
-      (48u << 10)) {  // more than the default must be asked for, once per kernel and size
-    static thread_local size_t allowed = 0;
-    if (shape.shared_bytes > allowed) {
-      const auto status = cudaFuncSetAttribute(reinterpret_cast<const void*>(Kernel),
-                                               cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                               static_cast<int>(shape.shared_bytes));
-      if (status != cudaSuccess) check_cuda(static_cast<int>(status), describe());
-      allowed = shape.shared_bytes;
-    }
+  if (shape.shared_bytes > 0) {
+    static std::once_flag granted;
+    std::call_once(granted,
+                   [] { grant_shared_memory(reinterpret_cast<const void*>(Kernel), kernel_name<Kernel>()); });
   }
-  Kernel<<<grid, block, shape.shared_bytes,
-           static_cast<cudaStream_t>(current_stream(Device::cuda).handle())>>>(args...);
+  const auto stream = static_cast<cudaStream_t>(current_stream(Device::cuda).handle());
+  Kernel<<<grid, block, shape.shared_bytes, stream>>>(args...);
   if (const auto status = cudaGetLastError(); status != cudaSuccess)
     check_cuda(static_cast<int>(status), describe());
   if (sync_each_launch()) {
-    const auto status = cudaDeviceSynchronize();
+    const auto status = cudaStreamSynchronize(stream);
     if (status != cudaSuccess) check_cuda(static_cast<int>(status), describe());
   }
 #else

@@ -65,7 +65,10 @@ void* SharedArena::variable(const void* tag, size_t bytes, size_t alignment) {
   const size_t offset = round_up(used_, alignment);
   const size_t end = round_up(offset + bytes, 16) + band;
   static_bytes_ += bytes;
-  if (static_bytes_ > max_static_shared || end > capacity) return nullptr;
+  // A GPU puts dynamic memory behind the static variables, at a multiple of its alignment.
+  const size_t before_dynamic = dynamic_bytes_ ? round_up(static_bytes_, guard) : static_bytes_;
+  if (static_bytes_ > max_static_shared || before_dynamic + dynamic_bytes_ > max_shared || end > capacity)
+    return nullptr;
   ATROUS_ALLOW(memory_ + used_, offset - used_);
   paint_guard(used_, offset);
   fill_poison(memory_ + offset, bytes);

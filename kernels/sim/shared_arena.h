@@ -17,7 +17,7 @@ class SharedArena {
   size_t dynamic_bytes() const { return dynamic_bytes_; }
   // Forgets all variables and poisons everything that was used before.
   void start_block();
-  // The variable `tag`; nullptr if static shared memory is used up.
+  // The variable `tag`; nullptr if static shared memory, or static and dynamic together, are used up.
   void* variable(const void* tag, size_t bytes, size_t alignment);
   void* dynamic() { return memory_ + guard; }
   bool contains(const void* address, size_t bytes) const;
