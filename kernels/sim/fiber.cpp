@@ -108,13 +108,11 @@ thread_local Fiber* left = nullptr;
 Fiber make_fiber(void (*entry)()) {
   Fiber fiber;
   fiber.stack_bytes = fiber_stack_bytes;
-  // A page that cannot be touched lies below each stack, so an overflow stops at once.
-  constexpr size_t guard = 4096;
-  void* memory = mmap(nullptr, guard + fiber.stack_bytes, PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, fiber_guard_bytes + fiber.stack_bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
-  mprotect(memory, guard, PROT_NONE);
-  fiber.stack = static_cast<std::byte*>(memory) + guard;
+  mprotect(memory, fiber_guard_bytes, PROT_NONE);
+  fiber.stack = static_cast<std::byte*>(memory) + fiber_guard_bytes;
 #ifdef ATROUS_SIM_TSAN
   fiber.tsan_fiber = __tsan_create_fiber(0);
 #endif
@@ -130,22 +128,10 @@ void reset_fiber(Fiber& fiber, void (*entry)()) {
   prepare(fiber, entry);
 }
 
-void free_fiber(Fiber& fiber) {
-  if (!fiber.stack) return;
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(fiber.stack, fiber.stack_bytes);
-#endif
-#if !defined(__x86_64__)
-  delete static_cast<ucontext_t*>(fiber.stack_pointer);
-#endif
-  munmap(fiber.stack - 4096, fiber.stack_bytes + 4096);
-  fiber = Fiber{};
-}
-
-void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool from_is_done) {
+void switch_fiber(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)
   left = &from;
-  __sanitizer_start_switch_fiber(from_is_done ? nullptr : &from.asan_fake_stack, to.stack, to.stack_bytes);
+  __sanitizer_start_switch_fiber(&from.asan_fake_stack, to.stack, to.stack_bytes);
 #endif
 #ifdef ATROUS_SIM_TSAN
   __tsan_switch_to_fiber(to.tsan_fiber, 1);  // 1: this switch orders nothing

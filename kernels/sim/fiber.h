@@ -19,15 +19,16 @@ struct Fiber {
 
 // Bytes of one stack. Kernels keep little on it; sanitizers need more.
 extern const size_t fiber_stack_bytes;
+// Below each stack, not to be touched, so that an overflow stops at once.
+inline constexpr size_t fiber_guard_bytes = 64 << 10;
 
 // A fiber that will call entry() on its own stack at the first switch to it. entry never returns.
 Fiber make_fiber(void (*entry)());
 // As after make_fiber, on the stack that it has. Whatever ran there is forgotten without unwinding.
 void reset_fiber(Fiber& fiber, void (*entry)());
-void free_fiber(Fiber& fiber);
 
-// Stops here, continues in `to`; returns when somebody switches back. `from_is_done`: it never will be.
-void switch_fiber(Fiber& from, Fiber& to, bool from_is_done = false);
+// Stops here, continues in `to`; returns when somebody switches back.
+void switch_fiber(Fiber& from, Fiber& to);
 // To be called first thing on a new fiber.
 void arrived_on_new_fiber();
 

@@ -368,8 +368,22 @@ void run_block(Block& b, Dim3 grid, Dim3 block, Dim3 index, uint64_t block_seed)
 thread_local void* fault_address = nullptr;
 struct sigaction previous_action;
 
+// The page below the stack of the current fiber, which overflows into it.
+bool is_below_stack(const void* address, const Fiber& fiber) {
+  const auto* p = static_cast<const std::byte*>(address);
+  return p < fiber.stack && fiber.stack - p <= static_cast<std::ptrdiff_t>(fiber_guard_bytes);
+}
+
 [[noreturn]] void report_fault() {
-  fail_kernel(fmt::format("access out of bounds: {}", sim_describe_address(fault_address)));
+  if (is_below_stack(fault_address, *me().fiber)) {
+    fail_kernel(fmt::format("stack overflow: local variables and calls need more than the simulator's {} KB",
+                            fiber_stack_bytes >> 10));
+  }
+  const std::string place = sim_describe_address(fault_address);
+  fail_kernel(
+      place.empty()
+          ? fmt::format("access out of bounds: address {}, near no allocation of the device", fault_address)
+          : "access out of bounds: " + place);
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {
@@ -380,6 +394,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   // Continue the faulting fiber in report_fault, where exceptions and memory allocation are legal.
   fault_address = info->si_addr;
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const Fiber& fiber = *me().fiber;
+  // Nobody returns to what lies on the stack, and a full one has no room.
+  if (is_below_stack(fault_address, fiber))
+    registers[REG_RSP] = reinterpret_cast<greg_t>(fiber.stack + fiber.stack_bytes);
   registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~15ll) - 8;
   registers[REG_RIP] = reinterpret_cast<greg_t>(&report_fault);
 }
@@ -590,7 +608,11 @@ void* shared_memory(const void* tag, size_t bytes, size_t alignment) {
   const RaceBlind blind;
   Block& b = block_of(self);
   void* memory = b.shared.variable(tag, bytes, alignment);
-  if (!memory) fail_kernel(fmt::format("more than {} B of static shared memory", max_static_shared));
+  if (!memory) {
+    fail_kernel(
+        fmt::format("more than {} B of static shared memory, or than {} B together with {} B of dynamic",
+                    max_static_shared, max_shared, b.shared.dynamic_bytes()));
+  }
   return memory;
 }
 

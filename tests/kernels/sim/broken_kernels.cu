@@ -229,6 +229,14 @@ __global__ void global_write_past_end(const int* in, int* out) {
   *to = in[threadIdx.x];  // here: global_write_past_end
 }
 
+// An index that is wrong by far.
+template <bool Broken>
+__global__ void global_write_far_away(const int* in, int* out) {
+  int* to = out + threadIdx.x;
+  if (Broken) to -= int64_t{1} << 36;
+  *to = in[threadIdx.x];  // here: global_write_far_away
+}
+
 // 61 elements: behind them lie bytes that only a guard protects.
 template <bool Broken>
 __global__ void global_write_into_guard(const int*, int* out) {
@@ -362,6 +370,13 @@ std::string run_dynamic_shared(bool broken) {
   return gather<copy, copy>(broken, {1, threads, broken ? most + 1 : most}, same);
 }
 
+// Dynamic memory begins 1 KB behind the start, although the static variable is smaller.
+std::string run_static_and_dynamic(bool broken) {
+  const size_t most = size_t{226} << 10;
+  return gather<much_static_shared<threads>, much_static_shared<threads>>(
+      broken, {1, threads, broken ? most + 1 : most}, same);
+}
+
 std::string run_threads(bool broken) {
   return gather<copy, copy>(broken, {1, broken ? 1056 : 1024}, same);
 }
@@ -424,11 +439,15 @@ constexpr Example all[] = {
      "access out of bounds: 0 bytes past the end of an allocation of 256 bytes", addresses},
     {"global_write_past_end", ATROUS_GATHER(global_write_past_end, same),
      "access out of bounds: 0 bytes past the end of an allocation of 256 bytes", addresses},
+    {"global_write_far_away", ATROUS_GATHER(global_write_far_away, same), "near no allocation of the device",
+     addresses},
     {"global_write_into_guard", run_guard, "byte 1 past the end of an allocation of 244 bytes", addresses},
     {"misaligned_vector", ATROUS_GATHER(misaligned_vector, same), "misaligned access: 8 bytes at"},
     {"misaligned_ldmatrix", ATROUS_GATHER(misaligned_ldmatrix, same), "misaligned access: a row of ldmatrix"},
     {"much_static_shared", run_static_shared, "more than 49152 B of static shared memory"},
     {"much_dynamic_shared", run_dynamic_shared, "more than a GPU has"},
+    {"static_and_dynamic_shared", run_static_and_dynamic,
+     "or than 232448 B together with 231425 B of dynamic"},
     {"many_threads", run_threads, "blocks of 1024 threads"},
     {"synchronize_in_graph", run_synchronize, "waiting for the device is not possible while a graph"},
     {"allocate_in_graph", run_allocate, "memory cannot be taken from the system while a graph"},

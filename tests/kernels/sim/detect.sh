@@ -15,8 +15,8 @@ for name in $("$program" list "$kind"); do
   checked=$((checked + 1))
   line=$(grep -n "// here: $name\$" "$source" | cut -d: -f1)
   output=$("$program" "$name" broken 2>&1)
-  if ! grep -q "$words" <<<"$output" || ! grep -q "broken_kernels.cu:$line\b" <<<"$output"; then
-    printf '%s: no report of "%s" at line %s. Got:\n%s\n' "$name" "$words" "$line" "$(head -40 <<<"$output")"
+  if [ -z "$line" ] || ! grep -q "$words" <<<"$output" || ! grep -q "broken_kernels.cu:$line\b" <<<"$output"; then
+    printf '%s: no report of "%s" at line %s. Got:\n%s\n' "$name" "$words" "${line:-?: no \"here:\" marks it}" "$(head -40 <<<"$output")"
     bad=1
   fi
   if ! output=$("$program" "$name" correct 2>&1) || [ -n "$output" ]; then

@@ -106,6 +106,15 @@ __global__ void order_of_arrival(int* counter, int* order) {
   order[blockIdx.x * blockDim.x + threadIdx.x] = atomicAdd(counter, 1);
 }
 
+__device__ __attribute__((noinline)) int recurse(volatile int* frames) {
+  volatile char local[512];
+  local[0] = 1;
+  return frames[0]-- > 0 ? recurse(frames) + local[0] : 0;
+}
+__global__ void deep_recursion(int* frames) {
+  frames[1] = recurse(frames);
+}
+
 std::vector<int> schedule(uint64_t seed) {
   const uint64_t before = simulator::seed();
   simulator::set_seed(seed);
@@ -259,6 +268,22 @@ TEST_CASE("reductions of a block are known to all its threads, those of a grid t
     }
   });
 }
+
+#ifndef ATROUS_SANITIZED  // the sanitizers end the program
+TEST_CASE("a stack overflow is reported, and the next kernel runs") {
+  const Memory<int> frames(std::vector{1 << 20, 0});
+  std::string problem;
+  try {
+    launch<deep_recursion>({1, 64}, frames.data());
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  CHECK(problem.find("stack overflow") != problem.npos);
+  const Memory<int> few(std::vector{10, 0});
+  launch<deep_recursion>({1, 1}, few.data());
+  CHECK(few.read()[1] == 10);
+}
+#endif
 
 TEST_CASE("a seed is a schedule: the same again, others for other seeds") {
   std::set<std::vector<int>> different;
