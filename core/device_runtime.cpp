@@ -200,7 +200,10 @@ void Graph::launch(const Stream& stream) const {
   ATROUS_CHECK(handle_, ErrorKind::internal, "[graph] an empty graph cannot run. Capture one first.");
   auto* recording = static_cast<Recording*>(handle_.get());
   refuse_while_capturing(recording->device, "running a graph");
-  ATROUS_ASSERT(stream.device() == recording->device);
+  ATROUS_CHECK(
+      stream.handle() == recording->stream.handle(), ErrorKind::internal,
+      "[graph] a graph runs on the stream it was captured on, whose memory and counters it uses. Got "
+      "another stream. Let streams wait for events instead.");
   DeviceBackend& b = backend(recording->device);
   b.launch_graph(recording->graph.get(), stream.handle());
   if (!recording->launched) recording->launched = b.create_event();
@@ -241,6 +244,19 @@ std::shared_ptr<std::byte> pinned_allocate(Device device, size_t bytes) {
   return runtime(device).pinned.allocate(bytes, is_capturing(device));
 }
 
+namespace {
+constexpr size_t most_staged = size_t{32} << 20;
+
+// A dense copy in page-locked memory.
+std::shared_ptr<std::byte> staged(Device device, const void* from, size_t pitch, size_t row_bytes,
+                                  size_t rows) {
+  std::shared_ptr<std::byte> pinned = runtime(device).pinned.allocate(row_bytes * rows, false);
+  cpu_backend().copy(CopyKind::host_to_device, pinned.get(), row_bytes, from, pitch, row_bytes, rows,
+                     nullptr);
+  return pinned;
+}
+}  // namespace
+
 void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const void* from, size_t from_pitch,
                  size_t row_bytes, size_t rows) {
   if (row_bytes == 0 || rows == 0) return;
@@ -249,9 +265,16 @@ void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const 
   const void* host = kind == CopyKind::host_to_device   ? from
                      : kind == CopyKind::device_to_host ? to
                                                         : nullptr;
-  const std::shared_ptr<std::byte> pinned =
+  std::shared_ptr<std::byte> pinned =
       host && device != Device::cpu ? runtime(device).pinned.find(host) : nullptr;
-  if (host && !pinned) refuse_while_capturing(device, "a copy between the device and pageable host memory");
+  if (host && !pinned) {
+    refuse_while_capturing(device, "a copy between the device and pageable host memory");
+    if (kind == CopyKind::host_to_device && device != Device::cpu && row_bytes <= most_staged / rows) {
+      pinned = staged(device, from, from_pitch, row_bytes, rows);
+      from = pinned.get();
+      from_pitch = row_bytes;
+    }
+  }
   b.copy(kind, to, to_pitch, from, from_pitch, row_bytes, rows, stream.handle());
   if (Recording* recording = recordings[index(device)]) {
     if (pinned) recording->pinned.push_back(pinned);

@@ -272,6 +272,30 @@ TEST_CASE("pinned memory is not used again while a copy from it is under way") {
   }
 }
 
+TEST_CASE("pageable memory can change as soon as it was copied, though the host did not wait") {
+  bool late = false;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    WithSim lag(lagging(seed));
+    for (Device d : devices()) {
+      CAPTURE(name_of(d));
+      bool ran = false;
+      if (d == Device::sim) sim_enqueue(current_stream(d), [&] { ran = true; });
+      const Tensor dense = ramp({10}), wide = ramp({2, 4});
+      const Tensor a = Tensor::empty({10}, DType::f32, d), b = Tensor::zeros({2, 3}, DType::f32, d);
+      a.copy_from(dense);
+      b.narrow_channels(1, 2).copy_from(wide.narrow_channels(2, 2));
+      late = late || (d == Device::sim && !ran);
+      dense.fill(-1);
+      wide.fill(-1);
+      CHECK(values(a) == std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+      CHECK(values(b) == std::vector<float>{0, 3, 4, 0, 7, 8});
+    }
+  }
+  CHECK(late);
+  const Tensor large = Tensor::full({(8 << 20) + 1}, 3);  // one element more than is staged
+  CHECK(large.to(Device::sim).to(Device::cpu).data<float>()[8 << 20] == 3);
+}
+
 TEST_CASE("events tell the time between two points") {
   for (Device d : devices()) {
     CAPTURE(name_of(d));
@@ -343,6 +367,8 @@ TEST_CASE("a graph on a device copies and clears") {
     CHECK(values(from) == std::vector<float>(8, 0.0f));
     graph.launch(stream);
     CHECK(values(to) == std::vector<float>(8, 0.0f));
+    CHECK(throws_with(ErrorKind::internal, "on the stream it was captured on",
+                      [&] { graph.launch(Stream::create(d)); }));
   }
 }
 
