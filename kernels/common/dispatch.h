@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/cpu.h"
+#include "core/device_runtime.h"
 #include "core/tensor.h"
 #include "kernels/common/validation.h"
 
@@ -118,7 +119,10 @@ template <class Problem, class Fn, size_t N, class... Args>
 void dispatch(const char* op, const char* entry, const Implementation<Problem, Fn> (&table)[N],
               const Problem& problem, std::initializer_list<Tensor> outputs, const Args&... args) {
   const auto& row = choose(op, entry, table, problem, outputs.begin()->device());
-  row.run(problem, args...);
+  {
+    const ProfilerRange range(entry);
+    row.run(problem, args...);
+  }
   const auto& reference = table[N - 1];
   if (!validation_is_on() || &row == &reference) return;
   std::vector<Tensor> chosen;

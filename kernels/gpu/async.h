@@ -2,7 +2,7 @@
 // simulator.
 //
 //   cp_async<16>(shared, global, valid)   starts a copy of 4, 8 or 16 bytes; not valid: zeros are written
-//                                         and global is not read
+//                                         and global, aligned all the same, is not read
 //   cp_async_commit()                     closes a group of copies
 //   cp_async_wait<n>()                    waits until at most the n newest groups are unfinished
 //
@@ -68,7 +68,7 @@ inline void cp_async(void* shared, const void* global, bool valid = true) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   if (!simulator::is_shared(shared, Bytes))
     simulator::fail_kernel("cp.async: the destination is not in shared memory");
-  if (reinterpret_cast<uintptr_t>(shared) % Bytes || (valid && reinterpret_cast<uintptr_t>(global) % Bytes)) {
+  if (reinterpret_cast<uintptr_t>(shared) % Bytes || reinterpret_cast<uintptr_t>(global) % Bytes) {
     simulator::fail_kernel("misaligned access: cp.async needs addresses that are multiples of its size");
   }
   const simulator::AsyncCopy copy{shared, global, Bytes, valid ? Bytes : 0u};

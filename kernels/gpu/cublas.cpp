@@ -23,7 +23,17 @@ void check_cublas(cublasStatus_t status, const char* what) {
 cublasHandle_t handle() {
   static thread_local cublasHandle_t of_thread = [] {
     cublasHandle_t created = nullptr;
-    check_cublas(cublasCreate(&created), "cublasCreate");
+    cublasStatus_t status = cublasCreate(&created);
+    if (status == CUBLAS_STATUS_ALLOC_FAILED || status == CUBLAS_STATUS_NOT_INITIALIZED) {
+      release_device_cache(Device::cuda);  // what tensors left behind may fill the GPU
+      status = cublasCreate(&created);
+    }
+    check_cublas(status, "cublasCreate");
+    // By default parts of a sum may be added in bf16 where the result is bf16.
+    check_cublas(cublasSetMathMode(
+                     created, static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
+                                                        CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
+                 "cublasSetMathMode");
     return created;
   }();
   check_cublas(cublasSetStream(of_thread, static_cast<cudaStream_t>(current_stream(Device::cuda).handle())),
