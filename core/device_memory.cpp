@@ -39,8 +39,9 @@ std::byte* BlockCache::from_system(size_t bytes, size_t size) {
   if (!block) {
     fail(ErrorKind::memory,
          "[memory] device {} has no memory left. Got a request for {} bytes while {} of its {} bytes are in "
-         "use "
-         "by tensors (peak {}) and {} are kept for graphs. Use a smaller batch, crop or network.",
+         "use by tensors (peak {}) and {} are kept for graphs. Use a smaller batch, crop or network, or end "
+         "other "
+         "programs on the device.",
          name_of(device_), bytes, stats_.bytes_in_use, backend_.properties().total_memory, stats_.peak_in_use,
          stats_.bytes_cached);
   }

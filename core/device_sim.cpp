@@ -53,20 +53,11 @@ class Simulator final : public DeviceBackend {
   Simulator()
       : options_{env::sim_lag(), env::sim_check(), env::sim_seed(), env::sim_memory(),
                  env::sim_check_all() ? UINT64_MAX : uint64_t{4} << 20},
-        random_(options_.seed) {}
-
-  const DeviceProperties& properties() override {
-    // Those of an sm_90 GPU, whose kernels the simulator runs; few multiprocessors, so that persistent
-    // kernels get several tiles per block even in small tests.
-    properties_ = {.name = "simulator",
-                   .multiprocessors = 4,
-                   .shared_per_block = 227 * 1024,
-                   .total_memory = options_.memory,
-                   .compute_major = 9,
-                   .compute_minor = 0,
-                   .driver = ""};
-    return properties_;
+        random_(options_.seed) {
+    properties_.total_memory = options_.memory;
   }
+
+  const DeviceProperties& properties() override { return properties_; }
 
   std::shared_ptr<void> create_stream() override {
     std::lock_guard lock(mutex_);
@@ -214,6 +205,7 @@ class Simulator final : public DeviceBackend {
     synchronize_device();
     std::lock_guard lock(mutex_);
     options_ = options;
+    properties_.total_memory = options.memory;
     random_.seed(options.seed);
   }
 
@@ -298,7 +290,14 @@ class Simulator final : public DeviceBackend {
   std::mt19937_64 random_;
   std::vector<Queue*> queues_;
   GuardedMemory memory_;
-  DeviceProperties properties_;
+  // Those of an sm_90 GPU, whose kernels the simulator runs; few multiprocessors, so that persistent kernels
+  // get several tiles per block even in small tests.
+  DeviceProperties properties_{.name = "simulator",
+                               .multiprocessors = 4,
+                               .shared_per_block = 227 * 1024,
+                               .compute_major = 9,
+                               .compute_minor = 0,
+                               .driver = ""};
 };
 
 Simulator& simulator() {

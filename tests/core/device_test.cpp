@@ -195,6 +195,9 @@ TEST_CASE("memory beyond the device's is an error that says what is held") {
 }
 
 TEST_CASE("fresh memory of the simulator is poison, and leaving it is found") {
+  SimOptions eager = sim_options();
+  eager.lag = false;
+  WithSim at_once(eager);
   const Tensor t = Tensor::empty({5}, DType::f32, Device::sim);
   const Stream stream = current_stream(Device::sim);
   auto* p = t.device_data<float>();
