@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -402,17 +403,26 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   registers[REG_RIP] = reinterpret_cast<greg_t>(&report_fault);
 }
 
-// The handler needs a stack of its own: the fault may be the overflow of a fiber's.
+bool is_installed(struct sigaction* present) {
+  sigaction(SIGSEGV, nullptr, present);
+  return present->sa_flags & SA_SIGINFO && present->sa_sigaction == on_fault;
+}
+
+// Before each launch: others, such as test frameworks, come and go with handlers of their own. The handler
+// needs a stack of its own: the fault may be the overflow of a fiber's.
 void install_fault_handler() {
-  static const bool once = [] {
-    struct sigaction action {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGSEGV, &action, &previous_action);
-    return true;
-  }();
-  (void)once;
+  if (struct sigaction present; !is_installed(&present)) {
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    if (!is_installed(&present)) {
+      previous_action = present;
+      struct sigaction action {};
+      action.sa_sigaction = on_fault;
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+      sigemptyset(&action.sa_mask);
+      sigaction(SIGSEGV, &action, nullptr);
+    }
+  }
   thread_local std::unique_ptr<std::byte[]> memory;
   if (!memory) {
     constexpr size_t bytes = 64 << 10;
