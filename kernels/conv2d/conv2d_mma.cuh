@@ -1,112 +1,16 @@
 // Product of two tiles on tensor cores (mma.sync), for bf16 and tf32; conv2d_plan.h says which matrices.
 //
-// A block of four warps, two by two, computes Tile::m x Tile::n sums. One step takes 64 bytes of the
-// reduction (32 bf16, 16 f32) of both operands through shared memory. With that unit bf16 and tf32 are one
-// program: a fragment is 32 bytes of the reduction in both, in the same order of bytes, and ldmatrix deals
-// them out for both.
+// A block of four warps, two by two, computes Tile::m x Tile::n sums. Step by step along the reduction both
+// operands pass through shared memory (conv2d_mma_transfer.cuh, conv2d_mma_layout.cuh).
 //
 // An operand is a Source: Source::Layout is its tile in shared memory, and source.at(i, step, e) the address
 // in global memory of element e of this thread's i-th 16-byte chunk, nullptr where the matrix has a zero.
 #pragma once
 
+#include "kernels/conv2d/conv2d_mma_transfer.cuh"
 #include "kernels/conv2d/conv2d_plan.h"
-#include "kernels/gpu/async.h"
-#include "kernels/gpu/gpu.h"
-#include "kernels/gpu/mma.h"
 
 namespace atrous::kernels::ATROUS_GPU {
-
-constexpr int mma_threads = 128;
-
-template <int M, int N>
-struct MmaTile {
-  static constexpr int m = M, n = N, stages = 4;
-  static constexpr int warp_m = M / 2, warp_n = N / 2;
-  static constexpr int padded_n = N + 8;  // of the result in shared memory: rows begin 8 banks apart
-  static constexpr int stage_bytes = (M + N) * 64;
-  static constexpr int shared_bytes = std::max(stages * stage_bytes, M* padded_n * 4);
-  using Sums = float[warp_m / 16][warp_n / 8][4];
-};
-
-template <class T>
-constexpr int step_elements = 64 / sizeof(T);
-
-template <class T>
-__device__ inline void round_fragment(uint32_t& r) {
-  if constexpr (sizeof(T) == 4) r = to_tf32(std::bit_cast<float>(r));
-}
-
-// Tile whose rows run along M or N, each with 64 bytes of the reduction. Chunks of 16 bytes are swizzled so
-// that eight rows of ldmatrix lie in eight different groups of banks.
-template <class T, int Extent>
-struct ReductionDense {
-  using Element = T;
-  static constexpr int chunks = Extent * 4 / mma_threads;  // of one thread
-  __device__ static int row(int i) { return static_cast<int>(threadIdx.x) / 4 + i * (mma_threads / 4); }
-  __device__ static int chunk() { return threadIdx.x % 4; }
-  __device__ static int offset(int row, int chunk) { return row * 64 + (chunk ^ (row / 2 % 4)) * 16; }
-
-  // Rows [m, m+16) of A, half s of the step.
-  __device__ static void load_a(uint32_t (&a)[4], const unsigned char* tile, int m, int s) {
-    const int lane = threadIdx.x % 32;
-    ldmatrix(a, tile + offset(m + lane % 16, 2 * s + lane / 16));
-    for (uint32_t& r : a) round_fragment<T>(r);
-  }
-  // Columns [n, n+16) of B, two fragments.
-  __device__ static void load_b(uint32_t (&b0)[2], uint32_t (&b1)[2], const unsigned char* tile, int n,
-                                int s) {
-    const int lane = threadIdx.x % 32;
-    uint32_t r[4];
-    ldmatrix(r, tile + offset(n + lane % 8 + lane / 16 * 8, 2 * s + lane / 8 % 2));
-    for (uint32_t& v : r) round_fragment<T>(v);
-    b0[0] = r[0], b0[1] = r[1], b1[0] = r[2], b1[1] = r[3];
-  }
-};
-
-// Tile whose rows run along the reduction. ldmatrix transposes 16-bit elements; f32 are read one by one.
-template <class T, int Extent>
-struct ExtentDense {
-  using Element = T;
-  static constexpr int row_chunks = Extent * static_cast<int>(sizeof(T)) / 16;
-  static constexpr int chunks = Extent * 4 / mma_threads;
-  __device__ static int row(int i) {
-    return static_cast<int>(threadIdx.x) / row_chunks + i * (mma_threads / row_chunks);
-  }
-  __device__ static int chunk() { return threadIdx.x % row_chunks; }
-  // bf16: eight rows of one chunk; f32: four rows of two neighbouring chunks.
-  __device__ static int offset(int row, int chunk) {
-    return row * row_chunks * 16 + (chunk ^ (sizeof(T) == 2 ? row % 8 : row % 4 * 2)) * 16;
-  }
-  __device__ static uint32_t tf32_at(const unsigned char* tile, int row, int column) {
-    return to_tf32(*reinterpret_cast<const float*>(tile + offset(row, column / 4) + column % 4 * 4));
-  }
-
-  __device__ static void load_a(uint32_t (&a)[4], const unsigned char* tile, int m, int s) {
-    const int lane = threadIdx.x % 32;
-    if constexpr (sizeof(T) == 2) {
-      ldmatrix_trans(a, tile + offset(16 * s + lane % 8 + lane / 16 * 8, m / 8 + lane / 8 % 2));
-    } else {
-      ATROUS_UNROLL
-      for (int i = 0; i < 4; ++i)
-        a[i] = tf32_at(tile, 8 * s + lane % 4 + i / 2 * 4, m + lane / 4 + i % 2 * 8);
-    }
-  }
-  __device__ static void load_b(uint32_t (&b0)[2], uint32_t (&b1)[2], const unsigned char* tile, int n,
-                                int s) {
-    const int lane = threadIdx.x % 32;
-    if constexpr (sizeof(T) == 2) {
-      uint32_t r[4];
-      ldmatrix_trans(r, tile + offset(16 * s + lane % 16, n / 8 + lane / 16));
-      b0[0] = r[0], b0[1] = r[1], b1[0] = r[2], b1[1] = r[3];
-    } else {
-      ATROUS_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        b0[i] = tf32_at(tile, 8 * s + lane % 4 + i * 4, n + lane / 4);
-        b1[i] = tf32_at(tile, 8 * s + lane % 4 + i * 4, n + lane / 4 + 8);
-      }
-    }
-  }
-};
 
 // sum += A*B over one step, for this warp's part of the tile.
 template <class Tile, class A, class B>
@@ -134,82 +38,6 @@ __device__ inline void multiply_step(typename Tile::Sums& sum, const unsigned ch
     }
   }
 }
-
-// This thread's chunks of one step straight from global into shared memory.
-template <class Source>
-__device__ inline void copy_async(const Source& source, int step, unsigned char* tile) {
-  using Layout = typename Source::Layout;
-  ATROUS_UNROLL
-  for (int i = 0; i < Layout::chunks; ++i) {
-    const auto* from = source.at(i, step, 0);
-    cp_async<16>(tile + Layout::offset(Layout::row(i), Layout::chunk()), from ? from : source.data, from);
-  }
-}
-
-// The same by way of registers, for what a copy cannot do: apply a prologue, which must not touch the zeros
-// of the padding, and read channels that do not fill 16 aligned bytes.
-template <class Source>
-class StagedChunks {
-  using Layout = typename Source::Layout;
-  using T = typename Layout::Element;
-  static constexpr int width = vector_width<T>;
-  Vec<T, width> chunk_[Layout::chunks];
-  uint32_t exists_;  // one bit per element
-
-  __device__ void apply_prologue(const Source& source, int step) {
-    ATROUS_UNROLL
-    for (int e = 0; e < width; ++e) {
-      const int channel = source.channel(step, e);
-      ATROUS_UNROLL
-      for (int i = 0; i < Layout::chunks; ++i) {
-        if (!(exists_ >> (i * width + e) & 1)) continue;
-        chunk_[i][e] = static_cast<T>(source.prologue(static_cast<float>(chunk_[i][e]), channel));
-      }
-    }
-  }
-
- public:
-  __device__ void fetch_vectors(const Source& source, int step) {
-    exists_ = 0;
-    ATROUS_UNROLL
-    for (int i = 0; i < Layout::chunks; ++i) {
-      const T* from = source.at(i, step, 0);
-      chunk_[i] = from ? load<width>(from) : Vec<T, width>{};
-      if (from) exists_ |= ((1u << width) - 1) << (i * width);
-    }
-  }
-  __device__ void fetch_elements(const Source& source, int step) {
-    exists_ = 0;
-    ATROUS_UNROLL
-    for (int e = 0; e < width; ++e) {
-      ATROUS_UNROLL
-      for (int i = 0; i < Layout::chunks; ++i) {
-        const T* from = source.at(i, step, e);
-        chunk_[i][e] = from ? *from : T{};
-        if (from) exists_ |= 1u << (i * width + e);
-      }
-    }
-  }
-  __device__ void fetch(const Source& source, int step) {
-    source.vectorised ? fetch_vectors(source, step) : fetch_elements(source, step);
-  }
-  __device__ void put(const Source& source, int step, unsigned char* tile) {
-    if constexpr (requires { source.has_prologue; }) {
-      if (source.has_prologue) apply_prologue(source, step);
-    }
-    ATROUS_UNROLL
-    for (int i = 0; i < Layout::chunks; ++i) {
-      store<width>(reinterpret_cast<T*>(tile + Layout::offset(Layout::row(i), Layout::chunk())), chunk_[i]);
-    }
-  }
-};
-
-// How operands come into shared memory.
-enum class Transfer {
-  copies,    // both by asynchronous copies, several steps ahead
-  prologue,  // A by way of registers, one step ahead; both in vectors
-  elements,  // both by way of registers, each in vectors or element by element
-};
 
 // sum = A*B over steps [first, first + steps) of the reduction. Afterwards no thread uses `shared` any more.
 template <class Tile, Transfer transfer, class A, class B>

@@ -8,6 +8,7 @@
 //                        stride_w phases) form a matrix product of their own, and all phases run in one
 //                        launch. A phase without taps, as three of four under a 1x1 filter of stride 2,
 //                        writes the bias.
+#include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/conv2d_mma_correlation.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {

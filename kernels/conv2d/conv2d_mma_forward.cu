@@ -9,6 +9,7 @@
 //
 // Statistics of the output take no pass of their own: each block adds up the columns of its tile.
 #include "kernels/conv2d/conv2d_arguments.cuh"
+#include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/conv2d_mma_correlation.cuh"
 
 namespace atrous::kernels::ATROUS_GPU {
