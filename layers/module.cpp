@@ -25,6 +25,11 @@ Tensor placed(const Tensor& initial) {
                                                                           : initial;
 }
 
+// A child without a name adds nothing to the path: its own members appear as the parent's.
+std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
 using Visitor = std::function<void(const std::string&, const Variable*, const Tensor*)>;
 
 }  // namespace
@@ -63,7 +68,7 @@ void Module::visit(const Visitor& f) const {
   for (const auto& [name, buffer] : buffers_) f(name, nullptr, &buffer);
   for (const auto& [prefix, child] : children_) {
     child->visit([&, &p = prefix](const std::string& name, const Variable* parameter, const Tensor* buffer) {
-      f(p + "." + name, parameter, buffer);
+      f(joined(p, name), parameter, buffer);
     });
   }
 }
@@ -76,7 +81,7 @@ void Module::initialise_below(uint64_t seed, const std::string& prefix) {
   initialise_own([&](const std::string& parameter) {
     return RandomKey{seed, hash_name(prefix + parameter)};
   });
-  for (const auto& [name, child] : children_) child->initialise_below(seed, prefix + name + ".");
+  for (const auto& [name, child] : children_) child->initialise_below(seed, prefix + joined(name, ""));
 }
 
 void Module::set_random_key(RandomKey key) {

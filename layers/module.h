@@ -91,6 +91,7 @@ class Module {
     add_child(name, child);
     return child;
   }
+  // An empty name merges the child's names into this module's, as when a classifier extends a backbone.
   void add_child(const std::string& name, std::shared_ptr<Module> child);
   // Start values of this module's own parameters; key_of("weight") is the stream of that parameter.
   using KeyOf = std::function<RandomKey(const std::string& parameter)>;

@@ -49,6 +49,15 @@ void fill_start_values(Init init, const Variable& weight, const Variable& bias, 
     case Init::kaiming_normal_fan_out:
       fill_normal(weight.value(), std::sqrt(2 / out), key_of("weight"));
       break;
+    case Init::kaiming_uniform_fan_in:
+      fill_uniform(weight.value(), std::sqrt(6 / in), key_of("weight"));
+      break;
+    case Init::xavier_uniform:
+      fill_uniform(weight.value(), std::sqrt(6 / (in + out)), key_of("weight"));
+      break;
+    case Init::normal_hundredth:
+      fill_normal(weight.value(), 0.01, key_of("weight"));
+      break;
     case Init::zeros:
       weight.value().fill(0);
       break;
@@ -136,12 +145,13 @@ Variable ConvTranspose2d::forward(const Variable& x, const Tensor& out) const {
                 [x = Saved(x.value())](const BackwardContext&) { return std::vector<Tensor>(2); });
 }
 
-Linear::Linear(int64_t in, int64_t out, bool with_bias)
-    : weight(register_parameter("weight", Tensor::empty({out, in}))),
+Linear::Linear(int64_t in, int64_t out, bool with_bias, Init i)
+    : init(i),
+      weight(register_parameter("weight", Tensor::empty({out, in}))),
       bias(with_bias ? register_parameter("bias", Tensor::empty({out})) : Variable()) {}
 
 void Linear::initialise_own(const KeyOf& key_of) {
-  fill_start_values(Init::uniform_fan_in, weight, bias, weight.dim(1), weight.dim(0), key_of);
+  fill_start_values(init, weight, bias, weight.dim(1), weight.dim(0), key_of);
 }
 
 std::string Linear::arguments() const {

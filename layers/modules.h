@@ -18,7 +18,10 @@ enum class Init : unsigned char {
                    // sqrt 5)
   kaiming_normal_fan_in,   // N(0, sqrt(2/fan_in)), bias 0: the U-Net paper, He et al. 2015
   kaiming_normal_fan_out,  // N(0, sqrt(2/fan_out)), bias 0: torchvision's ResNet
-  zeros,                   // weights and bias: FCN's scores
+  kaiming_uniform_fan_in,  // U(-sqrt(6/fan_in), sqrt(6/fan_in)), bias 0
+  xavier_uniform,          // U(-sqrt(6/(fan_in + fan_out)), +...), bias 0 (Glorot, Bengio 2010)
+  normal_hundredth,  // N(0, 0.01), bias 0: fully connected layers of VGG and MobileNet, scores of DeepLab
+  zeros,             // weights and bias: FCN's scores
 };
 
 struct Conv2dArgs {
@@ -68,11 +71,12 @@ class ConvTranspose2d : public Module {
 // weight [out,in], bias [out].
 class Linear : public Module {
  public:
-  Linear(int64_t in, int64_t out, bool with_bias = true);
+  Linear(int64_t in, int64_t out, bool with_bias = true, Init init = Init::uniform_fan_in);
   Variable forward(const Variable& x) const;
   std::string kind() const override { return "Linear"; }
   std::string arguments() const override;
 
+  const Init init;
   const Variable weight;
   const Variable bias;
 
@@ -171,9 +175,19 @@ class FrozenBatchNorm2d : public Norm {
   void initialise_own(const KeyOf& key_of) override;
 };
 
+// Which norm follows a convolution. eps and momentum are those of batch norm's two kinds; group norm takes
+// eps only.
+struct NormOptions {
+  NormOptions(std::string norm_kind, double norm_eps = 1e-5,
+              double norm_momentum = 0.1)  // implicit: a kind is enough
+      : kind(std::move(norm_kind)), eps(norm_eps), momentum(norm_momentum) {}
+  std::string kind;
+  double eps, momentum;
+};
+
 // "batch", "frozen", "group" (at most 32 groups, as many as divide the channels); null for "none".
 // Error(config) for anything else.
-std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps = 1e-5);
+std::shared_ptr<Norm> make_norm(const NormOptions& options, int64_t channels);
 
 // activation(norm(conv(x)) + residual), in as few passes over memory as possible: the convolution collects
 // the sums that batch norm needs; with constant statistics and no gradient batch norm is folded into filter
@@ -199,9 +213,9 @@ struct ConvNorm {
 // Convolutions of a block: base class of everything that owns ConvNorms.
 class Block : public Module {
  protected:
-  // `norm_kind` as in make_norm; with a norm the convolution has no bias.
+  // With a norm the convolution has no bias.
   ConvNorm conv_norm(const std::string& conv_name, const std::string& norm_name, Conv2dArgs args,
-                     const std::string& norm_kind);
+                     const NormOptions& norm_options);
 };
 
 // Pooling as a layer, so that traces see it. No parameters.

@@ -129,8 +129,9 @@ Variable GroupNorm::forward(const Variable& x, Activation activation, const Vari
   return activation == Activation::relu ? relu_(sum) : sum;
 }
 
-std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, double eps) {
-  if (kind == "batch") return std::make_shared<BatchNorm2d>(channels, eps);
+std::shared_ptr<Norm> make_norm(const NormOptions& options, int64_t channels) {
+  const auto& [kind, eps, momentum] = options;
+  if (kind == "batch") return std::make_shared<BatchNorm2d>(channels, eps, momentum);
   if (kind == "frozen") return std::make_shared<FrozenBatchNorm2d>(channels, eps);
   if (kind == "group") return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
   if (kind == "none") return nullptr;
@@ -139,9 +140,9 @@ std::shared_ptr<Norm> make_norm(const std::string& kind, int64_t channels, doubl
 }
 
 ConvNorm Block::conv_norm(const std::string& conv_name, const std::string& norm_name, Conv2dArgs args,
-                          const std::string& norm_kind) {
-  args.bias = norm_kind == "none";
-  ConvNorm both{register_module<Conv2d>(conv_name, args), make_norm(norm_kind, args.out)};
+                          const NormOptions& norm_options) {
+  args.bias = norm_options.kind == "none";
+  ConvNorm both{register_module<Conv2d>(conv_name, args), make_norm(norm_options, args.out)};
   if (both.norm) add_child(norm_name, both.norm);
   return both;
 }

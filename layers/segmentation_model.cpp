@@ -9,6 +9,16 @@ Device SegmentationModel::device() const {
   return all.empty() ? Device::cpu : all.front().variable.value().device();
 }
 
+SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux,
+                               bool align_corners) {
+  SegmentationOutput result;
+  result.logits = logits;
+  result.aux = aux;
+  result.region = {0, 0, image.dim(1), image.dim(2)};
+  result.align_corners = align_corners;
+  return result;
+}
+
 Variable full_resolution_logits(const SegmentationOutput& output) {
   const Region& r = output.region;
   if (output.logits.dim(1) == r.height && output.logits.dim(2) == r.width) return output.logits;

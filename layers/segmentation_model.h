@@ -47,6 +47,10 @@ class SegmentationModel : public Module {
   DType compute_dtype_ = DType::f32;
 };
 
+// Logits (and auxiliary logits, if any) that describe the whole image.
+SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux = {},
+                               bool align_corners = false);
+
 // Logits at the resolution of output.region: [N, region.height, region.width, K].
 Variable full_resolution_logits(const SegmentationOutput& output);
 

@@ -1,5 +1,11 @@
+// FCN-32s, 16s and 8s in the original form, on VGG16: conv1_1 padded by 100, pools that round up, fc6 and fc7
+// as 7x7 and 1x1 convolutions with dropout, fixed bilinear doublings without parameters, crops at 19 (32s), 5
+// and 27 (16s), 5, 9 and 31 (8s). Names: features.N (torchvision's VGG16), fc6, fc7, score_fr, score_pool4,
+// score_pool3.
+#include <array>
 #include <vector>
 
+#include "layers/modules.h"
 #include "layers/pad.h"
 #include "layers/pointwise.h"
 #include "layers/resize.h"
@@ -71,7 +77,8 @@ Variable bilinear_deconvolution(const Variable& x, int64_t factor, int64_t top, 
 
 class FcnVgg : public SegmentationModel {
  public:
-  explicit FcnVgg(const FcnVggOptions& o) : options_(o) {
+  FcnVgg(const ModelOptions& o, int64_t stride)
+      : classes_(o.num_classes), in_channels_(o.in_channels), stride_(stride), at_once_(o.at_once) {
     const auto score = [&](const char* score_name, int64_t in) {
       return register_module<Conv2d>(
           score_name, Conv2dArgs{.in = in, .out = o.num_classes, .kernel = 1, .init = Init::zeros});
@@ -82,10 +89,10 @@ class FcnVgg : public SegmentationModel {
     fc7_ = register_module<Conv2d>(
         "fc7", Conv2dArgs{.in = 4096, .out = 4096, .kernel = 1, .init = Init::kaiming_normal_fan_in});
     score_fr_ = score("score_fr", 4096);
-    if (o.stride <= 16) score_pool4_ = score("score_pool4", 512);
-    if (o.stride <= 8) score_pool3_ = score("score_pool3", 256);
-    drop6_ = register_module<Dropout>("drop6", o.dropout);
-    drop7_ = register_module<Dropout>("drop7", o.dropout);
+    if (stride <= 16) score_pool4_ = score("score_pool4", 512);
+    if (stride <= 8) score_pool3_ = score("score_pool3", 256);
+    drop6_ = register_module<Dropout>("drop6", o.dropout_or(0.5));
+    drop7_ = register_module<Dropout>("drop7", o.dropout_or(0.5));
   }
 
   SegmentationOutput forward(const Variable& image) override {
@@ -94,18 +101,18 @@ class FcnVgg : public SegmentationModel {
     Variable x = drop6_->forward(fc6_->forward(pools[4], Activation::relu));
     x = drop7_->forward(fc7_->forward(x, Activation::relu));
     x = score_fr_->forward(x);
-    if (options_.stride == 32) return whole(bilinear_deconvolution(x, 32, 19, 19, height, width), image);
+    if (stride_ == 32) return whole_image(image, bilinear_deconvolution(x, 32, 19, 19, height, width));
     x = doubled_plus(x, *score_pool4_, pools[3], 0.01, 5);
-    if (options_.stride == 16) return whole(bilinear_deconvolution(x, 16, 27, 27, height, width), image);
+    if (stride_ == 16) return whole_image(image, bilinear_deconvolution(x, 16, 27, 27, height, width));
     x = doubled_plus(x, *score_pool3_, pools[2], 0.0001, 9);
-    return whole(bilinear_deconvolution(x, 8, 31, 31, height, width), image);
+    return whole_image(image, bilinear_deconvolution(x, 8, 31, 31, height, width));
   }
 
-  int64_t num_classes() const override { return options_.num_classes; }
-  int64_t in_channels() const override { return options_.in_channels; }
+  int64_t num_classes() const override { return classes_; }
+  int64_t in_channels() const override { return in_channels_; }
   int64_t output_stride() const override { return 32; }
   std::string backbone_prefix() const override { return "features."; }
-  std::string kind() const override { return fmt::format("FCN-{}s", options_.stride); }
+  std::string kind() const override { return fmt::format("FCN-{}s", stride_); }
 
  private:
   // x doubled, plus the scores of a pool, cropped at `offset` to where they meet.
@@ -114,18 +121,13 @@ class FcnVgg : public SegmentationModel {
     const int64_t height = 2 * (x.dim(1) + 1), width = 2 * (x.dim(2) + 1);
     const Variable up = bilinear_deconvolution(x, 2, 0, 0, height, width);
     const BranchScope branch;
-    const Variable scored = score.forward(options_.at_once ? scale(pool, at_once_scale) : pool);
+    const Variable scored = score.forward(at_once_ ? scale(pool, at_once_scale) : pool);
     return add(up, crop(scored, offset, offset, height, width));
   }
 
-  static SegmentationOutput whole(const Variable& logits, const Variable& image) {
-    SegmentationOutput result;
-    result.logits = logits;
-    result.region = {0, 0, image.dim(1), image.dim(2)};
-    return result;
-  }
-
-  const FcnVggOptions options_;
+  const int64_t classes_, in_channels_, stride_;
+  const bool at_once_;  // pool4 times 0.01 and pool3 times 0.0001 before their scores: trains in one go
+                        // instead of in stages
   std::shared_ptr<VggFeatures> features_;
   std::shared_ptr<Conv2d> fc6_, fc7_, score_fr_, score_pool4_, score_pool3_;
   std::shared_ptr<Dropout> drop6_, drop7_;
@@ -133,8 +135,25 @@ class FcnVgg : public SegmentationModel {
 
 }  // namespace
 
-std::shared_ptr<SegmentationModel> make_fcn_vgg(const FcnVggOptions& options) {
-  return std::make_shared<FcnVgg>(options);
+ModelPtr make_fcn_vgg(const ModelOptions& options, int64_t stride) {
+  return std::make_shared<FcnVgg>(options, stride);
+}
+
+ModelPtr build_fcn(const ModelOptions& o) {
+  const int64_t stride = o.name == "fcn32s" ? 32 : o.name == "fcn16s" ? 16 : 8;
+  const std::string backbone = o.backbone_or("vgg16");
+  const bool vgg = backbone == "vgg16";
+  ATROUS_CHECK(vgg || backbone.starts_with("resnet"), ErrorKind::config,
+               "[model.backbone] of {} must be vgg16, resnet18, resnet34, resnet50, resnet101 or resnet152. "
+               "Got \"{}\".",
+               o.name, o.backbone);
+  ATROUS_CHECK(!o.at_once || (vgg && stride < 32), ErrorKind::config,
+               "[model.at_once] scales the skips of fcn16s and fcn8s on vgg16. Got {} on {}.", o.name,
+               backbone);
+  if (vgg) return make_fcn_vgg(o, stride);
+  ATROUS_CHECK(o.dropout <= 0, ErrorKind::config,
+               "[model.dropout] {} on a ResNet has no dropout. Got {}. Leave it out.", o.name, o.dropout);
+  return make_fcn_resnet(o, stride);
 }
 
 }  // namespace atrous::nets

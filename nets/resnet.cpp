@@ -1,8 +1,13 @@
-#include "nets/resnet.h"
-
+// ResNet backbones (He, Zhang, Ren, Sun, "Deep residual learning for image recognition", arXiv:1512.03385) in
+// torchvision's form "v1.5": in a bottleneck the stride sits on the 3x3 convolution. torchvision's names.
+//
+// Stem "plain": 7x7 of stride 2 (conv1, bn1). Stem "deep": three 3x3, the first of stride 2, of 64, 64 and
+// 128 channels (PSPNet's code, where they are layer0.0 ... layer0.7); its weights fit no torchvision file.
+#include <array>
 #include <optional>
 
 #include "layers/trace.h"
+#include "nets/backbone.h"
 
 namespace atrous::nets {
 
@@ -83,26 +88,25 @@ constexpr Form forms[] = {{18, false, {2, 2, 2, 2}},
                           {101, true, {3, 4, 23, 3}},
                           {152, true, {3, 8, 36, 3}}};
 
-const Form& form_of(const ResNetOptions& o) {
+const Form& form_of(const std::string& name) {
   for (const Form& f : forms) {
-    if (f.layers == o.layers) return f;
+    if (name == fmt::format("resnet{}", f.layers)) return f;
   }
-  fail(ErrorKind::config, "[resnet] there are forms with 18, 34, 50, 101 and 152 layers. Got {}.", o.layers);
+  fail(ErrorKind::config,
+       "[model.backbone] a ResNet has 18, 34, 50, 101 or 152 layers. Got \"{}\". Use for example "
+       "\"resnet50\".",
+       name);
 }
 
-}  // namespace
-
-class ResNetStage : public Block {
+class Stage : public Block {
  public:
-  // `first_dilation` is that of the first block, `a` describes it otherwise; the other blocks have stride 1.
-  ResNetStage(BlockArgs a, int64_t first_dilation, int64_t count) {
-    const int64_t dilation = a.dilation;
-    a.dilation = first_dilation;
-    for (int64_t i = 0; i < count; ++i) {
-      blocks_.push_back(register_module<ResidualBlock>(std::to_string(i), a));
-      a.in = a.out();
-      a.stride = 1;
-      a.dilation = dilation;
+  // Block i has stride `first.stride` for i = 0 and 1 after it, and dilation rates[i].
+  Stage(BlockArgs first, const std::vector<int64_t>& rates) {
+    for (size_t i = 0; i < rates.size(); ++i) {
+      first.dilation = rates[i];
+      blocks_.push_back(register_module<ResidualBlock>(std::to_string(i), first));
+      first.in = first.out();
+      first.stride = 1;
     }
   }
   Variable forward(Variable x) const {
@@ -116,42 +120,110 @@ class ResNetStage : public Block {
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;
 };
 
-ResNet::ResNet(const ResNetOptions& o) {
-  const Form& form = form_of(o);
-  ATROUS_CHECK(
-      o.norm != "none", ErrorKind::config,
-      "[resnet] a ResNet needs a norm. Got model.norm \"none\". Use \"batch\", \"frozen\" or \"group\".");
-  ATROUS_CHECK(form.bottleneck || !(o.dilate[0] || o.dilate[1] || o.dilate[2]), ErrorKind::config,
-               "[resnet] only bottleneck forms (50 layers and more) can be dilated. Got {} layers.",
-               o.layers);
-  stem_ =
-      conv_norm("conv1", "bn1",
-                {.in = o.in_channels, .out = 64, .kernel = 7, .stride = 2, .pad = 3, .init = init}, o.norm);
-  int64_t in = 64, dilation = 1;
-  for (size_t s = 0; s < 4; ++s) {
-    BlockArgs a{.in = in,
-                .width = int64_t{64} << s,
-                .stride = s == 0 ? 1 : 2,
-                .dilation = dilation,
-                .bottleneck = form.bottleneck,
-                .norm = o.norm};
-    const int64_t before = dilation;
-    if (s > 0 && o.dilate[s - 1]) {
-      dilation *= a.stride;
-      a.stride = 1;
-      a.dilation = dilation;
-    }
-    stages_[s] = register_module<ResNetStage>(fmt::format("layer{}", s + 1), a, before, form.blocks[s]);
-    channels_[s] = in = a.out();
+// layer0 of the deep stem.
+class DeepStem : public Block {
+ public:
+  DeepStem(int64_t in_channels, int64_t width, const std::string& norm) {
+    const auto conv = [&](int index, int64_t in, int64_t out, int64_t stride) {
+      convs_.push_back(
+          conv_norm(std::to_string(index), std::to_string(index + 1),
+                    {.in = in, .out = out, .kernel = 3, .stride = stride, .pad = 1, .init = init}, norm));
+    };
+    conv(0, in_channels, width, 2);
+    conv(3, width, width, 1);
+    conv(6, width, 2 * width, 1);
   }
+  Variable forward(Variable x) const {
+    const ModuleScope scope(name());
+    for (const ConvNorm& conv : convs_) x = conv(x);
+    return x;
+  }
+  std::string kind() const override { return "Sequential"; }
+
+ private:
+  std::vector<ConvNorm> convs_;
+};
+
+// The dilation of each block of stage s (0 ... 3), and whether the stage keeps its stride of 2.
+struct StagePlan {
+  bool strided = false;
+  std::vector<int64_t> rates;
+};
+std::array<StagePlan, 4> plan_stages(const BackboneOptions& o, const Form& form) {
+  ATROUS_CHECK(o.multi_grid.empty() || static_cast<int64_t>(o.multi_grid.size()) == form.blocks[3],
+               ErrorKind::config,
+               "[model.multi_grid] must have a factor for each block of the last stage. Got {} for the {} "
+               "blocks of {}.",
+               o.multi_grid.size(), form.blocks[3], o.name);
+  std::array<StagePlan, 4> plan;
+  int64_t stride = 4, rate = 1;
+  for (size_t s = 0; s < 4; ++s) {
+    const int64_t before = rate;
+    if (s > 0 && stride < o.output_stride) {
+      plan[s].strided = true;
+      stride *= 2;
+    } else if (s > 0) {
+      rate *= 2;
+    }
+    plan[s].rates.assign(static_cast<size_t>(form.blocks[s]), rate);
+    if (!o.uniform_dilation) plan[s].rates[0] = before;
+  }
+  for (size_t i = 0; i < o.multi_grid.size(); ++i) plan[3].rates[i] *= o.multi_grid[i];
+  return plan;
 }
 
-std::array<Variable, 4> ResNet::forward(const Variable& image) const {
-  const ModuleScope scope(name());
-  std::array<Variable, 4> results;
-  Variable x = traced_max_pool(stem_(image), Pool2dOptions::square(3, 2, 1));
-  for (size_t s = 0; s < 4; ++s) results[s] = x = stages_[s]->forward(x);
-  return results;
+class ResNet : public Backbone {
+ public:
+  explicit ResNet(const BackboneOptions& o) {
+    const Form& form = form_of(o.name);
+    ATROUS_CHECK(o.norm != "none", ErrorKind::config,
+                 "[model.norm] a ResNet needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".");
+    ATROUS_CHECK(o.stem == "plain" || o.stem == "deep", ErrorKind::config,
+                 "[model.stem] must be \"plain\" or \"deep\". Got \"{}\".", o.stem);
+    stride_level("model.output_stride", o.output_stride);
+    const int64_t width = scaled_width(64, o.width_multiplier);
+    int64_t in = width;
+    if (o.stem == "deep") {
+      deep_ = register_module<DeepStem>("layer0", o.in_channels, width, o.norm);
+      in = 2 * width;
+    } else {
+      plain_ = conv_norm(
+          "conv1", "bn1",
+          {.in = o.in_channels, .out = width, .kernel = 7, .stride = 2, .pad = 3, .init = init}, o.norm);
+    }
+    channels_ = {o.in_channels, in};
+    const std::array<StagePlan, 4> plan = plan_stages(o, form);
+    for (size_t s = 0; s < 4; ++s) {
+      const BlockArgs first{.in = in,
+                            .width = width << s,
+                            .stride = plan[s].strided ? 2 : 1,
+                            .dilation = 1,
+                            .bottleneck = form.bottleneck,
+                            .norm = o.norm};
+      stages_[s] = register_module<Stage>(fmt::format("layer{}", s + 1), first, plan[s].rates);
+      channels_.push_back(in = first.out());
+    }
+  }
+
+  std::vector<Variable> forward(const Variable& image) const override {
+    const ModuleScope scope(name());
+    std::vector<Variable> maps{image, deep_ ? deep_->forward(image) : plain_(image)};
+    Variable x = traced_max_pool(maps[1], Pool2dOptions::square(3, 2, 1));
+    for (const auto& stage : stages_) maps.push_back(x = stage->forward(x));
+    return maps;
+  }
+  std::string kind() const override { return "ResNet"; }
+
+ private:
+  ConvNorm plain_;
+  std::shared_ptr<DeepStem> deep_;
+  std::array<std::shared_ptr<Stage>, 4> stages_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options) {
+  return std::make_shared<ResNet>(options);
 }
 
 }  // namespace atrous::nets

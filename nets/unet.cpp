@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/concat.h"
+#include "layers/modules.h"
 #include "layers/pad.h"
 #include "layers/resize.h"
 #include "layers/trace.h"
@@ -262,8 +263,25 @@ class UNet : public SegmentationModel {
 
 }  // namespace
 
-std::shared_ptr<layers::SegmentationModel> make_unet(const UNetOptions& options) {
+ModelPtr make_unet(const UNetOptions& options) {
   return std::make_shared<UNet>(options);
+}
+
+ModelPtr build_unet(const ModelOptions& o) {
+  const bool valid = o.padding == "valid";
+  ATROUS_CHECK(valid || o.padding == "same", ErrorKind::config,
+               "[model.padding] must be \"same\" or \"valid\". Got \"{}\".", o.padding);
+  const bool bilinear = o.upsampling == "bilinear";
+  ATROUS_CHECK(bilinear || o.upsampling == "transposed", ErrorKind::config,
+               "[model.upsampling] must be \"transposed\" or \"bilinear\". Got \"{}\".", o.upsampling);
+  ATROUS_CHECK(o.depth >= 2 && o.depth <= 10, ErrorKind::config,
+               "[model.depth] a U-Net has 2 to 10 levels. Got {}. The paper has 5.", o.depth);
+  ATROUS_CHECK(o.base_width >= 1 && o.base_width <= 4096, ErrorKind::config,
+               "[model.base_width] must be 1 to 4096. Got {}.", o.base_width);
+  // The paper drops out "at the end of the contracting path" and does not say how much; one half is the usual
+  // reading.
+  return make_unet({o.in_channels, o.num_classes, o.base_width, o.depth, valid, bilinear, o.norm,
+                    o.dropout_or(valid ? 0.5 : 0.0)});
 }
 
 }  // namespace atrous::nets

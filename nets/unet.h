@@ -20,8 +20,7 @@
 // up1.conv..., outc.conv.
 #pragma once
 
-#include "layers/modules.h"
-#include "layers/segmentation_model.h"
+#include "nets/networks.h"
 
 namespace atrous::nets {
 
@@ -36,6 +35,6 @@ struct UNetOptions {
   double dropout = 0;
 };
 
-std::shared_ptr<layers::SegmentationModel> make_unet(const UNetOptions& options);
+ModelPtr make_unet(const UNetOptions& options);
 
 }  // namespace atrous::nets

@@ -18,7 +18,7 @@ import sys
 import common
 import torch
 
-import torch_nets
+import references
 
 LOGITS_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -32,69 +32,6 @@ def agrees(errors, deep):
         and errors["train"] <= max(LOGITS_TOLERANCE, 2 * own_logits)
         and errors["gradient"] <= max(GRADIENT_TOLERANCE, 2 * own_gradient)
     )
-
-
-def unet(channels, classes, width, **form):
-    model = {"name": "unet", "num_classes": classes, "in_channels": channels, "base_width": width, "dropout": 0}
-    model["depth"] = form.get("depth", 5)
-    model["norm"] = "batch" if form.get("norm", True) else "none"
-    model["padding"] = "valid" if form.get("valid") else "same"
-    model["upsampling"] = "bilinear" if form.get("bilinear") else "transposed"
-    return model, lambda: torch_nets.UNet(channels, classes, width, **form)
-
-
-def fcn_vgg(classes, stride, at_once=False):
-    model = {"name": f"fcn{stride}s", "num_classes": classes, "at_once": at_once, "dropout": 0}
-    return model, lambda: torch_nets.FcnVgg(classes, stride, at_once)
-
-
-def fcn_resnet(layers, classes, stride):
-    model = {"name": f"fcn{stride}s", "backbone": f"resnet{layers}", "num_classes": classes}
-    return model, lambda: torch_nets.FcnResNet(layers, classes, stride)
-
-
-def torchvision_fcn(layers, classes, aux):
-    def build():
-        import torchvision
-
-        net = getattr(torchvision.models.segmentation, f"fcn_resnet{layers}")(
-            weights=None, weights_backbone=None, num_classes=classes, aux_loss=aux
-        )
-        for m in net.modules():
-            if isinstance(m, torch.nn.Dropout):
-                m.p = 0.0
-        return net
-
-    return {"name": f"fcn_resnet{layers}", "num_classes": classes, "aux_loss": aux, "dropout": 0}, build
-
-
-# name, (config, PyTorch network), batch, height, width
-CASES = [
-    ("unet batch norm", unet(3, 11, 8), 2, 65, 97),
-    ("unet batch norm, even", unet(3, 11, 8), 1, 64, 96),
-    ("unet base 16, deep", unet(3, 11, 16), 2, 96, 128),
-    ("unet bilinear", unet(3, 5, 8, bilinear=True), 2, 101, 67),
-    ("unet bilinear, 1 channel", unet(1, 2, 4, bilinear=True, depth=4), 1, 201, 303),
-    ("unet plain", unet(1, 2, 8, norm=False), 1, 65, 97),
-    ("unet depth 3, 5 channels", unet(5, 3, 6, depth=3), 3, 31, 33),
-    ("unet paper", unet(1, 2, 4, norm=False, valid=True), 1, 572, 572),
-    ("unet paper, odd extents", unet(3, 2, 8, norm=False, valid=True), 1, 199, 234),
-    ("fcn8s resnet18", fcn_resnet(18, 11, 8), 2, 101, 67),
-    ("fcn16s resnet34", fcn_resnet(34, 11, 16), 2, 97, 129),
-    ("fcn8s resnet18, large", fcn_resnet(18, 11, 8), 2, 201, 303),
-    ("fcn8s resnet50", fcn_resnet(50, 21, 8), 2, 129, 97),
-    ("fcn32s resnet50", fcn_resnet(50, 21, 32), 2, 101, 131),
-    ("fcn_resnet50 + aux", torchvision_fcn(50, 21, True), 2, 65, 97),
-    ("fcn8s vgg16", fcn_vgg(21, 8), 1, 65, 97),
-]
-# Hundreds of MiB of weights each: only with --all.
-HEAVY = [
-    ("fcn32s vgg16", fcn_vgg(21, 32), 1, 65, 97),
-    ("fcn16s vgg16", fcn_vgg(21, 16), 1, 101, 67),
-    ("fcn8s vgg16 at once", fcn_vgg(11, 8, at_once=True), 1, 65, 97),
-    ("fcn8s resnet101", fcn_resnet(101, 21, 8), 2, 65, 97),
-    ("fcn_resnet101", torchvision_fcn(101, 21, False), 2, 65, 97),
-]
 
 
 def largest_difference(ours, theirs):
@@ -119,13 +56,14 @@ def gradient_error(ours, expected):
     return worst
 
 
-def compare(binary, folder, model, net, batch, height, width, seed, deep):
+def compare(binary, folder, case, seed):
     """Returns {what: error} for the logits in both modes and the worst gradient, and the name of that parameter."""
+    net = case.build()
     common.randomise(net, seed)
     g = torch.Generator().manual_seed(seed + 1)
-    image = torch.randn(batch, model.get("in_channels", 3), height, width, generator=g)
+    image = torch.randn(case.batch, case.model.get("in_channels", 3), case.height, case.width, generator=g)
     paths = {name: os.path.join(folder, name) for name in ("config.json", "weights.st", "in.st", "out.st")}
-    common.write_json(paths["config.json"], {"model": model})
+    common.write_json(paths["config.json"], {"model": case.model})
     common.save(paths["weights.st"], net.state_dict())
     command = ["forward", "--config", paths["config.json"], "--weights", paths["weights.st"]]
     command += ["--input", paths["in.st"], "--output", paths["out.st"]]
@@ -155,7 +93,7 @@ def compare(binary, folder, model, net, batch, height, width, seed, deep):
     expected = gradients_of(net, image)
     errors["gradient"], worst = gradient_error(ours, expected)
     errors["own"] = (0.0, 0.0)
-    if deep and (errors["train"] > LOGITS_TOLERANCE or errors["gradient"] > GRADIENT_TOLERANCE):
+    if case.deep and (errors["train"] > LOGITS_TOLERANCE or errors["gradient"] > GRADIENT_TOLERANCE):
         net.double().zero_grad()
         exact_image = image.detach().double().requires_grad_(True)
         exact = net(exact_image)
@@ -179,26 +117,24 @@ def main():
     torch.set_num_threads(max(1, os.cpu_count() or 1))
     failed = passed = skipped = 0
     print(f"{'network':28} {'input':>15} {'eval':>9} {'train':>9} {'gradient':>9}")
-    for seed, (name, (model, build), batch, height, width) in enumerate(CASES + (HEAVY if options.all else [])):
-        if options.filter not in name:
-            continue
-        deep = "resnet" in name or "deep" in name
-        size = f"{batch}x{model.get('in_channels', 3)}x{height}x{width}"
+    cases = [c for c in references.all_cases() if options.filter in c.name and (options.all or not c.heavy)]
+    for seed, case in enumerate(cases):
+        size = f"{case.batch}x{case.model.get('in_channels', 3)}x{case.height}x{case.width}"
         try:
-            net = build()
-        except ImportError:
-            print(f"{name:28} {size:>15} skipped: no torchvision")
+            case.build()
+        except ImportError as e:
+            print(f"{case.name:28} {size:>15} skipped: {e}")
             skipped += 1
             continue
         try:
             for draw in range(DRAWS):
                 with common.temporary_folder() as folder:
-                    errors, worst = compare(options.atrous, folder, model, build(), batch, height, width, seed + 1000 * draw, deep)
-                ok = agrees(errors, deep)
+                    errors, worst = compare(options.atrous, folder, case, seed + 1000 * draw)
+                ok = agrees(errors, case.deep)
                 if ok:
                     break
         except (RuntimeError, KeyError) as e:
-            print(f"{name:28} {size:>15} FAILED: {e}")
+            print(f"{case.name:28} {size:>15} FAILED: {e}")
             failed += 1
             continue
         note = "" if ok else f"  FAILED ({worst})"
@@ -206,7 +142,7 @@ def main():
             note += "  (from float64; PyTorch's float32: {:.1e}, {:.1e})".format(*errors["own"])
         if draw:
             note += f"  (draw {draw + 1})"
-        print(f"{name:28} {size:>15} {errors['eval']:9.1e} {errors['train']:9.1e} {errors['gradient']:9.1e}{note}", flush=True)
+        print(f"{case.name:28} {size:>15} {errors['eval']:9.1e} {errors['train']:9.1e} {errors['gradient']:9.1e}{note}", flush=True)
         passed, failed = passed + ok, failed + (not ok)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or not passed else 0

@@ -13,7 +13,7 @@ import sys
 import common
 import torch
 
-import torch_nets
+from references.unet import UNet
 
 STEPS, BATCH, CLASSES, HEIGHT, WIDTH = 20, 2, 5, 65, 97
 TOLERANCE = 1e-3
@@ -78,7 +78,7 @@ def main():
     print(f"{'optimizer':22} {'first loss':>11} {'last loss':>11} {'worst relative difference':>26}")
     for name, config, make in OPTIMIZERS:
         torch.manual_seed(11)
-        net = torch_nets.UNet(3, CLASSES, 8)
+        net = UNet(3, CLASSES, 8)
         start = {key: t.clone() for key, t in net.state_dict().items()}
         theirs = losses_of_torch(net, make(net.parameters()), images, labels)
         for exact in (True, False):

@@ -1,79 +1,9 @@
-"""The networks of atrous, written in PyTorch from their descriptions. Only for comparison."""
+"""FCN on VGG16 and on ResNets, and torchvision's dilated FCN."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-
-class DoubleConv(nn.Module):
-    def __init__(self, cin, mid, cout, norm, pad):
-        super().__init__()
-        layers = []
-        for a, b in ((cin, mid), (mid, cout)):
-            layers.append(nn.Conv2d(a, b, 3, padding=pad, bias=not norm))
-            if norm:
-                layers.append(nn.BatchNorm2d(b))
-            layers.append(nn.ReLU())
-        self.double_conv = nn.Sequential(*layers)
-
-    def forward(self, x):
-        return self.double_conv(x)
-
-
-class Down(nn.Module):
-    def __init__(self, cin, cout, norm, pad):
-        super().__init__()
-        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(cin, cout, cout, norm, pad))
-
-    def forward(self, x):
-        return self.maxpool_conv(x)
-
-
-class Up(nn.Module):
-    def __init__(self, skip, below, cout, norm, pad, bilinear, crop):
-        super().__init__()
-        if bilinear:
-            self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        else:
-            self.up = nn.ConvTranspose2d(below, skip, 2, stride=2)
-        self.conv = DoubleConv(2 * skip, skip if bilinear else cout, cout, norm, pad)
-        self.valid, self.crop = pad == 0, crop
-
-    def forward(self, x, skip):
-        x = self.up(x)
-        dy, dx = skip.shape[2] - x.shape[2], skip.shape[3] - x.shape[3]
-        if self.valid:
-            skip = skip[:, :, self.crop : self.crop + x.shape[2], self.crop : self.crop + x.shape[3]]
-        else:
-            x = F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
-        return self.conv(torch.cat([skip, x], 1))
-
-
-class UNet(nn.Module):
-    def __init__(self, channels, classes, width, depth=5, norm=True, valid=False, bilinear=False):
-        super().__init__()
-        pad, half = (0 if valid else 1), (2 if bilinear else 1)
-        w = [width << level for level in range(depth)]
-        self.inc = DoubleConv(channels, w[0], w[0], norm, pad)
-        self.depth = depth
-        for level in range(1, depth):
-            out = w[level] // half if level == depth - 1 else w[level]
-            self.add_module(f"down{level}", Down(w[level - 1], out, norm, pad))
-        crop = 4  # where the doubled map begins in the skip: after two unpadded convolutions, in pixels half as large
-        for i, level in enumerate(range(depth - 2, -1, -1)):
-            out = w[0] if level == 0 else w[level] // half
-            self.add_module(f"up{i + 1}", Up(w[level], w[level + 1], out, norm, pad, bilinear, crop))
-            crop = 2 * (crop + 4)
-        self.outc = nn.Sequential()
-        self.outc.add_module("conv", nn.Conv2d(w[0], classes, 1))
-
-    def forward(self, x):
-        skips = [self.inc(x)]
-        for level in range(1, self.depth):
-            skips.append(getattr(self, f"down{level}")(skips[-1]))
-        x = skips.pop()
-        for i in range(1, self.depth):
-            x = getattr(self, f"up{i}")(x, skips.pop())
-        return {"out": self.outc(x)}
+from . import Case, without_dropout
 
 
 def bilinear_deconvolution(x, factor):
@@ -152,3 +82,43 @@ class FcnResNet(nn.Module):
                 s = getattr(self, name)(lateral)
                 x = F.interpolate(x, size=s.shape[2:], mode="bilinear", align_corners=False) + s
         return {"out": F.interpolate(x, size=image.shape[2:], mode="bilinear", align_corners=False)}
+
+
+def vgg(name, classes, stride, height, width, at_once=False, heavy=True):
+    model = {"name": f"fcn{stride}s", "num_classes": classes, "at_once": at_once, "dropout": 0}
+    return Case(name, model, lambda: FcnVgg(classes, stride, at_once), 1, height, width, heavy=heavy)
+
+
+def resnet(name, layers, classes, stride, height, width, heavy=False):
+    model = {"name": f"fcn{stride}s", "backbone": f"resnet{layers}", "num_classes": classes}
+    return Case(name, model, lambda: FcnResNet(layers, classes, stride), 2, height, width, deep=True, heavy=heavy)
+
+
+def torchvision_fcn(name, layers, classes, aux, batch, height, width, heavy=False):
+    def build():
+        import torchvision
+
+        make = getattr(torchvision.models.segmentation, f"fcn_resnet{layers}")
+        return without_dropout(make(weights=None, weights_backbone=None, num_classes=classes, aux_loss=aux))
+
+    model = {"name": f"fcn_resnet{layers}", "num_classes": classes, "aux_loss": aux, "dropout": 0}
+    return Case(name, model, build, batch, height, width, deep=True, heavy=heavy)
+
+
+CASES = [
+    resnet("fcn8s resnet18", 18, 11, 8, 101, 67),
+    resnet("fcn16s resnet34", 34, 11, 16, 97, 129),
+    resnet("fcn8s resnet18, large", 18, 11, 8, 201, 303),
+    resnet("fcn8s resnet50", 50, 21, 8, 129, 97),
+    resnet("fcn32s resnet50", 50, 21, 32, 101, 131),
+    torchvision_fcn("fcn_resnet50 + aux", 50, 21, True, 2, 65, 97),
+    vgg("fcn8s vgg16", 21, 8, 65, 97, heavy=False),
+    vgg("fcn32s vgg16", 21, 32, 65, 97),
+    vgg("fcn16s vgg16", 21, 16, 101, 67),
+    vgg("fcn8s vgg16 at once", 11, 8, 65, 97, at_once=True),
+    resnet("fcn8s resnet101", 101, 21, 8, 65, 97, heavy=True),
+    torchvision_fcn("fcn_resnet101", 101, 21, False, 2, 65, 97, heavy=True),
+    torchvision_fcn("fcn_resnet50, 520", 50, 21, True, 1, 520, 520, heavy=True),
+    torchvision_fcn("fcn_resnet50, 360x480", 50, 21, True, 1, 360, 480, heavy=True),
+    torchvision_fcn("fcn_resnet50, 201x303", 50, 21, True, 1, 201, 303, heavy=True),
+]

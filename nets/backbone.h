@@ -1,0 +1,58 @@
+// Backbones: what turns an image into feature maps of falling resolution.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/modules.h"
+#include "nets/model_options.h"
+
+namespace atrous::nets {
+
+struct BackboneOptions {
+  std::string name = "resnet50";  // one of backbone_names()
+  int64_t in_channels = 3;
+  double width_multiplier = 1;
+  std::string norm = "batch";
+  // Input pixels per pixel of the last map: strides beyond it become dilation (Chen et al., "Rethinking
+  // atrous convolution", arXiv:1706.05587, section 3.1). 32, 16 or 8.
+  int64_t output_stride = 32;
+  // The first block of a stage that trades its stride for dilation: keeps the rate of the stage before
+  // (false; torchvision), or has the new rate like the others (true; the PSPNet and DeepLab papers' code).
+  // The weights fit both; the logits differ.
+  bool uniform_dilation = false;
+  std::vector<int64_t> multi_grid;  // factors of the rates of the last stage's blocks; empty: ones
+  std::string stem = "plain";       // ResNets: "plain" or "deep"
+};
+
+class Backbone : public layers::Block {
+ public:
+  // [i] has 2^i image pixels per pixel where strides were kept: [1] stride 2 ... [5] stride 32. Dilated
+  // stages stay at the output stride. [0] is the image, or features at its resolution (VGG).
+  virtual std::vector<Variable> forward(const Variable& image) const = 0;
+  // Channels of map i, 0 ... 5.
+  int64_t channels(size_t i) const { return channels_.at(i); }
+
+ protected:
+  std::vector<int64_t> channels_;
+};
+
+std::vector<std::string> backbone_names();
+// Error(config) for an unknown name, or what the backbone has no form for.
+std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
+// The options of a network's backbone: name (or `default_name`), channels, width, norm, stem, output stride
+// (or the default).
+BackboneOptions backbone_options(const ModelOptions& model, const char* default_name,
+                                 int64_t default_output_stride = 32);
+
+// One per family, for make_backbone.
+std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options);
+
+// channels * multiplier, rounded, at least 1.
+int64_t scaled_width(int64_t channels, double multiplier);
+// 2-based logarithm of an output stride of 8, 16 or 32: the first map that has it. Error(config) naming
+// `where` for others.
+size_t stride_level(const std::string& where, int64_t output_stride);
+
+}  // namespace atrous::nets

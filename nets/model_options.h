@@ -1,0 +1,50 @@
+// The `model` section of a config as plain values; train/config_fields.cpp declares their JSON names, ranges
+// and help texts.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace atrous::nets {
+
+// Not every network takes every option: the table in factory.cpp says which, and one that is set although the
+// network ignores it is an error.
+struct ModelOptions {
+  std::string name;  // one of model_names()
+  int64_t num_classes = 0;
+  int64_t in_channels = 3;
+  std::string backbone;                   // one of backbone_names(); empty: the network's default
+  double width_multiplier = 1;            // of all channel counts inside, as torchvision's width_mult
+  int64_t base_width = 64;                // unet: channels of the first level
+  int64_t depth = 5;                      // unet: number of levels
+  int64_t layers = 0;                     // fc_densenet: 56, 67 or 103; 0: the network's default
+  std::string padding = "same";           // unet: "same" or "valid" (the paper's form with cropped skips)
+  std::string upsampling = "transposed";  // unet: "transposed" or "bilinear"
+  std::string form;                       // which published form of the network; empty: the paper's
+  std::string stem;  // ResNets: "plain" (7x7) or "deep" (three 3x3); empty: the network's default
+  std::string attention = "none";  // unet with a backbone: "none", "se" or "scse"
+  std::string norm = "batch";      // "batch", "frozen", "group", "none" ("none" is the U-Net of the paper)
+  std::string backbone_norm;       // norm of the backbone; empty: as `norm`
+  int64_t output_stride = 0;       // 0: the network's default
+  std::vector<int64_t> rates;  // atrous rates of the pyramid of branches (ASPP); empty: the network's default
+  std::vector<int64_t>
+      multi_grid;  // factors of the rates of the blocks of the last stage; empty: the network's default
+  std::vector<double>
+      input_scales;  // deeplabv2: scales of the input whose scores are fused by their maximum; empty: one
+  std::optional<bool> align_corners;  // of the resizes inside and of the logits; unset: the network's default
+  bool aux_loss = false;              // auxiliary head
+  bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
+  double dropout = -1;                // < 0: the network's default
+  std::string weights;                // safetensors to start from (partial loading); empty: random
+  std::string backbone_weights;       // the same for the backbone alone, names as in a classification network
+  std::vector<std::string> freeze;    // parameter-name prefixes that get no gradients
+
+  double dropout_or(double otherwise) const { return dropout >= 0 ? dropout : otherwise; }
+  int64_t output_stride_or(int64_t otherwise) const { return output_stride ? output_stride : otherwise; }
+  const std::string& norm_of_backbone() const { return backbone_norm.empty() ? norm : backbone_norm; }
+  std::string backbone_or(const char* otherwise) const { return backbone.empty() ? otherwise : backbone; }
+};
+
+}  // namespace atrous::nets

@@ -1,0 +1,34 @@
+"""The networks of atrous in PyTorch: torchvision's own where it has them, else written from their descriptions. Only for comparison.
+
+Every module of this package is a family and has a list CASES. A new family is a new file.
+"""
+import importlib
+import pkgutil
+
+
+class Case:
+    """One comparison. `model` is the section of the config, `build()` makes the PyTorch network, which returns {"out": logits} (and
+    "aux") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all."""
+
+    def __init__(self, name, model, build, batch, height, width, deep=False, heavy=False):
+        self.name, self.model, self.build = name, model, build
+        self.batch, self.height, self.width = batch, height, width
+        self.deep, self.heavy = deep, heavy
+
+
+def all_cases():
+    """The cases of all families, in the order of their file names."""
+    cases = []
+    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+        cases += importlib.import_module(f"{__name__}.{module}").CASES
+    return cases
+
+
+def without_dropout(net):
+    """Two random number generators never agree: comparisons in training mode have no dropout."""
+    import torch
+
+    for m in net.modules():
+        if isinstance(m, torch.nn.modules.dropout._DropoutNd):
+            m.p = 0.0
+    return net
