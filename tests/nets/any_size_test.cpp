@@ -1,0 +1,155 @@
+// What holds for every network.
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "core/random.h"
+#include "layers/trace.h"
+#include "tests/nets/tiny_models.h"
+
+using namespace atrous;
+using nets_test::tiny_models;
+using nets_test::tiny_options;
+
+namespace {
+
+Tensor noise(const Shape& shape, uint64_t stream) {
+  const Tensor t = Tensor::empty(shape);
+  const CounterRng rng(7, stream);
+  for (int64_t i = 0; i < t.numel(); ++i)
+    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
+  return t;
+}
+
+float largest_difference(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  float largest = 0;
+  const Tensor x = a.contiguous_copy_if_needed(), y = b.contiguous_copy_if_needed();
+  for (int64_t i = 0; i < x.numel(); ++i)
+    largest = std::max(largest, std::abs(x.data<float>()[i] - y.data<float>()[i]));
+  return largest;
+}
+
+float largest(const Tensor& t) {
+  return largest_difference(t, Tensor::zeros(t.shape()));
+}
+
+// In evaluation mode. Start values of zero (scores) and of one (scales) hide mistakes: they are moved.
+std::shared_ptr<layers::SegmentationModel> tiny(const char* model, Device device = Device::cpu) {
+  const layers::BuildDeviceGuard there(device);
+  const auto net = nets::build_model(tiny_options(model));
+  net->initialise(5);
+  uint64_t stream = 100;
+  net->visit([&](const std::string&, const Variable* parameter, const Tensor* buffer) {
+    const Tensor t = parameter ? parameter->value() : *buffer;
+    ++stream;
+    if (t.dtype() != DType::f32) return;
+    const Tensor moved = t.to(Device::cpu).contiguous_copy_if_needed().clone(), by = noise(t.shape(), stream);
+    for (int64_t i = 0; i < t.numel(); ++i) moved.data<float>()[i] += 0.1f * std::abs(by.data<float>()[i]);
+    t.copy_from(moved);
+  });
+  net->eval();
+  return net;
+}
+
+}  // namespace
+
+TEST_CASE("Every network has a tiny form") {
+  std::set<std::string> tested;
+  for (const char* model : tiny_models) tested.insert(tiny_options(model).name);
+  for (const std::string& name : nets::model_names()) CHECK(tested.count(name) == 1);
+}
+
+TEST_CASE("The logits describe the whole image, whatever its size") {
+  for (const char* model : tiny_models) {
+    INFO(model);
+    const auto net = tiny(model);
+    const NoGradGuard no_tape;
+    const auto check = [&](int64_t height, int64_t width, const Tensor& image) {
+      const layers::SegmentationOutput out = net->forward(Variable(image));
+      const layers::Region& r = out.region;
+      if (r.top == 0 && r.left == 0 && r.height == height && r.width == width && out.logits.dim(1) >= 1 &&
+          out.logits.dim(2) >= 1)
+        return out;
+      CAPTURE(height, width, r.height, r.width, out.logits.shape().str());
+      FAIL("wrong region");
+      return out;
+    };
+    // Shapes alone, without arithmetic.
+    for (int64_t height = 1; height <= 65; ++height) {
+      for (int64_t width = 1; width <= 65; ++width) {
+        const layers::Trace trace;
+        check(height, width, Tensor::empty({1, height, width, net->in_channels()}));
+      }
+    }
+    for (const auto& [height, width] :
+         {std::pair<int64_t, int64_t>{1, 1}, {1, 65}, {2, 3}, {33, 47}, {64, 64}, {65, 31}, {97, 131}}) {
+      const Tensor image = noise({1, height, width, net->in_channels()}, 1);
+      const auto out = check(height, width, image);
+      CHECK(std::isfinite(largest(layers::full_resolution_logits(out).value())));
+      CHECK(layers::full_resolution_logits(out).shape() == Shape{1, height, width, net->num_classes()});
+    }
+  }
+}
+
+namespace {
+
+struct Pass {
+  Tensor logits;
+  std::vector<Tensor> gradients;  // undefined where none flows
+};
+
+Pass pass_of(layers::SegmentationModel& net, const Tensor& image) {
+  net.set_random_key({3, 4});
+  const layers::SegmentationOutput out = net.forward(Variable(net.input_of(image)));
+  const Variable full = layers::full_resolution_logits(out);
+  std::vector<Variable> roots{full};
+  if (out.aux.defined()) roots.push_back(out.aux);
+  std::vector<Tensor> seeds;
+  for (const Variable& root : roots) seeds.push_back(noise(root.shape(), 3).to(net.device()));
+  backward(roots, seeds);
+  Pass pass{full.value().to(Device::cpu), {}};
+  for (const layers::NamedParameter& p : net.parameters()) {
+    const Tensor& g = p.variable.grad();
+    pass.gradients.push_back(g.defined() ? g.to(Device::cpu).contiguous_copy_if_needed() : Tensor());
+    p.variable.clear_grad();
+  }
+  return pass;
+}
+
+// Relative, by norm over all parameters: a ReLU that rounding switches changes single ones.
+double gradient_difference(const Pass& a, const Pass& b) {
+  double difference = 0, norm = 0;
+  REQUIRE(a.gradients.size() == b.gradients.size());
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    REQUIRE(a.gradients[i].defined() == b.gradients[i].defined());
+    if (!a.gradients[i].defined()) continue;
+    for (int64_t j = 0; j < a.gradients[i].numel(); ++j) {
+      const double x = a.gradients[i].data<float>()[j], y = b.gradients[i].data<float>()[j];
+      difference += (x - y) * (x - y);
+      norm += x * x;
+    }
+  }
+  REQUIRE(norm > 0);
+  return std::sqrt(difference / norm);
+}
+
+}  // namespace
+
+TEST_CASE("The simulated GPU gives the logits and gradients of the CPU") {
+  for (const char* model : tiny_models) {
+    INFO(model);
+    const auto cpu = tiny(model), sim = tiny(model, Device::sim);
+    const Tensor image = noise({2, 37, 45, cpu->in_channels()}, 2);
+    const Pass a = pass_of(*cpu, image), b = pass_of(*sim, image);
+    CHECK(largest(a.logits) > 0);
+    CHECK(largest_difference(a.logits, b.logits) <= 1e-4 * largest(a.logits));
+    CHECK(gradient_difference(a, b) <= 1e-3);
+    // Statistics of a few pixels multiply rounding errors by the layer: a hundred layers of two channels make
+    // 1e-4 of 1e-7.
+    cpu->train();
+    sim->train();
+    const Pass c = pass_of(*cpu, image), d = pass_of(*sim, image);
+    CHECK(largest_difference(c.logits, d.logits) <= 1e-2 * largest(c.logits));
+    CHECK(gradient_difference(c, d) <= 5e-2);
+  }
+}
