@@ -70,7 +70,7 @@ Tensor as_labels(const Tensor& values, int64_t ignore, int64_t classes) {
 
 struct PairResult {
   std::string problem;
-  std::optional<double> boundary;
+  eval::BoundaryF1 boundary;
 };
 
 // Every pair is looked at before anything is reported: one run names all that is wrong.
@@ -127,18 +127,15 @@ void run_semantic(const Options& o) {
 
   ScoresReport report;
   report.confusion = eval::ConfusionMatrix(o.classes);
-  double boundary_sum = 0;
-  int64_t boundary_images = 0;
-  for (const PairResult& r : score_pairs(pairs, o, report.confusion)) {
+  const std::vector<PairResult> results = score_pairs(pairs, o, report.confusion);
+  for (const PairResult& r : results) {
     if (!r.problem.empty()) problems.push_back(r.problem);
-    if (r.boundary) {
-      boundary_sum += *r.boundary;
-      ++boundary_images;
-    }
   }
   if (!problems.empty()) fail_with_all(problems);
   report.scores = report.confusion.scores(o.names);
-  if (boundary_images > 0) report.scores.boundary_f1 = boundary_sum / static_cast<double>(boundary_images);
+  eval::BoundaryMean boundary;
+  for (const PairResult& r : results) boundary.add(r.boundary);
+  boundary.fill(report.scores);
   report.images = static_cast<int64_t>(pairs.size());
   report.facts = {{"resolution", "that of the label files"},
                   {"ignored value", fmt::format("{}", o.ignore)},

@@ -9,10 +9,13 @@
 namespace atrous::cli {
 
 void InferenceFlags::add_options(CLI::App& command) {
-  command.add_option("--sliding", sliding, "Slide windows of this size, half overlapping, over the image")
+  command
+      .add_option("--sliding", sliding,
+                  "Slide windows of this size over the image (eval.window_overlap, eval.window_blend)")
       ->type_name("HxW");
-  command.add_flag("--multi-scale", multi_scale, "Average over the scales 0.5, 0.75, 1, 1.25, 1.5, 1.75");
-  command.add_flag("--flip", flip, "Average with the mirrored image");
+  command.add_flag("--multi-scale", multi_scale,
+                   "Average probabilities over the scales 0.5, 0.75, 1, 1.25, 1.5, 1.75");
+  command.add_flag("--flip", flip, "Average probabilities with the mirrored image");
 }
 
 eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {

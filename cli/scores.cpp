@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "train/run_log.h"
+#include "eval/boundary.h"
+#include "train/scores_json.h"
 
 namespace atrous::cli {
 namespace {
@@ -32,11 +33,12 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   size_t width = 5;
   for (const eval::ClassScore& c : s.per_class) width = std::max(width, c.name.size());
-  fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", "class", width, "IoU", "recall",
-             "precis.", "Dice", "labelled px", "predicted px");
+  fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", "class", width, "IoU", "recall",
+             "precis.", "Dice", "bnd. F1", "labelled px", "predicted px");
   for (const eval::ClassScore& c : s.per_class) {
-    fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", c.name, width, cell(c.iou),
-               cell(c.accuracy), cell(c.precision), cell(c.dice), c.ground_truth, c.predicted);
+    fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", c.name, width, cell(c.iou),
+               cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
+               c.predicted);
   }
   fmt::print(out, "\nmIoU            {:.4f}  over {} of {} classes\n", s.miou, s.classes_in_mean,
              s.per_class.size());
@@ -61,6 +63,7 @@ std::string scores_json(const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   JsonValue j = train::scores_to_json(s);
   j["boundary_f1"] = value(s.boundary_f1);
+  j["boundary_tolerance"] = JsonValue::of(eval::boundary_tolerance);
   j["loss"] = value(report.loss);
   j["images"] = JsonValue::of(report.images);
   j["pixels"] = JsonValue::of(s.pixels);
@@ -75,6 +78,8 @@ std::string scores_json(const ScoresReport& report) {
     image["miou"] = value(i.miou);
     image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
     image["loss"] = JsonValue::of(i.loss);
+    image["boundary_f1"] = value(i.boundary_f1);
+    image["path"] = JsonValue::of(i.image_path);
     images.array.push_back(std::move(image));
   }
   for (const auto& [name, text] : report.facts) {

@@ -22,9 +22,9 @@ struct ScoresReport {
 };
 
 void print_scores(std::FILE* out, const ScoresReport& report);
-// Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed), loss,
-// images, pixels, ignored_pixels, classes_in_mean, absent_classes[], per_class[], confusion[gt][pred],
-// per_image[], and the facts. What does not exist (the IoU of an absent class) is null.
+// Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed),
+// boundary_tolerance, loss, images, pixels, ignored_pixels, classes_in_mean, absent_classes[], per_class[],
+// confusion[gt][pred], per_image[], and the facts. What does not exist (the IoU of an absent class) is null.
 std::string scores_json(const ScoresReport& report);
 
 }  // namespace atrous::cli

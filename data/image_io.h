@@ -65,6 +65,8 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {
 // image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed.
 // Error(io).
 void write_png(const std::string& path, const Tensor& image);
+// The bytes of such a file.
+std::string encode_png(const Tensor& image);
 // index: u8 [H, W], written as indices into `palette` (at most 256 colours, more than the largest index).
 void write_png(const std::string& path, const Tensor& index, std::span<const Color> palette);
 

@@ -52,7 +52,8 @@ bool guarded(png_structp png, F&& f) {
        path, reason);
 }
 
-void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette) {
+// Sends the whole picture to where the writer's output was set. False on errors: see writer.message.
+bool encode(Writer& writer, const Tensor& image, int color_type, std::span<const Color> palette) {
   const int64_t height = image.dim(0), width = image.dim(1);
   const int64_t row_bytes = width * (color_type == PNG_COLOR_TYPE_RGB ? 3 : 1);
   const Tensor dense = image.contiguous_copy_if_needed();
@@ -60,7 +61,18 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
   for (int64_t y = 0; y < height; ++y) rows[static_cast<size_t>(y)] = dense.data<uint8_t>() + y * row_bytes;
   std::vector<png_color> colors;
   for (const Color& c : palette) colors.push_back({c[0], c[1], c[2]});
+  png_structp png = writer.png;
+  png_infop info = writer.info;
+  return guarded(png, [&] {
+    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, color_type,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (!colors.empty()) png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size()));
+    png_set_rows(png, info, rows.data());
+    png_write_png(png, info, PNG_TRANSFORM_IDENTITY, nullptr);
+  });
+}
 
+void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette) {
   const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
   Writer writer;
   ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
@@ -68,16 +80,8 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
   writer.file = std::fopen(temporary.c_str(), "wb");
   if (!writer.file) unwritable(path, std::strerror(errno));
   errno = 0;
-  png_structp png = writer.png;
-  png_infop info = writer.info;
-  bool ok = guarded(png, [&] {
-    png_init_io(png, writer.file);
-    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, color_type,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    if (!colors.empty()) png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size()));
-    png_set_rows(png, info, rows.data());
-    png_write_png(png, info, PNG_TRANSFORM_IDENTITY, nullptr);
-  });
+  png_init_io(writer.png, writer.file);
+  bool ok = encode(writer, image, color_type, palette);
   std::string reason = writer.message;
   // Synced before the rename: otherwise a power cut may leave an empty file under the final name.
   if (ok && (std::fflush(writer.file) != 0 || ::fsync(::fileno(writer.file)) != 0)) {
@@ -96,15 +100,41 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
   unwritable(path, reason);
 }
 
-}  // namespace
-
-void write_png(const std::string& path, const Tensor& image) {
+int color_type_of(const Tensor& image) {
   const bool has_channels = image.rank() == 3;
   ATROUS_CHECK(image.dtype() == DType::u8 &&
                    (image.rank() == 2 || (has_channels && (image.dim(2) == 1 || image.dim(2) == 3))),
                ErrorKind::usage, "[write_png] images are u8 [H, W], [H, W, 1] or [H, W, 3]. Got {}.",
                image.describe());
-  write(path, image, has_channels && image.dim(2) == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, {});
+  return has_channels && image.dim(2) == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY;
+}
+
+}  // namespace
+
+void write_png(const std::string& path, const Tensor& image) {
+  write(path, image, color_type_of(image), {});
+}
+
+std::string encode_png(const Tensor& image) {
+  const int color_type = color_type_of(image);
+  std::string bytes;
+  Writer writer;
+  ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
+               "[encode_png] libpng could not start: out of memory.");
+  // No exception may pass through libpng: running out of memory becomes its error.
+  const auto append = [](png_structp png, png_bytep data, size_t count) {
+    bool full = false;
+    try {
+      static_cast<std::string*>(png_get_io_ptr(png))->append(reinterpret_cast<const char*>(data), count);
+    } catch (const std::exception&) {
+      full = true;
+    }
+    if (full) png_error(png, "out of memory");
+  };
+  png_set_write_fn(writer.png, &bytes, append, [](png_structp) {});
+  ATROUS_CHECK(encode(writer, image, color_type, {}), ErrorKind::memory,
+               "[encode_png] the picture must be encodable. Got {}: {}.", image.describe(), writer.message);
+  return bytes;
 }
 
 void write_png(const std::string& path, const Tensor& index, std::span<const Color> palette) {

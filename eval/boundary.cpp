@@ -89,8 +89,7 @@ double f1(int64_t predicted, int64_t predicted_hits, int64_t labelled, int64_t l
 
 }  // namespace
 
-std::optional<double> boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ignore,
-                                  double tolerance) {
+BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ignore, double tolerance) {
   ATROUS_CHECK(label.rank() == 2 && label.shape() == prediction.shape() && label.dtype() == DType::u8 &&
                    prediction.dtype() == DType::u8,
                ErrorKind::usage,
@@ -119,17 +118,41 @@ std::optional<double> boundary_f1(const Tensor& label, const Tensor& prediction,
   const std::vector<int64_t> offsets = disk(radius, gt.stride);
   const Matches recall = match(gt_boundary, pred_boundary, offsets);
   const Matches precision = match(pred_boundary, gt_boundary, offsets);
+  BoundaryF1 result;
   double sum = 0;
   int64_t classes = 0;
   for (size_t c = 0; c < none; ++c) {
     if (!present_gt[c] && !present_pred[c]) continue;
+    const bool both = present_gt[c] && present_pred[c];
+    result.per_class[c] =
+        both ? f1(precision.total[c], precision.matched[c], recall.total[c], recall.matched[c]) : 0;
+    sum += *result.per_class[c];
     ++classes;
-    if (present_gt[c] && present_pred[c]) {
-      sum += f1(precision.total[c], precision.matched[c], recall.total[c], recall.matched[c]);
-    }
   }
-  if (classes == 0) return std::nullopt;
-  return sum / static_cast<double>(classes);
+  if (classes > 0) result.mean = sum / static_cast<double>(classes);
+  return result;
+}
+
+void BoundaryMean::Sum::add(const std::optional<double>& value) {
+  if (!value) return;
+  total += *value;
+  ++images;
+}
+
+std::optional<double> BoundaryMean::Sum::mean() const {
+  if (images == 0) return std::nullopt;
+  return total / static_cast<double>(images);
+}
+
+void BoundaryMean::add(const BoundaryF1& image) {
+  all_.add(image.mean);
+  for (size_t c = 0; c < classes_.size(); ++c) classes_[c].add(image.per_class[c]);
+}
+
+void BoundaryMean::fill(SemanticScores& scores) const {
+  scores.boundary_f1 = all_.mean();
+  for (size_t c = 0; c < std::min(classes_.size(), scores.per_class.size()); ++c)
+    scores.per_class[c].boundary_f1 = classes_[c].mean();
 }
 
 }  // namespace atrous::eval

@@ -98,8 +98,7 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
 
   double loss_sum = 0;
   int64_t loss_pixels = 0;
-  double boundary_sum = 0;
-  int64_t boundary_images = 0;
+  BoundaryMean boundary;
   const int64_t total = dataset.size();
   auto load = [&dataset](int64_t i) { return dataset.load(i); };
   // Destroyed (and so waited for) before anything it uses, also when an image fails.
@@ -131,17 +130,16 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
       score.loss = scored.loss_sum / static_cast<double>(own.pixels);
     }
     if (with_boundary_f1) {
-      if (const auto f1 = boundary_f1(sample.label, scored.prediction, data::ignore_label)) {
-        boundary_sum += *f1;
-        ++boundary_images;
-      }
+      const BoundaryF1 f1 = boundary_f1(sample.label, scored.prediction, data::ignore_label);
+      boundary.add(f1);
+      score.boundary_f1 = f1.mean;
     }
     result.images.push_back(score);
     if (hooks.image) hooks.image(sample, scored.prediction, score);
     if (hooks.progress) hooks.progress(i + 1, total);
   }
   result.scores = result.confusion.scores(names);
-  if (boundary_images > 0) result.scores.boundary_f1 = boundary_sum / static_cast<double>(boundary_images);
+  boundary.fill(result.scores);
   if (loss_pixels > 0) result.loss = loss_sum / static_cast<double>(loss_pixels);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

@@ -20,6 +20,7 @@ struct ImageScore {
       miou;  // over the classes present in this image's label or prediction; empty if all is ignored
   double pixel_accuracy = 0;
   double loss = 0;
+  std::optional<double> boundary_f1;  // if it was asked for
 };
 
 struct EvaluationResult {

@@ -18,6 +18,7 @@ struct ClassScore {
   std::optional<double> accuracy;  // recall; empty without ground truth
   std::optional<double> precision;
   std::optional<double> dice;
+  std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
 };
 
 struct SemanticScores {
@@ -26,7 +27,7 @@ struct SemanticScores {
   double mean_accuracy = 0;
   double fw_iou = 0;
   double mean_dice = 0;
-  std::optional<double> boundary_f1;
+  std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
   int64_t classes_in_mean = 0;
   int64_t absent_classes = 0;
   int64_t pixels = 0;  // scored
@@ -43,6 +44,9 @@ class ConfusionMatrix {
   // label, prediction: u8 or i32 of equal shape; counted on the device on which they lie.
   void add(const Tensor& label, const Tensor& prediction, int64_t ignore);
   void add(const ConfusionMatrix& other);
+  void add_pixels(int64_t gt, int64_t predicted, int64_t pixels) {
+    counts_[static_cast<size_t>(gt * num_classes_ + predicted)] += pixels;
+  }
   int64_t at(int64_t gt, int64_t predicted) const {
     return counts_[static_cast<size_t>(gt * num_classes_ + predicted)];
   }

@@ -27,11 +27,6 @@ void fill_rectangle(const Tensor& picture, int64_t top, int64_t left, int64_t he
   }
 }
 
-// Perceived brightness, to choose black or white text.
-bool is_bright(const Rgb& c) {
-  return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140;
-}
-
 struct LegendItem {
   Rgb color;
   std::string text;
@@ -151,41 +146,55 @@ Tensor side_by_side(const std::vector<Tensor>& pictures) {
   return result;
 }
 
-Tensor confusion_picture(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {
-  const int64_t k = confusion.num_classes();
-  constexpr int64_t scale = 2, pad = 6;
-  const int64_t cell = text_width("100", scale) + 2 * pad;
-  const int64_t line = glyph_height * scale;
-  auto name_of_class = [&](int64_t c) {
-    return static_cast<size_t>(c) < names.size() ? names[static_cast<size_t>(c)] : fmt::format("class{}", c);
-  };
-  int64_t name_width = text_width("label", scale);
-  for (int64_t c = 0; c < k; ++c)
-    name_width = std::max(name_width, text_width(name_of_class(c), scale) + text_width("00 ", scale));
-  const int64_t left = name_width + 2 * pad, top = 2 * line + 3 * pad;
-  const Tensor result = Tensor::full({top + k * cell + pad, left + k * cell + pad, 3}, 255, DType::u8);
-  draw_text(result, pad, left, "predicted, % of row", scale, black);
-  for (int64_t row = 0; row < k; ++row) {
-    int64_t sum = 0;
-    for (int64_t c = 0; c < k; ++c) sum += confusion.at(row, c);
-    const int64_t y = top + row * cell;
-    draw_text(result, y + (cell - line) / 2, pad, fmt::format("{} {}", row, name_of_class(row)), scale,
-              black);
-    const std::string number = std::to_string(row);
-    draw_text(result, pad + line + pad, left + row * cell + (cell - text_width(number, scale)) / 2, number,
-              scale, black);
-    for (int64_t c = 0; c < k; ++c) {
-      const double share = sum > 0 ? static_cast<double>(confusion.at(row, c)) / static_cast<double>(sum) : 0;
-      // White to dark blue; the square root makes rare confusions visible.
-      const double strength = std::sqrt(share);
-      const Rgb color = {static_cast<uint8_t>(255 - 245 * strength),
-                         static_cast<uint8_t>(255 - 195 * strength),
-                         static_cast<uint8_t>(255 - 120 * strength)};
-      fill_rectangle(result, y, left + c * cell, cell - 1, cell - 1, color);
-      const std::string text = fmt::format("{:.0f}", 100 * share);
-      if (text == "0") continue;
-      draw_text(result, y + (cell - line) / 2, left + c * cell + (cell - text_width(text, scale)) / 2, text,
-                scale, is_bright(color) ? black : white);
+Tensor error_map(const Tensor& image, const Tensor& label, const Tensor& prediction) {
+  ATROUS_CHECK(
+      image.rank() == 3 && label.shape() == prediction.shape() &&
+          label.shape() == Shape({image.dim(0), image.dim(1)}),
+      ErrorKind::usage,
+      "[error_map] image [H, W, C], label and prediction [H, W] must have one size. Got {}, {} and {}.",
+      image.shape().str(), label.shape().str(), prediction.shape().str());
+  const int64_t h = image.dim(0), w = image.dim(1), c = image.dim(2);
+  const Tensor result = Tensor::empty({h, w, 3}, DType::u8);
+  for (int64_t i = 0; i < h * w; ++i) {
+    const uint8_t* in = image.data<uint8_t>() + i * c;
+    const double brightness = c < 3 ? in[0] : 0.299 * in[0] + 0.587 * in[1] + 0.114 * in[2];
+    const uint8_t gt = label.data<uint8_t>()[i];
+    // Right: pale, so that errors stand out of any photograph. Wrong: red. Ignored: dark blue.
+    Rgb tint = white;
+    double opacity = 0.7;
+    if (gt == data::ignore_label) {
+      tint = {30, 40, 80};
+    } else if (gt != prediction.data<uint8_t>()[i]) {
+      tint = {222, 20, 30};
+      opacity = 0.8;
+    }
+    for (size_t ch = 0; ch < 3; ++ch) {
+      result.data<uint8_t>()[i * 3 + static_cast<int64_t>(ch)] =
+          static_cast<uint8_t>(std::lround(brightness + opacity * (tint[ch] - brightness)));
+    }
+  }
+  return result;
+}
+
+Tensor shrunk(const Tensor& picture, int64_t max_width) {
+  const int64_t h = picture.dim(0), w = picture.dim(1), channels = picture.dim(2);
+  const int64_t step = (w + max_width - 1) / max_width;
+  if (step <= 1) return picture;
+  const int64_t height = (h + step - 1) / step, width = (w + step - 1) / step;
+  const Tensor result = Tensor::empty({height, width, channels}, DType::u8);
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t x = 0; x < width; ++x) {
+      const int64_t bottom = std::min(h, (y + 1) * step), right = std::min(w, (x + 1) * step);
+      for (int64_t c = 0; c < channels; ++c) {
+        int64_t sum = 0;
+        for (int64_t v = y * step; v < bottom; ++v) {
+          for (int64_t u = x * step; u < right; ++u)
+            sum += picture.data<uint8_t>()[(v * w + u) * channels + c];
+        }
+        const int64_t count = (bottom - y * step) * (right - x * step);
+        result.data<uint8_t>()[(y * width + x) * channels + c] =
+            static_cast<uint8_t>((sum + count / 2) / count);
+      }
     }
   }
   return result;

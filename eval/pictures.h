@@ -1,4 +1,4 @@
-// Pictures of label maps: overlays, palettes, confusion matrices.
+// Pictures of label maps: overlays, palettes, errors.
 #pragma once
 
 #include <array>
@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "eval/metrics.h"
 
 namespace atrous::eval {
 
@@ -34,8 +33,11 @@ Tensor with_legend(const Tensor& picture, const Tensor& labels, const std::vecto
 // Pictures u8 [H, W, 3] side by side with a thin gap, aligned at the top.
 Tensor side_by_side(const std::vector<Tensor>& pictures);
 
-// The confusion matrix as a picture, u8 [H, W, 3]: rows are labels, columns predictions, cells in percent of
-// their row.
-Tensor confusion_picture(const ConfusionMatrix& confusion, const std::vector<std::string>& names);
+// Where a prediction is wrong: u8 [H, W, 3], the image in pale grey, wrong pixels red, ignored ones dark
+// blue.
+Tensor error_map(const Tensor& image, const Tensor& label, const Tensor& prediction);
+
+// A picture u8 [H, W, C] at most `max_width` wide: means of squares of whole pixels.
+Tensor shrunk(const Tensor& picture, int64_t max_width);
 
 }  // namespace atrous::eval

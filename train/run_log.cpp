@@ -33,42 +33,6 @@ std::string drop_lines_after(const std::string& path, int64_t step, int64_t vali
 
 }  // namespace
 
-JsonValue scores_to_json(const eval::SemanticScores& s) {
-  JsonValue out = JsonValue::make_object();
-  out["miou"] = JsonValue::of(s.miou);
-  out["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
-  out["mean_accuracy"] = JsonValue::of(s.mean_accuracy);
-  out["fw_iou"] = JsonValue::of(s.fw_iou);
-  out["mean_dice"] = JsonValue::of(s.mean_dice);
-  out["classes_in_mean"] = JsonValue::of(s.classes_in_mean);
-  JsonValue& rows = out["per_class"];
-  rows.kind = JsonValue::Kind::array;
-  const auto maybe = [](const std::optional<double>& v) { return v ? JsonValue::of(*v) : JsonValue{}; };
-  for (const eval::ClassScore& c : s.per_class) {
-    JsonValue row = JsonValue::make_object();
-    row["name"] = JsonValue::of(c.name);
-    row["iou"] = maybe(c.iou);
-    row["accuracy"] = maybe(c.accuracy);
-    row["precision"] = maybe(c.precision);
-    row["dice"] = maybe(c.dice);
-    row["ground_truth"] = JsonValue::of(c.ground_truth);
-    row["predicted"] = JsonValue::of(c.predicted);
-    rows.array.push_back(std::move(row));
-  }
-  return out;
-}
-
-JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion) {
-  JsonValue rows;
-  rows.kind = JsonValue::Kind::array;
-  for (int64_t g = 0; g < confusion.num_classes(); ++g) {
-    std::vector<int64_t> row;
-    for (int64_t p = 0; p < confusion.num_classes(); ++p) row.push_back(confusion.at(g, p));
-    rows.array.push_back(JsonValue::of(row));
-  }
-  return rows;
-}
-
 std::vector<JsonValue> read_metrics(const std::string& path) {
   std::vector<JsonValue> lines;
   std::ifstream in(path);

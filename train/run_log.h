@@ -10,6 +10,7 @@
 #include "eval/evaluate.h"
 #include "train/event_writer.h"
 #include "train/json_value.h"
+#include "train/scores_json.h"
 
 namespace atrous::train {
 
@@ -22,12 +23,6 @@ struct StepRecord {
   double images_per_second = 0;
   double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
 };
-
-// Scores as every file and `--json` holds them: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice,
-// classes_in_mean, per_class[]. What does not exist (the IoU of an absent class) is null.
-JsonValue scores_to_json(const eval::SemanticScores& scores);
-// [label][prediction]
-JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);
 
 class RunLog {
  public:

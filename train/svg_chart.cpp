@@ -7,8 +7,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "eval/html.h"
+
 namespace atrous::train {
 namespace {
+
+using eval::escape_html;
 
 constexpr double width = 560, height = 260, left = 56, right = 12, top = 30, bottom = 36;
 
@@ -118,44 +122,6 @@ std::string svg_chart(const std::string& title, const std::string& x_label,
     }
   }
   return out + "</svg>\n";
-}
-
-std::string escape_html(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-std::string base64(const std::string& bytes) {
-  static const char* digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k)
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) out += i + k <= bytes.size() ? digits[(group >> (18 - 6 * k)) & 63u] : '=';
-  }
-  return out;
 }
 
 }  // namespace atrous::train

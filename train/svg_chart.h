@@ -19,8 +19,4 @@ struct Series {
 std::string svg_chart(const std::string& title, const std::string& x_label,
                       const std::vector<Series>& series);
 
-// &, <, > and quotes for HTML.
-std::string escape_html(const std::string& text);
-std::string base64(const std::string& bytes);
-
 }  // namespace atrous::train

@@ -61,10 +61,12 @@ struct Project {
 
 }  // namespace
 
-TEST_CASE("eval needs only the checkpoint, and gives table, JSON and pictures") {
+TEST_CASE("eval needs only the checkpoint, and gives table, JSON and a report") {
   const Project p;
-  const Outcome o =
-      p.eval({"--json", p.folder.path("s.json"), "--out", p.folder.path("pictures"), "--worst", "1"});
+  // b is one class to its own confusion: whatever is predicted, the images differ in their scores.
+  data::write_png(p.folder.path("b_label.png"), stripes(19, 26, 1));
+  const std::string folder = p.folder.path("report");
+  const Outcome o = p.eval({"--json", p.folder.path("s.json"), "--report", folder, "--worst", "1"});
   INFO(o.err);
   REQUIRE(o.code == 0);
   const auto j = nlohmann::json::parse(read_text(p.folder.path("s.json")));
@@ -78,8 +80,28 @@ TEST_CASE("eval needs only the checkpoint, and gives table, JSON and pictures") 
   CHECK(j["confusion"].size() == 3);
   CHECK_THAT(o.out, Contains("definition      one confusion matrix over the set"));
   CHECK_THAT(o.out, Contains("resolution"));
-  CHECK(std::filesystem::exists(p.folder.path("pictures/confusion.png")));
-  CHECK(std::distance(std::filesystem::directory_iterator(p.folder.path("pictures")), {}) == 2);
+  // The same numbers in the report's folder; the page needs no other file.
+  CHECK(nlohmann::json::parse(read_text(folder + "/scores.json")) == j);
+  CHECK_THAT(read_text(folder + "/confusion.svg"), Contains("class2 → class2"));
+  const auto& images = j["per_image"];
+  REQUIRE(images.size() == 2);
+  for (const char* key : {"id", "path", "miou", "pixel_accuracy", "loss", "boundary_f1"})
+    CHECK(images[0].contains(key));
+  CHECK(j["per_class"][0].contains("boundary_f1"));
+  REQUIRE(images[0]["miou"] != images[1]["miou"]);
+  const std::string worst = images[0]["miou"] < images[1]["miou"] ? "a" : "b";
+  for (const char* kind : {"image", "label", "prediction", "error"}) {
+    const Tensor picture = data::read_image(folder + "/worst/01_" + worst + "_" + kind + ".png");
+    CHECK(picture.shape() == Shape({19, 26, 3}));
+  }
+  CHECK(std::distance(std::filesystem::directory_iterator(folder + "/worst"), {}) == 4);
+  const std::string page = read_text(folder + "/report.html");
+  CHECK_THAT(page, Contains("<h3>1. " + worst + "</h3>") && Contains("data:image/png;base64,iVBOR") &&
+                       Contains("Confusion matrix") && Contains("Boundary F1") && !Contains("src=\"http"));
+  // A second report replaces the pictures of the first, and only those.
+  write_text(folder + "/worst/notes.txt", "mine");
+  REQUIRE(p.eval({"--report", folder, "--worst", "0"}).code == 0);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder + "/worst"), {}) == 1);
   for (const std::vector<std::string>& mode : std::vector<std::vector<std::string>>{{"--flip"},
                                                                                     {"--multi-scale"},
                                                                                     {"--sliding", "16x16"},
@@ -213,7 +235,8 @@ TEST_CASE("predict never replaces a photograph") {
 
 TEST_CASE("device option: the simulator gives the CPU's scores, unknown and absent devices are refused") {
   const Project p;
-  const Outcome cpu = p.eval({"--device", "cpu", "--json", "-"}), sim = p.eval({"--device", "sim", "--json", "-"});
+  const Outcome cpu = p.eval({"--device", "cpu", "--json", "-"}),
+                sim = p.eval({"--device", "sim", "--json", "-"});
   REQUIRE(cpu.code == 0);
   REQUIRE(sim.code == 0);
   CHECK(nlohmann::json::parse(sim.out)["miou"] == nlohmann::json::parse(cpu.out)["miou"]);

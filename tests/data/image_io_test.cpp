@@ -309,3 +309,15 @@ TEST_CASE("unwritable output is an I/O error that names the file") {
   CHECK_SAYS(ErrorKind::usage, write_png("never.png", pixels({1, 1}, {2}), two),
              "index 2 has no colour");
 }
+
+TEST_CASE("a picture encoded in memory is the file that would be written") {
+  for (const Shape& shape : {Shape{3, 5, 3}, Shape{4, 2, 1}}) {
+    const Tensor image = ramp(shape);
+    const std::string bytes = encode_png(image);
+    const Tensor back =
+        decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "memory");
+    REQUIRE(back.shape() == shape);
+    CHECK(std::equal(image.data<uint8_t>(), image.data<uint8_t>() + image.numel(), back.data<uint8_t>()));
+  }
+  CHECK_THROWS_WITH(encode_png(Tensor::zeros({2, 2, 3})), Catch::Contains("u8"));
+}

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "core/random.h"
@@ -21,7 +22,8 @@ Tensor halves(int64_t h, int64_t w, int64_t edge) {
 }
 
 // Straight from the definition, all pairs of boundary pixels.
-double brute_force(const Tensor& label, const Tensor& prediction, int ignore, double tolerance) {
+std::map<int, double> brute_force(const Tensor& label, const Tensor& prediction, int ignore,
+                                  double tolerance) {
   const int64_t h = label.dim(0), w = label.dim(1);
   const double radius = tolerance * std::sqrt(static_cast<double>(h * h + w * w));
   auto value = [&](const Tensor& t, int64_t y, int64_t x) {
@@ -53,8 +55,7 @@ double brute_force(const Tensor& label, const Tensor& prediction, int ignore, do
     }
     return hits / static_cast<double>(from.size());
   };
-  double sum = 0;
-  int classes = 0;
+  std::map<int, double> result;
   for (int c = 0; c < 255; ++c) {
     bool in_gt = false, in_pred = false;
     for (int64_t y = 0; y < h; ++y) {
@@ -64,15 +65,15 @@ double brute_force(const Tensor& label, const Tensor& prediction, int ignore, do
       }
     }
     if (!in_gt && !in_pred) continue;
-    ++classes;
+    result[c] = 0;
     if (!in_gt || !in_pred) continue;
     const auto b_gt = boundary(label, c), b_pred = boundary(prediction, c);
-    if (b_gt.empty() && b_pred.empty()) sum += 1;
+    if (b_gt.empty() && b_pred.empty()) result[c] = 1;
     if (b_gt.empty() || b_pred.empty()) continue;
     const double p = share(b_pred, b_gt), r = share(b_gt, b_pred);
-    if (p + r > 0) sum += 2 * p * r / (p + r);
+    if (p + r > 0) result[c] = 2 * p * r / (p + r);
   }
-  return sum / classes;
+  return result;
 }
 
 }  // namespace
@@ -80,15 +81,15 @@ double brute_force(const Tensor& label, const Tensor& prediction, int ignore, do
 TEST_CASE("boundary F1 of small cases worked by hand") {
   const Tensor label = halves(30, 40, 20);  // diagonal 50
   // A perfect prediction; and one shifted by exactly the tolerance, and by more.
-  CHECK(boundary_f1(label, label, 255).value() == 1.0);
-  CHECK(boundary_f1(label, halves(30, 40, 22), 255, 2.0 / 50).value() == 1.0);
-  CHECK(boundary_f1(label, halves(30, 40, 23), 255, 2.0 / 50).value() == 0.0);
+  CHECK(boundary_f1(label, label, 255).mean.value() == 1.0);
+  CHECK(boundary_f1(label, halves(30, 40, 22), 255, 2.0 / 50).mean.value() == 1.0);
+  CHECK(boundary_f1(label, halves(30, 40, 23), 255, 2.0 / 50).mean.value() == 0.0);
   // The whole image one class in both maps: no boundary to miss.
-  CHECK(boundary_f1(halves(8, 8, 8), halves(8, 8, 8), 255).value() == 1.0);
+  CHECK(boundary_f1(halves(8, 8, 8), halves(8, 8, 8), 255).mean.value() == 1.0);
   // Predicted as one class: class 0 has no boundary in the prediction (0), class 1 is missing (0).
-  CHECK(boundary_f1(label, halves(30, 40, 40), 255).value() == 0.0);
+  CHECK(boundary_f1(label, halves(30, 40, 40), 255).mean.value() == 0.0);
   // Nothing to score.
-  CHECK_FALSE(boundary_f1(Tensor::full({4, 4}, 255, DType::u8), halves(4, 4, 2), 255));
+  CHECK_FALSE(boundary_f1(Tensor::full({4, 4}, 255, DType::u8), halves(4, 4, 2), 255).mean);
 }
 
 TEST_CASE("the rim of an ignored region is no boundary") {
@@ -97,7 +98,7 @@ TEST_CASE("the rim of an ignored region is no boundary") {
     if (i % 10 >= 5) label.data<uint8_t>()[i] = 255;
   }
   // Whatever is predicted under it does not count.
-  CHECK(boundary_f1(label, halves(10, 10, 5), 255).value() == 1.0);
+  CHECK(boundary_f1(label, halves(10, 10, 5), 255).mean.value() == 1.0);
 }
 
 TEST_CASE("boundary F1 equals the definition evaluated over all pairs") {
@@ -115,8 +116,32 @@ TEST_CASE("boundary F1 equals the definition evaluated over all pairs") {
       }
     }
     for (double tolerance : {0.02, 0.05, 0.1}) {
-      CHECK(boundary_f1(label, prediction, 255, tolerance).value() ==
-            Approx(brute_force(label, prediction, 255, tolerance)).epsilon(1e-12));
+      const BoundaryF1 got = boundary_f1(label, prediction, 255, tolerance);
+      const std::map<int, double> want = brute_force(label, prediction, 255, tolerance);
+      double sum = 0;
+      for (int c = 0; c < 255; ++c) {
+        CHECK(got.per_class[static_cast<size_t>(c)].has_value() == want.contains(c));
+        if (!want.contains(c)) continue;
+        CHECK(got.per_class[static_cast<size_t>(c)].value() == Approx(want.at(c)).epsilon(1e-12));
+        sum += want.at(c);
+      }
+      CHECK(got.mean.value() == Approx(sum / static_cast<double>(want.size())).epsilon(1e-12));
     }
   }
+}
+
+TEST_CASE("boundary F1 of a set: a class is averaged over the images that hold it, the set over images") {
+  const Tensor label = halves(30, 40, 20);
+  BoundaryMean mean;
+  mean.add(boundary_f1(label, label, 255));                                           // 0: 1, 1: 1
+  mean.add(boundary_f1(halves(8, 8, 8), halves(8, 8, 8), 255));                       // 0: 1
+  mean.add(boundary_f1(label, halves(30, 40, 40), 255));                              // 0: 0, 1: 0
+  mean.add(boundary_f1(Tensor::full({4, 4}, 255, DType::u8), halves(4, 4, 2), 255));  // nothing
+  SemanticScores scores;
+  scores.per_class.resize(3);
+  mean.fill(scores);
+  CHECK(scores.boundary_f1.value() == Approx(2.0 / 3));
+  CHECK(scores.per_class[0].boundary_f1.value() == Approx(2.0 / 3));
+  CHECK(scores.per_class[1].boundary_f1.value() == Approx(0.5));
+  CHECK_FALSE(scores.per_class[2].boundary_f1);
 }

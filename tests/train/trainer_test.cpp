@@ -88,6 +88,9 @@ TEST_CASE("a run leaves its files, learns, and never overwrites") {
   wrong.expected["miou"] = {1.0, 0.0};
   wrong.train.max_steps = 2;
   CHECK_FALSE(run_training(wrong, out_folder(folder / "short")).expectation_met);
+  // The page says so, too.
+  CHECK_THAT(html, Contains(">reached</td>") && !Contains("not reached"));
+  CHECK_THAT(content_of(folder / "short/report.html"), Contains("class=\"bad\">not reached</td>"));
 }
 
 TEST_CASE("metrics: torn lines are left out, later ones stay; a full disk is told once") {

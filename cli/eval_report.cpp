@@ -1,0 +1,249 @@
+#include "cli/eval_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "cli/report.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "data/image_io.h"
+#include "eval/boundary.h"
+#include "eval/html.h"
+#include "eval/pictures.h"
+#include "eval/score_html.h"
+
+namespace atrous::cli {
+namespace {
+
+using eval::escape_html;
+using eval::percent_text;
+
+constexpr int64_t shown_width = 560;  // of pictures on the page
+constexpr size_t listed = 200;        // rows of the table of images
+const std::array<const char*, 4> kinds = {"image", "label", "prediction", "error"};
+
+bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
+  return std::pair(*a.miou, a.pixel_accuracy) < std::pair(*b.miou, b.pixel_accuracy);
+}
+
+// "12_city_0001_label.png"
+bool is_picture_of_report(const std::string& name) {
+  const size_t digits = name.find_first_not_of("0123456789");
+  if (digits == std::string::npos || digits < 2 || name[digits] != '_') return false;
+  return std::any_of(kinds.begin(), kinds.end(),
+                     [&](const char* kind) { return name.ends_with(fmt::format("_{}.png", kind)); });
+}
+
+std::string file_name_of(size_t rank, std::string id, const char* kind) {
+  for (char& c : id) {
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+    if (!plain) c = '_';
+  }
+  // Names of files end at 255 bytes.
+  return fmt::format("{:02}_{}_{}.png", rank, id.substr(0, 200), kind);
+}
+
+std::array<Tensor, 4> pictures_of(const WorstImages::Image& w, const eval::Palette& palette) {
+  const Tensor nothing = Tensor::full(w.prediction.shape(), data::ignore_label, DType::u8);
+  return {eval::overlay(w.sample.image, nothing, palette),
+          eval::overlay(w.sample.image, w.sample.label, palette, 0.7),
+          eval::overlay(w.sample.image, w.prediction, palette, 0.7),
+          eval::error_map(w.sample.image, w.sample.label, w.prediction)};
+}
+
+std::string class_name(const std::vector<data::ClassInfo>& classes, int64_t c) {
+  return static_cast<size_t>(c) < classes.size() ? classes[static_cast<size_t>(c)].name
+                                                 : fmt::format("class{}", c);
+}
+
+// What an image was mistaken for, the most pixels first, and the colours of the classes in its pictures.
+std::string explanation(const WorstImages::Image& w, const std::vector<data::ClassInfo>& classes,
+                        const eval::Palette& palette, int64_t num_classes) {
+  eval::ConfusionMatrix own(num_classes);
+  own.add(w.sample.label, w.prediction, data::ignore_label);
+  std::vector<std::array<int64_t, 3>> mistakes;  // -pixels, label, prediction
+  std::string legend;
+  for (int64_t r = 0; r < num_classes; ++r) {
+    int64_t seen = 0;
+    for (int64_t c = 0; c < num_classes; ++c) {
+      seen += own.at(r, c) + own.at(c, r);
+      if (r != c && own.at(r, c) > 0) mistakes.push_back({-own.at(r, c), r, c});
+    }
+    if (seen == 0) continue;
+    const auto& rgb = palette[static_cast<size_t>(r)];
+    legend += fmt::format("<i class=\"swatch\" style=\"background:#{:02x}{:02x}{:02x}\"></i>{} &ensp;",
+                          rgb[0], rgb[1], rgb[2], escape_html(class_name(classes, r)));
+  }
+  std::sort(mistakes.begin(), mistakes.end());
+  mistakes.resize(std::min<size_t>(mistakes.size(), 4));
+  std::string text;
+  for (const auto& [pixels, r, c] : mistakes) {
+    text += fmt::format("{}{} → {} ({} px)", text.empty() ? "" : ", ", escape_html(class_name(classes, r)),
+                        escape_html(class_name(classes, c)), -pixels);
+  }
+  return fmt::format("<p class=\"sub\">{}<br>{}</p>\n", text.empty() ? "" : "Mostly: " + text, legend);
+}
+
+std::string worst_section(const std::string& folder, const std::vector<WorstImages::Image>& worst,
+                          const std::vector<data::ClassInfo>& classes, int64_t num_classes) {
+  if (worst.empty()) return "";
+  const eval::Palette palette = eval::palette_of(classes);
+  std::string out =
+      "<h2>Worst images</h2>\n<p class=\"sub\">By the mean IoU over the classes of each image. Image, label, "
+      "prediction, errors (wrong pixels red, ignored ones dark blue). Pictures in full size are in "
+      "<code>worst/</code> beside this page.</p>\n";
+  for (size_t i = 0; i < worst.size(); ++i) {
+    const WorstImages::Image& w = worst[i];
+    const std::array<Tensor, 4> pictures = pictures_of(w, palette);
+    out += fmt::format(
+        "<h3>{}. {}</h3>\n<p class=\"sub\">mIoU {} %, pixel accuracy {} %, boundary F1 {} %, cross-entropy "
+        "{:.3f}</p>\n<div class=\"quad\">",
+        i + 1, escape_html(w.score.id), percent_text(w.score.miou), percent_text(w.score.pixel_accuracy),
+        percent_text(w.score.boundary_f1), w.score.loss);
+    for (size_t k = 0; k < kinds.size(); ++k) {
+      const std::string name = "worst/" + file_name_of(i + 1, w.score.id, kinds[k]);
+      data::write_png(folder + "/" + name, pictures[k]);
+      out += fmt::format("<figure><a href=\"{}\">{}</a><figcaption>{}</figcaption></figure>\n", name,
+                         eval::inline_png(data::encode_png(eval::shrunk(pictures[k], shown_width)), kinds[k]),
+                         kinds[k]);
+    }
+    out += "</div>\n" + explanation(w, classes, palette, num_classes);
+  }
+  return out;
+}
+
+// How many images reach which mIoU, in steps of 5 %.
+std::string histogram(const std::vector<eval::ImageScore>& images) {
+  constexpr size_t bins = 20;
+  constexpr double left = 40, top = 44, bar = 25, height = 160;
+  std::array<int64_t, bins> counts{};
+  for (const eval::ImageScore& i : images) {
+    if (i.miou) ++counts[std::min(bins - 1, static_cast<size_t>(*i.miou * bins))];
+  }
+  const int64_t most = *std::max_element(counts.begin(), counts.end());
+  if (most == 0) return "";
+  std::string out =
+      "<h2>Images by their mIoU</h2>\n<svg class=\"chart\" style=\"max-width:640px\" viewBox=\"0 0 560 240\" "
+      "role=\"img\" aria-label=\"number of images by mIoU\"><text class=\"title\" x=\"40\" y=\"18\">Images "
+      "per 5 % "
+      "of mIoU</text>\n";
+  for (size_t b = 0; b < bins; ++b) {
+    const double h = height * static_cast<double>(counts[b]) / static_cast<double>(most);
+    const double x = left + bar * static_cast<double>(b);
+    out += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#3f7fd0\"><title>{} to {} "
+        "%: {} "
+        "images</title></rect>",
+        x + 1, top + height - h, bar - 2, h, 5 * b, 5 * b + 5, counts[b]);
+    if (counts[b] > 0) {
+      out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", x + bar / 2,
+                         top + height - h - 3, counts[b]);
+    }
+    if (b % 4 == 0)
+      out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x,
+                         top + height + 16, 5 * b);
+  }
+  return out + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">100 %</text></svg>\n",
+                           left + bar * bins, top + height + 16);
+}
+
+std::string image_table(const std::vector<eval::ImageScore>& images) {
+  std::vector<eval::ImageScore> order;
+  std::copy_if(images.begin(), images.end(), std::back_inserter(order),
+               [](const auto& i) { return i.miou.has_value(); });
+  std::stable_sort(order.begin(), order.end(), worse);
+  std::string out = fmt::format(
+      "<h2>Images, the worst first</h2>\n<details><summary>{} of {} "
+      "images{}</summary>\n<table><tr><th>Image</th>"
+      "<th>mIoU %</th><th>Pixel accuracy %</th><th>Boundary F1 %</th><th>Cross-entropy</th></tr>\n",
+      std::min(listed, order.size()), images.size(),
+      order.size() < images.size() ? fmt::format(" ({} without a scored pixel)", images.size() - order.size())
+                                   : "");
+  for (size_t i = 0; i < std::min(listed, order.size()); ++i) {
+    const eval::ImageScore& s = order[i];
+    out += fmt::format("<tr><td title=\"{}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3f}</td></tr>\n",
+                       escape_html(s.image_path), escape_html(s.id), percent_text(s.miou),
+                       percent_text(s.pixel_accuracy), percent_text(s.boundary_f1), s.loss);
+  }
+  return out + "</table></details>\n";
+}
+
+std::string facts_section(const ScoresReport& report) {
+  std::string out = "<h2>How it was measured</h2>\n<table>\n";
+  const auto row = [&](const std::string& name, const std::string& text) {
+    out +=
+        fmt::format("<tr><td>{}</td><td class=\"text\">{}</td></tr>\n", escape_html(name), escape_html(text));
+  };
+  for (const auto& [name, text] : report.facts) row(name, text);
+  row("mIoU", "mean over classes of TP / (TP + FP + FN), from one confusion matrix over the set");
+  row("boundary F1",
+      fmt::format(
+          "Csurka 2013, within {:g} % of an image's diagonal; mean over the classes of an image, then over "
+          "images; of a class: mean over the images that hold it",
+          100 * eval::boundary_tolerance));
+  row("pixels", fmt::format("{} scored, {} ignored", report.scores.pixels, report.scores.ignored_pixels));
+  return out + "</table>\n";
+}
+
+void remove_old_pictures(const std::string& folder) {
+  for (const std::string& file : files_in(folder)) {
+    std::error_code ignored;
+    if (is_picture_of_report(std::filesystem::path(file).filename().string()))
+      std::filesystem::remove(file, ignored);
+  }
+}
+
+}  // namespace
+
+void WorstImages::add(const data::Sample& sample, const Tensor& prediction, const eval::ImageScore& score) {
+  if (count_ == 0 || !score.miou) return;
+  const auto at =
+      std::upper_bound(kept_.begin(), kept_.end(), score,
+                       [](const eval::ImageScore& a, const Image& b) { return worse(a, b.score); });
+  kept_.insert(at, {score, sample, prediction});
+  if (kept_.size() > count_) kept_.pop_back();
+}
+
+void write_eval_report(const std::string& folder, const ScoresReport& report,
+                       const std::vector<WorstImages::Image>& worst,
+                       const std::vector<data::ClassInfo>& classes) {
+  make_output_folder(folder + "/worst");
+  remove_old_pictures(folder + "/worst");
+  const eval::SemanticScores& s = report.scores;
+  const eval::Palette palette = eval::palette_of(classes);
+  std::vector<std::string> colors;
+  for (size_t c = 0; c < s.per_class.size(); ++c)
+    colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
+  const std::vector<std::string> names = eval::names_of(s);
+
+  const auto fact = [&](const char* wanted) {
+    for (const auto& [name, text] : report.facts) {
+      if (name == wanted) return text;
+    }
+    return std::string();
+  };
+  std::string html = eval::page_head(fmt::format("Evaluation: {}", fact("network")),
+                                     fmt::format("{}, split \"{}\"", fact("weights"), fact("split"))) +
+                     "<div class=\"cards\">\n";
+  html += eval::card(percent_text(s.miou) + " %",
+                     fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size()));
+  html += eval::card(percent_text(s.pixel_accuracy) + " %", "pixel accuracy");
+  html += eval::card(percent_text(s.mean_accuracy) + " %", "mean accuracy");
+  html += eval::card(percent_text(s.mean_dice) + " %", "mean Dice");
+  html += eval::card(percent_text(s.boundary_f1) + " %", "boundary F1");
+  if (report.loss) html += eval::card(fmt::format("{:.4f}", *report.loss), "cross-entropy");
+  html += eval::card(fmt::format("{}", report.images), "images") + "</div>\n";
+  html += facts_section(report) + eval::per_class_section(s, colors, "Per class");
+  html += eval::confusion_section(report.confusion, names) + histogram(report.image_scores);
+  html += worst_section(folder, worst, classes, report.confusion.num_classes());
+  html += image_table(report.image_scores) + eval::page_end();
+  write_file_atomically(folder + "/confusion.svg", eval::confusion_svg(report.confusion, names));
+  write_file_atomically(folder + "/scores.json", scores_json(report) + "\n");
+  write_file_atomically(folder + "/report.html", html);
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,20 @@
+// Scores as every file and `--json` holds them.
+#pragma once
+
+#include "eval/metrics.h"
+#include "train/json_value.h"
+
+namespace atrous::train {
+
+// miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (if it was computed; of classes too),
+// classes_in_mean, per_class[]. What does not exist (the IoU of an absent class) is null.
+JsonValue scores_to_json(const eval::SemanticScores& scores);
+// [label][prediction]
+JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);
+
+// Back again: the members that scores_to_json writes; what is missing keeps its default.
+eval::SemanticScores scores_from_json(const JsonValue& json);
+// No classes if `json` is no square matrix of counts.
+eval::ConfusionMatrix confusion_from_json(const JsonValue& json);
+
+}  // namespace atrous::train
