@@ -181,6 +181,7 @@ struct NormOptions {
   NormOptions(std::string norm_kind, double norm_eps = 1e-5,
               double norm_momentum = 0.1)  // implicit: a kind is enough
       : kind(std::move(norm_kind)), eps(norm_eps), momentum(norm_momentum) {}
+  NormOptions(const char* norm_kind) : NormOptions(std::string(norm_kind)) {}
   std::string kind;
   double eps, momentum;
 };

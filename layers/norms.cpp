@@ -62,6 +62,12 @@ Variable BatchNorm2d::forward(const Variable& x, Activation activation, const Va
   options.eps = eps;
   options.activation = activation;
   if (training()) {
+    // One value is its own mean: the result would be the bias, whatever the input, and no gradient. PyTorch
+    // refuses it too.
+    ATROUS_CHECK(x.value().pixels() > 1, ErrorKind::config,
+                 "[batch norm] training needs more than one value per channel. Got {} at {}. Use a larger "
+                 "batch, or norm \"group\" or \"frozen\".",
+                 x.shape().str(), ModuleScope::path());
     options.sums = sums;
     *num_batches_tracked.data<int64_t>() += 1;
   }

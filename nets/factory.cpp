@@ -20,15 +20,20 @@ struct Network {
   std::string_view options;
 };
 
+constexpr std::string_view dilated_fcn_options =
+    "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout";
+constexpr std::string_view deeplabv3_options =
+    "backbone_norm width_multiplier output_stride rates multi_grid stem aux_loss dropout";
+
 constexpr Network networks[] = {
     {"unet", build_unet, "base_width depth padding upsampling dropout"},
     {"fcn32s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
     {"fcn16s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
     {"fcn8s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
-    {"fcn_resnet50", build_dilated_fcn,
-     "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout"},
-    {"fcn_resnet101", build_dilated_fcn,
-     "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout"},
+    {"fcn_resnet50", build_torchvision_segmentation, dilated_fcn_options},
+    {"fcn_resnet101", build_torchvision_segmentation, dilated_fcn_options},
+    {"deeplabv3_resnet50", build_torchvision_segmentation, deeplabv3_options},
+    {"deeplabv3_resnet101", build_torchvision_segmentation, deeplabv3_options},
 };
 
 // The options that not every network takes, and whether they are as they were.

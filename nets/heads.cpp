@@ -1,6 +1,12 @@
 #include "nets/heads.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "layers/adaptive_avg_pool2d.h"
+#include "layers/concat.h"
+#include "layers/resize.h"
+#include "layers/trace.h"
 
 namespace atrous::nets {
 
@@ -16,6 +22,130 @@ FcnHead::FcnHead(int64_t in, int64_t classes, const std::string& norm, double dr
 Variable FcnHead::forward(const Variable& x) const {
   const ModuleScope scope(name());
   return score_->forward(dropout_->forward(conv_(x)));
+}
+
+SeparableConv::SeparableConv(const SeparableArgs& a) {
+  const Conv2dArgs depthwise{
+      .in = a.in, .out = a.in, .pad = a.dilation, .dilation = a.dilation, .groups = a.in, .bias = false};
+  const Conv2dArgs pointwise{.in = a.in, .out = a.out, .kernel = 1, .bias = false};
+  if (a.norm_between) {
+    depthwise_ = conv_norm("0", "1", depthwise, a.norm);
+    pointwise_ = conv_norm("3", "4", pointwise, a.norm);
+    return;
+  }
+  struct Both : Block {
+    Both(const Conv2dArgs& first, const Conv2dArgs& second)
+        : depthwise(register_module<Conv2d>("0", first)), pointwise(register_module<Conv2d>("1", second)) {}
+    std::string kind() const override { return "Sequential"; }
+    std::shared_ptr<Conv2d> depthwise, pointwise;
+  };
+  const auto both = register_module<Both>("0", depthwise, pointwise);
+  depthwise_.conv = both->depthwise;
+  pointwise_ = {both->pointwise, make_norm(a.norm, a.out)};
+  if (pointwise_.norm) add_child("1", pointwise_.norm);
+}
+
+Variable SeparableConv::forward(const Variable& x, const Tensor& out) const {
+  const ModuleScope scope(name());
+  const Activation between = depthwise_.norm ? Activation::relu : Activation::none;
+  const Variable y = depthwise_(x, {.activation = between, .residual = {}, .out = {}});
+  return pointwise_(y, {.activation = Activation::relu, .residual = {}, .out = out});
+}
+
+namespace {
+
+// A convolution with norm and ReLU as a module of its own: "0" and "1", or further on.
+struct ConvNormRelu : Block {
+  ConvNormRelu(const Conv2dArgs& args, const NormOptions& norm, int first = 0)
+      : conv(conv_norm(std::to_string(first), std::to_string(first + 1), args, norm)) {}
+  Variable forward(const Variable& x, const Tensor& out = {}) const {
+    const ModuleScope scope(name());
+    return conv(x, {.activation = Activation::relu, .residual = {}, .out = out});
+  }
+  std::string kind() const override { return "Sequential"; }
+  ConvNorm conv;
+};
+
+}  // namespace
+
+class Aspp::Branches : public Block {
+ public:
+  explicit Branches(const AsppOptions& o) : channels_(o.channels), mean_first_(o.mean_first) {
+    auto next = [name = 0]() mutable { return std::to_string(name++); };
+    const Conv2dArgs square{.in = o.in, .out = o.channels, .kernel = 1};
+    one_ = register_module<ConvNormRelu>(next(), square, o.norm);
+    for (const int64_t rate : o.rates) {
+      ATROUS_CHECK(rate >= 1, ErrorKind::config, "[model.rates] must be at least 1. Got {}.", rate);
+      if (o.separable) {
+        separable_.push_back(register_module<SeparableConv>(
+            next(), SeparableArgs{o.in, o.channels, rate, o.norm, o.norm_between}));
+      } else {
+        const Conv2dArgs args{.in = o.in, .out = o.channels, .pad = rate, .dilation = rate};
+        full_.push_back(register_module<ConvNormRelu>(next(), args, o.norm));
+      }
+    }
+    mean_ = register_module<ConvNormRelu>(next(), square, o.norm, /*first=*/1);
+  }
+
+  // All branches write into one buffer.
+  Variable forward(const Variable& x) const {
+    const ModuleScope scope(name());
+    const size_t rates = full_.size() + separable_.size();
+    const std::vector<int64_t> channels(rates + 2, channels_);
+    const ConcatBuffer buffer({x.dim(0), x.dim(1), x.dim(2)}, channels, x.dtype(), x.value().device());
+    std::vector<Variable> parts(channels.size());
+    const size_t one = mean_first_ ? 1 : 0, mean = mean_first_ ? 0 : rates + 1;
+    const auto slice = [&](size_t i) { return buffer.slice(static_cast<int>(i)); };
+    {
+      const BranchScope branch;  // the largest rate is last and sees most
+      parts[one] = one_->forward(x, slice(one));
+      parts[mean] =
+          resize(mean_->forward(global_avg_pool2d(x)),
+                 {.height = x.dim(1), .width = x.dim(2), .mode = ResizeMode::bilinear}, slice(mean));
+    }
+    for (size_t i = 0; i < rates; ++i) {
+      std::optional<BranchScope> branch;
+      if (i + 1 < rates) branch.emplace();
+      const size_t at = one + 1 + i;
+      parts[at] = separable_.empty() ? full_[i]->forward(x, slice(at)) : separable_[i]->forward(x, slice(at));
+    }
+    return concat_in_place(buffer, parts);
+  }
+  std::string kind() const override { return "ModuleList"; }
+
+ private:
+  const int64_t channels_;
+  const bool mean_first_;
+  std::shared_ptr<ConvNormRelu> one_, mean_;
+  std::vector<std::shared_ptr<ConvNormRelu>> full_;
+  std::vector<std::shared_ptr<SeparableConv>> separable_;
+};
+
+class Aspp::Projection : public Block {
+ public:
+  explicit Projection(const AsppOptions& o) {
+    const auto parts = static_cast<int64_t>(o.rates.size()) + 2;
+    conv_ = conv_norm("0", "1", {.in = parts * o.channels, .out = o.channels, .kernel = 1}, o.norm);
+    dropout_ = register_module<Dropout>("3", o.dropout);
+  }
+  Variable forward(const Variable& x) const {
+    const ModuleScope scope(name());
+    return dropout_->forward(conv_(x));
+  }
+  std::string kind() const override { return "Sequential"; }
+
+ private:
+  ConvNorm conv_;
+  std::shared_ptr<Dropout> dropout_;
+};
+
+Aspp::Aspp(const AsppOptions& o)
+    : branches_(register_module<Branches>("convs", o)),
+      projection_(register_module<Projection>("project", o)) {}
+
+Variable Aspp::forward(const Variable& x) const {
+  const ModuleScope scope(name());
+  return projection_->forward(branches_->forward(x));
 }
 
 }  // namespace atrous::nets

@@ -1,22 +1,74 @@
 // Parts that several networks put on a backbone.
 #pragma once
 
+#include <vector>
+
 #include "layers/modules.h"
 
 namespace atrous::nets {
 
+// From a feature map to scores or to other features, at the resolution of the map.
+class Head : public layers::Block {
+ public:
+  virtual Variable forward(const Variable& x) const = 0;
+};
+
 // torchvision's FCNHead: 3x3 to a quarter of the channels with norm and ReLU (0, 1, 2), dropout (3), 1x1
 // scores (4). Also the auxiliary head of the networks that have one.
-class FcnHead : public layers::Block {
+class FcnHead : public Head {
  public:
   FcnHead(int64_t in, int64_t classes, const std::string& norm, double dropout = 0.1);
-  Variable forward(const Variable& x) const;
+  Variable forward(const Variable& x) const override;
   std::string kind() const override { return "FCNHead"; }
 
  private:
   layers::ConvNorm conv_;
   std::shared_ptr<layers::Dropout> dropout_;
   std::shared_ptr<layers::Conv2d> score_;
+};
+
+// Depthwise 3x3, then 1x1, with norm and ReLU behind the second, and behind the first too or not.
+struct SeparableArgs {
+  int64_t in = 0, out = 0, dilation = 1;
+  layers::NormOptions norm = "batch";
+  bool norm_between = true;  // names 0, 1, 3, 4 with (DeepLab v3+), else 0.0, 0.1, 1
+};
+class SeparableConv : public Head {
+ public:
+  explicit SeparableConv(const SeparableArgs& args);
+  Variable forward(const Variable& x) const override { return forward(x, {}); }
+  // `out`, if given, receives the result (a slice of a ConcatBuffer).
+  Variable forward(const Variable& x, const Tensor& out) const;
+  std::string kind() const override { return "SeparableConv"; }
+
+ private:
+  layers::ConvNorm depthwise_, pointwise_;
+};
+
+// Atrous spatial pyramid pooling (Chen et al., arXiv:1706.05587, section 3.3): on the same map a 1x1
+// convolution, a 3x3 for each rate, and the mean over the image, each with norm and ReLU; concatenated, 1x1
+// convolution, norm, ReLU, dropout. Names as in torchvision: convs.0.{0,1} (1x1), convs.i.{0,1} (rates),
+// convs.n.{1,2} (mean), project.{0,1,3}. The mean is one pixel: how it is resized to the map does not matter.
+struct AsppOptions {
+  int64_t in = 0, channels = 256;
+  std::vector<int64_t> rates = {12, 24, 36};
+  layers::NormOptions norm = "batch";
+  double dropout = 0.5;
+  bool separable = false;    // the branches with rates are SeparableConvs (v3+)
+  bool norm_between = true;  // of those
+  bool mean_first = false;   // in the concatenation; the names stay
+};
+class Aspp : public Head {
+ public:
+  explicit Aspp(const AsppOptions& options);
+  Variable forward(const Variable& x) const override;
+  std::string kind() const override { return "ASPP"; }
+
+ private:
+  class Branches;
+  class Projection;
+  std::shared_ptr<Branches> branches_;
+  std::shared_ptr<Projection> projection_;
 };
 
 }  // namespace atrous::nets

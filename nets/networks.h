@@ -12,6 +12,7 @@ using ModelPtr = std::shared_ptr<layers::SegmentationModel>;
 
 ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
 ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
-ModelPtr build_dilated_fcn(const ModelOptions& options);  // fcn_dilated.cpp: fcn_resnet50, fcn_resnet101
+// torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101
+ModelPtr build_torchvision_segmentation(const ModelOptions& options);
 
 }  // namespace atrous::nets

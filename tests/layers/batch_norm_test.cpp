@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "core/random.h"
 #include "kernels/batch_norm/batch_norm.h"
+#include "layers/modules.h"
 
 using namespace atrous;
 using kernels::Activation;
@@ -157,4 +158,13 @@ TEST_CASE("batch norm writes into its slice of a concatenation and refuses a sli
   }
   buffer.slice(1).fill(0);
   CHECK_THROWS_WITH(backward(y, Tensor::zeros(y.shape())), Catch::Contains("modified in place"));
+}
+
+TEST_CASE("batch norm refuses to train on one value per channel") {
+  layers::BatchNorm2d norm(3);
+  norm.initialise(1);
+  const Variable x(noise({1, 1, 1, 3}, 0, 1));
+  CHECK_THROWS_WITH(norm.forward(x, Activation::none, {}, {}, {}), Catch::Contains("more than one value"));
+  norm.eval();
+  CHECK_NOTHROW(norm.forward(x, Activation::none, {}, {}, {}));
 }

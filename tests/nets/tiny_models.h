@@ -16,6 +16,8 @@ constexpr const char* tiny_models[] = {
     R"({"name": "fcn_resnet50", "width_multiplier": 0.03125, "aux_loss": true})",
     R"({"name": "fcn_resnet50", "width_multiplier": 0.03125, "output_stride": 16, "stem": "deep"})",
     R"({"name": "fcn_resnet101", "width_multiplier": 0.03125})",
+    R"({"name": "deeplabv3_resnet50", "width_multiplier": 0.03125, "aux_loss": true})",
+    R"({"name": "deeplabv3_resnet101", "width_multiplier": 0.03125, "output_stride": 16, "rates": [2, 4]})",
 };
 
 inline nets::ModelOptions tiny_options(const std::string& model) {
