@@ -130,9 +130,10 @@ __global__ void __launch_bounds__(threads) registers_kernel(Logits<T> logits, Ta
     const float factor = add_loss(t, i, label, below_max(t, z, label, max), sum, loss);
     if (!logits.gradient) continue;
     T* dz = logits.gradient + i * t.classes;
+    const float share = 1 / sum;  // one division per pixel instead of one per class
     ATROUS_UNROLL
     for (int k = 0; k < Most; ++k) {
-      if (k < t.classes) dz[k] = static_cast<T>(gradient(t.counts(label), factor, v[k] / sum, k == label));
+      if (k < t.classes) dz[k] = static_cast<T>(gradient(t.counts(label), factor, v[k] * share, k == label));
     }
   }
   leave_sum(t, loss);
@@ -161,7 +162,8 @@ __global__ void __launch_bounds__(threads) staged_kernel(Logits<T> logits, bool 
         sum += v[k];
       }
       const float factor = add_loss(t, i, label, below, sum, loss);
-      for (int k = 0; k < t.classes; ++k) v[k] = gradient(t.counts(label), factor, v[k] / sum, k == label);
+      const float share = 1 / sum;
+      for (int k = 0; k < t.classes; ++k) v[k] = gradient(t.counts(label), factor, v[k] * share, k == label);
     }
     if (!logits.gradient) continue;
     __syncthreads();

@@ -14,6 +14,7 @@
 //   tiled   block per tile of samples. Its outputs, with those just outside that still read the tile, are
 //           taken in turn: softmax of each once in shared memory, then each (column, class) of the tile
 //           collects from them. Only the rim is computed twice
+#include "kernels/common/channel_groups.h"
 #include "kernels/cross_entropy/pixel_loss.cuh"
 #include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
 
@@ -130,8 +131,8 @@ __global__ void __launch_bounds__(threads) loss_kernel(Head<T> head, Targets t, 
     PixelState state{0, 0};
     PixelLoss result{0, 0};
     if (t.counts(label)) {
-      const auto in_image = static_cast<int32_t>(i % area);
-      const Corners<T> z(head, i / area, in_image / head.columns.out, in_image % head.columns.out);
+      const Position at = position_of(i, head.rows.out, head.columns.out);
+      const Corners<T> z(head, at.image, static_cast<int32_t>(at.row), static_cast<int32_t>(at.column));
       float max = z[0], sum = 0;
       for (int k = 1; k < t.classes; ++k) max = Maximum{}(max, z[k]);
       for (int k = 0; k < t.classes; ++k) sum += std::exp(z[k] - max);
@@ -149,11 +150,12 @@ __global__ void __launch_bounds__(threads) loss_kernel(Head<T> head, Targets t, 
 template <class T>
 __global__ void __launch_bounds__(threads) gather_kernel(Head<T> head, Targets t, const PixelState* states) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
-  const int64_t samples = static_cast<int64_t>(head.rows.in) * head.columns.in;
-  if (i >= head.images * samples * t.classes) return;
-  const int64_t image = i / t.classes / samples;
-  const auto k = static_cast<int>(i % t.classes), at = static_cast<int>(i / t.classes % samples);
-  const int row = at / head.columns.in, column = at % head.columns.in;
+  const Division own = divide(i, t.classes);
+  const Position at = position_of(own.quotient, head.rows.in, head.columns.in);
+  const int64_t image = at.image;
+  if (image >= head.images) return;
+  const auto k = static_cast<int>(own.remainder);
+  const auto row = static_cast<int32_t>(at.row), column = static_cast<int32_t>(at.column);
   float sum = 0;
   for (int32_t y = head.rows.begin_of(row); y < head.rows.end_of(row); ++y) {
     const float v = head.rows.weight_of(y, row);
@@ -239,8 +241,9 @@ __device__ inline void output_pixel(const Head<T>& head, const Targets& t, const
       sum += g[k];
     }
     result = pixel_loss(t, pixel, label, std::log(sum) + below_max);
+    const float share = 1 / sum;
     for (int k = 0; k < t.classes; ++k)
-      g[k] = result.gradient_factor * (g[k] / sum - (k == label ? 1.0f : 0.0f));
+      g[k] = result.gradient_factor * (g[k] * share - (k == label ? 1.0f : 0.0f));
   } else {
     for (int k = 0; k < t.classes; ++k) g[k] = 0;
   }

@@ -28,12 +28,14 @@ __device__ inline int64_t own_pixel() {
   return static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
 }
 
-// What the values of a pixel have in common, and its results from that.
+// What the values of a pixel have in common, and its results from that: once per pixel a logarithm or a
+// division, not once per channel.
 struct Denominator {
-  float max, sum;
+  float max, rest;  // log(sum), or 1 / sum
+  __device__ Denominator(float max_, float sum, bool log) : max(max_), rest(log ? std::log(sum) : 1 / sum) {}
   __device__ float value(float x, bool log) const {
     // Subtracted in two steps: max may be large and log(sum) small.
-    return log ? (x - max) - std::log(sum) : std::exp(x - max) / sum;
+    return log ? (x - max) - rest : std::exp(x - max) * rest;
   }
 };
 __device__ inline float gradient(float y, float dy, float sum, bool log) {
@@ -48,9 +50,10 @@ __global__ void __launch_bounds__(threads)
   const int64_t pixel = own_pixel();
   if (pixel >= pixels) return;
   const T* in = x.at(pixel);
-  Denominator d{static_cast<float>(in[0]), 0};
-  for (int64_t k = 1; k < channels; ++k) d.max = Maximum{}(d.max, static_cast<float>(in[k]));
-  for (int64_t k = 0; k < channels; ++k) d.sum += std::exp(static_cast<float>(in[k]) - d.max);
+  float max = static_cast<float>(in[0]), sum = 0;
+  for (int64_t k = 1; k < channels; ++k) max = Maximum{}(max, static_cast<float>(in[k]));
+  for (int64_t k = 0; k < channels; ++k) sum += std::exp(static_cast<float>(in[k]) - max);
+  const Denominator d(max, sum, log);
   for (int64_t k = 0; k < channels; ++k)
     y[pixel * channels + k] = static_cast<T>(d.value(static_cast<float>(in[k]), log));
 }
@@ -78,11 +81,12 @@ __global__ void __launch_bounds__(threads)
   if (pixel >= pixels) return;  // the whole warp
   const int lane = static_cast<int>(threadIdx.x % 32);
   const T* in = x.at(pixel);
-  Denominator d{static_cast<float>(in[0]), 0};
-  for (int64_t k = lane; k < channels; k += 32) d.max = Maximum{}(d.max, static_cast<float>(in[k]));
-  d.max = warp_reduce<Maximum>(d.max);
-  for (int64_t k = lane; k < channels; k += 32) d.sum += std::exp(static_cast<float>(in[k]) - d.max);
-  d.sum = warp_reduce<Plus>(d.sum);
+  float max = static_cast<float>(in[0]), sum = 0;
+  for (int64_t k = lane; k < channels; k += 32) max = Maximum{}(max, static_cast<float>(in[k]));
+  max = warp_reduce<Maximum>(max);
+  for (int64_t k = lane; k < channels; k += 32) sum += std::exp(static_cast<float>(in[k]) - max);
+  sum = warp_reduce<Plus>(sum);
+  const Denominator d(max, sum, log);
   for (int64_t k = lane; k < channels; k += 32)
     y[pixel * channels + k] = static_cast<T>(d.value(static_cast<float>(in[k]), log));
 }
@@ -114,11 +118,12 @@ __global__ void __launch_bounds__(threads)
   float v[Most];
   ATROUS_UNROLL
   for (int k = 0; k < Most; ++k) v[k] = k < channels ? static_cast<float>(in[k]) : -INFINITY;
-  Denominator d{v[0], 0};
+  float max = v[0], sum = 0;
   ATROUS_UNROLL
-  for (int k = 1; k < Most; ++k) d.max = Maximum{}(d.max, v[k]);
+  for (int k = 1; k < Most; ++k) max = Maximum{}(max, v[k]);
   ATROUS_UNROLL
-  for (int k = 0; k < Most; ++k) d.sum += k < channels ? std::exp(v[k] - d.max) : 0.0f;
+  for (int k = 0; k < Most; ++k) sum += k < channels ? std::exp(v[k] - max) : 0.0f;
+  const Denominator d(max, sum, log);
   ATROUS_UNROLL
   for (int k = 0; k < Most; ++k) {
     if (k < channels) y[pixel * channels + k] = static_cast<T>(d.value(v[k], log));
@@ -157,9 +162,10 @@ __global__ void __launch_bounds__(threads)
   __syncthreads();
   if (static_cast<int>(threadIdx.x) < count) {
     float* v = rows + static_cast<int>(threadIdx.x) * row_pitch(channels);
-    Denominator d{v[0], 0};
-    for (int k = 1; k < channels; ++k) d.max = Maximum{}(d.max, v[k]);
-    for (int k = 0; k < channels; ++k) d.sum += std::exp(v[k] - d.max);
+    float max = v[0], sum = 0;
+    for (int k = 1; k < channels; ++k) max = Maximum{}(max, v[k]);
+    for (int k = 0; k < channels; ++k) sum += std::exp(v[k] - max);
+    const Denominator d(max, sum, log);
     for (int k = 0; k < channels; ++k) v[k] = d.value(v[k], log);
   }
   __syncthreads();

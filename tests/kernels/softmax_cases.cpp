@@ -34,7 +34,9 @@ void add(CaseList& list, const Shape& x, bool log, const char* network = "") {
 
 void add_softmax_cases(CaseList& list) {
   for (bool log : {false, true}) {
-    for (int64_t k : {1, 2, 3, 8, 11, 16, 19, 21, 33, 64, 150}) add(list, {2, 3, 5, k}, log);
+    // Numbers of channels on both sides of each bound of an implementation.
+    for (int64_t k : {1, 2, 3, 8, 11, 16, 19, 21, 30, 33, 47, 48, 64, 95, 96, 150})
+      add(list, {2, 3, 5, k}, log);
     add(list, {1, 1, 1, 21}, log);
     add(list, {7, 300}, log);
     add(list, {3, 2000}, log);
