@@ -63,9 +63,10 @@ struct ChannelGrid {
 
   template <bool Backward>
   __device__ ChannelPlace place() const {
-    const int64_t block = blockIdx.x, strip = block / columns % strips, i = block / columns / strips;
-    const int64_t image = Backward ? images - 1 - i : i, step = strips * rows;
-    const int thread = static_cast<int>(threadIdx.x), column = static_cast<int>(block % columns);
+    const Division block = divide(blockIdx.x, columns), part = divide(block.quotient, strips);
+    const int64_t strip = part.remainder, image = Backward ? images - 1 - part.quotient : part.quotient;
+    const int64_t step = strips * rows;
+    const int thread = static_cast<int>(threadIdx.x), column = static_cast<int>(block.remainder);
     const int row = thread / lanes, channel = (column * lanes + thread % lanes) * width;
     const int64_t offset = strip * rows + row;
     const bool active = row < rows && channel < channels && offset < pixels;
@@ -76,7 +77,7 @@ struct ChannelGrid {
             .row = row,
             .pixel = image * pixels + (Backward ? pixels - 1 - offset : offset),
             .step = Backward ? -step : step,
-            .count = active ? (pixels - offset + step - 1) / step : 0};
+            .count = active ? divide(pixels - offset + step - 1, step).quotient : 0};
   }
 };
 

@@ -47,12 +47,13 @@ __device__ inline void merge_strips(Sum* tile, int rows, int width, int own, Sum
 }
 
 // finish(image, channel, sum) for all of them. `parts` [images, strips, channels] and `counters` [images,
-// columns] are needed if there are several strips.
+// columns] are needed if there are several strips. The grid has about two blocks per multiprocessor: the
+// compiler need not save registers for more.
 template <class Walk, int W, class Finish>
-__global__ __launch_bounds__(channel_threads) void channel_sums(ChannelGrid grid,
-                                                                typename Walk::Arguments arguments,
-                                                                Finish finish, typename Walk::Sum* parts,
-                                                                unsigned* counters) {
+__global__ __launch_bounds__(channel_threads, 2) void channel_sums(ChannelGrid grid,
+                                                                   typename Walk::Arguments arguments,
+                                                                   Finish finish, typename Walk::Sum* parts,
+                                                                   unsigned* counters) {
   ATROUS_SHARED(typename Walk::Sum, tile, [channel_threads * W]);
   const ChannelPlace at = grid.template place<false>();
   {

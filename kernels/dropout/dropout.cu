@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(element_threads)
     dropout_kernel(Elements e, Pixels<T> x, Pixels<T> y, Mask mask) {
   if (own_group() >= e.groups(N)) return;
   const Group<N> group(e, own_group());
-  const int64_t row = mask.pixels_per_image ? quotient(group.row, mask.pixels_per_image) : group.row;
+  const int64_t row = mask.pixels_per_image ? divide(group.row, mask.pixels_per_image).quotient : group.row;
   Vec<float, N> v = group.load(x);
   apply(mask, static_cast<uint64_t>(row * e.width + group.column), v);
   group.store(y, v);

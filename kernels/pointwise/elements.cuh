@@ -7,17 +7,12 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "kernels/common/divide.h"
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels::ATROUS_GPU {
 
 inline constexpr int element_threads = 256;
-
-// a / b for 0 <= a, 0 < b. Division of 32 bits takes a fraction of the instructions of 64 bits.
-__device__ inline int64_t quotient(int64_t a, int64_t b) {
-  if ((a | b) >> 32 == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
-  return a / b;
-}
 
 struct Elements {
   int64_t rows = 0, width = 0;
@@ -49,7 +44,7 @@ struct Group {
 
   __device__ Group(const Elements& e, int64_t index) {
     const int64_t per_row = (e.width + N - 1) / N;
-    if (e.rows > 1) row = quotient(index, per_row);
+    if (e.rows > 1) row = divide(index, per_row).quotient;
     column = (index - row * per_row) * N;
     count = static_cast<int>(min(static_cast<int64_t>(N), e.width - column));
   }

@@ -3,11 +3,12 @@
 //   scalar      a thread per element
 //   vectorised  a thread per 16 bytes; tensors whose memory is not aligned go element by element
 //
-// The gradient of a broadcast vector is a sum over pixels, in double and in a fixed order:
+// The gradient of a broadcast vector is a sum over pixels in a fixed order:
 //
-//   naive       a thread per element of the vector walks over all its pixels
-//   strips      blocks share the pixels. Neighbouring threads take neighbouring channels, then neighbouring
-//               pixels; a second kernel adds the blocks' sums in order
+//   naive       a thread per element of the vector walks over all its pixels, in double
+//   strips      blocks share the pixels, 16 bytes of channels per thread, and the last one to arrive merges
+//               their sums (common/channel_merge.cuh)
+#include "kernels/common/channel_merge.cuh"
 #include "kernels/pointwise/elements.cuh"
 #include "kernels/pointwise/pointwise_impl.h"
 
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(element_threads)
   if (own_group() >= e.groups(N)) return;
   const Group<N> group(e, own_group());
   Group<N> shared = group;
-  shared.row = quotient(group.row, pixels_per_vector);
+  shared.row = divide(group.row, pixels_per_vector).quotient;
   Vec<float, N> v = group.load(x);
   const Vec<float, N> w = shared.load(z);
   ATROUS_UNROLL
@@ -105,73 +106,65 @@ void broadcast(bool wide, const BinaryProblem& problem, const Tensor& x, const T
 
 // ---- the gradient of a broadcast vector ----
 
-constexpr int64_t most_strips = 512;
-constexpr int64_t pixels_per_thread = 8;  // at least, if there are as many
-
 template <class T>
-struct Products {
-  Pixels<T> dy, x;  // x is null for a sum
-  int64_t pixels;   // per vector
-  int64_t vectors;
-  int32_t channels;
-
-  __device__ double at(int64_t pixel, int32_t c) const {
-    const auto g = static_cast<double>(static_cast<float>(dy.at(pixel)[c]));
-    return x ? g * static_cast<double>(static_cast<float>(x.at(pixel)[c])) : g;
+__global__ void __launch_bounds__(element_threads)
+    vector_naive_kernel(Pixels<const T> dy, Pixels<const T> x, int64_t pixels, int64_t vectors,
+                        int64_t channels, Pixels<T> dz) {
+  const Division i = divide(own_group(), channels);
+  const int64_t v = i.quotient, c = i.remainder;
+  if (v >= vectors) return;
+  double sum = 0;
+  for (int64_t p = v * pixels; p < (v + 1) * pixels; ++p) {
+    const auto g = static_cast<double>(static_cast<float>(dy.at(p)[c]));
+    sum += x ? g * static_cast<double>(static_cast<float>(x.at(p)[c])) : g;
   }
+  dz.at(v)[c] = static_cast<T>(static_cast<float>(sum));
+}
+
+// For channel_sums: dy, or dy * x if there is an x.
+template <class T, int W>
+struct VectorGradientWalk {
+  struct Sum {
+    float value;
+    __device__ void merge(const Sum& o) { value += o.value; }
+  };
+  struct Arguments {
+    Pixels<const T> dy, x;
+  };
+  const Arguments& a;
+  int channel;
+  float sums[W] = {};
+
+  __device__ VectorGradientWalk(const Arguments& arguments, const ChannelPlace& at)
+      : a(arguments), channel(at.channel) {}
+
+  template <int K>
+  __device__ void run(int64_t pixel, int64_t step) {
+    Vec<T, W> dy[K] = {}, x[K] = {};
+    const bool product{a.x};
+    ATROUS_UNROLL
+    for (int k = 0; k < K; ++k) {
+      dy[k] = load<W>(a.dy.at(pixel + k * step) + channel);
+      if (product) x[k] = load<W>(a.x.at(pixel + k * step) + channel);
+    }
+    ATROUS_UNROLL
+    for (int k = 0; k < K; ++k) {
+      ATROUS_UNROLL
+      for (int j = 0; j < W; ++j)
+        sums[j] += static_cast<float>(dy[k][j]) * (product ? static_cast<float>(x[k][j]) : 1.0f);
+    }
+  }
+  __device__ Sum sum(int j) const { return {sums[j]}; }
 };
 
 template <class T>
-__global__ void __launch_bounds__(element_threads) vector_naive_kernel(Products<T> in, Pixels<T> dz) {
-  const int64_t i = own_group();
-  if (i >= in.vectors * in.channels) return;
-  const int64_t v = i / in.channels;
-  const auto c = static_cast<int32_t>(i - v * in.channels);
-  double sum = 0;
-  for (int64_t p = 0; p < in.pixels; ++p) sum += in.at(v * in.pixels + p, c);
-  dz.at(v)[c] = static_cast<T>(static_cast<float>(sum));
-}
-
-// blockIdx.x counts strips of all vectors, blockIdx.y slabs of channels; partial is
-// [vectors][strips][channels].
-template <class T>
-__global__ void __launch_bounds__(element_threads)
-    vector_strips_kernel(Products<T> in, int64_t strips, double* partial) {
-  ATROUS_SHARED(double, sums, [element_threads]);
-  const auto thread = static_cast<int32_t>(threadIdx.x);
-  const int32_t width = min(in.channels, element_threads), lanes = element_threads / width;
-  const int32_t c = static_cast<int32_t>(blockIdx.y) * element_threads + thread % width;
-  const int64_t vector = blockIdx.x / strips, strip = blockIdx.x % strips;
-  const bool active = thread < width * lanes && c < in.channels;
-  double sum = 0;
-  if (active) {
-    for (int64_t p = strip * lanes + thread / width; p < in.pixels; p += strips * lanes)
-      sum += in.at(vector * in.pixels + p, c);
+struct WriteVector {
+  Pixels<T> dz;
+  template <class Sum>
+  __device__ void operator()(int64_t vector, int c, const Sum& sum) const {
+    dz.at(vector)[c] = static_cast<T>(sum.value);
   }
-  sums[thread] = sum;
-  __syncthreads();
-  if (!active || thread >= width) return;
-  for (int32_t lane = 1; lane < lanes; ++lane) sum += sums[lane * width + thread];
-  partial[static_cast<int64_t>(blockIdx.x) * in.channels + c] = sum;
-}
-
-template <class T>
-__global__ void __launch_bounds__(element_threads)
-    vector_finish_kernel(const double* partial, int64_t strips, int64_t vectors, int32_t channels,
-                         Pixels<T> dz) {
-  const int64_t i = own_group();
-  if (i >= vectors * channels) return;
-  const int64_t v = i / channels, c = i - v * channels;
-  double sum = 0;
-  for (int64_t s = 0; s < strips; ++s) sum += partial[(v * strips + s) * channels + c];
-  dz.at(v)[c] = static_cast<T>(static_cast<float>(sum));
-}
-
-template <class T>
-Products<T> products_of(const BinaryProblem& problem, const Tensor& x, const Tensor& dy, const Tensor& dz) {
-  return {pixels_of<T>(dy), problem.op == Binary::mul ? pixels_of<T>(x) : Pixels<T>{},
-          dz.pixels() ? dy.pixels() / dz.pixels() : 0, dz.pixels(), static_cast<int32_t>(dz.channels())};
-}
+};
 
 }  // namespace
 
@@ -201,27 +194,24 @@ void broadcast_forward_vectorised(const BinaryProblem& problem, const Tensor& x,
 
 void broadcast_vector_naive(const BinaryProblem& problem, const Tensor& x, const Tensor& dy,
                             const Tensor& dz) {
+  if (dz.numel() == 0) return;
+  const Tensor factor = problem.op == Binary::mul ? x : Tensor();
   visit_activation(problem.dtype, [&]<class T>(T) {
     launch<vector_naive_kernel<T>>({blocks_for(dz.numel(), element_threads), element_threads},
-                                   products_of<T>(problem, x, dy, dz), pixels_of<T>(dz));
+                                   pixels_of<const T>(dy), pixels_of<const T>(factor),
+                                   dy.pixels() / dz.pixels(), dz.pixels(), dz.channels(), pixels_of<T>(dz));
   });
 }
 
 void broadcast_vector_strips(const BinaryProblem& problem, const Tensor& x, const Tensor& dy,
                              const Tensor& dz) {
   if (dz.numel() == 0) return;
-  const int64_t channels = dz.channels(), vectors = dz.pixels(), pixels = dy.pixels() / vectors;
-  const int64_t lanes = element_threads / std::min<int64_t>(channels, element_threads);
-  const int64_t most = std::max<int64_t>(1, most_strips / vectors);
-  const int64_t strips = std::min(most, blocks_for(pixels, lanes * pixels_per_thread));
-  const Tensor partial = Tensor::empty({vectors * strips, channels}, DType::f64, dz.device());
-  visit_activation(problem.dtype, [&]<class T>(T) {
-    launch<vector_strips_kernel<T>>(
-        {{vectors * strips, blocks_for(channels, element_threads)}, element_threads},
-        products_of<T>(problem, x, dy, dz), strips, partial.device_data<double>());
-    launch<vector_finish_kernel<T>>({blocks_for(dz.numel(), element_threads), element_threads},
-                                    static_cast<const double*>(partial.device_data<double>()), strips,
-                                    vectors, static_cast<int32_t>(channels), pixels_of<T>(dz));
+  const Tensor factor = problem.op == Binary::mul ? x : Tensor();
+  visit_groups(problem.dtype, true, {dy, factor}, [&]<int W>(auto tag, std::integral_constant<int, W>) {
+    using T = decltype(tag);
+    launch_channel_sums<VectorGradientWalk<T, W>, W>(dy, dz.pixels(),
+                                                     {pixels_of<const T>(dy), pixels_of<const T>(factor)},
+                                                     WriteVector<T>{pixels_of<T>(dz)});
   });
 }
 
