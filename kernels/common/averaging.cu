@@ -98,23 +98,16 @@ __global__ __launch_bounds__(group_threads) void backward(AveragingAxis rows, Av
   store_f32<V>(dx.at(own.pixel) + own.channel, sum);
 }
 
-void run_forward(bool wide, const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x,
-                 const Tensor& y) {
-  visit_groups(x.dtype(), wide, {x, y}, [&](auto tag, auto width) {
+// Both directions: a thread per channel group of `to`, which takes what it needs from `from`.
+template <bool Backward>
+void run(bool wide, const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& from,
+         const Tensor& to) {
+  visit_groups(to.dtype(), wide, {from, to}, [&](auto tag, auto width) {
     using T = decltype(tag);
     constexpr int v = decltype(width)::value;
-    launch<forward<T, v>>(group_launch(y.pixels(), y.channels(), v), rows, cols, y.dim(0), y.channels(),
-                          pixels_of<const T>(x), pixels_of<T>(y));
-  });
-}
-
-void run_backward(bool wide, const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& dy,
-                  const Tensor& dx) {
-  visit_groups(dx.dtype(), wide, {dy, dx}, [&](auto tag, auto width) {
-    using T = decltype(tag);
-    constexpr int v = decltype(width)::value;
-    launch<backward<T, v>>(group_launch(dx.pixels(), dx.channels(), v), rows, cols, dx.dim(0), dx.channels(),
-                           pixels_of<const T>(dy), pixels_of<T>(dx));
+    launch<Backward ? &backward<T, v> : &forward<T, v>>(group_launch(to.pixels(), to.channels(), v), rows,
+                                                        cols, to.dim(0), to.channels(),
+                                                        pixels_of<const T>(from), pixels_of<T>(to));
   });
 }
 
@@ -122,11 +115,11 @@ void run_backward(bool wide, const AveragingAxis& rows, const AveragingAxis& col
 
 void average_forward_naive(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x,
                            const Tensor& y) {
-  run_forward(false, rows, cols, x, y);
+  run<false>(false, rows, cols, x, y);
 }
 void average_forward_vectorised(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x,
                                 const Tensor& y) {
-  run_forward(true, rows, cols, x, y);
+  run<false>(true, rows, cols, x, y);
 }
 void average_forward_shared(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x,
                             const Tensor& y) {
@@ -140,11 +133,11 @@ void average_forward_shared(const AveragingAxis& rows, const AveragingAxis& cols
 }
 void average_backward_naive(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& dy,
                             const Tensor& dx) {
-  run_backward(false, rows, cols, dy, dx);
+  run<true>(false, rows, cols, dy, dx);
 }
 void average_backward_vectorised(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& dy,
                                  const Tensor& dx) {
-  run_backward(true, rows, cols, dy, dx);
+  run<true>(true, rows, cols, dy, dx);
 }
 
 }  // namespace atrous::kernels::ATROUS_GPU
