@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "core/text.h"
 #include "nets/networks.h"
@@ -142,8 +143,13 @@ ModelPtr build_model(const ModelOptions& options) {
 ModelPtr make_model(const ModelOptions& options, uint64_t seed) {
   ModelPtr model = build_model(options);
   model->initialise(seed);
-  if (!options.weights.empty()) load_start_weights(*model, options.weights);
-  if (!options.backbone_weights.empty()) load_backbone_weights(*model, options.backbone_weights);
+  const auto start_from = [&](const std::string& path, const ImportOptions& how) {
+    if (path.empty()) return;
+    std::fprintf(stderr, "weights from %s\n%s\n", path.c_str(),
+                 import_weights(*model, path, how).str().c_str());
+  };
+  start_from(options.weights, {});
+  start_from(options.backbone_weights, {.where = "model.weights.backbone", .backbone_only = true});
   return model;
 }
 

@@ -1,11 +1,9 @@
 #include "nets/start_weights.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <map>
-
-#include "layers/state_dict.h"
+#include <regex>
 
 namespace atrous::nets {
 
@@ -48,33 +46,6 @@ std::string backbone_prefix_in(const TensorFile& file, const std::string& own,
   return best;
 }
 
-// What a file holds of a network, under the names that the model (of the shapes `wanted`) gives it.
-struct Candidate {
-  TensorFile file;
-  std::string wrapper;
-};
-Candidate read_candidate(const SegmentationModel& model, const std::string& path, const char* key,
-                         const std::map<std::string, Shape>& wanted) {
-  ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
-               "[{}] the file must exist. Got \"{}\". Check the path.", key, path);
-  Candidate c{read_safetensors(path), {}};
-  std::erase_if(c.file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
-    return t.first.starts_with("optimizer.") || t.first.starts_with("average.");
-  });
-  // First the wrapper, so that the names below it are recognised.
-  c.wrapper = layers::wrapper_prefix(c.file, model);
-  for (auto& [name, t] : c.file.tensors) name.erase(0, c.wrapper.size());
-  adopt_fully_connected(c.file, wanted);
-  const std::string own = model.backbone_prefix(), theirs = backbone_prefix_in(c.file, own, wanted);
-  if (theirs != own) {
-    for (auto& [name, t] : c.file.tensors) {
-      if (name.starts_with(theirs) && wanted.contains(own + name.substr(theirs.size())))
-        name = own + name.substr(theirs.size());
-    }
-  }
-  return c;
-}
-
 std::map<std::string, Shape> shapes_of(const SegmentationModel& model) {
   std::map<std::string, Shape> shapes;
   model.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
@@ -83,37 +54,95 @@ std::map<std::string, Shape> shapes_of(const SegmentationModel& model) {
   return shapes;
 }
 
-void load_and_report(const SegmentationModel& model, const Candidate& c, const std::string& path,
-                     const char* key, const std::string& only) {
-  layers::LoadReport report = load_state_dict(model, c.file, {.strict = false, .fold_input_channels = true});
-  report.stripped_prefix = c.wrapper + report.stripped_prefix;
-  std::erase_if(report.missing, [&](const std::string& name) { return !name.starts_with(only); });
-  std::fprintf(stderr, "weights from %s\n%s\n", path.c_str(), report.str().c_str());
-  // Counters fit every network; they say nothing.
-  const bool useful = std::any_of(report.loaded.begin(), report.loaded.end(), [](const std::string& name) {
-    return !name.ends_with("num_batches_tracked");
-  });
-  ATROUS_CHECK(useful, ErrorKind::checkpoint,
-               "[{} {}] nothing in the file fits the network. Got {} tensors, the first named \"{}\". Use "
-               "weights of this "
-               "network or of its backbone.",
-               key, path, c.file.tensors.size(), c.file.tensors.empty() ? "" : c.file.tensors[0].first);
+// Gives every tensor of the file the name that the network has for it, if there is one.
+void rename_all(TensorFile& file, const SegmentationModel& model) {
+  const std::map<std::string, Shape> wanted = shapes_of(model);
+  for (auto& [name, t] : file.tensors) {
+    if (wanted.contains(name)) continue;
+    if (const std::string today = current_name(name); wanted.contains(today)) name = today;
+  }
+  adopt_fully_connected(file, wanted);
+  const std::string own = model.backbone_prefix(), theirs = backbone_prefix_in(file, own, wanted);
+  if (theirs == own) return;
+  for (auto& [name, t] : file.tensors) {
+    if (!name.starts_with(theirs) || wanted.contains(name)) continue;
+    if (const std::string here = own + name.substr(theirs.size()); wanted.contains(here)) name = here;
+  }
 }
+
+struct Rule {
+  const char* old;
+  const char* today;
+};
+// torchvision before 0.13 (detection), and the first form of the widespread PyTorch U-Net.
+constexpr Rule rules[] = {
+    {R"(^(.*\bfpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$)", "$1.0.$2"},
+    {R"(^(.*\brpn\.head\.conv)\.(weight|bias)$)", "$1.0.0.$2"},
+    {R"(^(.*\bmask_head)\.mask_fcn1\.(weight|bias)$)", "$1.0.0.$2"},
+    {R"(^(.*\bmask_head)\.mask_fcn2\.(weight|bias)$)", "$1.1.0.$2"},
+    {R"(^(.*\bmask_head)\.mask_fcn3\.(weight|bias)$)", "$1.2.0.$2"},
+    {R"(^(.*\bmask_head)\.mask_fcn4\.(weight|bias)$)", "$1.3.0.$2"},
+    {R"(^inc\.conv\.conv\.(.*)$)", "inc.double_conv.$1"},
+    {R"(^(down\d+)\.mpconv\.1\.conv\.(.*)$)", "$1.maxpool_conv.1.double_conv.$2"},
+    {R"(^(up\d+)\.conv\.conv\.(.*)$)", "$1.conv.double_conv.$2"},
+};
 
 }  // namespace
 
-void load_start_weights(const SegmentationModel& model, const std::string& path) {
-  load_and_report(model, read_candidate(model, path, "model.weights", shapes_of(model)), path,
-                  "model.weights", "");
+std::string current_name(const std::string& name) {
+  for (const Rule& rule : rules) {
+    const std::regex old(rule.old);
+    if (std::regex_match(name, old)) return std::regex_replace(name, old, rule.today);
+  }
+  return name;
 }
 
-void load_backbone_weights(const SegmentationModel& model, const std::string& path) {
+ImportReport import_weights(const SegmentationModel& model, const std::string& path,
+                            const ImportOptions& options) {
   const std::string own = model.backbone_prefix();
-  ATROUS_CHECK(!own.empty(), ErrorKind::config,
-               "[model.weights.backbone] the network has no backbone. Got \"{}\". Use model.weights.", path);
-  Candidate c = read_candidate(model, path, "model.weights.backbone", shapes_of(model));
-  std::erase_if(c.file.tensors, [&](const auto& t) { return !t.first.starts_with(own); });
-  load_and_report(model, c, path, "model.weights.backbone", own);
+  ATROUS_CHECK(!options.backbone_only || !own.empty(), ErrorKind::config,
+               "[{}] the network has no backbone of its own. Got \"{}\". Use model.weights with a file of "
+               "the whole network.",
+               options.where, path);
+  ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
+               "[{}] the file must exist. Got \"{}\". Check the path.", options.where, path);
+  TensorFile file = read_safetensors(path);
+  std::erase_if(file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
+    return t.first.starts_with("optimizer.") || t.first.starts_with("average.");
+  });
+  // First the wrapper, so that the names below it are recognised.
+  const std::string wrapper = layers::wrapper_prefix(file, model);
+  for (auto& [name, t] : file.tensors) name.erase(0, wrapper.size());
+  std::vector<std::string> before;
+  for (const auto& [name, t] : file.tensors) before.push_back(name);
+  rename_all(file, model);
+  ImportReport report;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i] != file.tensors[i].first) report.renamed.emplace_back(before[i], file.tensors[i].first);
+  }
+  const size_t in_file = file.tensors.size();
+  const std::string first = file.tensors.empty() ? "" : before[0];
+  if (options.backbone_only)
+    std::erase_if(file.tensors, [&](const auto& t) { return !t.first.starts_with(own); });
+  report.load = load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
+  report.load.stripped_prefix = wrapper + report.load.stripped_prefix;
+  if (options.backbone_only)
+    std::erase_if(report.load.missing, [&](const std::string& n) { return !n.starts_with(own); });
+  // Counters fit every network; they say nothing.
+  const auto says_something = [](const std::string& name) { return !name.ends_with("num_batches_tracked"); };
+  ATROUS_CHECK(std::any_of(report.load.loaded.begin(), report.load.loaded.end(), says_something),
+               ErrorKind::checkpoint,
+               "[{} {}] nothing in the file fits the network. Got {} tensors, the first named \"{}\". Use "
+               "weights of this network "
+               "or of its backbone.",
+               options.where, path, in_file, first);
+  return report;
+}
+
+std::string ImportReport::str() const {
+  if (renamed.empty()) return load.str();
+  return load.str() + fmt::format("\n  renamed     {}, such as {} -> {}", renamed.size(), renamed[0].first,
+                                  renamed[0].second);
 }
 
 }  // namespace atrous::nets

@@ -1,16 +1,36 @@
-// Weights that a network starts from.
+// Weights of other programs, by name: what a network starts from.
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "layers/segmentation_model.h"
+#include "layers/state_dict.h"
 
 namespace atrous::nets {
 
-// What fits of a safetensors file (names and shapes), reported to stderr. Names may be those of the network,
-// or of a classification network whose features are the backbone. Error(checkpoint) if nothing fits.
-void load_start_weights(const layers::SegmentationModel& model, const std::string& path);
-// The same for the backbone alone: a file of a whole network gives its backbone, and its head is left out.
-void load_backbone_weights(const layers::SegmentationModel& model, const std::string& path);
+struct ImportOptions {
+  const char* where = "model.weights";  // for messages
+  bool backbone_only = false;           // the head keeps its values, whatever the file holds
+};
+
+struct ImportReport {
+  layers::LoadReport load;
+  std::vector<std::pair<std::string, std::string>> renamed;  // name in the file, name in the network
+
+  std::string str() const;  // a few lines for people
+};
+
+// Loads what fits, by name and shape, of a safetensors file; the rest keeps its values, and the first
+// convolution may be folded to other input channels. Understood are the network's own names, wrapped
+// ("module.") or not; names of earlier versions (current_name); and those of another network whose features
+// are this one's backbone: a classification network ("layer1.0.conv1.weight", "features.0.weight"), a
+// segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits.
+ImportReport import_weights(const layers::SegmentationModel& model, const std::string& path,
+                            const ImportOptions& options);
+
+// What a name of an earlier version is called today; other names as they are.
+std::string current_name(const std::string& name);
 
 }  // namespace atrous::nets

@@ -2,7 +2,8 @@
 """Same weights, same input: the logits and all gradients of atrous against PyTorch, through `atrous forward`.
 
 Each network gets random weights and random running statistics. Logits agree to 1e-4 of the largest in evaluation and in training
-mode (batch statistics), and every parameter's gradient to 1e-3 relative, by norm.
+mode (batch statistics), and every parameter's gradient to 1e-3 relative, by norm. What `atrous import-weights` and
+`export-weights` make of the weights loads back into PyTorch with strict names and gives bit-equal logits.
 
 A gradient jumps where a ReLU or a maximum switches, and rounding alone can switch one. That happens by chance, a wrong formula
 always: so a case passes if one of five random draws agrees. In large or deep networks with batch statistics something switches in
@@ -56,6 +57,19 @@ def gradient_error(ours, expected):
     return worst
 
 
+def check_round_trip(binary, folder, case, paths, image, expected):
+    """What atrous saves loads in PyTorch with strict names and gives the same logits."""
+    checkpoint, exported = os.path.join(folder, "checkpoint.st"), os.path.join(folder, "exported.st")
+    common.atrous(binary, "import-weights", "--config", paths["config.json"], "--input", paths["weights.st"], "--output", checkpoint)
+    common.atrous(binary, "export-weights", "--weights", checkpoint, "--output", exported)
+    again = case.build().eval()
+    again.load_state_dict(common.load(exported), strict=True)
+    with torch.no_grad():
+        logits = again(image)["out"]
+    if not torch.equal(logits, expected):
+        raise RuntimeError(f"weights that went through atrous give other logits: {largest_difference(logits, expected):.1e}")
+
+
 def compare(binary, folder, case, seed):
     """Returns {what: error} for the logits in both modes and the worst gradient, and the name of that parameter."""
     net = case.build()
@@ -77,6 +91,8 @@ def compare(binary, folder, case, seed):
     errors = {"eval": largest_difference(ours["logits"], theirs["out"])}
     if "aux" in theirs:
         errors["eval"] = max(errors["eval"], largest_difference(ours["aux"], theirs["aux"]))
+
+    check_round_trip(binary, folder, case, paths, image, theirs["out"])
 
     net.train()
     image.requires_grad_(True)

@@ -1,0 +1,140 @@
+// `atrous import-weights` and `export-weights`: between other programs' safetensors files and checkpoints of
+// this one. Both hold the same names and layouts; a checkpoint also says which network and classes it is for.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "core/safetensors.h"
+#include "layers/state_dict.h"
+#include "nets/factory.h"
+#include "nets/start_weights.h"
+#include "train/checkpoint.h"
+
+namespace atrous::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Import {
+  std::string config, input, output;
+  std::vector<std::string> set;
+  bool partial = false, backbone = false;
+  Report report;
+};
+
+void check_other_file(const char* command, const std::string& input, const std::string& output) {
+  std::error_code ignored;
+  ATROUS_CHECK(!std::filesystem::equivalent(input, output, ignored), ErrorKind::usage,
+               "[{}] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
+               command, input);
+}
+
+ordered_json to_json(const nets::ImportReport& r) {
+  ordered_json renamed = ordered_json::array(), misshaped = ordered_json::array();
+  for (const auto& [from, to] : r.renamed) renamed.push_back({{"from", from}, {"to", to}});
+  for (const layers::MisShaped& m : r.load.misshaped) {
+    misshaped.push_back({{"name", m.name}, {"in_file", m.in_file.str()}, {"in_model", m.in_model.str()}});
+  }
+  return {{"loaded", r.load.loaded},          {"renamed", renamed},
+          {"folded", r.load.folded},          {"misshaped", misshaped},
+          {"missing", r.load.missing},        {"not_needed", r.load.unexpected},
+          {"prefix", r.load.stripped_prefix}, {"complete", r.load.complete()}};
+}
+
+void import_weights(const Import& o) {
+  check_other_file("import-weights", o.input, o.output);
+  const train::Config config = train::load_config(o.config, o.set);
+  const auto model = nets::make_model(config.model, config.seed);
+  const nets::ImportReport report =
+      nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
+  std::fprintf(o.report.table(), "%s\n%s\n", o.input.c_str(), report.str().c_str());
+  ATROUS_CHECK(report.load.complete() || o.partial || o.backbone, ErrorKind::checkpoint,
+               "[import-weights {}] the file must fit the network exactly. Got {} tensors missing, {} of "
+               "another shape, {} that the "
+               "network does not have; nothing was written. Check model.name, num_classes, backbone and "
+               "aux_loss, or add --partial to "
+               "take what fits.",
+               o.input, report.load.missing.size(), report.load.misshaped.size() + report.load.folded.size(),
+               report.load.unexpected.size());
+  std::vector<data::ClassInfo> classes;
+  for (const std::string& name : config.data.class_names) classes.push_back({name, {}});
+  train::save_checkpoint(o.output, {.config = &config, .classes = &classes, .model = model.get()});
+  o.report.write_json(to_json(report).dump(2));
+}
+
+struct Export {
+  std::string weights, output, config;
+  bool backbone = false;
+};
+
+void export_weights(const Export& o) {
+  check_other_file("export-weights", o.weights, o.output);
+  const train::LoadedModel loaded = train::load_model(o.weights, o.config, {"math=f32"});
+  NamedTensors tensors = layers::state_dict(*loaded.model);
+  if (o.backbone) {
+    const std::string prefix = loaded.model->backbone_prefix();
+    ATROUS_CHECK(!prefix.empty(), ErrorKind::usage,
+                 "[export-weights] --backbone needs a network with a backbone. Got {}. Leave it out.",
+                 loaded.model->kind());
+    std::erase_if(tensors, [&](const auto& t) { return !t.first.starts_with(prefix); });
+    for (auto& [name, t] : tensors) name.erase(0, prefix.size());
+  }
+  int64_t bytes = 0;
+  for (const auto& [name, t] : tensors) bytes += static_cast<int64_t>(t.bytes());
+  write_safetensors(o.output, tensors, {{"format", "pt"}});  // the framework whose layout the tensors have
+  std::printf("%s: %zu tensors, %.1f MiB\n", o.output.c_str(), tensors.size(),
+              static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+void add_import_weights_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("import-weights", "Turns another program's safetensors into a checkpoint");
+  command->footer(
+      "atrous import-weights --config configs/voc2012/deeplabv3_resnet50.json --input "
+      "torchvision.safetensors --output "
+      "deeplabv3.safetensors");
+  auto o = std::make_shared<Import>();
+  command
+      ->add_option("--config", o->config,
+                   "Config; its model section, and the class names of its data section")
+      ->required();
+  command
+      ->add_option("--input", o->input,
+                   "Weights (safetensors) of torchvision, segmentation_models_pytorch or a paper's code")
+      ->required();
+  command->add_option("--output", o->output, "The checkpoint to write")->required();
+  command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
+  command->add_flag("--partial", o->partial,
+                    "Takes what fits; the rest stays as initialised from the config's seed");
+  command->add_flag("--backbone", o->backbone,
+                    "Takes the backbone alone, also from a classification network's file");
+  o->report.add_option(*command);
+  command->callback([o] { import_weights(*o); });
+}
+
+void add_export_weights_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("export-weights", "Writes a checkpoint's weights for other programs");
+  command->footer(
+      "atrous export-weights --weights runs/voc/checkpoints/best.safetensors --output "
+      "for_torchvision.safetensors");
+  auto o = std::make_shared<Export>();
+  command->add_option("--weights", o->weights, "Checkpoint or weights file")->required();
+  command
+      ->add_option("--output", o->output,
+                   "Safetensors with the network's state_dict alone, named and laid out as PyTorch's")
+      ->required();
+  command->add_option("--config", o->config, "Config, for weights files that do not hold one");
+  command->add_flag("--backbone", o->backbone,
+                    "The backbone alone, without its prefix, as a classification network has it");
+  command->callback([o] { export_weights(*o); });
+}
+
+}  // namespace atrous::cli

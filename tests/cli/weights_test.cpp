@@ -1,0 +1,147 @@
+// `atrous import-weights` and `export-weights`.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/safetensors.h"
+#include "nets/start_weights.h"
+#include "tests/cli/program.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+
+namespace {
+
+const char* const fcn =
+    R"({"model": {"name": "fcn8s", "num_classes": 3, "backbone": "resnet18", "width_multiplier": 0.125},
+                            "data": {"class_names": ["sky", "road", "car"]}, "seed": 9})";
+
+// A checkpoint, and what export-weights makes of it.
+struct Exported {
+  TemporaryFolder folder;
+  std::string config = folder.path("c.json"), weights = folder.path("w.safetensors"),
+              file = folder.path("f.safetensors");
+  explicit Exported(bool backbone = false) {
+    write_text(config, fcn);
+    // Weights without a config: those of the seed, through a partial import of a single tensor.
+    const std::string one = folder.path("one.safetensors");
+    write_safetensors(one, {{"score5.bias", Tensor::full({3}, 0.5)}});
+    REQUIRE(
+        run({"import-weights", "--config", config, "--input", one, "--output", weights, "--partial"}).code ==
+        0);
+    std::vector<std::string> arguments = {"export-weights", "--weights", weights, "--output", file};
+    if (backbone) arguments.push_back("--backbone");
+    REQUIRE(run(arguments).code == 0);
+  }
+};
+
+TensorFile renamed(TensorFile file, const std::string& from, const std::string& to) {
+  for (auto& [name, t] : file.tensors) {
+    if (name.starts_with(from)) name = to + name.substr(from.size());
+  }
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("What export-weights writes is the state_dict alone, and import-weights takes it back bit by bit") {
+  const Exported e;
+  const TensorFile out = read_safetensors(e.file);
+  CHECK(out.metadata.size() == 1);
+  CHECK(out.at("score5.bias").data<float>()[1] == 0.5f);
+  CHECK(out.at("backbone.conv1.weight").shape() == Shape{8, 3, 7, 7});
+  CHECK(out.find("backbone.bn1.num_batches_tracked") != nullptr);
+  const std::string again = e.folder.path("again.safetensors"), second = e.folder.path("second.safetensors");
+  const Outcome imported = run({"import-weights", "--config", e.config, "--input", e.file, "--output", again,
+                                "--set", "seed=77", "--json", "-"});
+  REQUIRE(imported.code == 0);
+  const auto report = nlohmann::json::parse(imported.out);
+  CHECK(report["complete"] == true);
+  CHECK(report["loaded"].size() == out.tensors.size());
+  REQUIRE(run({"export-weights", "--weights", again, "--output", second}).code == 0);
+  CHECK(read_text(second) == read_text(e.file));
+}
+
+TEST_CASE("import-weights knows wrapped, older and classification networks' names") {
+  const Exported e;
+  const std::string other = e.folder.path("other.safetensors"), checkpoint = e.folder.path("o.safetensors");
+  const auto import = [&](const TensorFile& file, const std::vector<std::string>& more) {
+    write_safetensors(other, file.tensors);
+    std::vector<std::string> arguments = {"import-weights", "--config", e.config, "--input", other,
+                                          "--output",       checkpoint};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const TensorFile file = read_safetensors(e.file);
+  CHECK(import(renamed(file, "", "module."), {}).code == 0);
+  CHECK(import(renamed(file, "backbone.", "encoder."), {}).code == 0);
+  TensorFile classifier = renamed(file, "backbone.", "");
+  std::erase_if(classifier.tensors, [](const auto& t) { return t.first.starts_with("score"); });
+  classifier.tensors.emplace_back("fc.weight", Tensor::zeros({10, 64}));
+  const Outcome backbone = import(classifier, {"--backbone", "--json", "-"});
+  CHECK(backbone.code == 0);
+  const auto report = nlohmann::json::parse(backbone.out);
+  CHECK(report["renamed"][0]["to"] == "backbone." + report["renamed"][0]["from"].get<std::string>());
+  CHECK(report["not_needed"].empty());
+  // As a config says it.
+  write_text(
+      e.folder.path("start.json"),
+      R"({"model": {"name": "fcn8s", "num_classes": 3, "backbone": "resnet18", "width_multiplier": 0.125,
+                "weights": {"backbone": ")" +
+          other + R"("}}})");
+  const std::string in = e.folder.path("in.safetensors");
+  write_safetensors(in, {{"input", Tensor::zeros({1, 3, 9, 9})}});
+  const Outcome forward = run({"forward", "--config", e.folder.path("start.json"), "--input", in, "--output",
+                               e.folder.path("out.safetensors")});
+  CHECK(forward.code == 0);
+  CHECK_THAT(forward.err, Contains("renamed") && Contains("-> backbone."));
+  CHECK(nets::current_name("rpn.head.conv.weight") == "rpn.head.conv.0.0.weight");
+  CHECK(nets::current_name("backbone.fpn.inner_blocks.2.bias") == "backbone.fpn.inner_blocks.2.0.bias");
+  CHECK(nets::current_name("roi_heads.mask_head.mask_fcn3.weight") == "roi_heads.mask_head.2.0.weight");
+  CHECK(nets::current_name("down2.mpconv.1.conv.4.weight") == "down2.maxpool_conv.1.double_conv.4.weight");
+  CHECK(nets::current_name("layer1.0.conv1.weight") == "layer1.0.conv1.weight");
+}
+
+TEST_CASE("A checkpoint made by import-weights names its classes and predicts") {
+  const Exported e;
+  const auto summary = read_safetensors(e.weights).metadata;
+  CHECK_THAT(summary.at("atrous.classes"), Contains("road"));
+}
+
+TEST_CASE("import-weights refuses what does not fit, and writes nothing") {
+  const Exported e;
+  const std::string out = e.folder.path("none.safetensors");
+  const auto import = [&](const std::string& input, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"import-weights", "--config", e.config, "--input", input,
+                                          "--output",       out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome o = run(arguments);
+    CHECK(!std::filesystem::exists(out));
+    return o;
+  };
+  Outcome o = import(e.file, {"--set", "model.num_classes=4", "--set", "data.class_names=[]"});
+  CHECK(o.code == 5);
+  CHECK_THAT(o.err, Contains("6 of another shape"));
+  CHECK_THAT(o.err, Contains("--partial"));
+  CHECK_THAT(o.out, Contains("score5.weight: [3, 64, 1, 1] in the file, [4, 64, 1, 1] in the network"));
+  const std::string strange = e.folder.path("strange.safetensors");
+  write_safetensors(strange, {{"something", Tensor::zeros({2})}});
+  o = import(strange, {"--partial"});
+  CHECK(o.code == 5);
+  CHECK_THAT(o.err, Contains("nothing in the file fits") && Contains("something"));
+  CHECK(import(e.folder.path("absent.safetensors")).code == 5);
+  o = run({"export-weights", "--weights", e.weights, "--output", e.weights});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("must not replace"));
+}
+
+TEST_CASE("export-weights --backbone has the names of a classification network") {
+  const Exported e(true);
+  const TensorFile out = read_safetensors(e.file);
+  CHECK(out.find("conv1.weight") != nullptr);
+  CHECK(out.find("score5.weight") == nullptr);
+  const Outcome o = run({"import-weights", "--config", e.config, "--input", e.file, "--output",
+                         e.folder.path("b.safetensors"), "--backbone"});
+  CHECK(o.code == 0);
+}
