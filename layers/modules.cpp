@@ -181,7 +181,8 @@ void Dropout::on_random_key(RandomKey key) {
 Variable Dropout::forward(const Variable& x) const {
   if (!training() || p == 0) return x;
   const ModuleScope scope(name());
-  return dropout(x, p, {key_.seed, mix_streams(key_.stream, calls_++)});
+  const RandomKey key{key_.seed, mix_streams(key_.stream, calls_++)};
+  return channelwise ? dropout2d(x, p, key) : dropout(x, p, key);
 }
 
 Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {

@@ -84,16 +84,17 @@ class Linear : public Module {
   void initialise_own(const KeyOf& key_of) override;
 };
 
-// Nothing in evaluation; in training each element is zeroed with probability p and the others are scaled by
-// 1/(1-p).
+// Nothing in evaluation; in training each element (or each channel of an image as a whole) is zeroed with
+// probability p and the others are scaled by 1/(1-p).
 class Dropout : public Module {
  public:
-  explicit Dropout(double probability) : p(probability) {}
+  explicit Dropout(double probability, bool by_channel = false) : p(probability), channelwise(by_channel) {}
   Variable forward(const Variable& x) const;
-  std::string kind() const override { return "Dropout"; }
+  std::string kind() const override { return channelwise ? "Dropout2d" : "Dropout"; }
   std::string arguments() const override { return fmt::format("{}", p); }
 
   const double p;
+  const bool channelwise;
 
  protected:
   void on_random_key(RandomKey key) override;

@@ -35,6 +35,8 @@ constexpr Network networks[] = {
     {"fcn_resnet101", build_torchvision_segmentation, dilated_fcn_options},
     {"deeplabv3_resnet50", build_torchvision_segmentation, deeplabv3_options},
     {"deeplabv3_resnet101", build_torchvision_segmentation, deeplabv3_options},
+    {"pspnet", build_pspnet,
+     "backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss dropout"},
 };
 
 // The options that not every network takes, and whether they are as they were.

@@ -12,11 +12,11 @@ namespace atrous::nets {
 
 using namespace layers;
 
-FcnHead::FcnHead(int64_t in, int64_t classes, const std::string& norm, double dropout) {
-  const int64_t inner = std::max<int64_t>(1, in / 4);
-  conv_ = conv_norm("0", "1", {.in = in, .out = inner, .kernel = 3, .pad = 1}, norm);
-  dropout_ = register_module<Dropout>("3", dropout);
-  score_ = register_module<Conv2d>("4", Conv2dArgs{.in = inner, .out = classes, .kernel = 1});
+FcnHead::FcnHead(const FcnHeadOptions& o) {
+  const int64_t inner = o.inner ? o.inner : std::max<int64_t>(1, o.in / 4);
+  conv_ = conv_norm("0", "1", {.in = o.in, .out = inner, .kernel = 3, .pad = 1}, o.norm);
+  dropout_ = register_module<Dropout>("3", o.dropout, o.drop_channels);
+  score_ = register_module<Conv2d>("4", Conv2dArgs{.in = inner, .out = o.classes, .kernel = 1});
 }
 
 Variable FcnHead::forward(const Variable& x) const {

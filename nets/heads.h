@@ -15,9 +15,18 @@ class Head : public layers::Block {
 
 // torchvision's FCNHead: 3x3 to a quarter of the channels with norm and ReLU (0, 1, 2), dropout (3), 1x1
 // scores (4). Also the auxiliary head of the networks that have one.
+struct FcnHeadOptions {
+  int64_t in = 0, classes = 0;
+  int64_t inner = 0;  // 0: a quarter of `in`
+  layers::NormOptions norm{"batch"};
+  double dropout = 0.1;
+  bool drop_channels = false;  // whole channels of an image
+};
 class FcnHead : public Head {
  public:
-  FcnHead(int64_t in, int64_t classes, const std::string& norm, double dropout = 0.1);
+  explicit FcnHead(const FcnHeadOptions& options);
+  FcnHead(int64_t in, int64_t classes, const std::string& norm, double dropout = 0.1)
+      : FcnHead(FcnHeadOptions{.in = in, .classes = classes, .inner = 0, .norm = norm, .dropout = dropout}) {}
   Variable forward(const Variable& x) const override;
   std::string kind() const override { return "FCNHead"; }
 

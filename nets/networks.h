@@ -14,5 +14,6 @@ ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
 ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
 // torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101
 ModelPtr build_torchvision_segmentation(const ModelOptions& options);
+ModelPtr build_pspnet(const ModelOptions& options);  // pspnet.cpp
 
 }  // namespace atrous::nets

@@ -18,6 +18,8 @@ constexpr const char* tiny_models[] = {
     R"({"name": "fcn_resnet101", "width_multiplier": 0.03125})",
     R"({"name": "deeplabv3_resnet50", "width_multiplier": 0.03125, "aux_loss": true})",
     R"({"name": "deeplabv3_resnet101", "width_multiplier": 0.03125, "output_stride": 16, "rates": [2, 4]})",
+    R"({"name": "pspnet", "backbone": "resnet18", "width_multiplier": 0.0625, "aux_loss": true})",
+    R"({"name": "pspnet", "width_multiplier": 0.03125, "stem": "plain", "output_stride": 16})",
 };
 
 inline nets::ModelOptions tiny_options(const std::string& model) {
