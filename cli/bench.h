@@ -18,9 +18,9 @@ struct BenchOptions {
   bool peers = false;
   bool all = false;  // every implementation, not only the one that dispatch chooses
   int64_t repeats = 30;
-  // Kernels only.
   Device device = Device::cpu;
-  DType dtype = DType::f32;  // of the activations
+  DType dtype = DType::f32;  // kernels only: of the activations
+  std::string math = "f32";  // nets only: as the config key
   Report report;
 };
 

@@ -161,9 +161,6 @@ void bench_kernels(const BenchOptions& options) {
   }
   ATROUS_CHECK(!chosen.empty(), ErrorKind::usage, "[--filter] must match a case. \"{}\" matches none of {}.",
                options.filter, all);
-  const char* why_not = why_unavailable(options.device);
-  ATROUS_CHECK(!why_not, ErrorKind::usage, "[--device] {} is not available: {}. Use --device cpu or sim.",
-               name_of(options.device), why_not);
   ATROUS_CHECK(!options.peers || options.device == Device::cpu, ErrorKind::usage,
                "[--peers] oneDNN runs on the CPU. Got --device {}. Leave --peers out.",
                name_of(options.device));

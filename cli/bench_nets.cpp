@@ -7,11 +7,13 @@
 #include "cli/bench.h"
 #include "cli/bench_timing.h"
 #include "core/cpu.h"
+#include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "layers/losses.h"
 #include "nets/factory.h"
+#include "train/math.h"
 #include "train/optimizer.h"
 
 namespace atrous::cli {
@@ -25,12 +27,17 @@ struct NetCase {
   const char* backbone;
   int64_t base_width;
   int64_t batch;
+  bool on_gpu_only = false;
 };
 
 constexpr int64_t classes = 21;
 constexpr int64_t side = 256;
 constexpr NetCase nets[] = {{"unet32", "unet", "", 32, 1},
                             {"unet32", "unet", "", 32, 4},
+                            {"unet32", "unet", "", 32, 16, true},
+                            {"unet64", "unet", "", 64, 1, true},
+                            {"unet64", "unet", "", 64, 4, true},
+                            {"unet64", "unet", "", 64, 16, true},
                             {"fcn8s_resnet18", "fcn8s", "resnet18", 64, 1},
                             {"fcn8s_resnet18", "fcn8s", "resnet18", 64, 4}};
 
@@ -49,23 +56,28 @@ Tensor random_labels(int64_t batch, uint64_t seed) {
   return t;
 }
 
-// One step as a closure that rotates through a few batches.
-std::function<double(int64_t)> own_step(const NetCase& net, bool training) {
+// One step as a closure that rotates through a few batches. They lie on the device: what is timed is the
+// network.
+std::function<double(int64_t)> own_step(const NetCase& net, bool training, const BenchOptions& bench) {
+  const layers::BuildDeviceGuard build_on(bench.device);
   nets::ModelOptions options;
   options.name = net.model;
   options.backbone = net.backbone;
   options.base_width = net.base_width;
   options.num_classes = classes;
   std::shared_ptr<layers::SegmentationModel> model = nets::make_model(options, 1);
+  train::Config config;
+  config.math = bench.math;
+  train::use_math(config, *model);
   model->train(training);
   std::vector<Tensor> images, labels;
   for (uint64_t i = 0; i < 4; ++i) {
-    images.push_back(random_images(net.batch, i));
-    labels.push_back(random_labels(net.batch, i));
+    images.push_back(model->input_of(random_images(net.batch, i)));
+    labels.push_back(random_labels(net.batch, i).to(bench.device));
   }
   if (!training) {
-    return [model, images](int64_t round) {
-      return seconds_of([&] {
+    return [model, images, device = bench.device](int64_t round) {
+      return seconds_on(device, [&] {
         const NoGradGuard no_grad;
         layers::full_resolution_logits(
             model->forward(Variable(images[static_cast<size_t>(round) % images.size()])));
@@ -74,12 +86,13 @@ std::function<double(int64_t)> own_step(const NetCase& net, bool training) {
   }
   train::OptimizerOptions sgd;
   sgd.lr = 1e-3;
-  auto optimizer = std::make_shared<train::Optimizer>(sgd, model->parameters(), "");
-  return [model, images, labels, optimizer](int64_t round) {
+  auto optimizer = std::make_shared<train::Optimizer>(sgd, model->parameters(), "",
+                                                      /*bf16_copies=*/bench.math == "bf16");
+  return [model, images, labels, optimizer, device = bench.device](int64_t round) {
     const size_t i = static_cast<size_t>(round) % images.size();
-    return seconds_of([&] {
+    return seconds_on(device, [&] {
       const Variable loss = layers::segmentation_loss(model->forward(Variable(images[i])), labels[i], {});
-      backward(loss);
+      backward(loss, Tensor::scalar(1, loss.dtype()));  // known here: no device is asked for it
       optimizer->step(1e-3);
     });
   };
@@ -87,7 +100,7 @@ std::function<double(int64_t)> own_step(const NetCase& net, bool training) {
 
 Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   const std::string mode = training ? "train" : "infer";
-  std::vector<std::function<double(int64_t)>> contenders = {own_step(net, training)};
+  std::vector<std::function<double(int64_t)>> contenders = {own_step(net, training, options)};
   std::unique_ptr<TorchPeer> peer;
   std::string why;
   if (options.peers) peer = TorchPeer::start(net.network, mode, net.batch, side, why);
@@ -130,14 +143,28 @@ void bench_nets(const BenchOptions& options) {
     fail(ErrorKind::usage, "[--filter] must be a regular expression. Got \"{}\": {}.", options.filter,
          e.what());
   }
+  const bool on_cpu = options.device == Device::cpu;
+  ATROUS_CHECK(on_cpu || !options.peers, ErrorKind::usage,
+               "[--peers] PyTorch runs on the CPU here. Got --device {}. Leave --peers out; "
+               "scripts/gpu_check.sh compares on a GPU.",
+               name_of(options.device));
+  ATROUS_CHECK(!on_cpu || options.math == "f32", ErrorKind::usage,
+               "[--math] the CPU computes in f32. Got {}. Choose a --device, or leave --math out.",
+               options.math);
+  const std::string machine = on_cpu ? fmt::format("{} threads, {}", num_threads(), name_of(cpu_isa()))
+                                     : device_properties(options.device).name;
   fmt::print(options.report.table(),
-             "{} threads, {}; {}x{}x3 in, {} classes; median (quartiles) of {} interleaved repeats\n",
-             num_threads(), name_of(cpu_isa()), side, side, classes, options.repeats);
-  Json j = {{"threads", num_threads()},
+             "{}, {}; {}x{}x3 in, {} classes; median (quartiles) of {} interleaved repeats\n", machine,
+             options.math, side, side, classes, options.repeats);
+  Json j = {{"device", name_of(options.device)},
+            {"device_name", on_cpu ? "" : device_properties(options.device).name},
+            {"math", options.math},
+            {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
             {"repeats", options.repeats},
             {"nets", Json::array()}};
   for (const NetCase& net : nets) {
+    if (net.on_gpu_only && on_cpu) continue;
     for (bool training : {false, true}) {
       const std::string name =
           fmt::format("{} {} batch {}", net.network, training ? "train" : "infer", net.batch);

@@ -18,6 +18,11 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
   command->add_option("--repeats", options->repeats, "Rounds; 30 or more for numbers that are to be quoted")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  command
+      ->add_option_function<std::string>(
+          "--device", [=](const std::string& device) { options->device = chosen_device(device); },
+          "Where to run: cpu (default), cuda or sim")
+      ->type_name("DEVICE");
   options->report.add_option(*command);
   return options;
 }
@@ -32,14 +37,8 @@ void add_bench_command(CLI::App& app) {
                            "atrous bench kernels --filter 'conv2d.forward' --peers --json kernels.json",
                            "Also time oneDNN on the same convolutions");
   command->get_subcommand("kernels")->add_flag("--all", kernels->all,
-                                               "Every implementation, not only the one that is chosen");
-  const std::map<std::string, Device> devices = {
-      {"cpu", Device::cpu}, {"sim", Device::sim}, {"cuda", Device::cuda}};
-  command->get_subcommand("kernels")
-      ->add_option_function<std::string>(
-          "--device", [=](const std::string& name) { kernels->device = devices.at(name); },
-          "Where to run (default cpu); on a device every implementation is timed")
-      ->check(CLI::IsMember(devices));
+                                               "Every implementation, not only the one that is chosen; so it "
+                                               "is on a device");
   const std::map<std::string, DType> dtypes = {{"f32", DType::f32}, {"bf16", DType::bf16}};
   command->get_subcommand("kernels")
       ->add_option_function<std::string>(
@@ -50,6 +49,10 @@ void add_bench_command(CLI::App& app) {
   auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
                         "atrous bench nets --filter 'unet32' --peers --json nets.json",
                         "Also time the same networks in PyTorch, if a Python with torch is there");
+  command->get_subcommand("nets")
+      ->add_option("--math", nets->math, "Arithmetic on a device: f32, tf32 or bf16")
+      ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
+      ->capture_default_str();
   command->get_subcommand("nets")->callback([nets] { bench_nets(*nets); });
 }
 

@@ -103,17 +103,15 @@ part_sanitizer() {
 
 part_bench() {
   local op dtype
-  # Convolutions first: they are what is compared.
+  # Networks and convolutions first: they are what is compared.
+  for dtype in bf16 tf32 f32; do
+    step "nets.$dtype" 120 "$atrous" bench nets --device cuda --math "$dtype" --json "$work/bench.nets.$dtype.json"
+  done
   for dtype in bf16 f32; do
     for op in conv2d $(ops | grep -vx conv2d); do
       step "$op.$dtype" 120 "$atrous" bench kernels --device cuda --dtype "$dtype" --filter "^$op\\." --json "$work/bench.$op.$dtype.json"
     done
   done
-  if "$atrous" bench nets --help | grep -q -e --device; then
-    step nets 200 "$atrous" bench nets --device cuda --json "$work/bench.nets.json"
-  else
-    skip nets "atrous bench nets has no --device"
-  fi
 }
 
 part_peers() {

@@ -102,6 +102,24 @@ def convolution_ratios(work):
     return ratios
 
 
+def network_ratios(work):
+    path = work / "peers.networks.json"
+    if not path.exists():
+        return []
+    own = {}
+    for file in sorted(work.glob("bench.nets.*.json")):
+        data = json.loads(file.read_text())
+        for net in data["nets"]:
+            own[data["math"], net["network"], net["mode"], net["batch"], net["size"]] = net["median_s"]
+    ratios = []
+    for peer in json.loads(path.read_text())["timings"]:
+        mine = own.get((peer["dtype"], peer["network"], peer["mode"], peer["batch"], peer["size"]))
+        if mine:
+            ratios.append({key: peer[key] for key in ("dtype", "network", "mode", "batch", "size", "compiled")}
+                          | {"own_s": mine, "peer_s": peer["median_s"], "peer_over_own": peer["median_s"] / mine})
+    return ratios
+
+
 def geometric_mean(values):
     return math.exp(statistics.fmean(map(math.log, values))) if values else None
 
@@ -135,6 +153,7 @@ def merge(args):
                 [r["peer_over_own"] for r in ratios if (r["dtype"], r["entry"]) == (dtype, entry)])
                 for dtype, entry in sorted({(r["dtype"], r["entry"]) for r in ratios})},
             "cases": ratios},
+        "network_ratios": network_ratios(args.work),
         "measurements": {path.stem: json.loads(path.read_text())
                          for path in sorted([*args.work.glob("bench.*.json"), *args.work.glob("peers.*.json")])},
     }

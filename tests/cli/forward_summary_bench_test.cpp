@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "core/device_runtime.h"
 #include "core/safetensors.h"
 #include "tests/cli/program.h"
 
@@ -115,6 +116,27 @@ TEST_CASE("bench: JSON of one small case; filters that match nothing or are none
   CHECK(run({"bench", "kernels", "--filter", "no such case"}).code == 2);
   CHECK(run({"bench", "kernels", "--filter", "("}).code == 2);
   CHECK(run({"bench", "nets", "--filter", "no such case"}).code == 2);
+}
+
+TEST_CASE("bench: devices that are not there, and what does not go with one, are refused with the reason") {
+  for (const char* what : {"kernels", "nets"}) {
+    CAPTURE(what);
+    if (why_unavailable(Device::cuda)) {
+      const Outcome o = run({"bench", what, "--device", "cuda"});
+      CHECK(o.code == 2);
+      CHECK_THAT(o.err,
+                 Contains("[--device] cuda cannot be used") && Contains(why_unavailable(Device::cuda)));
+    }
+    const Outcome unknown = run({"bench", what, "--device", "gpu"});
+    CHECK(unknown.code == 2);
+    CHECK_THAT(unknown.err, Contains("the devices are cpu, cuda and sim"));
+    const Outcome peers = run({"bench", what, "--device", "sim", "--peers"});
+    CHECK(peers.code == 2);
+    CHECK_THAT(peers.err, Contains("[--peers]") && Contains("sim"));
+  }
+  const Outcome math = run({"bench", "nets", "--math", "bf16"});
+  CHECK(math.code == 2);
+  CHECK_THAT(math.err, Contains("the CPU computes in f32"));
 }
 
 TEST_CASE("forward does not replace its input") {
