@@ -32,11 +32,11 @@ struct Options {
 void run_eval(const Options& o) {
   const Device device = chosen_device(o.device);
   const layers::BuildDeviceGuard build_on(device);
-  if (!o.report_folder.empty()) make_output_folder(o.report_folder);
   const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   const train::Config& config = loaded.config;
   const auto dataset =
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
+  if (!o.report_folder.empty()) make_output_folder(o.report_folder);
   fmt::print(stderr, "{}\n", dataset->describe());
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
 

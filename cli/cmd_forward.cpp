@@ -14,8 +14,8 @@
 #include "layers/state_dict.h"
 #include "nets/factory.h"
 #include "train/checkpoint.h"
-#include "train/math.h"
 #include "train/config.h"
+#include "train/math.h"
 
 namespace atrous::cli {
 namespace {
@@ -100,8 +100,7 @@ void run(const Options& o) {
     }
     backward(roots, seeds);
     for (const layers::NamedParameter& p : model->parameters()) {
-      if (p.variable.grad().defined())
-        out.emplace_back("grad." + p.name, for_file(p.variable.grad()));
+      if (p.variable.grad().defined()) out.emplace_back("grad." + p.name, for_file(p.variable.grad()));
     }
     out.emplace_back("grad_input", for_file(x.grad()));
   }

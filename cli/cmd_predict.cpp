@@ -119,9 +119,9 @@ void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::I
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   const std::vector<Job> jobs = plan(expand(o.inputs), o.out);
+  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
-  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   const eval::InferenceOptions inference = o.inference.apply(loaded.config.eval);
   const eval::Palette palette = eval::palette_of(loaded.classes);
 

@@ -24,7 +24,7 @@ nlohmann::ordered_json to_json(const train::RunResult& r) {
   return {{"schema", 1},
           {"steps", r.steps},
           {"best_miou", r.best_miou},
-          {"last_loss", r.last_loss},
+          {"last_loss", r.last_loss ? nlohmann::ordered_json(*r.last_loss) : nlohmann::ordered_json()},
           {"interrupted", r.interrupted},
           {"signal", r.signal},
           {"timed_out", r.timed_out},
@@ -37,11 +37,13 @@ void print(std::FILE* out, const train::RunResult& r, const Options& o) {
   const double mib = static_cast<double>(r.peak_memory_bytes) / (1 << 20);
   if (o.run.dry_run) {
     fmt::print(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {:.0f} MiB\n",
-               r.parameters, r.last_loss, mib);
+               r.parameters, r.last_loss.value_or(0), mib);
     return;
   }
-  fmt::print(out, "steps {}  best mIoU {:.4f}  last loss {:.4f}  peak memory {:.0f} MiB\n{}/report.html\n",
-             r.steps, r.best_miou, r.last_loss, mib, o.run.out_dir);
+  fmt::print(out, "steps {}  best mIoU {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
+             r.best_miou,
+             r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", mib,
+             o.run.out_dir);
 }
 
 void run(const Options& o) {

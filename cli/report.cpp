@@ -22,10 +22,42 @@ std::string system_reason() {
   return std::strerror(errno);
 }
 
+// Told at once what would else be told after hours of work. A folder that the command itself will make for
+// its results (`out`) need not be there yet.
+void check_json_path(const std::string& path, const std::string& out) {
+  namespace fs = std::filesystem;
+  if (path == "-") return;
+  std::error_code unknown;
+  const fs::path folder = fs::path(path).has_parent_path() ? fs::path(path).parent_path() : ".";
+  const bool will_be_made =
+      !out.empty() && !fs::exists(folder, unknown) &&
+      fs::path(path).lexically_normal().string().starts_with(fs::path(out).lexically_normal().string());
+  if (will_be_made) return;
+  const bool special =
+      fs::exists(path, unknown) && !fs::is_regular_file(path, unknown);  // /dev/stdout, a pipe
+  const bool writable =
+      !fs::is_directory(path, unknown) && ::access(special ? path.c_str() : folder.c_str(), W_OK) == 0;
+  ATROUS_CHECK(writable, ErrorKind::io,
+               "[--json] the file must be writable. Got \"{}\": {}. Choose another place.", path,
+               fs::is_directory(path, unknown) ? "it is a folder" : system_reason());
+}
+
 }  // namespace
 
 void Report::add_option(CLI::App& command) {
-  command.add_option("--json", json_, "Also write the results as JSON to FILE, or to stdout (-)")
+  command
+      .add_option_function<std::string>(
+          "--json",
+          [this, &command](const std::string& path) {
+            std::string will_be_made;
+            for (const char* name : {"--out", "--report"}) {
+              const CLI::Option* folder = command.get_option_no_throw(name);
+              if (folder && folder->count() > 0) will_be_made = folder->results().front();
+            }
+            check_json_path(path, will_be_made);
+            json_ = path;
+          },
+          "Also write the results as JSON to FILE, or to stdout (-)")
       ->type_name("FILE|-");
 }
 

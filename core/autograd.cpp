@@ -40,7 +40,14 @@ thread_local bool finite_check_on = false;
 thread_local std::string module_path;
 std::atomic<uint64_t> next_sequence{1};
 
+// Where the gradient of a value on `device` may lie: there, or, if it is one number, in host memory. A seed
+// is mostly known to whoever gives it, and then nobody has to wait for a device to read it back.
+bool may_lie_there(const Tensor& grad, Device device) {
+  return grad.device() == device || (grad.rank() == 0 && grad.device() == Device::cpu);
+}
+
 void add_into(const Tensor& target, const Tensor& source) {
+  if (target.device() != source.device()) return add_into(target, source.to(target.device()));
   if (target.device() != Device::cpu) {
     target.bump_version();
     if (const auto kernel = tensor_kernels(target.device()).add) return kernel(target, source);
@@ -79,7 +86,7 @@ std::string where(const Node& node) {
 
 void check_gradient(const Node& node, size_t i, const Tensor& grad) {
   const Edge& to = node.inputs[i];
-  ATROUS_CHECK(grad.shape() == to.shape && grad.dtype() == to.dtype && grad.device() == to.device,
+  ATROUS_CHECK(grad.shape() == to.shape && grad.dtype() == to.dtype && may_lie_there(grad, to.device),
                ErrorKind::internal,
                "[autograd] {}: the gradient of input {} must match its value. Got {} for {} {} on {}.",
                where(node), i, grad.describe(), name_of(to.dtype), to.shape.str(), name_of(to.device));
@@ -259,7 +266,7 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
     ATROUS_CHECK(roots[i].requires_grad(), ErrorKind::internal,
                  "[autograd] backward needs a result that depends on a variable with gradients.");
     ATROUS_CHECK(seeds[i].shape() == roots[i].shape() && seeds[i].dtype() == roots[i].dtype() &&
-                     seeds[i].device() == roots[i].value().device(),
+                     may_lie_there(seeds[i], roots[i].value().device()),
                  ErrorKind::usage, "[autograd] the seed must match the root. Got {} for {}.",
                  seeds[i].describe(), roots[i].value().describe());
     deliver(edge_to(roots[i]), seeds[i]);

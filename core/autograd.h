@@ -116,8 +116,8 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
 bool grad_enabled();
 bool any_requires_grad(std::initializer_list<const Variable*> inputs);
 
-// Accumulates d(root)/d(leaf) * seed into every leaf that requires a gradient, then frees the tape.
-// Without a seed the root must have one element. Several roots are one pass (for example logits and aux).
+// Adds d(root)/d(leaf) * seed to the leaves that require a gradient, then frees the tape. No seed: the root
+// has one element. That of a scalar may lie in host memory. Several roots are one pass (logits and aux, say).
 void backward(const Variable& root, const Tensor& seed = {});
 void backward(const std::vector<Variable>& roots, const std::vector<Tensor>& seeds);
 

@@ -137,7 +137,8 @@ Tensor labels_of(const Tensor& labels, const Region& r, int64_t classes) {
       "[loss] the region of the logits must lie inside the label map. Got {}x{} at row {}, column {} of {}.",
       r.height, r.width, r.top, r.left, labels.shape().str());
   if (r.height == height && r.width == width) return labels.contiguous_copy_if_needed();
-  const Tensor whole = kernels::checked_labels("loss", labels.to(Device::cpu), labels.shape(), classes, ignore_index);
+  const Tensor whole =
+      kernels::checked_labels("loss", labels.to(Device::cpu), labels.shape(), classes, ignore_index);
   const Tensor part = Tensor::empty({labels.dim(0), r.height, r.width}, DType::i32);
   for (int64_t row = 0; row < labels.dim(0) * r.height; ++row) {
     const int64_t from = (row / r.height * height + r.top + row % r.height) * width + r.left;
@@ -155,7 +156,10 @@ Variable head_loss(const Variable& logits, const Tensor& labels, bool align_corn
     ATROUS_CHECK(static_cast<int64_t>(options.class_weights.size()) == classes, ErrorKind::config,
                  "[loss] one class weight per class is needed. Got {} weights for {} classes.",
                  options.class_weights.size(), classes);
-    class_weights = Tensor::from<double>({classes}, options.class_weights);
+    const Tensor& there = options.weights_there;
+    class_weights = there.defined() && there.device() == logits.value().device()
+                        ? there
+                        : Tensor::from<double>({classes}, options.class_weights);
   }
   Head head(logits, labels, align_corners);
   if (options.terms.empty()) return evaluate(LossTerm{}, class_weights, head);
@@ -176,6 +180,14 @@ const std::vector<std::string>& loss_kinds() {
   return kinds;
 }
 
+LossOptions placed_on(Device device, LossOptions options) {
+  if (device == Device::cpu || options.class_weights.empty()) return options;
+  const auto classes = static_cast<int64_t>(options.class_weights.size());
+  options.weights_there = kernels::checked_class_weights(
+      "loss", Tensor::from<double>({classes}, options.class_weights), classes, device);
+  return options;
+}
+
 Variable segmentation_loss(const SegmentationOutput& output, const Tensor& labels,
                            const LossOptions& options) {
   ATROUS_CHECK(labels.rank() == 3 && (labels.dtype() == DType::u8 || labels.dtype() == DType::i32) &&
@@ -183,7 +195,9 @@ Variable segmentation_loss(const SegmentationOutput& output, const Tensor& label
                ErrorKind::usage,
                "[loss] labels must be u8 or i32 [N, H, W] for logits [N, h, w, K]. Got {} for {}.",
                labels.describe(), output.logits.value().describe());
-  const Tensor part = labels_of(labels, output.region, output.logits.value().channels());
+  // What has to be cut out is cut out where the labels are; the rest travels.
+  const Tensor part =
+      labels_of(labels, output.region, output.logits.value().channels()).to(output.logits.value().device());
   const Variable loss = head_loss(output.logits, part, output.align_corners, options);
   if (!output.aux.defined() || options.aux_weight == 0) return loss;
   const Variable aux = head_loss(output.aux, part, output.align_corners, options);

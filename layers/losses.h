@@ -24,7 +24,12 @@ struct LossOptions {
   std::vector<LossTerm> terms;        // their weighted sum; empty: one cross-entropy
   std::vector<double> class_weights;  // one per class; empty: all 1
   double aux_weight = 0.4;            // of the same loss on output.aux, where the network has it
+  Tensor weights_there = {};          // class_weights on a device: see placed_on
 };
+
+// The options with the class weights on `device` already, so that not every call copies them there. Errors: a
+// weight that is negative or not finite (usage).
+LossOptions placed_on(Device device, LossOptions options);
 
 // Kinds of LossTerm, for messages and for the config's check.
 const std::vector<std::string>& loss_kinds();
@@ -33,7 +38,8 @@ const std::vector<std::string>& loss_kinds();
 // cross-entropy with a factor per pixel) of logits at another resolution than the region use the fused
 // layers/resize_cross_entropy.h; dice and soft_iou resize first. Errors: unknown kind, number of class
 // weights, parameters out of range (config); a label out of range (data). labels: u8 [N,H,W] for the whole
-// input image (255: ignored); only output.region of them counts.
+// input image (255: ignored), on the device of the logits or in host memory; only output.region of them
+// counts.
 Variable segmentation_loss(const SegmentationOutput& output, const Tensor& labels,
                            const LossOptions& options);
 

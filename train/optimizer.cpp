@@ -54,6 +54,10 @@ Optimizer::Group& Optimizer::group_of(double lr_factor, double weight_decay) {
 }
 
 double Optimizer::gradient_norm() const {
+  return std::sqrt(squared_gradient_norm().item());
+}
+
+Tensor Optimizer::squared_gradient_norm() const {
   std::vector<Tensor> gradients;
   for (const Slot& slot : slots_) {
     if (slot.parameter.grad().defined())
@@ -61,7 +65,7 @@ double Optimizer::gradient_norm() const {
   }
   const Tensor sum = Tensor::empty({1}, DType::f64, slots_[0].parameter.value().device());
   kernels::sum_of_squares(gradients, sum);
-  return std::sqrt(sum.item());
+  return sum;
 }
 
 kernels::OptimizerCoefficients Optimizer::coefficients(const Group& group, double lr,

@@ -31,6 +31,8 @@ class Optimizer {
   // L2 norm over all gradients. Added in a fixed order: the same bits on any number of threads. Not finite if
   // any gradient is not. Waits for the device once.
   double gradient_norm() const;
+  // Its square, one f64 on the device, for who wants to read it together with something else.
+  Tensor squared_gradient_norm() const;
   void clear_gradients();
 
   int64_t steps() const { return steps_; }

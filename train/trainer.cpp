@@ -118,7 +118,8 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   result.parameters = count_parameters(*model);
   announce(config, sets, plan, result.parameters, state);
 
-  const layers::LossOptions loss{config.train.losses, state.class_weights, config.train.aux_weight};
+  const layers::LossOptions loss =
+      layers::placed_on(options.device, {config.train.losses, state.class_weights, config.train.aux_weight});
   const int64_t accumulate = config.train.accumulate;
   BatchSource batches(config, sets.train.get(), state.step * accumulate, plan.total_steps * accumulate);
   const auto step_once = [&] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "train/config.h"
@@ -21,8 +22,8 @@ struct RunOptions {
 struct RunResult {
   int64_t steps = 0;
   double best_miou = 0;
-  double last_loss = 0;
-  bool interrupted = false;  // by a signal, after a clean save
+  std::optional<double> last_loss;  // none if there was nothing left to do
+  bool interrupted = false;         // by a signal, after a clean save
   int signal = 0;
   bool timed_out = false;         // by train.max_minutes, after a clean save
   bool expectation_met = true;    // true as well for a run that was stopped before its end

@@ -267,6 +267,12 @@ TEST_CASE("predict: folders, equal names, output that cannot be made") {
   o = run({"predict", "--weights", p.weights, "--out", p.config + "/out", p.folder.path("a.png")});
   CHECK(o.code == 8);
   CHECK_THAT(o.err, Contains("[--out]"));
+  // Nothing is made before the weights are known to be good.
+  const std::string results = p.folder.path("results");
+  CHECK(run({"predict", "--weights", p.folder.path("none"), "--out", results, p.folder.path("a.png")}).code ==
+        5);
+  CHECK(run({"eval", "--weights", p.folder.path("none"), "--report", results}).code == 5);
+  CHECK_FALSE(std::filesystem::exists(results));
   data::write_png(p.folder.path("grey.png"), stripes(9, 9, 3));
   CHECK(p.predict({p.folder.path("grey.png")}).code == 0);  // grey serves as RGB
 }

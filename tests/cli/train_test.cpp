@@ -66,7 +66,10 @@ TEST_CASE("train: a run leaves its files and reports as JSON; the checkpoint sco
              p.folder.path("pictures"), p.shapes + "/images/val_0000.png"})
             .code == 0);
   // Going on where nothing is left to do is no error; a second run in the same folder is.
-  CHECK(run(p.train({"--resume"})).code == 0);
+  const Outcome done = run(p.train({"--resume", "--json", "-"}));
+  CHECK(done.code == 0);
+  CHECK(nlohmann::json::parse(done.out)["last_loss"].is_null());
+  CHECK_THAT(done.err, Contains("no step was left to do"));
   CHECK(run(p.train()).code == 2);
 }
 
@@ -103,7 +106,21 @@ TEST_CASE("train: configs, data and expectations end with codes of their own") {
   auto hopeful = nlohmann::json::parse(read_text(p.config));
   hopeful["expected"] = {{"miou", {0.999, 0.0}}};
   write_text(p.config, hopeful.dump());
-  CHECK(run(p.train()).code == 1);
+  // A file in the folder that the run will make is welcome.
+  CHECK(run(p.train({"--json", p.out + "/result.json"})).code == 1);
+  CHECK(nlohmann::json::parse(read_text(p.out + "/result.json"))["expectation_met"] == false);
+  CHECK_THAT(read_text(p.out + "/report.html"), Contains("not reached"));
+}
+
+TEST_CASE("train: results that could not be written are told before the run") {
+  const Project p;
+  for (const std::string& path : {p.folder.path("none/result.json"), p.shapes}) {
+    CAPTURE(path);
+    const Outcome o = run(p.train({"--json", path}));
+    CHECK(o.code == 8);
+    CHECK_THAT(o.err, Contains("[--json] the file must be writable") && Contains(path));
+    CHECK_FALSE(std::filesystem::exists(p.out));
+  }
 }
 
 TEST_CASE("train: NaN ends with exit code 7") {

@@ -69,7 +69,7 @@ TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and
         if (bias) dense.bias.value().copy_from(depthwise.bias.value());
         Tensor y[2], dx[2];
         for (const int which : {0, 1}) {
-          const auto norm = layers::make_norm(norm_kind, channels);
+          const auto norm = layers::make_norm(std::string(norm_kind), channels);
           if (norm) {
             norm->initialise(2);
             if (!tape) norm->eval();
@@ -107,7 +107,7 @@ TEST_CASE("Batch norm is folded into the convolution before it, on a device as o
           const layers::BuildDeviceGuard build_on(device);
           layers::Conv2d conv({.in = 6, .out = 8, .pad = 1, .bias = with_residual});
           conv.initialise(1);
-          const auto norm = layers::make_norm(norm_kind, 8);
+          const auto norm = layers::make_norm(std::string(norm_kind), 8);
           norm->initialise(2);
           norm->eval();
           norm->visit([](const std::string& name, const Variable* parameter, const Tensor* buffer) {

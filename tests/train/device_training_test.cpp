@@ -1,6 +1,7 @@
 // The same five training steps on the CPU and on devices: same losses.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
 
 #include "core/device_runtime.h"
 #include "core/random.h"
@@ -38,7 +39,8 @@ Config config_of(const std::string& model, const std::string& batches, const std
                       "test", {});
 }
 
-std::vector<double> losses_of(const Config& config, Device device) {
+std::vector<double> losses_of(const Config& config, Device device, const layers::LossOptions& options = {},
+                              int64_t accumulate = 1) {
   const layers::BuildDeviceGuard build_on(device);
   const auto model = nets::make_model(config.model, config.seed);
   use_math(config, *model);
@@ -46,8 +48,9 @@ std::vector<double> losses_of(const Config& config, Device device) {
   Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(), config.math == "bf16");
   BatchSource batches(config, nullptr, 0, steps);
   std::vector<double> losses;
-  for (int64_t step = 0; step < steps; ++step) {
-    losses.push_back(train_step(*model, optimizer, batches, {}, 1, config.seed, step, 0.01).loss);
+  const layers::LossOptions loss = layers::placed_on(device, options);
+  for (int64_t step = 0; step < steps / accumulate; ++step) {
+    losses.push_back(train_step(*model, optimizer, batches, loss, accumulate, config.seed, step, 0.01).loss);
   }
   return losses;
 }
@@ -81,6 +84,56 @@ TEST_CASE("a U-Net trains on a device as on the CPU") {
 
 TEST_CASE("an FCN trains on a device as on the CPU") {
   compare(R"({"name": "fcn8s", "backbone": "resnet18", "num_classes": 4})");
+}
+
+TEST_CASE("weighted terms, class weights, clipping and accumulation on a device give the CPU's losses") {
+  const TemporaryFolder folder;
+  const std::string batches = folder / "batches.safetensors";
+  write_batches(batches);
+  Config config =
+      config_of(R"({"name": "unet", "num_classes": 4, "base_width": 8, "depth": 2})", batches, "f32");
+  config.optimizer.clip_norm = 0.1;
+  const layers::LossOptions options{.terms = {{.kind = "cross_entropy", .weight = 0.7},
+                                              {.kind = "dice", .weight = 0.5},
+                                              {.kind = "bootstrapped", .weight = 0.2}},
+                                    .class_weights = {1, 2, 0.5, 3}};
+  const std::vector<double> expected = losses_of(config, Device::cpu, options, 2);
+  for (const Device device : {Device::sim, Device::cuda}) {
+    if (why_unavailable(device)) continue;
+    const std::vector<double> losses = losses_of(config, device, options, 2);
+    REQUIRE(losses.size() == 2);
+    for (size_t i = 0; i < losses.size(); ++i) CHECK(losses[i] == Approx(expected[i]).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("a NaN on a device ends the step before it reaches the weights, and is explained") {
+  const TemporaryFolder folder;
+  const std::string batches = folder / "batches.safetensors";
+  write_batches(batches);
+  const Config config =
+      config_of(R"({"name": "unet", "num_classes": 4, "base_width": 4, "depth": 2})", batches, "f32");
+  for (const Device device : {Device::sim, Device::cuda}) {
+    if (why_unavailable(device)) continue;
+    const layers::BuildDeviceGuard build_on(device);
+    const auto model = nets::make_model(config.model, config.seed);
+    model->train();
+    Optimizer optimizer(config.optimizer, model->parameters(), "", false);
+    BatchSource source(config, nullptr, 0, steps);
+    const Variable first = model->parameters().front().variable;
+    first.value().fill(std::numeric_limits<double>::infinity());
+    try {
+      train_step(*model, optimizer, source, {}, 1, config.seed, 0, 0.01);
+      FAIL("no error");
+    } catch (const Error& e) {
+      CHECK(e.kind() == ErrorKind::diverged);
+      CHECK_THAT(e.what(), Catch::Contains("at step 1") && Catch::Contains("batch 0 image 0"));
+    }
+    // The other parameters are as they were: nothing was stepped.
+    CHECK(optimizer.steps() == 0);
+    for (const layers::NamedParameter& p : model->parameters()) {
+      if (!p.variable.same_as(first)) CHECK(all_finite(p.variable.value()));
+    }
+  }
 }
 
 TEST_CASE("the CPU refuses other arithmetic than f32") {
