@@ -1,4 +1,4 @@
-// `atrous data check|show|make-shapes`: looking at data before training on it.
+// `atrous data check|show|sets|make-shapes`: looking at data before training on it.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
@@ -10,6 +10,7 @@
 #include "data/check.h"
 #include "data/image_io.h"
 #include "data/loader.h"
+#include "data/sets/sets.h"
 #include "data/shapes.h"
 #include "eval/pictures.h"
 #include "train/config.h"
@@ -31,7 +32,8 @@ struct Source {
     command.add_option("--set", overrides, "Override a config key, e.g. data.root=/data/camvid (repeatable)")
         ->type_name("KEY=VALUE")
         ->needs(file);
-    command.add_option("--dataset", dataset, "Without a config: list, camvid, isbi2012 or shapes")
+    command
+        .add_option("--dataset", dataset, "Without a config: a name from `atrous data sets` (default: list)")
         ->excludes(file);
     command.add_option("--root", root, "Without a config: folder of the set")
         ->type_name("DIR")
@@ -70,15 +72,28 @@ void add_check(CLI::App& parent) {
       "atrous data check --root /data/mine --classes 3");
   const auto source = std::make_shared<Source>();
   const auto report = std::make_shared<Report>();
+  const auto splits = std::make_shared<std::vector<std::string>>();
   source->add_options(*command);
   report->add_option(*command);
-  command->callback([source, report] {
+  command
+      ->add_option("--split", *splits, "Only this split (repeatable); default: train, val, and test if there")
+      ->check(CLI::IsMember({"train", "val", "test"}))
+      ->allow_extra_args(false);
+  command->callback([source, report, splits] {
     const train::Config config = source->resolve();
     const data::CheckReport result =
-        data::check_data(config.data, config.model.num_classes, config.model.in_channels);
+        data::check_data(config.data, config.model.num_classes, config.model.in_channels, *splits);
     std::fputs(result.table().c_str(), report->table());
     report->write_json(result.json());
     if (result.errors() > 0) throw CLI::RuntimeError(static_cast<int>(ErrorKind::data));
+  });
+}
+
+void add_sets(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand("sets", "Lists the data sets that are known by name");
+  command->footer("atrous data sets");
+  command->callback([] {
+    for (const data::NamedSet& set : data::named_sets()) fmt::print("{:<20}{}\n", set.name, set.summary);
   });
 }
 
@@ -185,6 +200,7 @@ void add_data_command(CLI::App& app) {
   command->require_subcommand(1);
   add_check(*command);
   add_show(*command);
+  add_sets(*command);
   add_make_shapes(*command);
 }
 

@@ -83,7 +83,7 @@ void merge(LabelHistogram& into, const LabelHistogram& from) {
 
 class Checker {
  public:
-  Checker(const DataOptions& options, CheckReport& report) : options_(options), report_(report) {}
+  explicit Checker(CheckReport& report) : report_(report) {}
 
   void split(const std::string& name, const ListDataset& dataset) {
     std::vector<FileReport> files(static_cast<size_t>(dataset.size()));
@@ -145,12 +145,7 @@ class Checker {
           "{}: {:.0f} % of the pixels are ignored. Check data.label_map.", s.split,
           100.0 * static_cast<double>(s.histogram.ignored) / static_cast<double>(s.histogram.total)));
     }
-    for (size_t k = 0; labelled && k < s.histogram.pixels.size(); ++k) {
-      if (s.histogram.pixels[k] == 0) {
-        warn(fmt::format("{}: class {} ({}) has no pixels: it {}.", s.split, k, dataset.classes()[k].name,
-                         s.split == "train" ? "cannot be learned" : "will not be scored"));
-      }
-    }
+    if (labelled) warn_of_absent(s, dataset.classes());
     const int64_t read = s.images - s.unreadable;
     if (read > 1 && classes > 1 && s.single_class_labels == read) {
       warn(fmt::format(
@@ -163,6 +158,23 @@ class Checker {
                       "data.image_height and "
                       "image_width, so that they fit into batches.",
                       s.split, s.sizes.size()));
+    }
+  }
+
+  void warn_of_absent(const SplitReport& s, const std::vector<ClassInfo>& classes) {
+    std::vector<size_t> absent;
+    for (size_t k = 0; k < classes.size(); ++k) {
+      if (s.histogram.pixels[k] == 0) absent.push_back(k);
+    }
+    const char* consequence = s.split == "train" ? "cannot be learned" : "will not be scored";
+    if (absent.size() > 3) {  // a part of a set with many classes
+      warn(fmt::format("{}: {} of {} classes have no pixels and {}: {}, {}, {}, ...", s.split, absent.size(),
+                       classes.size(), consequence, classes[absent[0]].name, classes[absent[1]].name,
+                       classes[absent[2]].name));
+      return;
+    }
+    for (const size_t k : absent) {
+      warn(fmt::format("{}: class {} ({}) has no pixels: it {}.", s.split, k, classes[k].name, consequence));
     }
   }
 
@@ -209,31 +221,24 @@ class Checker {
     }
   }
 
-  const DataOptions& options_;
   CheckReport& report_;
   std::unordered_map<uint64_t, std::pair<std::string, std::string>> seen_;
-
- public:
-  // A split that the set need not have.
-  bool is_optional(const std::string& split) const {
-    const std::string& list = split == "train" ? options_.train_list
-                              : split == "val" ? options_.val_list
-                                               : options_.test_list;
-    std::error_code error;
-    return split == "test" && !std::filesystem::exists(std::filesystem::path(options_.root) / list, error);
-  }
 };
 
 }  // namespace
 
-CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels) {
+CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels,
+                       const std::vector<std::string>& splits) {
   CheckReport report;
   report.dataset = options.dataset;
   report.root = options.root;
-  Checker checker(options, report);
-  for (const char* split : {"train", "val", "test"}) {
-    if (checker.is_optional(split)) continue;
+  Checker checker(report);
+  for (const std::string split : {"train", "val", "test"}) {
+    const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
+    if (!splits.empty() && !is_asked) continue;
     try {
+      // Only few sets have a test split that anybody can see.
+      if (split == "test" && !is_asked && !has_split(options, split)) continue;
       const auto dataset = open_list_dataset(options, split, num_classes, in_channels);
       report.classes = dataset->classes();
       report.label_map = dataset->label_map().describe(dataset->classes());

@@ -39,7 +39,9 @@ struct CheckReport {
 };
 
 // Never throws for bad data: everything wrong with it becomes a finding. Error(config) only for impossible
-// options. num_classes and in_channels as for open_dataset.
-CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels);
+// options. num_classes and in_channels as for open_dataset. Without `splits`: train and val, which must be
+// there, and test where it is there.
+CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels,
+                       const std::vector<std::string>& splits = {});
 
 }  // namespace atrous::data

@@ -52,6 +52,18 @@ int orientation_of_tiff(Bytes bytes) {
   return 1;
 }
 
+// Print colours as a screen shows them without a colour profile. Files hold 255 for no ink, as Adobe writes
+// them; whoever else writes CMYK has followed.
+Tensor rgb_of_cmyk(const Tensor& cmyk) {
+  Tensor out = Tensor::empty(cmyk.shape().with(2, 3), DType::u8);
+  const uint8_t* source = cmyk.data<uint8_t>();
+  uint8_t* target = out.data<uint8_t>();
+  for (int64_t p = 0; p < cmyk.pixels(); ++p, source += 4, target += 3) {
+    for (int c = 0; c < 3; ++c) target[c] = static_cast<uint8_t>((source[c] * source[3] + 127) / 255);
+  }
+  return out;
+}
+
 }  // namespace
 
 int exif_orientation(Bytes jpeg) {
@@ -105,22 +117,22 @@ Decoded decode_jpeg(Bytes bytes, const std::string& name, bool apply_exif, const
       0) {
     bad_image(name, "JPEG", tjGetErrorStr2(handle.get()));
   }
-  if (color_space == TJCS_CMYK || color_space == TJCS_YCCK) {
-    bad_image(name, "JPEG", "its colours are CMYK (print). Convert it to RGB");
-  }
   // A Huffman-coded block of 8x8 pixels takes at least one bit.
   check_size(name, "JPEG", width, height, limits, static_cast<int64_t>(bytes.size()) * 8 * 64);
-  const int channels = color_space == TJCS_GRAY ? 1 : 3;
+  const bool is_cmyk = color_space == TJCS_CMYK || color_space == TJCS_YCCK;
+  const int channels = color_space == TJCS_GRAY ? 1 : is_cmyk ? 4 : 3;
+  const TJPF layout = channels == 1 ? TJPF_GRAY : is_cmyk ? TJPF_CMYK : TJPF_RGB;
   Decoded out;
-  out.format = channels == 1 ? "JPEG grey" : "JPEG RGB";
+  out.format = channels == 1 ? "JPEG grey" : is_cmyk ? "JPEG CMYK" : "JPEG RGB";
   out.pixels = Tensor::empty({height, width, channels}, DType::u8);
   // A progressive file may hold thousands of scans over the whole image: limited. A warning means damaged
   // data: an error.
   const int flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT;
-  if (tjDecompress2(handle.get(), bytes.data(), size, out.pixels.data<uint8_t>(), width, 0, height,
-                    channels == 1 ? TJPF_GRAY : TJPF_RGB, flags) != 0) {
+  if (tjDecompress2(handle.get(), bytes.data(), size, out.pixels.data<uint8_t>(), width, 0, height, layout,
+                    flags) != 0) {
     bad_image(name, "JPEG", tjGetErrorStr2(handle.get()));
   }
+  if (is_cmyk) out.pixels = rgb_of_cmyk(out.pixels);
   if (apply_exif) out.pixels = apply_orientation(out.pixels, exif_orientation(bytes));
   return out;
 }

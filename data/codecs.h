@@ -28,6 +28,9 @@ Decoded decode_jpeg(Bytes bytes, const std::string& name, bool apply_exif, const
 // BMP, PGM/PPM, TGA.
 Decoded decode_stb(Bytes bytes, const std::string& name, bool keep_16_bit, const ImageLimits& limits);
 
+// The label map of a MATLAB version 5 file: u8 or, for values above 255, i32 [H, W, 1].
+Decoded decode_mat(Bytes bytes, const std::string& name, const ImageLimits& limits);
+
 // Orientation 1..8 of the EXIF block of a JPEG file; 1 if there is none or it is malformed.
 int exif_orientation(Bytes jpeg);
 // Turns or mirrors [H, W, C] u8 so that an image of this orientation stands upright.

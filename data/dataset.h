@@ -45,9 +45,10 @@ class Dataset {
 
 // Plain values of the `data` section; train/config.cpp declares their JSON names, ranges and help texts.
 struct DataOptions {
-  std::string dataset = "list";          // "list", "camvid", "isbi2012", "shapes"
-  std::string root;                      // folder of the set
-  std::string train_list = "train.txt";  // list: `image label` per line, relative to root
+  std::string dataset = "list";  // a name of data/sets/sets.cpp
+  std::string root;              // folder of the set
+  // Sets with lists: `image label` per line, relative to root. VOC and PASCAL-Context: ids.
+  std::string train_list = "train.txt";
   std::string val_list = "val.txt";
   std::string test_list = "test.txt";
   // file value to class: "0:0,1:1,255:ignore", "identity" (values < num_classes are classes, 255 is ignored);

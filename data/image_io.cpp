@@ -35,7 +35,7 @@ namespace {
 using codecs::Bytes;
 using codecs::Decoded;
 
-enum class Format { png, jpeg, bmp, pnm, other };
+enum class Format { png, jpeg, bmp, pnm, matlab, other };
 
 bool starts_with(Bytes bytes, std::string_view magic, size_t at = 0) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
@@ -47,6 +47,10 @@ Format recognise(Bytes bytes, const std::string& name) {
   if (starts_with(bytes, "\xff\xd8\xff")) return Format::jpeg;
   if (starts_with(bytes, "BM")) return Format::bmp;
   if (starts_with(bytes, "P5") || starts_with(bytes, "P6")) return Format::pnm;
+  if (starts_with(bytes, "MATLAB 5.0 MAT-file")) return Format::matlab;
+  if (starts_with(bytes, "MATLAB 7.3 MAT-file")) {
+    codecs::bad_image(name, "MATLAB 7.3 file", "atrous reads version 5. Save it with `-v7`");
+  }
   constexpr std::string_view tiff_le{"II*\0", 4}, tiff_be{"MM\0*", 4};
   const char* unsupported = starts_with(bytes, "GIF8")                                   ? "GIF"
                             : starts_with(bytes, tiff_le) || starts_with(bytes, tiff_be) ? "TIFF"
@@ -101,6 +105,8 @@ Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
     image = codecs::decode_png(bytes, name, codecs::PngMode::image, options.limits);
   } else if (format == Format::jpeg) {
     image = codecs::decode_jpeg(bytes, name, options.apply_exif, options.limits);
+  } else if (format == Format::matlab) {
+    codecs::bad_image(name, "MATLAB file", "its matrices serve as labels, not as images");
   } else {
     image = codecs::decode_stb(bytes, name, options.sixteen_bit == DepthPolicy::keep, options.limits);
   }
@@ -135,12 +141,20 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits) {
                "approximate. Write labels as "
                "PNG.",
                path);
-  ATROUS_CHECK(
-      format == Format::png || format == Format::pnm, ErrorKind::data,
-      "[label {}] labels must be PNG, PGM or PPM: other formats lose palette indices. Write labels as PNG.",
-      path);
-  Decoded decoded = format == Format::png ? codecs::decode_png(bytes, path, codecs::PngMode::label, limits)
-                                          : codecs::decode_stb(bytes, path, true, limits);
+  Decoded decoded;
+  if (format == Format::png) {
+    decoded = codecs::decode_png(bytes, path, codecs::PngMode::label, limits);
+  } else if (format == Format::pnm) {
+    decoded = codecs::decode_stb(bytes, path, true, limits);
+  } else if (format == Format::matlab) {
+    decoded = codecs::decode_mat(bytes, path, limits);
+  } else {
+    fail(ErrorKind::data,
+         "[label {}] labels must be PNG, PGM or PPM, or a known set's MATLAB files: other formats lose "
+         "palette "
+         "indices. Write labels as PNG.",
+         path);
+  }
   const int64_t channels = decoded.pixels.dim(2);
   ATROUS_CHECK(channels == 1 || channels == 3, ErrorKind::data,
                "[label {}] labels must have no alpha channel. Got {} channels ({}). Save indices as a grey "

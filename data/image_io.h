@@ -58,8 +58,9 @@ struct LabelFile {
   std::vector<Color> palette;  // what a viewer shows; never used to read indices
 };
 
-// Palette images give their indices, grey images their values as stored (never rescaled). JPEG (lossy),
-// palette BMP (its indices are lost in stb) and alpha channels are refused.
+// PNG, PGM, PPM, and the .mat files of SBD, PASCAL-Context and CrackForest. Palette images give their
+// indices, grey images their values as stored (never rescaled). JPEG (lossy), palette BMP (its indices are
+// lost in stb) and alpha channels are refused.
 LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {});
 
 // image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed.

@@ -99,8 +99,9 @@ ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
       std::error_code error;
       if (file->empty() || fs::is_regular_file(fs::path(parts_.root) / *file, error)) continue;
       if (++missing > 1) continue;
-      first = fmt::format("{} {} (line {}", kind, *file, e.line);
-      first += partner->empty() ? ")" : fmt::format(", pair of `{}`)", *partner);
+      first = fmt::format("{} {}", kind, *file);
+      if (e.line)
+        first += fmt::format(" (line {}{})", e.line, partner->empty() ? "" : ", pair of `" + *partner + "`");
     }
   }
   ATROUS_CHECK(
@@ -127,6 +128,10 @@ Tensor ListDataset::load_label(int64_t index) const {
                "Convert the label, or "
                "give data.label_map.",
                path, file.format);
+  if (parts_.objection) {
+    const std::string objection = parts_.objection(file);
+    ATROUS_CHECK(objection.empty(), ErrorKind::data, "[label {}] {}.", path, objection);
+  }
   return parts_.label_map.apply(file, path, parts_.unknown_to_ignore);
 }
 

@@ -1,10 +1,11 @@
-// Data sets given by list files, and the class tables beside them.
+// A data set as a list of files, whoever made the list, and the class tables beside list files.
 //
-// A list has one `image label` pair per line, separated by blanks, relative to the root of the set. Nothing
-// is repaired: missing fields or files, duplicates, paths that leave the root and images shared by train and
-// val are errors.
+// A list file has one `image label` pair per line, separated by blanks, relative to the root of the set.
+// Nothing is repaired: missing fields or files, duplicates, paths that leave the root and images shared by
+// train and val are errors.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "data/dataset.h"
@@ -47,7 +48,9 @@ class ListDataset final : public Dataset {
     std::vector<ClassInfo> classes;
     int64_t in_channels = 3;
     bool unknown_to_ignore = false;
-    bool accept_wide_labels = false;  // 16-bit labels: only with an explicit label map
+    bool accept_wide_labels = false;  // 16-bit labels: only where the label map says what they mean
+    // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
+    std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;
   };
   // Checks that every file exists.
@@ -69,6 +72,13 @@ class ListDataset final : public Dataset {
   const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
   Parts parts_;
 };
+
+// The list file that the options name for a split.
+const std::string& list_name(const DataOptions& options, const std::string& split);
+
+// Whether the set has this split at this root. Error as for open_dataset where its files contradict each
+// other.
+bool has_split(const DataOptions& options, const std::string& split);
 
 // open_dataset() for those who need the list itself.
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,

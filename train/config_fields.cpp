@@ -1,4 +1,5 @@
 // Every config field, declared once. docs/config.md is made from these tables.
+#include "data/sets/sets.h"
 #include "train/config_schema.h"
 
 namespace atrous::train::schema {
@@ -84,6 +85,12 @@ Field<nets::ModelOptions> model_name_field() {
   return f;
 }
 
+std::vector<std::string> dataset_choices() {
+  std::vector<std::string> names = data::set_names();
+  names.push_back("tensors");
+  return names;
+}
+
 }  // namespace
 
 template <>
@@ -140,15 +147,17 @@ template <>
 const Fields<data::DataOptions>& fields() {
   using O = data::DataOptions;
   static const Fields<O> table = {
-      choice("dataset", &O::dataset, {"list", "camvid", "isbi2012", "shapes", "tensors"},
-             "Kind of data set. `tensors` replays given batches: `root` is a safetensors file with `images` "
-             "(f32 "
-             "[steps,N,C,H,W], already normalised) and `labels` (u8 or i64 [steps,N,H,W], 255: ignored); no "
-             "augmentation, no validation"),
+      choice("dataset", &O::dataset, dataset_choices(),
+             "Kind of data set, see [data.md](data.md). `tensors` replays given batches: `root` is a "
+             "safetensors "
+             "file with `images` (f32 [steps,N,C,H,W], already normalised) and `labels` (u8 or i64 "
+             "[steps,N,H,W], 255: ignored); no augmentation, no validation"),
       text("root", &O::root, "Folder of the data set"),
-      text("train_list", &O::train_list, "list: file with `image label` per line, relative to `root`"),
-      text("val_list", &O::val_list, "list: the same for validation"),
-      text("test_list", &O::test_list, "list: the same for testing"),
+      text("train_list", &O::train_list,
+           "Sets with lists: file with `image label` per line, relative to `root`; VOC and PASCAL-Context: "
+           "name of the file of ids in their own folder of lists"),
+      text("val_list", &O::val_list, "The same for validation"),
+      text("test_list", &O::test_list, "The same for testing"),
       text("label_map", &O::label_map,
            "File value to class: `0:0,1:1,255:ignore`, for RGB labels `#ff0000:0,#000000:ignore`, or "
            "`identity`; empty: the set's own"),

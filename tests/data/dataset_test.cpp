@@ -80,7 +80,7 @@ TEST_CASE("list set rejects: a missing list, root or option") {
   set.options.dataset = "camvit";
   set.options.root = set.str();
   set.options.train_list = "train.txt";
-  CHECK_SAYS(ErrorKind::config, set.open(), "camvit", "list, camvid, isbi2012 or shapes");
+  CHECK_SAYS(ErrorKind::config, set.open(), "camvit", "one of list, shapes, camvid");
   CHECK_SAYS(ErrorKind::usage, set.open("dev"), "train, val or test");
 }
 

@@ -104,5 +104,7 @@ void write_raw_png(const std::string& path, const RawPng& png);
 // A small JPEG of flat 8x8 blocks with an EXIF orientation (0: no EXIF block). Grey values one per block.
 std::vector<uint8_t> jpeg_blocks(int columns, int rows, const std::vector<int>& greys, int channels,
                                  int orientation, bool big_endian = false);
+// A JPEG of one colour in print form, each sample 255 for no ink.
+std::vector<uint8_t> jpeg_cmyk(int side, const std::array<uint8_t, 4>& color);
 
 }  // namespace atrous::data::test

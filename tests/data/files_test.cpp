@@ -60,4 +60,17 @@ std::vector<uint8_t> jpeg_blocks(int columns, int rows, const std::vector<int>& 
   return bytes;
 }
 
+std::vector<uint8_t> jpeg_cmyk(int side, const std::array<uint8_t, 4>& color) {
+  std::vector<uint8_t> image;
+  for (int i = 0; i < side * side; ++i) image.insert(image.end(), color.begin(), color.end());
+  unsigned char* out = nullptr;
+  unsigned long size = 0;
+  tjhandle handle = tjInitCompress();
+  REQUIRE(tjCompress2(handle, image.data(), side, 0, side, TJPF_CMYK, &out, &size, TJSAMP_444, 100, 0) == 0);
+  std::vector<uint8_t> bytes(out, out + size);
+  tjFree(out);
+  tjDestroy(handle);
+  return bytes;
+}
+
 }  // namespace atrous::data::test

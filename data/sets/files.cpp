@@ -1,0 +1,140 @@
+#include "data/sets/files.h"
+
+#include <algorithm>
+#include <sstream>
+#include <unordered_map>
+
+#include "data/image_io.h"
+
+namespace atrous::data::files {
+namespace {
+
+std::string first_few(const std::vector<std::string>& names) {
+  std::string out;
+  for (size_t i = 0; i < std::min<size_t>(names.size(), 3); ++i) out += (i ? ", " : "") + names[i];
+  return names.size() > 3 ? out + fmt::format(" and {} more", names.size() - 3) : out;
+}
+
+std::vector<std::string> difference(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  std::vector<std::string> out;
+  std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(out));
+  return out;
+}
+
+bool is_hidden(const std::string& name) {
+  return name.starts_with('.');
+}
+
+}  // namespace
+
+fs::path find_base(const std::string& root, std::span<const char* const> candidates,
+                   const std::string& marker) {
+  std::string tried;
+  for (const char* candidate : candidates) {
+    if (fs::is_directory(fs::path(root) / candidate / marker)) return candidate;
+    tried += (tried.empty() ? "" : ", ") + (fs::path(candidate) / marker).string();
+  }
+  fail(ErrorKind::data,
+       "[data.root] the root must hold the set in its official layout. Got {} without {}. Set data.root to "
+       "the "
+       "folder you unpacked the set into (docs/data.md shows the layout).",
+       root, tried);
+}
+
+std::vector<std::string> stems_in(const fs::path& folder, const std::string& suffix) {
+  std::vector<std::string> stems;
+  for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+    const std::string name = file.path().filename().string();
+    if (is_hidden(name) || !name.ends_with(suffix) || !file.is_regular_file()) continue;
+    stems.push_back(name.substr(0, name.size() - suffix.size()));
+  }
+  std::sort(stems.begin(), stems.end());
+  return stems;
+}
+
+std::vector<std::string> subfolders(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+    const std::string name = file.path().filename().string();
+    if (!is_hidden(name) && file.is_directory()) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& pair) {
+  const fs::path images = fs::path(root) / pair.images, labels = fs::path(root) / pair.labels;
+  const std::vector<std::string> stems = stems_in(images, pair.image_suffix);
+  ATROUS_CHECK(!stems.empty(), ErrorKind::data,
+               "[data] a split must hold images. Got none in {} whose name ends in `{}`. Check data.root.",
+               images.string(), pair.image_suffix);
+  if (!pair.labels.empty()) {
+    ATROUS_CHECK(fs::is_directory(labels), ErrorKind::data,
+                 "[data] the labels of {} must lie in {}. Got no such folder. Unpack the annotations too.",
+                 images.string(), labels.string());
+    const std::vector<std::string> label_stems = stems_in(labels, pair.label_suffix);
+    const std::vector<std::string> unlabelled = difference(stems, label_stems);
+    const std::vector<std::string> orphans = difference(label_stems, stems);
+    ATROUS_CHECK(
+        unlabelled.empty() && orphans.empty(), ErrorKind::data,
+        "[data] every image needs a label and every label an image. Got {} images without `*{}` in {}"
+        "{}{} and {} labels without `*{}` in {}{}{}. Complete the set, or remove what has no partner.",
+        unlabelled.size(), pair.label_suffix, labels.string(), unlabelled.empty() ? "" : ": ",
+        first_few(unlabelled), orphans.size(), pair.image_suffix, images.string(),
+        orphans.empty() ? "" : ": ", first_few(orphans));
+  }
+  std::vector<ListEntry> entries;
+  for (const std::string& stem : stems) {
+    ListEntry& e = entries.emplace_back();
+    e.id = stem;
+    e.image = (pair.images / (stem + pair.image_suffix)).string();
+    if (!pair.labels.empty()) e.label = (pair.labels / (stem + pair.label_suffix)).string();
+  }
+  return entries;
+}
+
+std::vector<ListEntry> read_ids(const fs::path& list) {
+  const std::vector<uint8_t> bytes = read_file(list.string(), int64_t{1} << 28);
+  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  std::vector<ListEntry> entries;
+  std::unordered_map<std::string, int64_t> lines;
+  int64_t number = 0;
+  for (std::string line; std::getline(text, line);) {
+    ++number;
+    const std::string first = line.substr(0, line.find_first_of(" \t\r"));
+    const std::string id = first.find('/') == std::string::npos ? first : fs::path(first).stem().string();
+    ATROUS_CHECK(!id.empty() && !is_hidden(id), ErrorKind::data,
+                 "[{}:{}] each line names an image. Got `{}`. Fix the line.", list.string(), number, line);
+    const auto [before, inserted] = lines.emplace(id, number);
+    ATROUS_CHECK(
+        inserted, ErrorKind::data,
+        "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the "
+        "lines.",
+        list.string(), number, id, before->second);
+    entries.push_back({.id = id, .image = {}, .label = {}, .line = number});
+  }
+  ATROUS_CHECK(!entries.empty(), ErrorKind::data,
+               "[{}] a list must name at least one image. Got an empty file.", list.string());
+  return entries;
+}
+
+std::string not_there(const fs::path& path) {
+  return path.string() + " does not exist";
+}
+
+std::vector<ClassInfo> classes_of(std::span<const Named> table) {
+  std::vector<ClassInfo> classes;
+  for (const Named& c : table) {
+    const auto byte = [&](int shift) { return static_cast<uint8_t>(c.rgb >> shift); };
+    classes.push_back({c.name, {byte(16), byte(8), byte(0)}});
+  }
+  return classes;
+}
+
+std::vector<ClassInfo> classes_of(std::span<const char* const> names, int64_t first_color) {
+  std::vector<ClassInfo> classes;
+  for (const char* name : names) classes.push_back({name, default_color(first_color++)});
+  return classes;
+}
+
+}  // namespace atrous::data::files

@@ -1,0 +1,52 @@
+// Finding the files of a data set. Internal to data/.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/list_dataset.h"
+
+namespace atrous::data::files {
+
+namespace fs = std::filesystem;
+
+// Where below the root a set begins: people give the folder of the set, or the one they unpacked it into.
+// The first of `candidates` (relative to the root) that holds the folder `marker`; Error(data) names all of
+// them.
+fs::path find_base(const std::string& root, std::span<const char* const> candidates,
+                   const std::string& marker);
+
+// Names of the files of a folder that end in `suffix`, without it, sorted. Hidden files (._x, .DS_Store) are
+// none.
+std::vector<std::string> stems_in(const fs::path& folder, const std::string& suffix);
+std::vector<std::string> subfolders(const fs::path& folder);
+
+// Image folder and label folder, both relative to the root; what the names end in after the common stem.
+struct FolderPair {
+  fs::path images;
+  std::string image_suffix;
+  fs::path labels;  // empty: the split has no labels
+  std::string label_suffix;
+};
+// One entry per image. Error(data) names images without label and labels without image.
+std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& pair);
+
+// The ids of an official list: the first field of each line; for lists of file pairs, the stem of the first.
+// Error(data) for an empty list, an empty line, an id given twice and ids that are no plain names.
+std::vector<ListEntry> read_ids(const fs::path& list);
+
+// The plan's `missing` for a file or folder.
+std::string not_there(const fs::path& path);
+
+// Names and colours (0xrrggbb) of a table in the code.
+struct Named {
+  const char* name;
+  uint32_t rgb;
+};
+std::vector<ClassInfo> classes_of(std::span<const Named> table);
+// Names with the colours of PASCAL VOC's map, the first one from entry `first_color`.
+std::vector<ClassInfo> classes_of(std::span<const char* const> names, int64_t first_color);
+
+}  // namespace atrous::data::files

@@ -1,0 +1,62 @@
+// The data sets that are known by name: where their files lie, what their label values mean, what their
+// classes are called.
+//
+// A set is a function that answers for one split, and a row in the table of sets.cpp. What it answers is
+// plain data: everything after that (label map, checks, decoding) is the same for all sets.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/list_dataset.h"
+
+namespace atrous::data {
+
+struct SplitPlan {
+  // Why the split is not there, for example "train.txt does not exist"; empty if it is. Then nothing else
+  // counts.
+  std::string missing = {};
+  std::vector<ListEntry> entries = {};  // paths relative to the root
+  std::vector<ClassInfo> classes = {};  // empty: as many as the model has, without names
+  std::string label_map = {};           // text form of label_map.h; empty: identity
+  int64_t in_channels = 3;
+  bool wide_labels = false;  // label values may exceed 255
+  // An id stands for one image, whichever split names it. Otherwise the path of an image does.
+  bool global_ids = false;
+  // Looks at the values in a label file for what a label map cannot say. Empty, or what is wrong and what to
+  // do.
+  std::function<std::string(const LabelFile&)> objection = {};
+};
+
+struct NamedSet {
+  std::string name;     // data.dataset
+  std::string summary;  // one line for help texts
+  // split: "train", "val" or "test". Error(data) if files of a split that is there contradict each other.
+  SplitPlan (*plan)(const DataOptions& options, const std::string& split);
+};
+
+const std::vector<NamedSet>& named_sets();
+std::vector<std::string> set_names();
+
+// One function per row; families of sets share a file.
+SplitPlan plan_list(const DataOptions&, const std::string& split);
+SplitPlan plan_shapes(const DataOptions&, const std::string& split);
+SplitPlan plan_isbi2012(const DataOptions&, const std::string& split);
+SplitPlan plan_crackforest(const DataOptions&, const std::string& split);
+SplitPlan plan_pennfudan_person(const DataOptions&, const std::string& split);
+SplitPlan plan_camvid(const DataOptions&, const std::string& split);
+SplitPlan plan_camvid32(const DataOptions&, const std::string& split);
+SplitPlan plan_voc2012(const DataOptions&, const std::string& split);
+SplitPlan plan_voc2012_aug(const DataOptions&, const std::string& split);
+SplitPlan plan_pascal_context59(const DataOptions&, const std::string& split);
+SplitPlan plan_pascal_context60(const DataOptions&, const std::string& split);
+SplitPlan plan_cityscapes(const DataOptions&, const std::string& split);
+SplitPlan plan_ade20k(const DataOptions&, const std::string& split);
+SplitPlan plan_cocostuff171(const DataOptions&, const std::string& split);
+SplitPlan plan_cocostuff182(const DataOptions&, const std::string& split);
+SplitPlan plan_oxford_pets(const DataOptions&, const std::string& split);
+SplitPlan plan_oxford_pets_binary(const DataOptions&, const std::string& split);
+SplitPlan plan_loveda(const DataOptions&, const std::string& split);
+
+}  // namespace atrous::data
