@@ -212,6 +212,11 @@ void check_together(const Config& c, const std::string& origin) {
       (c.eval.window_height == 0) == (c.eval.window_width == 0), ErrorKind::config,
       "[config] {}: eval.window_height and eval.window_width go together. Got {} and {}. Set both or none.",
       origin, c.eval.window_height, c.eval.window_width);
+  ATROUS_CHECK(c.schedule.name != "exponential" || c.schedule.min_lr > 0, ErrorKind::config,
+               "[config] {}: an exponential schedule falls to schedule.min_lr, which must be above 0. Got "
+               "{}. Give the rate at the "
+               "end.",
+               origin, c.schedule.min_lr);
   ATROUS_CHECK(!c.eval.scales.empty(), ErrorKind::config,
                "[config] {}: eval.scales must hold at least one scale. Got an empty list. Write [1.0].",
                origin);

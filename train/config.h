@@ -14,6 +14,14 @@
 
 namespace atrous::train {
 
+// Parameters that learn otherwise: those whose name has this beginning and this end (empty: any). Factors of
+// all groups that a parameter is in multiply.
+struct ParameterGroup {
+  std::string prefix, suffix;
+  double lr_factor = 1;
+  double weight_decay_factor = 1;
+};
+
 struct OptimizerOptions {
   std::string name = "sgd";  // "sgd", "adam", "adamw", "rmsprop"
   double lr = 0.01;
@@ -26,15 +34,16 @@ struct OptimizerOptions {
   double weight_decay = 0;
   bool decay_norm_and_bias = true;  // false: no decay on rank-1 parameters
   double backbone_lr_factor = 1;    // learning rate of the backbone relative to lr
-  double clip_norm = 0;             // 0: no clipping
+  std::vector<ParameterGroup> groups;
+  double clip_norm = 0;  // 0: no clipping
 };
 
 struct ScheduleOptions {
-  std::string name = "constant";    // "constant", "poly", "step", "cosine"
+  std::string name = "constant";    // "constant", "poly", "step", "cosine", "exponential"
   double power = 0.9;               // poly
   std::vector<int64_t> milestones;  // step: at these steps
   double gamma = 0.1;               // step
-  double min_lr = 0;                // cosine, poly
+  double min_lr = 0;                // cosine, poly, exponential
   int64_t warmup_steps = 0;         // linear from warmup_factor * lr
   double warmup_factor = 0.01;
 };

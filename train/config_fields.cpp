@@ -213,6 +213,18 @@ const Fields<data::AugmentOptions>& fields() {
 }
 
 template <>
+const Fields<ParameterGroup>& fields() {
+  using O = ParameterGroup;
+  static const Fields<O> table = {
+      text("prefix", &O::prefix, "Beginning of the parameters' names; empty: any"),
+      text("suffix", &O::suffix, "End of the parameters' names, e.g. `.bias`; empty: any"),
+      number("lr_factor", &O::lr_factor, 0, 1e6, "Factor of the learning rate"),
+      number("weight_decay_factor", &O::weight_decay_factor, 0, 1e6, "Factor of the weight decay"),
+  };
+  return table;
+}
+
+template <>
 const Fields<OptimizerOptions>& fields() {
   using O = OptimizerOptions;
   static const Fields<O> table = {
@@ -229,6 +241,9 @@ const Fields<OptimizerOptions>& fields() {
            "false: no decay on biases and normalisation parameters (rank 1)"),
       number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
              "Learning rate of the backbone relative to `lr`"),
+      section_list(
+          "groups", &O::groups,
+          "Parameters that learn otherwise, by name; factors of all groups that a parameter is in multiply"),
       number("clip_norm", &O::clip_norm, 0, 1e9,
              "Gradients are scaled down to this global norm; 0: no clipping"),
   };
@@ -239,13 +254,13 @@ template <>
 const Fields<ScheduleOptions>& fields() {
   using O = ScheduleOptions;
   static const Fields<O> table = {
-      choice("name", &O::name, {"constant", "poly", "step", "cosine"},
+      choice("name", &O::name, {"constant", "poly", "step", "cosine", "exponential"},
              "Learning rate over steps: `poly` is (1 - step/steps)^power, `step` multiplies by gamma at each "
-             "milestone"),
+             "milestone, `exponential` falls by the same factor every step, to `min_lr`"),
       number("power", &O::power, 0, 100, "poly: exponent", true),
       wholes("milestones", &O::milestones, 1, "step: steps at which the rate is multiplied by `gamma`"),
       number("gamma", &O::gamma, 0, 1, "step: factor", true),
-      number("min_lr", &O::min_lr, 0, 1e30, "poly, cosine: the rate at the end"),
+      number("min_lr", &O::min_lr, 0, 1e30, "poly, cosine, exponential: the rate at the end"),
       whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
       number("warmup_factor", &O::warmup_factor, 0, 1, "Share of the rate at the first warm-up step"),
   };

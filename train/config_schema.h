@@ -67,6 +67,8 @@ const Fields<data::DataOptions>& fields();
 template <>
 const Fields<data::AugmentOptions>& fields();
 template <>
+const Fields<ParameterGroup>& fields();
+template <>
 const Fields<OptimizerOptions>& fields();
 template <>
 const Fields<ScheduleOptions>& fields();

@@ -33,14 +33,30 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
                  "[optimizer] parameters must be contiguous f32. Got {} for {}. Convert the network first.",
                  value.describe(), p.name);
     const bool backbone = !backbone_prefix.empty() && p.name.starts_with(backbone_prefix);
-    group_of(backbone ? options_.backbone_lr_factor : 1,
-             value.rank() <= 1 && !options_.decay_norm_and_bias ? 0 : options_.weight_decay)
-        .slots.push_back(slots_.size());
+    double lr_factor = backbone ? options_.backbone_lr_factor : 1;
+    double weight_decay = value.rank() <= 1 && !options_.decay_norm_and_bias ? 0 : options_.weight_decay;
+    for (const ParameterGroup& g : options_.groups) {
+      if (!p.name.starts_with(g.prefix) || !p.name.ends_with(g.suffix)) continue;
+      lr_factor *= g.lr_factor;
+      weight_decay *= g.weight_decay_factor;
+    }
+    group_of(lr_factor, weight_decay).slots.push_back(slots_.size());
     Slot& slot = slots_.emplace_back();
     slot.name = p.name;
     slot.parameter = p.variable;
     for (size_t i = 0; i < moment_names_.size(); ++i) slot.moments.push_back(Tensor::zeros_like(value));
     if (bf16_copies) slot.bf16_copy = Tensor::empty(value.shape(), DType::bf16, value.device());
+  }
+  for (const ParameterGroup& g : options_.groups) {
+    ATROUS_CHECK(std::any_of(parameters.begin(), parameters.end(),
+                             [&](const auto& p) {
+                               return p.name.starts_with(g.prefix) && p.name.ends_with(g.suffix);
+                             }),
+                 ErrorKind::config,
+                 "[optimizer.groups] must match parameters by name. Got prefix \"{}\" and suffix \"{}\", "
+                 "which none has; the first "
+                 "is \"{}\". `atrous summary` lists them.",
+                 g.prefix, g.suffix, parameters.empty() ? "" : parameters[0].name);
   }
   ATROUS_CHECK(!slots_.empty(), ErrorKind::config,
                "[optimizer] at least one parameter must be trainable. Got none. Shorten model.freeze.");

@@ -19,8 +19,8 @@ class Optimizer {
  public:
   // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on
   // one device. Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr *
-  // backbone_lr_factor. With `bf16_copies` each step also writes the parameters' copies in bf16
-  // (layers/low_precision.h).
+  // backbone_lr_factor; `options.groups` multiply on top, Error(config) if one matches nothing. With
+  // `bf16_copies` each step also writes the parameters' copies in bf16 (layers/low_precision.h).
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
             const std::string& backbone_prefix, bool bf16_copies = false);
 

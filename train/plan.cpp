@@ -64,7 +64,8 @@ std::string first_loss_warning(const Config& c, double loss) {
       terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
   const double expected = std::log(static_cast<double>(c.model.num_classes));
   const double usual = c.model.aux_loss ? (1 + c.train.aux_weight) * expected : expected;
-  if (!plain || !c.model.weights.empty() || !c.model.backbone_weights.empty() || loss < 2 * usual + 1) return "";
+  if (!plain || !c.model.weights.empty() || !c.model.backbone_weights.empty() || loss < 2 * usual + 1)
+    return "";
   return fmt::format(
       "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
       "data.std and the "

@@ -14,6 +14,8 @@ double learning_rate(const ScheduleOptions& options, double lr, int64_t step, in
     value = options.min_lr + (lr - options.min_lr) * std::pow(1 - t, options.power);
   } else if (options.name == "cosine") {
     value = options.min_lr + (lr - options.min_lr) * (1 + std::cos(std::numbers::pi * t)) / 2;
+  } else if (options.name == "exponential") {
+    value = lr * std::pow(options.min_lr / lr, t);
   } else if (options.name == "step") {
     for (int64_t milestone : options.milestones) value *= milestone <= step ? options.gamma : 1.0;
   }

@@ -13,6 +13,7 @@ namespace atrous::train {
 //   constant  lr
 //   poly      min_lr + (lr - min_lr) (1 - t)^power                  (Liu et al., ParseNet, arXiv 1506.04579)
 //   cosine    min_lr + (lr - min_lr) (1 + cos(pi t)) / 2            (Loshchilov & Hutter, arXiv 1608.03983)
+//   exponential  lr (min_lr / lr)^t
 //   step      lr gamma^(number of milestones <= step)
 //
 // During the first warmup_steps the value is multiplied by a factor that rises linearly from warmup_factor

@@ -101,6 +101,26 @@ TEST_CASE("parameter groups: no decay on rank 1, slower backbone, frozen paramet
   CHECK(frozen.value().data<float>()[0] == 1.0f);
 }
 
+TEST_CASE(
+    "groups by beginning and end of names: factors multiply, and a group that matches nothing is an error") {
+  OptimizerOptions o = options_for("sgd", 0, 0.5);
+  o.groups = {{"score", "", 10, 1}, {"", ".bias", 2, 0}};
+  const Variable weight(Tensor::full({1, 2}, 1), true), bias(Tensor::full({2}, 1), true);
+  const Variable other(Tensor::full({1, 2}, 1), true);
+  const std::vector<layers::NamedParameter> parameters{
+      {"score.weight", weight}, {"score.bias", bias}, {"conv.weight", other}};
+  Optimizer optimizer(o, parameters, "");
+  for (const Variable& v : {weight, bias, other}) set_gradient(v, {0, 1});
+  optimizer.step(0.01);
+  CHECK(weight.value().data<float>()[0] == Approx(1 - 0.1 * 0.5));
+  CHECK(bias.value().data<float>()[0] == 1.0f);
+  CHECK(bias.value().data<float>()[1] == Approx(1 - 0.2));
+  CHECK(other.value().data<float>()[1] == Approx(1 - 0.01 * 1.5));
+  o.groups = {{"skore", "", 10, 1}};
+  CHECK_THROWS_WITH(Optimizer(o, parameters, ""),
+                    Catch::Contains("skore") && Catch::Contains("score.weight"));
+}
+
 TEST_CASE("an update is told to autograd and has the same bits on any number of threads") {
   const int before = num_threads();
   std::vector<std::vector<float>> results;

@@ -22,6 +22,11 @@ TEST_CASE("schedules at hand-computed points") {
   CHECK(learning_rate(o, 0.1, 5, 10) == Approx(0.055));
   CHECK(learning_rate(o, 0.1, 10, 10) == Approx(0.01));
 
+  o.name = "exponential";
+  CHECK(learning_rate(o, 1, 0, 10) == 1);
+  CHECK(learning_rate(o, 1, 5, 10) == Approx(0.1));
+  CHECK(learning_rate(o, 1, 10, 10) == Approx(0.01));
+
   o.name = "step";
   o.milestones = {3, 6};
   o.gamma = 0.5;
