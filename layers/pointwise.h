@@ -14,7 +14,8 @@ namespace atrous::layers {
 Variable unary(kernels::Unary op, const Variable& x, double a = 0, double b = 0);
 // Only ops whose gradient follows from the output or from nothing (kernels::keeps_of).
 Variable unary_(kernels::Unary op, const Variable& x, double a = 0, double b = 0);
-// Equal shapes; add and mul also take z of shape [C] or [N, 1, ..., 1, C] (bias, squeeze-and-excitation).
+// Equal shapes; add and mul also take z of shape [C] or [N, 1, ..., 1, C] (bias, squeeze-and-excitation), or
+// of one channel (spatial attention).
 Variable binary(kernels::Binary op, const Variable& x, const Variable& z);
 
 inline Variable relu(const Variable& x) {

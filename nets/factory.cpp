@@ -27,7 +27,7 @@ constexpr std::string_view deeplabv3_options =
     "backbone_norm width_multiplier output_stride rates multi_grid stem aux_loss dropout";
 
 constexpr Network networks[] = {
-    {"unet", build_unet, "base_width depth padding upsampling dropout"},
+    {"unet", build_unet, "backbone base_width depth padding upsampling dropout"},
     {"fcn32s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
     {"fcn16s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
     {"fcn8s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
@@ -38,6 +38,10 @@ constexpr Network networks[] = {
     {"pspnet", build_pspnet,
      "backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss dropout"},
 };
+
+// What "unet" is once a backbone is given: little is common to the two but the name.
+constexpr Network unet_on_backbone = {"unet with a backbone", build_backbone_unet,
+                                      "backbone backbone_norm width_multiplier attention"};
 
 // The options that not every network takes, and whether they are as they were.
 struct OptionalKey {
@@ -76,7 +80,9 @@ bool takes(const Network& n, std::string_view key) {
   return false;
 }
 
-const Network& find_network(const std::string& name) {
+const Network& find_network(const ModelOptions& o) {
+  const std::string& name = o.name;
+  if (name == "unet" && !o.backbone.empty()) return unet_on_backbone;
   for (const Network& n : networks) {
     if (name == n.name) return n;
   }
@@ -135,7 +141,7 @@ std::vector<std::string> model_names() {
 }
 
 ModelPtr build_model(const ModelOptions& options) {
-  const Network& network = find_network(options.name);
+  const Network& network = find_network(options);
   check_options(network, options);
   ModelPtr model = network.build(options);
   freeze(*model, options.freeze);

@@ -14,6 +14,7 @@ ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
 ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
 // torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101
 ModelPtr build_torchvision_segmentation(const ModelOptions& options);
-ModelPtr build_pspnet(const ModelOptions& options);  // pspnet.cpp
+ModelPtr build_pspnet(const ModelOptions& options);         // pspnet.cpp
+ModelPtr build_backbone_unet(const ModelOptions& options);  // unet_backbone.cpp: unet with a backbone
 
 }  // namespace atrous::nets

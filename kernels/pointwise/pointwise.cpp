@@ -10,6 +10,13 @@ constexpr auto only_f32 = [](const auto& problem) -> const char* {
   return problem.dtype == DType::f32 ? nullptr : "dtype is not f32";
 };
 
+constexpr auto why_not_per_channel = [](const BinaryProblem& problem) -> const char* {
+  return problem.per_pixel() ? "the operand has one value per pixel" : why_not_f64(problem);
+};
+constexpr auto why_not_per_pixel = [](const BinaryProblem& problem) -> const char* {
+  return problem.per_pixel() ? why_not_f64(problem) : "the operand has one value per channel";
+};
+
 constexpr Implementation<UnaryProblem, UnaryForwardFn> unary_forward_table[] = {
     ATROUS_ON_GPU("vectorised", why_not_f64, unary_forward_vectorised),
     ATROUS_ON_GPU("scalar", why_not_f64, unary_forward_scalar),
@@ -35,14 +42,18 @@ constexpr Implementation<BinaryProblem, BinaryBackwardFn> binary_backward_table[
     {"ref", Device::cpu, why_not_bf16, PointwiseRef::binary_backward},
 };
 constexpr Implementation<BinaryProblem, BinaryForwardFn> broadcast_forward_table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, broadcast_forward_vectorised),
-    ATROUS_ON_GPU("scalar", why_not_f64, broadcast_forward_scalar),
+    ATROUS_ON_GPU("vectorised", why_not_per_channel, broadcast_forward_vectorised),
+    ATROUS_ON_GPU("scalar", why_not_per_channel, broadcast_forward_scalar),
+    ATROUS_ON_GPU("per_pixel_vectorised", why_not_per_pixel, per_pixel_forward_vectorised),
+    ATROUS_ON_GPU("per_pixel_scalar", why_not_per_pixel, per_pixel_forward_scalar),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::broadcast_forward},
     {"ref", Device::cpu, why_not_bf16, PointwiseRef::broadcast_forward},
 };
 constexpr Implementation<BinaryProblem, BroadcastVectorFn> broadcast_vector_table[] = {
-    ATROUS_ON_GPU("strips", why_not_f64, broadcast_vector_strips),
-    ATROUS_ON_GPU("naive", why_not_f64, broadcast_vector_naive),
+    ATROUS_ON_GPU("strips", why_not_per_channel, broadcast_vector_strips),
+    ATROUS_ON_GPU("naive", why_not_per_channel, broadcast_vector_naive),
+    ATROUS_ON_GPU("per_pixel_lanes", why_not_per_pixel, per_pixel_sums_lanes),
+    ATROUS_ON_GPU("per_pixel_naive", why_not_per_pixel, per_pixel_sums_naive),
     {"cpu", Device::cpu, only_f32, PointwiseCpu::broadcast_vector},
     {"ref", Device::cpu, why_not_bf16, PointwiseRef::broadcast_vector},
 };
@@ -59,7 +70,7 @@ void check_like(const char* op, const char* what, const Tensor& t, const Tensor&
   check_same_device(op, {x, t});
 }
 
-// z must be [C] or [N, 1, ..., 1, C].
+// z must be [C], [N, 1, ..., 1, C] or [N, H, ..., W, 1].
 void check_broadcast(Binary op, const Tensor& x, const Tensor& z) {
   check_dtype(name_of(op), x);
   ATROUS_CHECK(op == Binary::add || op == Binary::mul, ErrorKind::usage,
@@ -70,10 +81,12 @@ void check_broadcast(Binary op, const Tensor& x, const Tensor& z) {
     fits = z.rank() == x.rank() && z.dim(0) == x.dim(0);
     for (int axis = 1; fits && axis + 1 < z.rank(); ++axis) fits = z.dim(axis) == 1;
   }
-  ATROUS_CHECK(fits, ErrorKind::usage,
-               "[{}] operands must have equal shapes and dtypes, or the second must be [C] or [N, 1, ..., 1, "
-               "C]. Got {} and {}.",
-               name_of(op), x.describe(), z.describe());
+  fits = fits || (z.dtype() == x.dtype() && x.rank() >= 1 && z.shape() == x.shape().with(-1, 1));
+  ATROUS_CHECK(
+      fits, ErrorKind::usage,
+      "[{}] operands must have equal shapes and dtypes, or the second must be [C], [N, 1, ..., 1, C] "
+      "or of one channel. Got {} and {}.",
+      name_of(op), x.describe(), z.describe());
   check_same_device(name_of(op), {x, z});
 }
 

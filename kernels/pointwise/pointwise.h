@@ -2,7 +2,8 @@
 //
 //   unary      y = f(x; a, b)            dx = f'(x; a, b) dy
 //   binary     y = f(x, z)               equal shapes
-//   broadcast  y = x + z or x * z        z is [C], or [N, 1, ..., 1, C]: one value per channel (and image)
+//   broadcast  y = x + z or x * z        z is [C], or [N, 1, ..., 1, C]: one value per channel (and image);
+//                                        or the shape of x with one channel: one value per pixel
 //
 // f32, f64 or (on a device) bf16, pixel-strided views allowed. The output may be an input (in place).
 #pragma once
@@ -42,6 +43,8 @@ struct BinaryProblem {
   Shape other = {};  // shape of z, if it is broadcast
   bool broadcast = false;
   std::string str() const;  // "mul f32 [2, 5, 7, 3] by [2, 1, 1, 3]"
+  // z has one value per pixel, not per channel. (With one channel in x both are the same.)
+  bool per_pixel() const { return broadcast && other.rank() == shape.rank() && other[-1] != shape[-1]; }
 };
 
 void unary_forward(Unary op, const Tensor& x, const Tensor& y, double a = 0, double b = 0);
@@ -56,7 +59,7 @@ void binary_backward(Binary op, const Tensor& x, const Tensor& z, const Tensor& 
 
 // op is add or mul.
 void broadcast_forward(Binary op, const Tensor& x, const Tensor& z, const Tensor& y);
-// dz = sum of dy (add) or of dy * x (mul) over the pixels that share an element of z. Fixed order.
+// dz = sum of dy (add) or of dy * x (mul) over the elements of x that share an element of z. Fixed order.
 void broadcast_backward_vector(Binary op, const Tensor& x, const Tensor& dy, const Tensor& dz);
 
 // See candidates() in kernels/common/dispatch.h.

@@ -67,14 +67,47 @@ ATROUS_MULTIVERSION void binary_gradient_rows(Rows x, Rows z, Rows dy, Rows out,
   }
 }
 
+// z has one value per row.
+template <class Op>
+ATROUS_MULTIVERSION void per_pixel_rows(Rows x, Rows z, Rows y, int64_t rows, int64_t width) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* px = x.data + i * x.stride;
+    const float factor = z.data[i * z.stride];
+    float* py = y.data + i * y.stride;
+#pragma GCC ivdep
+    for (int64_t j = 0; j < width; ++j) py[j] = Op::value(px[j], factor);
+  }
+}
+
+// sums[i] = sum of dy (* x) along row i. 16 running sums: a loop over one must not be vectorised, since that
+// would change the order.
+template <bool Product>
+ATROUS_MULTIVERSION void sums_of_rows(Rows x, Rows dy, Rows sums, int64_t rows, int64_t width) {
+  constexpr int lanes = 16;
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* pg = dy.data + i * dy.stride;
+    const float* px = Product ? x.data + i * x.stride : pg;
+    float running[lanes] = {};
+    int64_t j = 0;
+    for (; j + lanes <= width; j += lanes) {
+      for (int l = 0; l < lanes; ++l) running[l] += Product ? pg[j + l] * px[j + l] : pg[j + l];
+    }
+    double sum = 0;
+    for (; j < width; ++j) sum += Product ? pg[j] * px[j] : pg[j];
+    for (const float r : running) sum += r;
+    sums.data[i * sums.stride] = static_cast<float>(sum);
+  }
+}
+
 // Splits tensors of equal shape over the threads: f(view, rows, width), where view(t) is the part of t to
-// work on.
+// work on. With `by_pixel`, rows are pixels even if everything is dense, and a tensor may have one channel.
 template <class F>
-void for_each_rows(std::initializer_list<const Tensor*> tensors, F&& f) {
+void for_each_rows(std::initializer_list<const Tensor*> tensors, F&& f, bool by_pixel = false) {
   const Tensor& first = **tensors.begin();
   const int64_t channels = first.channels();
-  const bool dense = std::all_of(tensors.begin(), tensors.end(),
-                                 [](const Tensor* t) { return !t->defined() || t->contiguous(); });
+  const bool dense = !by_pixel && std::all_of(tensors.begin(), tensors.end(), [](const Tensor* t) {
+    return !t->defined() || t->contiguous();
+  });
   const int64_t count = dense ? first.numel() : first.pixels();
   const int64_t grain =
       dense ? elements_per_task : std::max<int64_t>(1, elements_per_task / std::max<int64_t>(1, channels));
@@ -130,6 +163,17 @@ void PointwiseCpu::binary_backward(const BinaryProblem& problem, const Tensor& x
 
 void PointwiseCpu::broadcast_forward(const BinaryProblem& problem, const Tensor& x, const Tensor& z,
                                      const Tensor& y) {
+  if (problem.per_pixel()) {
+    const auto run = [&](auto op) {
+      for_each_rows(
+          {&x, &z, &y},
+          [&](auto view, int64_t rows, int64_t width) {
+            per_pixel_rows<decltype(op)>(view(x), view(z), view(y), rows, width);
+          },
+          true);
+    };
+    return problem.op == Binary::mul ? run(pointwise::mul{}) : run(pointwise::add{});
+  }
   const Tensor vectors = z.contiguous_copy_if_needed();
   const std::vector<float> constant(static_cast<size_t>(z.numel()), problem.op == Binary::mul ? 0.0f : 1.0f);
   const float* scale = problem.op == Binary::mul ? vectors.data<float>() : constant.data();
@@ -141,6 +185,14 @@ void PointwiseCpu::broadcast_vector(const BinaryProblem& problem, const Tensor& 
                                     const Tensor& dz) {
   const auto size = static_cast<size_t>(dz.numel());
   const bool product = problem.op == Binary::mul;
+  if (problem.per_pixel()) {
+    return for_each_rows(
+        {&dy, &x, &dz},
+        [&](auto view, int64_t rows, int64_t width) {
+          (product ? sums_of_rows<true> : sums_of_rows<false>)(view(x), view(dy), view(dz), rows, width);
+        },
+        true);
+  }
   std::vector<double> plain(size), weighted(product ? size : 0);
   channel_gradient_sums(dy, Tensor(), Activation::none, product ? x : Tensor(), dz.pixels(), nullptr,
                         plain.data(), weighted.data(), Tensor());

@@ -36,7 +36,9 @@ ATROUS_DECLARE_ON_GPU(UnaryForwardFn unary_forward_scalar, unary_forward_vectori
                       BinaryForwardFn binary_forward_scalar, binary_forward_vectorised;
                       BinaryBackwardFn binary_backward_scalar, binary_backward_vectorised;
                       BinaryForwardFn broadcast_forward_scalar, broadcast_forward_vectorised;
-                      BroadcastVectorFn broadcast_vector_naive, broadcast_vector_strips;)
+                      BroadcastVectorFn broadcast_vector_naive, broadcast_vector_strips;
+                      BinaryForwardFn per_pixel_forward_scalar, per_pixel_forward_vectorised;
+                      BroadcastVectorFn per_pixel_sums_naive, per_pixel_sums_lanes;)
 
 // Turns an op into its functor: f(pointwise::relu{}).
 template <class F>

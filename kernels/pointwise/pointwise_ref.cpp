@@ -69,7 +69,8 @@ void PointwiseRef::broadcast_forward(const BinaryProblem& problem, const Tensor&
   const int64_t pixels_per_vector = z.pixels() ? x.pixels() / z.pixels() : 0;
   with_functor(problem.op, [&](auto op) {
     fill(y, [&](auto read, int64_t p, int64_t c) {
-      return op.value(read(x, p, c), read(z, p / pixels_per_vector, c));
+      const double other = problem.per_pixel() ? read(z, p, 0) : read(z, p / pixels_per_vector, c);
+      return op.value(read(x, p, c), other);
     });
   });
 }
@@ -77,10 +78,15 @@ void PointwiseRef::broadcast_forward(const BinaryProblem& problem, const Tensor&
 void PointwiseRef::broadcast_vector(const BinaryProblem& problem, const Tensor& x, const Tensor& dy,
                                     const Tensor& dz) {
   const int64_t pixels_per_vector = dz.pixels() ? dy.pixels() / dz.pixels() : 0;
-  fill(dz, [&](auto read, int64_t v, int64_t c) {
+  fill(dz, [&](auto read, int64_t v, int64_t channel) {
+    const auto term = [&](int64_t p, int64_t c) {
+      return read(dy, p, c) * (problem.op == Binary::mul ? read(x, p, c) : 1.0);
+    };
     double sum = 0;
-    for (int64_t p = v * pixels_per_vector; p < (v + 1) * pixels_per_vector; ++p) {
-      sum += read(dy, p, c) * (problem.op == Binary::mul ? read(x, p, c) : 1.0);
+    if (problem.per_pixel()) {
+      for (int64_t c = 0; c < dy.channels(); ++c) sum += term(v, c);
+    } else {
+      for (int64_t p = v * pixels_per_vector; p < (v + 1) * pixels_per_vector; ++p) sum += term(p, channel);
     }
     return sum;
   });

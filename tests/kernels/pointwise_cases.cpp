@@ -144,7 +144,7 @@ OpCase broadcast_vector_case(Binary op, const Shape& shape, const Shape& other) 
     kernels::broadcast_backward_vector(op, in[0], in[1], dz);
     return std::vector<Tensor>{dz};
   };
-  c.accumulation = shape.numel() / other.numel();
+  c.accumulation = shape.numel() / std::max<int64_t>(1, other.numel());
   c.flops = static_cast<double>(shape.numel());
   c.bytes = (op == Binary::mul ? 8.0 : 4.0) * static_cast<double>(shape.numel());
   return c;
@@ -174,7 +174,7 @@ void add_gradients(CaseList& list) {
          [=](const std::vector<Variable>& in) { return layers::binary(row.op, in[0], in[1]); }});
   }
   for (Binary op : {Binary::add, Binary::mul}) {
-    for (const Shape& other : {Shape{5}, Shape{2, 1, 1, 5}}) {
+    for (const Shape& other : {Shape{5}, Shape{2, 1, 1, 5}, Shape{2, 3, 4, 1}}) {
       for (int frozen : {-1, 0, 1}) {
         GradientCase g{
             "pointwise",
@@ -241,7 +241,10 @@ void add_pointwise_cases(CaseList& list) {
     for (const auto& [shape, other] :
          {std::pair{Shape{2, 5, 7, 3}, Shape{3}}, std::pair{Shape{2, 5, 7, 3}, Shape{2, 1, 1, 3}},
           std::pair{Shape{0, 4, 3, 8}, Shape{8}}, std::pair{Shape{1, 2, 3, 300}, Shape{300}},
-          std::pair{Shape{3, 33, 17, 40}, Shape{3, 1, 1, 40}}, std::pair{Shape{1, 65, 65, 11}, Shape{11}}}) {
+          std::pair{Shape{3, 33, 17, 40}, Shape{3, 1, 1, 40}}, std::pair{Shape{1, 65, 65, 11}, Shape{11}},
+          std::pair{Shape{2, 5, 7, 3}, Shape{2, 5, 7, 1}}, std::pair{Shape{1, 9, 8, 64}, Shape{1, 9, 8, 1}},
+          std::pair{Shape{0, 4, 3, 8}, Shape{0, 4, 3, 1}}, std::pair{Shape{3, 1, 1, 300}, Shape{3, 1, 1, 1}},
+          std::pair{Shape{1, 33, 17, 17}, Shape{1, 33, 17, 1}}}) {
       list.cases.push_back(broadcast_case(op, shape, other));
       list.cases.push_back(broadcast_vector_case(op, shape, other));
     }
@@ -250,10 +253,12 @@ void add_pointwise_cases(CaseList& list) {
   add_bad_inputs(list);
 
   const Shape big{1, 256, 256, 32};
-  for (OpCase c : {unary_case(unary_rows[0], big, false), unary_gradient_kernel_case(unary_rows[0], big),
-                   unary_case(unary_rows[3], big, false), binary_case(binary_rows[0], big),
-                   broadcast_case(Binary::mul, {4, 64, 64, 72}, {4, 1, 1, 72}),
-                   broadcast_vector_case(Binary::add, big, {32})}) {
+  for (OpCase c :
+       {unary_case(unary_rows[0], big, false), unary_gradient_kernel_case(unary_rows[0], big),
+        unary_case(unary_rows[3], big, false), binary_case(binary_rows[0], big),
+        broadcast_case(Binary::mul, {4, 64, 64, 72}, {4, 1, 1, 72}),
+        broadcast_vector_case(Binary::add, big, {32}), broadcast_case(Binary::mul, big, {1, 256, 256, 1}),
+        broadcast_vector_case(Binary::mul, big, {1, 256, 256, 1})}) {
     c.benchmark = true;
     c.network = "unet32_256";
     list.cases.push_back(c);

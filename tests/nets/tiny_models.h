@@ -10,6 +10,9 @@ namespace atrous::nets_test {
 constexpr const char* tiny_models[] = {
     R"({"name": "unet", "base_width": 2, "depth": 4})",
     R"({"name": "unet", "base_width": 2, "depth": 5, "upsampling": "bilinear"})",
+    R"({"name": "unet", "backbone": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "unet", "backbone": "resnet34", "width_multiplier": 0.0625, "attention": "se"})",
+    R"({"name": "unet", "backbone": "resnet50", "width_multiplier": 0.0625, "attention": "scse"})",
     R"({"name": "fcn32s", "backbone": "resnet18", "width_multiplier": 0.0625})",
     R"({"name": "fcn16s", "backbone": "resnet50", "width_multiplier": 0.0625})",
     R"({"name": "fcn8s", "backbone": "resnet18", "width_multiplier": 0.0625})",

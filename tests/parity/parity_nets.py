@@ -40,7 +40,7 @@ def largest_difference(ours, theirs):
 
 
 def gradients_of(net, image):
-    grads = {f"grad.{name}": p.grad.clone() for name, p in net.named_parameters()}
+    grads = {f"grad.{name}": p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
     grads["grad_input"] = image.grad
     return grads
 
@@ -74,6 +74,7 @@ def compare(binary, folder, case, seed):
     """Returns {what: error} for the logits in both modes and the worst gradient, and the name of that parameter."""
     net = case.build()
     common.randomise(net, seed)
+    case.prepare(net)
     g = torch.Generator().manual_seed(seed + 1)
     image = torch.randn(case.batch, case.model.get("in_channels", 3), case.height, case.width, generator=g)
     paths = {name: os.path.join(folder, name) for name in ("config.json", "weights.st", "in.st", "out.st")}

@@ -8,10 +8,12 @@ import pkgutil
 
 class Case:
     """One comparison. `model` is the section of the config, `build()` makes the PyTorch network, which returns {"out": logits} (and
-    "aux") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all."""
+    "aux") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all.
+    `prepare(net)` may change the random weights where they would make the network useless."""
 
-    def __init__(self, name, model, build, batch, height, width, deep=False, heavy=False):
+    def __init__(self, name, model, build, batch, height, width, deep=False, heavy=False, prepare=None):
         self.name, self.model, self.build = name, model, build
+        self.prepare = prepare or (lambda net: None)
         self.batch, self.height, self.width = batch, height, width
         self.deep, self.heavy = deep, heavy
 
