@@ -26,6 +26,17 @@ BackwardFn slices_of_gradient(const std::vector<Variable>& parts) {
   };
 }
 
+// Part number `index` of a concatenation must be its slice of the memory.
+void check_written(const Tensor& value, const Tensor& slice, int index) {
+  ATROUS_CHECK(value.device_raw() == slice.device_raw() && value.shape() == slice.shape() &&
+                   value.dtype() == slice.dtype() && value.pixel_stride() == slice.pixel_stride(),
+               ErrorKind::internal,
+               "[concat] producer {} must have written into slice {} of the buffer. Got {} for slice {}{}. "
+               "Pass the slice as the producer's output, or use concat.",
+               index, index, value.describe(), slice.describe(),
+               value.device_raw() == slice.device_raw() ? "" : " in other memory");
+}
+
 }  // namespace
 
 Variable concat(const std::vector<Variable>& parts) {
@@ -40,18 +51,27 @@ Variable concat_in_place(const ConcatBuffer& buffer, const std::vector<Variable>
                "[concat] the buffer needs one producer per slice. Got {} producers for {} slices.",
                producers.size(), buffer.size());
   for (int i = 0; i < buffer.size(); ++i) {
-    const Tensor& value = producers[static_cast<size_t>(i)].value();
-    const Tensor& slice = buffer.slice(i);
-    ATROUS_CHECK(value.device_raw() == slice.device_raw() && value.shape() == slice.shape() &&
-                     value.dtype() == slice.dtype() && value.pixel_stride() == slice.pixel_stride(),
-                 ErrorKind::internal,
-                 "[concat] producer {} must have written into slice {} of the buffer. Got {} for slice {}{}. "
-                 "Pass the slice "
-                 "as the producer's output, or use concat.",
-                 i, i, value.describe(), slice.describe(),
-                 value.device_raw() == slice.device_raw() ? "" : " in other memory");
+    check_written(producers[static_cast<size_t>(i)].value(), buffer.slice(i), i);
   }
   return record("concat", buffer.whole(), producers, slices_of_gradient(producers));
+}
+
+Tensor GrowingConcat::room(int64_t channels) const {
+  const int64_t used = value_.defined() ? value_.value().channels() : 0;
+  return memory_.narrow_channels(used, channels).with_own_version();
+}
+
+void GrowingConcat::append(const Variable& part) {
+  const Tensor expected = room(part.value().channels());
+  check_written(part.value(), expected, parts_);
+  ++parts_;
+  if (!value_.defined()) {
+    value_ = part;
+    return;
+  }
+  const Tensor all =
+      memory_.narrow_channels(0, value_.value().channels() + expected.channels()).with_own_version();
+  value_ = record("concat", all, {value_, part}, slices_of_gradient({value_, part}));
 }
 
 }  // namespace atrous::layers

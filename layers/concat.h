@@ -15,4 +15,24 @@ Variable concat(const std::vector<Variable>& parts);
 // nothing is copied. Error (internal) if a value is not the slice it should be.
 Variable concat_in_place(const ConcatBuffer& buffer, const std::vector<Variable>& producers);
 
+// A concatenation that is read while it grows (dense blocks): parts are written one behind the other into
+// memory that was set aside for all of them, so nothing is copied. The memory may be a slice of another
+// buffer.
+class GrowingConcat {
+ public:
+  // memory: [N, H, W, channels of all parts]
+  explicit GrowingConcat(Tensor memory) : memory_(std::move(memory)) {}
+  // Where the next part of so many channels must be written.
+  Tensor room(int64_t channels) const;
+  // Error (internal) if the part has not been written there.
+  void append(const Variable& part);
+  // All parts so far; undefined if there is none.
+  const Variable& value() const { return value_; }
+
+ private:
+  Tensor memory_;
+  Variable value_;
+  int parts_ = 0;
+};
+
 }  // namespace atrous::layers

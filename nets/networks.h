@@ -16,5 +16,7 @@ ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cp
 ModelPtr build_torchvision_segmentation(const ModelOptions& options);
 ModelPtr build_pspnet(const ModelOptions& options);         // pspnet.cpp
 ModelPtr build_backbone_unet(const ModelOptions& options);  // unet_backbone.cpp: unet with a backbone
+ModelPtr build_segnet(const ModelOptions& options);         // segnet.cpp
+ModelPtr build_fc_densenet(const ModelOptions& options);    // fc_densenet.cpp
 
 }  // namespace atrous::nets

@@ -24,6 +24,7 @@
 #include "layers/resize.h"
 #include "layers/trace.h"
 #include "nets/backbone.h"
+#include "nets/module_list.h"
 #include "nets/networks.h"
 
 namespace atrous::nets {
@@ -170,28 +171,16 @@ class DecoderBlock : public Block {
   std::shared_ptr<Attention> attention1_, attention2_;  // may be null
 };
 
-// Children "0", "1", ... of one parent.
-template <class Child>
-class List : public Block {
- public:
-  template <class... Args>
-  void append(Args&&... args) {
-    items.push_back(register_module<Child>(std::to_string(items.size()), std::forward<Args>(args)...));
-  }
-  std::string kind() const override { return "ModuleList"; }
-  std::vector<std::shared_ptr<Child>> items;
-};
-
 class Decoder : public Block {
  public:
   // `widths`: channels of the blocks, coarsest first.
   Decoder(const Backbone& backbone, const std::array<int64_t, 5>& widths, bool center, const DecoderArgs& a) {
     int64_t in = backbone.channels(5);
     if (center) {
-      center_ = register_module<List<ConvBlock>>("center");
+      center_ = register_module<ModuleList<ConvBlock>>("center");
       for (int i = 0; i < 2; ++i) center_->append(in, in, a.norm);
     }
-    blocks_ = register_module<List<DecoderBlock>>("blocks");
+    blocks_ = register_module<ModuleList<DecoderBlock>>("blocks");
     for (size_t i = 0; i < widths.size(); ++i) {
       blocks_->append(in, i < 4 ? backbone.channels(4 - i) : 0, widths[i], a);
       in = widths[i];
@@ -214,8 +203,8 @@ class Decoder : public Block {
   std::string kind() const override { return "UnetDecoder"; }
 
  private:
-  std::shared_ptr<List<ConvBlock>> center_;  // may be null
-  std::shared_ptr<List<DecoderBlock>> blocks_;
+  std::shared_ptr<ModuleList<ConvBlock>> center_;  // may be null
+  std::shared_ptr<ModuleList<DecoderBlock>> blocks_;
 };
 
 // The only child of "segmentation_head" that has weights: "0".

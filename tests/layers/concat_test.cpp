@@ -35,3 +35,31 @@ TEST_CASE("concat_in_place copies nothing") {
   backward(y, Tensor::from<float>({1, 1, 2, 3}, {1, 2, 3, 4, 5, 6}));
   CHECK(b.grad().data<float>()[3] == 6);
 }
+
+TEST_CASE("a growing concatenation is read while it grows, and copies nothing") {
+  // In the middle of a larger buffer.
+  const Tensor memory = Tensor::zeros({1, 1, 2, 5}).narrow_channels(1, 3);
+  layers::GrowingConcat stack(memory);
+  const Tensor first = stack.room(1);
+  first.fill(2);
+  const Variable a(first, true);
+  stack.append(a);
+  const Variable seen = stack.value();
+  const Tensor second = stack.room(2);
+  second.fill(3);
+  const Variable b(second, true);
+  stack.append(b);
+  const Tensor all = stack.value().value();
+  CHECK(all.raw() == memory.raw());
+  CHECK(all.shape() == Shape{1, 1, 2, 3});
+  const float expected[] = {2, 3, 3};
+  for (int i = 0; i < 3; ++i) CHECK(all.data<float>()[all.pixel_stride() + i] == expected[i]);
+  // The first part is seen twice, so its gradient is a sum.
+  backward({stack.value(), seen},
+           {Tensor::from<float>({1, 1, 2, 3}, {1, 2, 3, 4, 5, 6}), Tensor::full({1, 1, 2, 1}, 10)});
+  CHECK(a.grad().data<float>()[0] == 11);
+  CHECK(b.grad().data<float>()[1] == 3);
+  // Something that lies elsewhere cannot be appended.
+  layers::GrowingConcat other(memory);
+  CHECK_THROWS_AS(other.append(Variable(Tensor::zeros({1, 1, 2, 1}))), Error);
+}

@@ -9,11 +9,13 @@ import pkgutil
 class Case:
     """One comparison. `model` is the section of the config, `build()` makes the PyTorch network, which returns {"out": logits} (and
     "aux") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all.
-    `prepare(net)` may change the random weights where they would make the network useless."""
+    `prepare(net)` may change the random weights where they would make the network useless. `without_gradient(name)` says which
+    parameters have a gradient of exactly zero, such as biases in front of a batch norm."""
 
-    def __init__(self, name, model, build, batch, height, width, deep=False, heavy=False, prepare=None):
+    def __init__(self, name, model, build, batch, height, width, deep=False, heavy=False, prepare=None, without_gradient=None):
         self.name, self.model, self.build = name, model, build
         self.prepare = prepare or (lambda net: None)
+        self.without_gradient = without_gradient or (lambda name: False)
         self.batch, self.height, self.width = batch, height, width
         self.deep, self.heavy = deep, heavy
 
