@@ -16,12 +16,15 @@ namespace atrous::cli {
 struct BenchOptions {
   std::string filter;  // regular expression
   bool peers = false;
-  bool all = false;  // every implementation, not only the one that dispatch chooses
-  int64_t repeats = 30;
+  bool all = false;     // every implementation, not only the one that dispatch chooses
+  int64_t repeats = 0;  // 0: see rounds()
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
   std::string math = "f32";  // nets only: as the config key
   Report report;
+
+  // The times of a simulator say nothing that more rounds would make more certain.
+  int64_t rounds() const { return repeats > 0 ? repeats : device == Device::sim ? 1 : 30; }
 };
 
 void bench_kernels(const BenchOptions& options);

@@ -105,7 +105,7 @@ Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& opt
   const std::vector<Contender> contenders = contenders_of(c, inputs, options);
   std::vector<std::function<double(int64_t)>> runs;
   for (const Contender& contender : contenders) runs.push_back(contender.run);
-  const auto seconds = interleave(runs, options.repeats);
+  const auto seconds = interleave(runs, options.rounds());
   Json j = {{"op", c.op}, {"entry", c.entry}, {"problem", c.descriptor}, {"network", c.network}};
   if (const auto error = error_of(c, inputs[0])) j["error"] = *error;
   std::FILE* out = options.report.table();
@@ -164,7 +164,15 @@ void bench_kernels(const BenchOptions& options) {
   ATROUS_CHECK(!options.peers || options.device == Device::cpu, ErrorKind::usage,
                "[--peers] oneDNN runs on the CPU. Got --device {}. Leave --peers out.",
                name_of(options.device));
+  ATROUS_CHECK(options.device != Device::cpu || options.dtype == DType::f32, ErrorKind::usage,
+               "[--dtype] the CPU computes in f32. Got {}. Choose a --device, or leave --dtype out.",
+               name_of(options.dtype));
   if (options.device != Device::cpu) kernels::set_allow_tf32(true);  // its rungs are part of the ladder
+  if (options.device == Device::sim)
+    fmt::print(stderr,
+               "note: {} cases at real sizes; the simulator takes minutes for a large one, hours for all "
+               "(--filter), and its times say nothing about a GPU\n",
+               chosen.size());
   const Peaks peaks = measure_peaks(options.device);
   std::FILE* out = options.report.table();
   if (options.device == Device::cpu) {
@@ -176,7 +184,7 @@ void bench_kernels(const BenchOptions& options) {
     fmt::print(out, "\n");
   }
   fmt::print(out, "median (quartiles) of {} interleaved repeats; FLOPs of the direct method\n",
-             options.repeats);
+             options.rounds());
   if (options.peers) {
     const std::string peer = onednn_name();
     fmt::print(out, "peer: {}\n\n",
@@ -188,7 +196,7 @@ void bench_kernels(const BenchOptions& options) {
             {"dtype", name_of(options.dtype)},
             {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
-            {"repeats", options.repeats},
+            {"repeats", options.rounds()},
             {"peak_gflops", peaks.gflops},
             {"peak_gbytes", peaks.gbytes},
             {"peer", options.peers ? onednn_name() : ""},

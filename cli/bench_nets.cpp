@@ -105,7 +105,7 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   std::string why;
   if (options.peers) peer = TorchPeer::start(net.network, mode, net.batch, side, why);
   if (peer) contenders.push_back([&](int64_t) { return peer->step(); });
-  const auto seconds = interleave(contenders, options.repeats);
+  const auto seconds = interleave(contenders, options.rounds());
   const Timing own = summarize(seconds[0]);
   Json j = {{"network", net.network}, {"mode", mode},     {"batch", net.batch}, {"size", side},
             {"median_s", own.median}, {"low_s", own.low}, {"high_s", own.high}};
@@ -155,13 +155,13 @@ void bench_nets(const BenchOptions& options) {
                                      : device_properties(options.device).name;
   fmt::print(options.report.table(),
              "{}, {}; {}x{}x3 in, {} classes; median (quartiles) of {} interleaved repeats\n", machine,
-             options.math, side, side, classes, options.repeats);
+             options.math, side, side, classes, options.rounds());
   Json j = {{"device", name_of(options.device)},
             {"device_name", on_cpu ? "" : device_properties(options.device).name},
             {"math", options.math},
             {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
-            {"repeats", options.repeats},
+            {"repeats", options.rounds()},
             {"nets", Json::array()}};
   for (const NetCase& net : nets) {
     if (net.on_gpu_only && on_cpu) continue;

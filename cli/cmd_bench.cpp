@@ -15,9 +15,10 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
   auto options = std::make_shared<BenchOptions>();
   command->add_option("--filter", options->filter, "Only cases that match this regular expression");
   command->add_flag("--peers", options->peers, peers);
-  command->add_option("--repeats", options->repeats, "Rounds; 30 or more for numbers that are to be quoted")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
+  command
+      ->add_option("--repeats", options->repeats,
+                   "Rounds (default 30, on sim 1); 30 or more for numbers that are to be quoted")
+      ->check(CLI::Range(1, 100000));
   command
       ->add_option_function<std::string>(
           "--device", [=](const std::string& device) { options->device = chosen_device(device); },

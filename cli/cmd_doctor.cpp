@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
@@ -123,9 +125,12 @@ void print(std::FILE* out, const nlohmann::ordered_json& j) {
   line("folder", fmt::format("{} ({})", j["folder"]["path"].get<std::string>(),
                              j["folder"]["writable"].get<bool>() ? "writable" : "NOT writable"));
   fmt::print(out, "\nenvironment\n");
+  size_t width = 0;
+  for (const env::Variable& v : env::table()) width = std::max(width, std::string_view(v.name).size());
   for (const env::Variable& v : env::table()) {
     const char* value = std::getenv(v.name);
-    fmt::print(out, "  {:<16} {:<24} {}\n", v.name, value ? fmt::format("= {}", value) : "(not set)", v.help);
+    fmt::print(out, "  {:<{}} {:<24} {}\n", v.name, width, value ? fmt::format("= {}", value) : "(not set)",
+               v.help);
   }
 }
 

@@ -63,6 +63,8 @@ void run_eval(const Options& o) {
                                                    config.data.image_height, config.data.image_width)
                                      : "that of the label files"},
                   {"inference", describe(inference)},
+                  {"device", name_of(device)},
+                  {"math", config.math},
                   {"network", config.model.name},
                   {"split", o.split},
                   {"weights", o.weights}};
@@ -99,7 +101,7 @@ void add_eval_command(CLI::App& app) {
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);
-  command->callback([o] { run_eval(*o); });
+  command->callback([o] { with_memory_advice([&] { run_eval(*o); }); });
 }
 
 }  // namespace atrous::cli

@@ -181,7 +181,7 @@ void add_predict_command(CLI::App& app) {
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);
-  command->callback([o] { run_predict(*o); });
+  command->callback([o] { with_memory_advice([&] { run_predict(*o); }); });
 }
 
 }  // namespace atrous::cli

@@ -20,8 +20,10 @@ struct Options {
   Report report;
 };
 
-nlohmann::ordered_json to_json(const train::RunResult& r) {
+nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& config, Device device) {
   return {{"schema", 1},
+          {"device", name_of(device)},
+          {"math", config.math},
           {"steps", r.steps},
           {"best_miou", r.best_miou},
           {"last_loss", r.last_loss ? nlohmann::ordered_json(*r.last_loss) : nlohmann::ordered_json()},
@@ -65,7 +67,7 @@ void run(const Options& o) {
   options.device = device;
   const train::RunResult result = train::run_training(config, options);
   print(o.report.table(), result, o);
-  o.report.write_json(to_json(result).dump(2));
+  o.report.write_json(to_json(result, config, device).dump(2));
   if (result.interrupted) throw CLI::RuntimeError(128 + result.signal);
   if (!result.expectation_met) throw CLI::RuntimeError(1);
 }

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/report.h"
+#include "core/error.h"
 
 namespace atrous::cli {
 
@@ -27,6 +28,15 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
     options.window_width = size.width;
   }
   return options;
+}
+
+void with_memory_advice(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::memory) throw;
+    fail(ErrorKind::memory, "{} --sliding 512x512 takes an image in windows of that size.", e.what());
+  }
 }
 
 std::string describe(const eval::InferenceOptions& options) {

@@ -1,6 +1,7 @@
 // --sliding, --multi-scale, --flip: the same on `eval` and `predict`.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "eval/inference.h"
@@ -20,6 +21,9 @@ struct InferenceFlags {
   // The config's options with what the flags ask for.
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };
+
+// Does the work of a command. If memory does not suffice, the error names --sliding as well.
+void with_memory_advice(const std::function<void()>& work);
 
 // "probabilities averaged over scales 0.5, 1; mirrored images averaged; windows of 256x256, ..."
 std::string describe(const eval::InferenceOptions& options);

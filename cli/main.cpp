@@ -12,8 +12,10 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/report.h"
+#include "core/env.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "kernels/common/dispatch.h"
 
 namespace atrous::cli {
 namespace {
@@ -51,6 +53,12 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return nearest.empty() ? "" : " Did you mean \"" + nearest + "\"?";
 }
 
+// "atrous bench kernels"
+std::string path_of(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return (parent ? path_of(*parent) + " " : "") + command.get_name();
+}
+
 // Walks the words that select a (nested) command. CLI11 alone would say "A subcommand is required" to a
 // typing slip.
 CLI::App* find_command(CLI::App& app, int argc, char** argv) {
@@ -60,7 +68,7 @@ CLI::App* find_command(CLI::App& app, int argc, char** argv) {
     const std::vector<std::string> names = subcommand_names(*current);
     if (names.empty() || word.starts_with("-")) break;
     ATROUS_CHECK(std::find(names.begin(), names.end(), word) != names.end(), ErrorKind::usage,
-                 "[{}] unknown command \"{}\".{} The commands are: {}.", current->get_name(), word,
+                 "[{}] unknown command \"{}\".{} The commands are: {}.", path_of(*current), word,
                  did_you_mean(word, names), CLI::detail::join(names, ", "));
     current = current->get_subcommand(word);
   }
@@ -70,20 +78,24 @@ CLI::App* find_command(CLI::App& app, int argc, char** argv) {
 // An unknown flag is told before anything else that is wrong: it often explains the rest ("--weights is
 // required").
 [[noreturn]] void explain_usage(const CLI::ParseError& error, const CLI::App& app, const CLI::App& command) {
+  const std::string path = path_of(command);
   std::vector<std::string> flags;
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
   }
-  const std::string help =
-      fmt::format("`atrous {}{}--help` lists all options.", &command == &app ? "" : command.get_name(),
-                  &command == &app ? "" : " ");
+  const std::string help = fmt::format("`{} --help` lists all options.", path);
   for (const std::string& word : app.remaining(true)) {
     if (!word.starts_with("-") || word == "-") continue;
     const std::string flag = word.substr(0, word.find('='));
-    fail(ErrorKind::usage, "[{}] unknown option \"{}\".{} {}", command.get_name(), flag,
-         did_you_mean(flag, flags), help);
+    fail(ErrorKind::usage, "[{}] unknown option \"{}\".{} {}", path, flag, did_you_mean(flag, flags), help);
   }
-  fail(ErrorKind::usage, "[{}] {}. {}", command.get_name(), error.what(), help);
+  fail(ErrorKind::usage, "[{}] {}. {}", path, error.what(), help);
+}
+
+// Before any command runs: slips in variables are told once and at the start.
+void check_environment() {
+  for (const std::string& warning : env::check()) std::fputs(("warning: " + warning + "\n").c_str(), stderr);
+  kernels::check_forced_implementations();
 }
 
 int run(int argc, char** argv) {
@@ -94,6 +106,7 @@ int run(int argc, char** argv) {
       "runs/first/checkpoints/best.safetensors --out pictures photo.jpg");
   app.set_version_flag("--version", version_line());
   app.require_subcommand(1);
+  app.parse_complete_callback(check_environment);  // --help works in any environment
   for (AddCommand add : commands) add(app);
 
   CLI::App* command = find_command(app, argc, argv);

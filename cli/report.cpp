@@ -118,8 +118,8 @@ Device chosen_device(const std::string& name) {
   for (Device device : {Device::cpu, Device::cuda, Device::sim}) {
     if (name != name_of(device)) continue;
     const char* reason = why_unavailable(device);
-    ATROUS_CHECK(!reason, ErrorKind::usage, "[--device] {} cannot be used: {}. Use --device cpu.", name,
-                 reason);
+    ATROUS_CHECK(!reason, ErrorKind::usage,
+                 "[--device] {} cannot be used: {}. Use --device cpu, or sim (slow).", name, reason);
     return device;
   }
   fail(ErrorKind::usage, "[--device] the devices are cpu, cuda and sim. Got \"{}\". Use one of them.", name);

@@ -91,7 +91,7 @@ const char* why_unavailable(Device device) {
 #ifdef ATROUS_WITH_CUDA
   if (device == Device::cuda) return why_no_gpu();
 #else
-  if (device == Device::cuda) return "built without CUDA";
+  if (device == Device::cuda) return "built without CUDA (cmake --preset cuda builds with it)";
 #endif
   return nullptr;
 }

@@ -136,13 +136,8 @@ State& state() {
 }
 
 int initial_threads() {
-  const std::string value = env::threads();
-  if (value.empty()) return available_cores();
-  char* end = nullptr;
-  const long n = std::strtol(value.c_str(), &end, 10);
-  ATROUS_CHECK(*end == '\0' && n >= 1 && n <= 1024, ErrorKind::usage,
-               "[threads] ATROUS_THREADS must be a number from 1 to 1024. Got \"{}\".", value);
-  return static_cast<int>(n);
+  const int wanted = env::threads();
+  return wanted > 0 ? wanted : available_cores();
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/gpu_vendor.sh [folder]: gathers the headers and libraries that atrous needs from this machine's Debian packages into one
-# prefix (default: vendor/, which git ignores), for a GPU machine that has a compiler, CMake and nvcc but none of the packages:
+# scripts/gpu_vendor.sh [FOLDER]: gathers the headers and libraries that atrous needs from this machine's Debian packages into one
+# prefix (default: vendor/, which git ignores; made anew each time), for a GPU machine that has a compiler, CMake and nvcc but none of the packages:
 #
 #   scripts/gpu_vendor.sh          here
 #   (copy the checkout with vendor/ to the GPU machine)
@@ -8,11 +8,27 @@
 #
 # The GPU machine needs a glibc and libstdc++ no older than this machine's, and the same kind of processor.
 set -euo pipefail
+usage="usage: scripts/gpu_vendor.sh [FOLDER]    (default: vendor)"
+refuse() {
+  echo "gpu_vendor: $1" >&2
+  exit 2
+}
+case "${1:-}" in
+  -h | --help) echo "$usage"; exit 0 ;;
+  -*) refuse "no option is called $1. $usage" ;;
+esac
+[ $# -le 1 ] || refuse "$usage"
+vendor=$(realpath -m "${1:-$(dirname "$0")/../vendor}")
 cd "$(dirname "$0")/.."
+# Only what this script has made is removed.
+marker="$vendor/.made_by_gpu_vendor"
+[ ! -e "$vendor" ] || [ -d "$vendor" ] || refuse "$vendor is no folder"
+[ ! -d "$vendor" ] || [ -e "$marker" ] || [ -z "$(ls -A "$vendor")" ] ||
+  refuse "$vendor holds files that this script has not made. Name another folder, or remove it."
 scripts/install_deps.sh
-vendor="${1:-vendor}"
 rm -rf "$vendor"
 mkdir -p "$vendor"/{include,lib/cmake,share/cmake}
+touch "$marker"
 
 libraries="/usr/lib/$(gcc -print-multiarch)"
 cp -rL /usr/include/{fmt,nlohmann,CLI,catch2,stb} "$vendor/include/"

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <ostream>
 
@@ -245,6 +246,22 @@ void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, O
   optimizer.set_steps(stored.state.step);
 }
 
+namespace {
+
+// A network that was trained in tf32 or bf16 has its weights in f32, so a device without that arithmetic can
+// use it as well. What the user asked for himself is refused there instead.
+void use_stored_math(Config& config, const layers::SegmentationModel& model,
+                     const std::vector<std::string>& overrides) {
+  const bool asked_for =
+      std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
+  if (asked_for || config.math == "f32" || model.device() != Device::cpu) return;
+  std::fputs(fmt::format("note: trained with math {}; the CPU computes in f32\n", config.math).c_str(),
+             stderr);
+  config.math = "f32";
+}
+
+}  // namespace
+
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
                        const std::vector<std::string>& overrides) {
   ATROUS_CHECK(std::filesystem::exists(weights_path), ErrorKind::checkpoint,
@@ -271,6 +288,7 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
   const nets::ModelOptions& model = loaded.config.model;
   loaded.model = nets::build_model(model);  // not initialised: every value comes from the file
+  if (config_path.empty()) use_stored_math(loaded.config, *loaded.model, overrides);
   use_math(loaded.config, *loaded.model);
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();

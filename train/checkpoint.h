@@ -84,7 +84,8 @@ struct LoadedModel {
 
 // Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
 // stored one (for weights files without one). Error(checkpoint) names what is missing, wrong or damaged in
-// the file, or that there is none; Error(config) what is wrong in `config_path` or `overrides`.
+// the file, or that there is none; Error(config) what is wrong in `config_path` or `overrides`. A stored
+// `math` that the device cannot do becomes f32, with a note on stderr.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

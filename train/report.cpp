@@ -101,11 +101,13 @@ std::string sample_figures(const std::string& folder) {
   return out;
 }
 
-std::string environment_table() {
+std::string environment_table(const std::vector<JsonValue>& lines, const JsonValue& config) {
   std::string out = "<h2>Environment</h2>\n<table>\n";
   const auto row = [&](const char* name, const std::string& value) {
     out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", name, escape_html(value));
   };
+  if (!lines.empty()) row("Device", text_of(lines.back(), "device"));
+  row("Arithmetic (math)", text_of(config, "math"));
   row("CPU", cpu_model_name());
   row("Instruction set", name_of(cpu_isa()));
   row("Threads", std::to_string(num_threads()));
@@ -151,7 +153,7 @@ void write_report(const std::string& folder) {
   if (!config.empty())
     html += "<h2>Config</h2>\n<details><summary>All values</summary><pre>" + escape_html(config) +
             "</pre></details>\n";
-  html += environment_table() + eval::page_end();
+  html += environment_table(lines, parsed) + eval::page_end();
   write_file_atomically(folder + "/report.html", html);
 }
 

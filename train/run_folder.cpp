@@ -20,10 +20,36 @@ bool written(const std::string& path) {
   return !absent && size > 0;
 }
 
+bool only_entry(const std::filesystem::path& folder, const char* name) {
+  std::error_code unreadable;
+  int entries = 0;
+  for (std::filesystem::directory_iterator entry(folder, unreadable), end; !unreadable && entry != end;
+       entry.increment(unreadable)) {
+    if (entry->path().filename() != name) return false;
+    ++entries;
+  }
+  return entries == 1;
+}
+
+// What creating the folders of a run will create.
+std::vector<std::filesystem::path> missing_folders(const std::string& path) {
+  std::error_code unknown;
+  std::vector<std::filesystem::path> missing;
+  for (const char* inner : {"checkpoints", "samples"}) {
+    if (const auto folder = std::filesystem::path(path) / inner; !std::filesystem::exists(folder, unknown))
+      missing.push_back(folder);
+  }
+  for (std::filesystem::path p = path; !p.empty() && !std::filesystem::exists(p, unknown);
+       p = p.parent_path())
+    missing.push_back(p);
+  return missing;
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
   std::error_code error;
+  made_ = missing_folders(path);
   std::filesystem::create_directories(path + "/checkpoints", error);
   if (!error) std::filesystem::create_directories(path + "/samples", error);
   ATROUS_CHECK(!error, ErrorKind::io,
@@ -56,6 +82,13 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
 }
 
 RunFolder::~RunFolder() {
+  std::error_code kept;
+  for (const std::filesystem::path& folder : made_) {
+    // A folder that holds something stays, and with it those around it.
+    if (folder == std::filesystem::path(path_) && only_entry(folder, ".lock"))
+      std::filesystem::remove(folder / ".lock", kept);
+    std::filesystem::remove(folder, kept);
+  }
   ::close(lock_);
 }
 

@@ -7,7 +7,9 @@
 //   to look at
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 namespace atrous::train {
 
@@ -16,6 +18,7 @@ class RunFolder {
   // Makes the folder, checks that files can be made in it, and locks it. Error(io) if another process holds
   // the lock. Error(usage) if the folder already holds a run and `resume` is false.
   RunFolder(const std::string& path, bool resume);
+  // Folders that it made go again if nothing was written into them: a run that is refused leaves no trace.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -28,6 +31,7 @@ class RunFolder {
 
  private:
   std::string path_;
+  std::vector<std::filesystem::path> made_;  // inner ones first
   int lock_ = -1;
 };
 

@@ -46,10 +46,12 @@ std::vector<JsonValue> read_metrics(const std::string& path) {
   return lines;
 }
 
-RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps)
+RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps,
+               Device device)
     : folder_(folder),
       first_step_(first_step),
       total_steps_(total_steps),
+      device_(device),
       events_(folder, first_step),
       terminal_(is_terminal(stderr)),
       start_(Clock::now()) {
@@ -65,7 +67,8 @@ RunLog::~RunLog() {
   std::fclose(metrics_);
 }
 
-void RunLog::line(const JsonValue& value) {
+void RunLog::line(JsonValue& value) {
+  value["device"] = JsonValue::of(std::string(name_of(device_)));
   const std::string text = to_text(value, -1) + "\n";
   // A lost line must not end a run; a full disk ends it at the next checkpoint.
   const bool whole =

@@ -27,8 +27,10 @@ struct StepRecord {
 class RunLog {
  public:
   // Lines of metrics.jsonl after `first_step`, and validations after `last_validation`, are dropped: the run
-  // that wrote them died before its next checkpoint, and they are about to be written again.
-  RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps);
+  // that wrote them died before its next checkpoint, and they are about to be written again. Lines name the
+  // device: a run may go on on another one.
+  RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps,
+         Device device);
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
@@ -44,12 +46,13 @@ class RunLog {
   void message(const std::string& text);
 
  private:
-  void line(const JsonValue& value);
+  void line(JsonValue& value);
   void bar(const std::string& text);
 
   std::string folder_;
   int64_t first_step_;
   int64_t total_steps_;
+  Device device_;
   std::FILE* metrics_ = nullptr;
   EventWriter events_;
   bool write_failed_ = false;

@@ -67,22 +67,28 @@ int64_t peak_memory(Device device) {
 }
 
 void announce(const Config& c, const DataSets& sets, const Plan& plan, int64_t parameters,
-              const RunState& state) {
+              const RunState& state, Device device) {
   if (sets.train) say(sets.train->describe() + "\n" + sets.val->describe());
   for (size_t i = 0; i < state.class_weights.size(); ++i)
     say(fmt::format("class weight {:.3f}  {}", state.class_weights[i], sets.classes[i].name));
   const std::string batch = sets.train ? fmt::format("{:.1f} steps per epoch, batches of {}",
                                                      plan.steps_per_epoch, c.data.batch_size)
                                        : "given batches";
-  say(fmt::format("{}: {} parameters; {} steps, {}{}", c.model.name, parameters, plan.total_steps, batch,
-                  c.train.accumulate > 1 ? fmt::format(", {} per step", c.train.accumulate) : ""));
+  say(fmt::format("{}: {} parameters; {} steps, {}{}; on {} with math {}", c.model.name, parameters,
+                  plan.total_steps, batch,
+                  c.train.accumulate > 1 ? fmt::format(", {} per step", c.train.accumulate) : "",
+                  name_of(device), c.math));
 }
 
 }  // namespace
 
 RunResult run_training(const Config& config, const RunOptions& options) {
   check_trainable(config);
-  const SignalGuard signals;
+  check_math(config, options.device,
+             options.resume ? "Use --device cuda or sim, or --set math=f32 --allow-change math"
+                            : "Use --device cuda or sim, or --set math=f32");
+  std::optional<SignalGuard> signals;
+  if (!options.dry_run) signals.emplace();  // a dry run has nothing to save: a signal ends it at once
   const auto start = Clock::now();
   std::optional<RunFolder> folder;
   if (!options.dry_run) folder.emplace(options.out_dir, options.resume);
@@ -116,7 +122,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   }
   RunResult result;
   result.parameters = count_parameters(*model);
-  announce(config, sets, plan, result.parameters, state);
+  announce(config, sets, plan, result.parameters, state, options.device);
 
   const layers::LossOptions loss =
       layers::placed_on(options.device, {config.train.losses, state.class_weights, config.train.aux_weight});
@@ -133,7 +139,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   }
 
   write_file_atomically(folder->file("config.json"), to_json(config));
-  RunLog log(folder->path(), state.step, state.last_validation, plan.total_steps);
+  RunLog log(folder->path(), state.step, state.last_validation, plan.total_steps, options.device);
   bool unsaved = false;
   const auto save_last = [&] {
     if (!unsaved) return;

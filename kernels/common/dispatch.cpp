@@ -1,14 +1,38 @@
 #include "kernels/common/dispatch.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <map>
 
 #include "core/env.h"
+#include "core/text.h"
 #include "kernels/common/tensor_kernels.h"
 
 namespace atrous::kernels {
 namespace {
+
+// Op or entry: a slip would force nothing and say nothing.
+void check_names_op(const std::string& what) {
+  std::vector<std::string> known;
+  std::string ops;
+  for (const char* entry : op_entries()) {
+    const std::string name = entry;
+    known.push_back(name);
+    if (name.find('.') == std::string::npos) ops += (ops.empty() ? "" : ", ") + name;
+  }
+  if (std::ranges::find(known, what) != known.end()) return;
+  // Of an op's name with a wrong entry, the entries of that op.
+  const std::string op = what.substr(0, what.find('.')) + ".";
+  std::string entries;
+  for (const std::string& name : known) {
+    if (name.starts_with(op)) entries += (entries.empty() ? "" : ", ") + name;
+  }
+  const std::string nearest = nearest_word(what, known);
+  fail(ErrorKind::usage, "[dispatch] ATROUS_IMPL names an op or an entry of one. Got \"{}\".{} {}", what,
+       nearest.empty() ? "" : " Did you mean \"" + nearest + "\"?",
+       entries.empty() ? "The ops are: " + ops + "." : "The entries are: " + entries + ".");
+}
 
 std::map<std::string, std::string> parse_environment() {
   std::map<std::string, std::string> forced;
@@ -21,7 +45,9 @@ std::map<std::string, std::string> parse_environment() {
     ATROUS_CHECK(colon != std::string::npos && colon > 0 && colon + 1 < item.size(), ErrorKind::usage,
                  "[dispatch] ATROUS_IMPL holds op:name pairs. Got \"{}\". Write for example conv2d:ref.",
                  item);
-    forced[item.substr(0, colon)] = item.substr(colon + 1);
+    const std::string what = item.substr(0, colon);
+    check_names_op(what);
+    forced[what] = item.substr(colon + 1);
   }
   return forced;
 }
@@ -60,6 +86,10 @@ void set_allow_tf32(bool on) {
 
 bool allow_tf32() {
   return tf32;
+}
+
+void check_forced_implementations() {
+  forced_map();
 }
 
 void check_same_device(const char* where, std::initializer_list<Tensor> tensors) {
@@ -110,9 +140,15 @@ void unknown_entry(const char* op, std::string_view entry) {
   fail(ErrorKind::internal, "[{}] candidates are asked for by entry. Got \"{}\", which is none.", op, entry);
 }
 
-void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
-                       const std::string& reasons) {
-  fail(ErrorKind::usage, "[{}] no implementation takes {}{}. Got {}.", entry, problem,
+void no_implementation(const char* entry, const std::string& problem, Device device,
+                       const std::string& forced, const std::string& names, const std::string& reasons) {
+  ATROUS_CHECK(!names.empty(), ErrorKind::usage,
+               "[{}] needs an implementation on {}. Got none. Use another device.", entry, name_of(device));
+  ATROUS_CHECK(forced.empty() || !reasons.empty(), ErrorKind::usage,
+               "[{0}] has no implementation \"{1}\" on {2}; it has {3}. Force one of these, or force \"{1}\" "
+               "only for the entries that have it.",
+               entry, forced, name_of(device), names);
+  fail(ErrorKind::usage, "[{}] no implementation on {} takes {}{}. Got {}.", entry, name_of(device), problem,
        forced.empty() ? "" : " with \"" + forced + "\" forced", reasons);
 }
 

@@ -41,6 +41,13 @@ inline constexpr auto why_not_f64 = [](const auto& problem) -> const char* {
 // none.
 std::string forced_implementation(const char* op, const char* entry);
 
+// Error(usage) if ATROUS_IMPL is malformed or names no op. The first dispatch asks; a program does at its
+// start.
+void check_forced_implementations();
+
+// Names of all ops ("conv2d") and of their entries ("conv2d.forward"), found in the sources by the build.
+std::span<const char* const> op_entries();
+
 class ForceImplementation {
  public:
   // `what` is an op or an entry.
@@ -74,7 +81,10 @@ void set_allow_tf32(bool on);
 bool allow_tf32();
 
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not);
-[[noreturn]] void no_implementation(const char* entry, const std::string& problem, const std::string& forced,
+// `names` are the implementations that the entry has on the device, `reasons` why those that might run do
+// not.
+[[noreturn]] void no_implementation(const char* entry, const std::string& problem, Device device,
+                                    const std::string& forced, const std::string& names,
                                     const std::string& reasons);
 bool dispatch_is_verbose();
 
@@ -85,16 +95,19 @@ const Implementation<Problem, Fn>& choose(const char* op, const char* entry,
                                           const Implementation<Problem, Fn> (&table)[N],
                                           const Problem& problem, Device device) {
   const std::string forced = forced_implementation(op, entry);
-  std::string reasons;
+  std::string names, reasons;
   for (const auto& row : table) {
     const char* reason = row.device != device                    ? "other device"
                          : !forced.empty() && forced != row.name ? "another one is forced"
                                                                  : row.why_not(problem);
     if (dispatch_is_verbose()) log_dispatch(entry, problem.str(), row.name, reason);
     if (!reason) return row;
-    reasons += std::string(reasons.empty() ? "" : "; ") + row.name + ": " + reason;
+    if (row.device != device) continue;
+    names += std::string(names.empty() ? "" : ", ") + row.name;
+    if (forced.empty() || forced == row.name)
+      reasons += std::string(reasons.empty() ? "" : "; ") + row.name + ": " + reason;
   }
-  no_implementation(entry, problem.str(), forced, reasons);
+  no_implementation(entry, problem.str(), device, forced, names, reasons);
 }
 
 // The dtype of a problem's activations, or nullptr. Some problems hold the one they are built on.

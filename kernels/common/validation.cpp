@@ -2,11 +2,51 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <mutex>
 #include <string_view>
 
 #include "core/env.h"
 
 namespace atrous::kernels {
+namespace {
+
+// Tells at the end of the process what was compared: silence would look the same if nothing was.
+class Summary {
+ public:
+  ~Summary() {
+    std::string text = "ATROUS_VALIDATE=ref: no op ran that was not the reference itself\n";
+    if (calls_ > 0) {
+      text = fmt::format("ATROUS_VALIDATE=ref: {} calls of ops, {} values, agree with the reference", calls_,
+                         values_);
+      text += worst_ > 0
+                  ? fmt::format("; largest difference {:.1e} of the largest value, in {}\n", worst_, where_)
+                  : " bit for bit\n";
+    }
+    std::fputs(text.c_str(), stderr);
+  }
+  void add(int64_t values, double difference, const char* entry, const char* name) {
+    const std::lock_guard lock(mutex_);
+    ++calls_;
+    values_ += values;
+    if (difference <= worst_) return;
+    worst_ = difference;
+    where_ = fmt::format("{} ({})", entry, name);
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t calls_ = 0, values_ = 0;
+  double worst_ = 0;
+  std::string where_;
+};
+
+Summary& summary() {
+  static Summary instance;
+  return instance;
+}
+
+}  // namespace
 
 Tensor HostCopies::operator()(const Tensor& t) {
   if (!t.defined()) return t;
@@ -19,12 +59,18 @@ Tensor HostCopies::operator()(const Tensor& t) {
 }
 
 bool validation_is_on() {
-  static const bool on = env::validate_against_ref();
+  static const bool on = [] {
+    const bool wanted = env::validate_against_ref();
+    if (wanted) summary();  // which is then told even if nothing will be compared
+    return wanted;
+  }();
   return on;
 }
 
 void compare_with_reference(const char* entry, const std::string& problem, const char* name,
                             const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference) {
+  int64_t values = 0;
+  double largest = 0;
   for (size_t t = 0; t < chosen.size(); ++t) {
     if (!chosen[t].defined()) continue;
     const Tensor a = chosen[t].to(DType::f64).contiguous_copy_if_needed();
@@ -44,7 +90,10 @@ void compare_with_reference(const char* entry, const std::string& problem, const
                  "[{}] {} differs from the reference by {:.3g} (largest value {:.3g}) in output {}. Got {}. "
                  "Report this.",
                  entry, name, worst, scale, t, problem);
+    values += a.numel();
+    if (scale > 0) largest = std::max(largest, worst / scale);
   }
+  summary().add(values, largest, entry, name);
 }
 
 }  // namespace atrous::kernels

@@ -134,6 +134,10 @@ TEST_CASE("bench: devices that are not there, and what does not go with one, are
     CHECK(peers.code == 2);
     CHECK_THAT(peers.err, Contains("[--peers]") && Contains("sim"));
   }
+  const Outcome dtype = run({"bench", "kernels", "--filter", "unet", "--dtype", "bf16"});
+  CHECK(dtype.code == 2);
+  CHECK(dtype.out == "");
+  CHECK_THAT(dtype.err, Contains("[--dtype] the CPU computes in f32. Got bf16"));
   const Outcome math = run({"bench", "nets", "--math", "bf16"});
   CHECK(math.code == 2);
   CHECK_THAT(math.err, Contains("the CPU computes in f32"));

@@ -50,6 +50,7 @@ Outcome run(const std::vector<std::string>& arguments, const std::vector<std::st
     ::dup2(in_fd, 0);
     ::dup2(out_fd, 1);
     ::dup2(err_fd, 2);
+    ::unsetenv("ATROUS_DATA_DIR");  // is read by tests only, so the program would warn
     for (const std::string& variable : environment) ::putenv(const_cast<char*>(variable.c_str()));
     std::vector<char*> argv = {const_cast<char*>(ATROUS_PROGRAM)};
     for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));

@@ -49,8 +49,8 @@ TEST_CASE("train: a run leaves its files and reports as JSON; the checkpoint sco
   INFO(o.err);
   REQUIRE(o.code == 0);
   const auto j = nlohmann::json::parse(o.out);
-  for (const char* key : {"schema", "steps", "best_miou", "last_loss", "interrupted", "signal", "timed_out",
-                          "expectation_met", "parameters", "peak_memory_bytes"}) {
+  for (const char* key : {"schema", "device", "math", "steps", "best_miou", "last_loss", "interrupted",
+                          "signal", "timed_out", "expectation_met", "parameters", "peak_memory_bytes"}) {
     CAPTURE(key);
     CHECK(j.contains(key));
   }
@@ -148,6 +148,91 @@ TEST_CASE("train: a signal saves and ends with 128 + n; --resume goes on") {
   INFO(o.err);
   REQUIRE(o.code == 128 + SIGTERM);
   CHECK(std::filesystem::is_regular_file(p.out + "/checkpoints/last.safetensors"));
+}
+
+TEST_CASE("train: a signal ends a dry run at once") {
+  const Project p;
+  // A step of minutes, so that a handler that waits for its end would be noticed.
+  const auto while_it_computes = [&](int child) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    ::kill(child, SIGTERM);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const Outcome o = run({"train", "--config", p.config, "--dry-run", "--set", "data.image_height=1024",
+                         "--set", "data.image_width=1024", "--set", "model.base_width=16"},
+                        {"ATROUS_IMPL=conv2d:ref"}, "", while_it_computes);
+  INFO(o.err);
+  CHECK(o.code == 128 + SIGTERM);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+}
+
+TEST_CASE("train: a run that is refused leaves no folder behind") {
+  const Project p;
+  const Outcome math = run(p.train({"--set", "math=bf16"}));
+  CHECK(math.code == 3);
+  CHECK_THAT(math.err, Contains("the CPU computes in f32") && Contains("--set math=f32."));
+  CHECK_THAT(run(p.train({"--set", "math=bf16", "--resume"})).err,
+             Contains("--set math=f32 --allow-change math"));
+  CHECK(run(p.train({"--device", "sim"}), {"ATROUS_SIM_MEMORY=0"}).code == 2);
+  CHECK(run(p.train({"--set", "data.root=" + p.folder.path("nowhere")})).code == 4);
+  CHECK_FALSE(std::filesystem::exists(p.out));
+  // What was there before stays.
+  const std::string inner = p.out + "/a/b";
+  std::filesystem::create_directories(p.out);
+  CHECK(run({"train", "--config", p.config, "--out", inner, "--set", "data.root=" + p.folder.path("nowhere")})
+            .code == 4);
+  CHECK(std::filesystem::is_empty(p.out));
+}
+
+TEST_CASE(
+    "train on a simulated GPU in bf16: records device and math; the CPU scores it in f32, with a note") {
+  const Project p;
+  const Outcome o =
+      run(p.train({"--device", "sim", "--set", "math=bf16", "--set", "train.max_steps=1", "--json", "-"}));
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  CHECK(j["device"] == "sim");
+  CHECK(j["math"] == "bf16");
+  CHECK_THAT(o.err, Contains("on sim with math bf16"));
+  CHECK_THAT(read_text(p.out + "/metrics.jsonl"), Contains("\"device\":\"sim\""));
+  CHECK_THAT(read_text(p.out + "/report.html"), Contains("<td>sim</td>") && Contains("<td>bf16</td>"));
+  const std::string weights = p.out + "/checkpoints/best.safetensors";
+  const Outcome scored = run({"eval", "--weights", weights, "--json", "-"});
+  INFO(scored.err);
+  REQUIRE(scored.code == 0);
+  CHECK_THAT(scored.err, Contains("note: trained with math bf16; the CPU computes in f32"));
+  CHECK(nlohmann::json::parse(scored.out)["device"] == "cpu");
+  CHECK(nlohmann::json::parse(scored.out)["math"] == "f32");
+  CHECK(run({"predict", "--weights", weights, "--out", p.folder.path("pictures"),
+             p.shapes + "/images/val_0000.png"})
+            .code == 0);
+  const Outcome small = run({"eval", "--weights", weights, "--device", "sim"}, {"ATROUS_SIM_MEMORY=1000"});
+  CHECK(small.code == 6);
+  CHECK_THAT(small.err, Contains("device sim has no memory left") && Contains("--sliding"));
+  // Going on with it on the CPU is possible as well, if it is meant.
+  CHECK(run(p.train({"--resume", "--set", "math=f32", "--allow-change", "math", "--set", "train.max_steps=2",
+                     "--allow-change", "train.max_steps"}))
+            .code == 0);
+  CHECK_THAT(read_text(p.out + "/metrics.jsonl"),
+             Contains("\"device\":\"sim\"") && Contains("\"device\":\"cpu\""));
+  // Who asks for it is refused.
+  CHECK(run({"eval", "--weights", weights, "--set", "math=bf16"}).code == 3);
+  CHECK(run({"eval", "--weights", weights, "--config", p.config, "--set", "math=tf32"}).code == 3);
+}
+
+TEST_CASE("ATROUS_IMPL and ATROUS_VALIDATE on a whole run") {
+  const Project p;
+  const std::vector<std::string> dry = {"train", "--config", p.config, "--dry-run"};
+  Outcome o = run(dry, {"ATROUS_IMPL=conv2d:nope"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("[conv2d.forward] has no implementation \"nope\" on cpu; it has ") &&
+                        Contains("ref. Force one of these") && !Contains("another one is forced"));
+  CHECK(run(dry, {"ATROUS_IMPL=conv2d:ref"}).code == 0);
+  o = run(dry, {"ATROUS_VALIDATE=ref"});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("ATROUS_VALIDATE=ref: ") && Contains(" calls of ops") &&
+                        Contains("agree with the reference"));
 }
 
 TEST_CASE("data make-shapes writes a set that data check and data show read") {

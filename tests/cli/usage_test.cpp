@@ -44,6 +44,9 @@ TEST_CASE("unknown commands and options are usage errors that name the nearest")
   CHECK(o.code == 2);
   CHECK_THAT(o.err, Contains("unknown option \"--wieghts\". Did you mean \"--weights\"?"));
   CHECK_THAT(o.err, Contains("`atrous eval --help`"));
+  o = run({"bench", "kernels", "--fliter", "x"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("`atrous bench kernels --help`"));
   o = run({"eval"});
   CHECK(o.code == 2);
   CHECK_THAT(o.err, Contains("--weights is required"));
@@ -68,10 +71,48 @@ TEST_CASE("doctor reports in text and JSON; --json - keeps stdout clean") {
   CHECK_THAT(o.err, Contains("libraries"));
 }
 
-TEST_CASE("bad environment variables are usage errors") {
-  CHECK_THAT(run({"doctor"}, {"ATROUS_THREADS=many"}).err, Contains("ATROUS_THREADS must be a number"));
-  CHECK(run({"doctor"}, {"ATROUS_THREADS=many"}).code == 2);
-  CHECK(run({"doctor"}, {"ATROUS_ISA=mmx"}).code == 2);
+TEST_CASE("bad environment variables are usage errors, whatever the command") {
+  const struct {
+    const char* variable;
+    const char* told;
+  } cases[] = {
+      {"ATROUS_THREADS=many", "ATROUS_THREADS must be a number from 1 to 1024"},
+      {"ATROUS_THREADS=0", "ATROUS_THREADS must be a number from 1 to 1024"},
+      {"ATROUS_ISA=mmx", "ATROUS_ISA must be one of generic, avx2, avx512"},
+      {"ATROUS_VERBOSE=foo", "ATROUS_VERBOSE must be dispatch"},
+      {"ATROUS_VALIDATE=yes", "ATROUS_VALIDATE must be ref"},
+      {"ATROUS_SYNC=yes", "ATROUS_SYNC must be one of 0, 1"},
+      {"ATROUS_SIM_LAG=2", "ATROUS_SIM_LAG must be one of 0, 1"},
+      {"ATROUS_SIM_CHECK=some", "ATROUS_SIM_CHECK must be one of 0, 1, all"},
+      {"ATROUS_SIM_SEED=x", "ATROUS_SIM_SEED must be a number"},
+      {"ATROUS_SIM_MEMORY=-5", "ATROUS_SIM_MEMORY must be a number of bytes from 1"},
+      {"ATROUS_SIM_MEMORY=4G", "ATROUS_SIM_MEMORY=4294967296 for 4 GiB"},
+      {"ATROUS_SIM_MEMORY=0", "ATROUS_SIM_MEMORY must be a number of bytes from 1"},
+      {"ATROUS_IMPL=conv2d", "op:name"},
+      {"ATROUS_IMPL=covn2d:ref", "Got \"covn2d\". Did you mean \"conv2d\"?"},
+      {"ATROUS_IMPL=nope:naive", "The ops are: adaptive_avg_pool2d, avg_pool2d"},
+      {"ATROUS_IMPL=conv2d.forwards:ref",
+       "Did you mean \"conv2d.forward\"? The entries are: conv2d.backward_bias"},
+  };
+  for (const auto& c : cases) {
+    CAPTURE(c.variable);
+    const Outcome o = run({"doctor"}, {c.variable});
+    CHECK(o.code == 2);
+    CHECK(o.out == "");
+    CHECK_THAT(o.err, Contains(c.told));
+    CHECK(run({"--help"}, {c.variable}).code == 0);
+  }
+  for (const char* good : {"ATROUS_SYNC=0", "ATROUS_SIM_CHECK=all", "ATROUS_VERBOSE=", "ATROUS_SIM_MEMORY=1",
+                           "ATROUS_IMPL=conv2d:ref,resize.forward:ref"})
+    CHECK(run({"doctor"}, {good}).code == 0);
+}
+
+TEST_CASE("a variable that nobody reads is a warning that names the nearest") {
+  const Outcome o = run({"doctor"}, {"ATROUS_VERBOS=dispatch"});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("warning") && Contains("no variable ATROUS_VERBOS,") &&
+                        Contains("Did you mean ATROUS_VERBOSE?"));
+  CHECK(run({"doctor"}).err == "");
 }
 
 TEST_CASE("results that cannot be written are an I/O error") {

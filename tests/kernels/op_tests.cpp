@@ -11,6 +11,8 @@
 //   op_tests --table            prints the counts of each op, device, dtype and implementation
 //
 // Exit code 77: nothing could run, since no device that was asked for is available.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <compare>
@@ -26,6 +28,7 @@
 #include "core/device_runtime.h"
 #include "core/device_sim.h"
 #include "core/gradcheck.h"
+#include "core/text.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/sim/sim.h"
 #include "tests/kernels/comparison.h"
@@ -370,13 +373,21 @@ void print_summary(const std::map<Device, std::string>& skipped) {
   }
 }
 
+constexpr const char* usage_text =
+    "usage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] "
+    "[--rung NAME] [--max-flops N] [--table]\n";
+
 int usage(const std::string& problem) {
-  std::fprintf(
-      stderr,
-      "%s\nusage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] "
-      "[--rung NAME] [--max-flops N] [--table]\n",
-      problem.c_str());
+  std::fprintf(stderr, "%s\n%s", problem.c_str(), usage_text);
   return 2;
+}
+
+int unknown_op(const std::string& name) {
+  const std::vector<std::string> ops = all_ops();
+  const std::string nearest = nearest_word(name, ops);
+  return usage(fmt::format("no op is called \"{}\".{} The ops are: {}", name,
+                           nearest.empty() ? "" : " Did you mean \"" + nearest + "\"?",
+                           fmt::join(ops, ", ")));
 }
 
 }  // namespace
@@ -393,15 +404,21 @@ int main(int argc, char** argv) {
       table = true;
       continue;
     }
+    if (flag == "--help") {
+      std::fputs(usage_text, stdout);
+      return 0;
+    }
     if (i + 1 == argc) return usage(flag + " needs a value");
     const std::string value = argv[++i];
-    if (flag == "--op")
+    if (flag == "--op") {
       filter.op = value;
-    else if (flag == "--case")
+      if (const auto ops = all_ops(); std::ranges::find(ops, value) == ops.end()) return unknown_op(value);
+    } else if (flag == "--case")
       filter.text = value;
-    else if (flag == "--dtype")
+    else if (flag == "--dtype") {
+      if (value != "f32" && value != "bf16") return usage("no dtype here is called \"" + value + "\"");
       filter.dtype = value;
-    else if (flag == "--rung")
+    } else if (flag == "--rung")
       filter.rung = value;
     else if (flag == "--max-flops") {
       char* end = nullptr;

@@ -115,7 +115,7 @@ TEST_CASE("metrics: torn lines are left out, later ones stay; a full disk is tol
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   {
     // Goes on after step 4, whose validation was not saved.
-    RunLog log(folder.path(), 4, 0, 10);
+    RunLog log(folder.path(), 4, 0, 10, Device::cpu);
     const rlimit small{100, before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &small);
     for (int64_t step = 5; step < 8; ++step) log.step({.step = step});
