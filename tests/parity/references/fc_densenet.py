@@ -82,8 +82,10 @@ class FcDenseNet(nn.Module):
 
 
 def before_norm(name):
-    """Biases that only batch norms see. The scores see the first level itself, and borders of transposed convolutions what they
+    """Biases that only batch norms see. The scores see all of the finest level, and borders of transposed convolutions what those
     double."""
+    if name.endswith("convTrans.bias"):
+        return not name.startswith("transUpBlocks.4.")
     only_skipped = name.startswith(("denseBlocksDown", "transDownBlocks")) and not name.startswith("denseBlocksDown.0.")
     return only_skipped and name.endswith("conv.bias")
 
