@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/safetensors.h"
+#include "data/sets/sets.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
 #include "nets/start_weights.h"
@@ -61,8 +62,9 @@ void import_weights(const Import& o) {
                "take what fits.",
                o.input, report.load.missing.size(), report.load.misshaped.size() + report.load.folded.size(),
                report.load.unexpected.size());
-  std::vector<data::ClassInfo> classes;
-  for (const std::string& name : config.data.class_names) classes.push_back({name, {}});
+  std::vector<data::ClassInfo> classes = data::class_table(config.data);
+  if (classes.size() != static_cast<size_t>(config.model.num_classes))
+    classes.clear();  // of another label map
   train::save_checkpoint(o.output, {.config = &config, .classes = &classes, .model = model.get()});
   o.report.write_json(to_json(report).dump(2));
 }

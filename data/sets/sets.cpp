@@ -32,4 +32,22 @@ std::vector<std::string> set_names() {
   return names;
 }
 
+std::vector<ClassInfo> class_table(const DataOptions& options) {
+  std::vector<ClassInfo> classes;
+  for (const NamedSet& set : named_sets()) {
+    // Lists and generated sets are what their folder says.
+    const bool needs_folder = set.name == "list" || set.name == "shapes";
+    if (set.name != options.dataset || (needs_folder && options.root.empty())) continue;
+    try {
+      classes = set.plan(options, "val").classes;
+    } catch (const Error&) {
+      // Files that contradict each other say nothing about names.
+    }
+  }
+  if (options.class_names.empty()) return classes;
+  classes.resize(options.class_names.size());
+  for (size_t k = 0; k < classes.size(); ++k) classes[k].name = options.class_names[k];
+  return classes;
+}
+
 }  // namespace atrous::data

@@ -38,6 +38,9 @@ struct NamedSet {
 
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();
+// What the classes of a set are called, also where its files are not; empty if nobody says so. `class_names`
+// win.
+std::vector<ClassInfo> class_table(const DataOptions& options);
 
 // One function per row; families of sets share a file.
 SplitPlan plan_list(const DataOptions&, const std::string& split);

@@ -105,8 +105,14 @@ TEST_CASE("import-weights knows wrapped, older and classification networks' name
 
 TEST_CASE("A checkpoint made by import-weights names its classes and predicts") {
   const Exported e;
-  const auto summary = read_safetensors(e.weights).metadata;
-  CHECK_THAT(summary.at("atrous.classes"), Contains("road"));
+  CHECK_THAT(read_safetensors(e.weights).metadata.at("atrous.classes"), Contains("road"));
+  // Those of a known set need not be given, nor must its files be there.
+  const std::string camvid = e.folder.path("camvid.safetensors");
+  REQUIRE(
+      run({"import-weights", "--config", e.config, "--input", e.file, "--output", camvid, "--partial",
+           "--set", "data.class_names=[]", "--set", "data.dataset=camvid", "--set", "model.num_classes=11"})
+          .code == 0);
+  CHECK_THAT(read_safetensors(camvid).metadata.at("atrous.classes"), Contains("bicyclist"));
 }
 
 TEST_CASE("import-weights refuses what does not fit, and writes nothing") {
