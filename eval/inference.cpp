@@ -27,6 +27,7 @@ Tensor flipped(const Tensor& image) {
 }
 
 void check(const layers::SegmentationModel& model, const Tensor& image, const InferenceOptions& options) {
+  layers::require_pixel_labels(model, "inference");
   ATROUS_CHECK(image.rank() == 3 && image.dtype() == DType::u8, ErrorKind::usage,
                "[inference] an image must be u8 [H, W, C]. Got {}.", image.describe());
   ATROUS_CHECK(image.dim(2) == model.in_channels(), ErrorKind::data,

@@ -9,6 +9,14 @@ Device SegmentationModel::device() const {
   return all.empty() ? Device::cpu : all.front().variable.value().device();
 }
 
+void require_pixel_labels(const SegmentationModel& model, const char* where) {
+  ATROUS_CHECK(
+      model.labels_pixels(), ErrorKind::config,
+      "[{}] the network must label pixels. Got {}, which classifies whole images. Use it as the backbone of "
+      "another network, or with `atrous forward` and `summary`.",
+      where, model.kind());
+}
+
 SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux,
                                bool align_corners) {
   SegmentationOutput result;

@@ -32,6 +32,8 @@ class SegmentationModel : public Module {
   void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
   // An f32 image as forward wants it: on the device, in the type of activations.
   Tensor input_of(const Tensor& image) const { return image.to(device()).to(compute_dtype_); }
+  // False for classification networks: their logits [N, 1, 1, K] are of the image as a whole.
+  virtual bool labels_pixels() const { return true; }
   virtual int64_t num_classes() const = 0;
   virtual int64_t in_channels() const = 0;
   // Ratio of input to the coarsest features; inputs need not be divisible by it.
@@ -46,6 +48,9 @@ class SegmentationModel : public Module {
  private:
   DType compute_dtype_ = DType::f32;
 };
+
+// Error(config) for a network that does not label pixels. `where` is what wants it.
+void require_pixel_labels(const SegmentationModel& model, const char* where);
 
 // Logits (and auxiliary logits, if any) that describe the whole image.
 SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux = {},

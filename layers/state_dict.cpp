@@ -78,6 +78,13 @@ void load_one(const std::string& name, const Tensor& target, const Tensor& in_fi
   report.misshaped.push_back({name, in_file.shape(), wanted});
 }
 
+// A frozen batch norm counts no batches; a file of an ordinary one says how many it has seen.
+bool counts_for_frozen_norm(const std::string& name, const std::set<std::string>& model_names) {
+  const std::string counter = ".num_batches_tracked";
+  return name.ends_with(counter) &&
+         model_names.count(name.substr(0, name.size() - counter.size()) + ".running_var");
+}
+
 }  // namespace
 
 Tensor to_file_layout(const Tensor& t) {
@@ -129,7 +136,8 @@ LoadReport load_state_dict(const Module& module, const TensorFile& file, const L
   for (const auto& [name, t] : file.tensors) {
     const std::string stripped = name.substr(report.stripped_prefix.size());
     in_file[stripped] = &t;
-    if (!model_names.count(stripped)) report.unexpected.push_back(stripped);
+    if (!model_names.count(stripped) && !counts_for_frozen_norm(stripped, model_names))
+      report.unexpected.push_back(stripped);
   }
   // A strict load changes either everything or nothing.
   if (options.strict) {

@@ -57,8 +57,8 @@ struct LoadReport {
 std::string wrapper_prefix(const TensorFile& file, const Module& module);
 
 // Accepts names with one common wrapper prefix ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
-// Lightning, compile). num_batches_tracked may be missing (files from before PyTorch 0.4.1). Tensors are
-// converted to the model's dtype.
+// Lightning, compile). num_batches_tracked may be missing (files from before PyTorch 0.4.1), and may
+// be there where the model's batch norm is frozen and has none. Tensors are converted to the model's dtype.
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});
 
 }  // namespace atrous::layers

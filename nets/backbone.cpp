@@ -13,11 +13,23 @@ namespace {
 struct Family {
   const char* name;
   std::shared_ptr<Backbone> (*make)(const BackboneOptions&);
+  bool takes_multi_grid = false, takes_deep_stem = false;
 };
 
 constexpr Family families[] = {
-    {"resnet18", make_resnet},  {"resnet34", make_resnet},  {"resnet50", make_resnet},
-    {"resnet101", make_resnet}, {"resnet152", make_resnet},
+    {"resnet18", make_resnet, true, true},
+    {"resnet34", make_resnet, true, true},
+    {"resnet50", make_resnet, true, true},
+    {"resnet101", make_resnet, true, true},
+    {"resnet152", make_resnet, true, true},
+    {"resnext50_32x4d", make_resnet, true, true},
+    {"resnext101_32x8d", make_resnet, true, true},
+    {"vgg16", make_vgg},
+    {"vgg16_bn", make_vgg},
+    {"vgg19", make_vgg},
+    {"vgg19_bn", make_vgg},
+    {"mobilenet_v2", make_mobilenet_v2},
+    {"mobilenet_v3_large", make_mobilenet_v3_large},
 };
 
 }  // namespace
@@ -30,7 +42,13 @@ std::vector<std::string> backbone_names() {
 
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
   for (const Family& f : families) {
-    if (options.name == f.name) return f.make(options);
+    if (options.name != f.name) continue;
+    ATROUS_CHECK(f.takes_multi_grid || options.multi_grid.empty(), ErrorKind::config,
+                 "[model.multi_grid] {} has no last stage of a few blocks. Got {} factors. Leave it out.",
+                 f.name, options.multi_grid.size());
+    ATROUS_CHECK(f.takes_deep_stem || options.stem == "plain", ErrorKind::config,
+                 "[model.stem] {} has no other stem. Got \"{}\". Leave it out.", f.name, options.stem);
+    return f.make(options);
   }
   const std::vector<std::string> names = backbone_names();
   const std::string nearest = nearest_word(options.name, names);
@@ -47,11 +65,34 @@ BackboneOptions backbone_options(const ModelOptions& model, const char* default_
           .output_stride = model.output_stride_or(default_output_stride),
           .uniform_dilation = false,
           .multi_grid = model.multi_grid,
-          .stem = model.stem.empty() ? "plain" : model.stem};
+          .stem = model.stem.empty() ? "plain" : model.stem,
+          .last_conv = true};
+}
+
+DilationPlan::DilationPlan(const BackboneOptions& o, int64_t stride)
+    : output_stride_(o.output_stride), uniform_(o.uniform_dilation), stride_(stride) {
+  stride_level("model.output_stride", o.output_stride);
+}
+
+DilationPlan::Step DilationPlan::next(int64_t stride) {
+  if (stride == 1) return {1, rate_};
+  if (stride_ < output_stride_) {
+    stride_ *= stride;
+    return {stride, rate_};
+  }
+  const int64_t before = rate_;
+  rate_ *= stride;
+  return {1, uniform_ ? rate_ : before};
 }
 
 int64_t scaled_width(int64_t channels, double multiplier) {
   return std::max<int64_t>(1, std::llround(static_cast<double>(channels) * multiplier));
+}
+
+int64_t divisible_width(int64_t channels, double multiplier) {
+  const double wanted = static_cast<double>(channels) * multiplier;
+  const int64_t width = std::max<int64_t>(8, static_cast<int64_t>(wanted + 4) / 8 * 8);
+  return static_cast<double>(width) < 0.9 * wanted ? width + 8 : width;
 }
 
 size_t stride_level(const std::string& where, int64_t output_stride) {

@@ -24,6 +24,9 @@ struct BackboneOptions {
   bool uniform_dilation = false;
   std::vector<int64_t> multi_grid;  // factors of the rates of the last stage's blocks; empty: ones
   std::string stem = "plain";       // ResNets: "plain" or "deep"
+  // MobileNets: the 1x1 convolution behind the last block (MobileNetV2: 320 to 1280 channels). DeepLab on
+  // MobileNetV2 goes without.
+  bool last_conv = true;
 };
 
 class Backbone : public layers::Block {
@@ -48,9 +51,31 @@ BackboneOptions backbone_options(const ModelOptions& model, const char* default_
 
 // One per family, for make_backbone.
 std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_vgg(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_mobilenet_v2(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_mobilenet_v3_large(const BackboneOptions& options);
+
+// Which strides stay and which become dilation, block by block from the stem on.
+class DilationPlan {
+ public:
+  // `stride`: that of the stem.
+  DilationPlan(const BackboneOptions& options, int64_t stride);
+  struct Step {
+    int64_t stride, dilation;
+  };
+  // Of the next block, whose stride is 1 or 2 without a limit.
+  Step next(int64_t stride);
+
+ private:
+  const int64_t output_stride_;
+  const bool uniform_;
+  int64_t stride_, rate_ = 1;
+};
 
 // channels * multiplier, rounded, at least 1.
 int64_t scaled_width(int64_t channels, double multiplier);
+// The same in steps of 8 and never more than a tenth below: torchvision's _make_divisible, for MobileNets.
+int64_t divisible_width(int64_t channels, double multiplier);
 // 2-based logarithm of an output stride of 8, 16 or 32: the first map that has it. Error(config) naming
 // `where` for others.
 size_t stride_level(const std::string& where, int64_t output_stride);

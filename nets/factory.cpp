@@ -25,6 +25,8 @@ constexpr std::string_view dilated_fcn_options =
     "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout";
 constexpr std::string_view deeplabv3_options =
     "backbone_norm width_multiplier output_stride rates multi_grid stem aux_loss dropout";
+constexpr std::string_view resnet_options = "backbone_norm width_multiplier output_stride multi_grid stem";
+constexpr std::string_view classifier_options = "backbone_norm width_multiplier output_stride dropout";
 
 constexpr Network networks[] = {
     {"unet", build_unet, "backbone base_width depth padding upsampling dropout"},
@@ -39,6 +41,22 @@ constexpr Network networks[] = {
      "backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss dropout"},
     {"segnet", build_segnet, "form backbone_norm width_multiplier"},
     {"fc_densenet", build_fc_densenet, "layers width_multiplier dropout"},
+    {"deeplabv3_mobilenet_v3_large", build_torchvision_segmentation,
+     "backbone_norm width_multiplier output_stride rates aux_loss dropout"},
+    {"lraspp_mobilenet_v3_large", build_lraspp, "backbone_norm width_multiplier output_stride"},
+    {"resnet18", build_classifier, resnet_options},
+    {"resnet34", build_classifier, resnet_options},
+    {"resnet50", build_classifier, resnet_options},
+    {"resnet101", build_classifier, resnet_options},
+    {"resnet152", build_classifier, resnet_options},
+    {"resnext50_32x4d", build_classifier, resnet_options},
+    {"resnext101_32x8d", build_classifier, resnet_options},
+    {"vgg16", build_classifier, classifier_options},
+    {"vgg16_bn", build_classifier, classifier_options},
+    {"vgg19", build_classifier, classifier_options},
+    {"vgg19_bn", build_classifier, classifier_options},
+    {"mobilenet_v2", build_classifier, classifier_options},
+    {"mobilenet_v3_large", build_classifier, classifier_options},
 };
 
 // What "unet" is once a backbone is given: little is common to the two but the name.

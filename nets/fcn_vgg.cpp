@@ -11,47 +11,12 @@
 #include "layers/resize.h"
 #include "layers/trace.h"
 #include "nets/fcn.h"
+#include "nets/vgg.h"
 
 namespace atrous::nets {
 namespace {
 
 using namespace layers;
-
-// torchvision's `features`: convolutions with ReLU, and pools after every stage.
-class VggFeatures : public Block {
- public:
-  explicit VggFeatures(int64_t in_channels) {
-    constexpr int64_t widths[5][3] = {
-        {64, 64, 0}, {128, 128, 0}, {256, 256, 256}, {512, 512, 512}, {512, 512, 512}};
-    int64_t index = 0, in = in_channels;
-    for (size_t stage = 0; stage < 5; ++stage) {
-      for (const int64_t out : widths[stage]) {
-        if (!out) continue;
-        const int64_t pad = index == 0 ? 100 : 1;
-        stages_[stage].push_back(register_module<Conv2d>(
-            std::to_string(index),
-            Conv2dArgs{.in = in, .out = out, .pad = pad, .init = Init::kaiming_normal_fan_out}));
-        in = out;
-        index += 2;  // the ReLU is a child of its own in torchvision
-      }
-      ++index;  // so is the pool
-    }
-  }
-  // Results of the five pools.
-  std::array<Variable, 5> forward(Variable x) const {
-    const ModuleScope scope(name());
-    std::array<Variable, 5> pools;
-    for (size_t stage = 0; stage < 5; ++stage) {
-      for (const auto& conv : stages_[stage]) x = conv->forward(x, Activation::relu);
-      pools[stage] = x = traced_max_pool(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
-    }
-    return pools;
-  }
-  std::string kind() const override { return "VGG16"; }
-
- private:
-  std::array<std::vector<std::shared_ptr<Conv2d>>, 5> stages_;
-};
 
 // A window of the original's "deconvolution": transposed convolution of kernel 2f and stride f with bilinear
 // weights w(i) = 1 - |i - (f - 1/2)| / f, per class. Output o takes x[i] with weight max(0, 1 - |(o + 1/2)/f
@@ -83,21 +48,28 @@ class FcnVgg : public SegmentationModel {
       return register_module<Conv2d>(
           score_name, Conv2dArgs{.in = in, .out = o.num_classes, .kernel = 1, .init = Init::zeros});
     };
-    features_ = register_module<VggFeatures>("features", o.in_channels);
-    fc6_ = register_module<Conv2d>(
-        "fc6", Conv2dArgs{.in = 512, .out = 4096, .kernel = 7, .init = Init::kaiming_normal_fan_in});
-    fc7_ = register_module<Conv2d>(
-        "fc7", Conv2dArgs{.in = 4096, .out = 4096, .kernel = 1, .init = Init::kaiming_normal_fan_in});
-    score_fr_ = score("score_fr", 4096);
-    if (stride <= 16) score_pool4_ = score("score_pool4", 512);
-    if (stride <= 8) score_pool3_ = score("score_pool3", 256);
+    const auto connected = [&](const char* fc_name, int64_t in, int64_t out, int64_t kernel) {
+      return register_module<Conv2d>(
+          fc_name, Conv2dArgs{.in = in, .out = out, .kernel = kernel, .init = Init::kaiming_normal_fan_in});
+    };
+    features_ = register_module<VggFeatures>("features", VggOptions{.in_channels = o.in_channels,
+                                                                    .width_multiplier = o.width_multiplier,
+                                                                    .first_pad = 100,
+                                                                    .ceil_pools = true});
+    const int64_t wide = scaled_width(4096, o.width_multiplier);
+    fc6_ = connected("fc6", features_->channels(5), wide, 7);
+    fc7_ = connected("fc7", wide, wide, 1);
+    score_fr_ = score("score_fr", wide);
+    // Pool i has the channels of the stage before it.
+    if (stride <= 16) score_pool4_ = score("score_pool4", features_->channels(3));
+    if (stride <= 8) score_pool3_ = score("score_pool3", features_->channels(2));
     drop6_ = register_module<Dropout>("drop6", o.dropout_or(0.5));
     drop7_ = register_module<Dropout>("drop7", o.dropout_or(0.5));
   }
 
   SegmentationOutput forward(const Variable& image) override {
     const int64_t height = image.dim(1), width = image.dim(2);
-    const std::array<Variable, 5> pools = features_->forward(image);
+    const std::array<Variable, 5> pools = features_->pools(image);
     Variable x = drop6_->forward(fc6_->forward(pools[4], Activation::relu));
     x = drop7_->forward(fc7_->forward(x, Activation::relu));
     x = score_fr_->forward(x);

@@ -12,11 +12,17 @@ using ModelPtr = std::shared_ptr<layers::SegmentationModel>;
 
 ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
 ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
-// torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101
+// torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101,
+// deeplabv3_mobilenet_v3_large
 ModelPtr build_torchvision_segmentation(const ModelOptions& options);
 ModelPtr build_pspnet(const ModelOptions& options);         // pspnet.cpp
 ModelPtr build_backbone_unet(const ModelOptions& options);  // unet_backbone.cpp: unet with a backbone
 ModelPtr build_segnet(const ModelOptions& options);         // segnet.cpp
 ModelPtr build_fc_densenet(const ModelOptions& options);    // fc_densenet.cpp
+ModelPtr build_lraspp(const ModelOptions& options);         // lraspp.cpp: lraspp_mobilenet_v3_large
+
+// classification.cpp: resnet18 ... resnet152, resnext50_32x4d, resnext101_32x8d, vgg16, vgg16_bn, vgg19,
+// vgg19_bn, mobilenet_v2, mobilenet_v3_large
+ModelPtr build_classifier(const ModelOptions& options);
 
 }  // namespace atrous::nets

@@ -3,8 +3,11 @@
 //
 // Stem "plain": 7x7 of stride 2 (conv1, bn1). Stem "deep": three 3x3, the first of stride 2, of 64, 64 and
 // 128 channels (PSPNet's code, where they are layer0.0 ... layer0.7); its weights fit no torchvision file.
+//
+// ResNeXt (Xie et al., "Aggregated residual transformations for deep neural networks", arXiv:1611.05431): the
+// 3x3 of a bottleneck has 32 groups.
+#include <algorithm>
 #include <array>
-#include <optional>
 
 #include "layers/trace.h"
 #include "nets/backbone.h"
@@ -20,8 +23,13 @@ constexpr Init init = Init::kaiming_normal_fan_out;
 struct BlockArgs {
   int64_t in, width, stride, dilation;
   bool bottleneck;
+  int64_t groups, group_width;  // of the 3x3 of a bottleneck at width 64
   std::string norm;
   int64_t out() const { return bottleneck ? 4 * width : width; }
+  // Channels between the convolutions.
+  int64_t inner() const {
+    return groups == 1 ? width : std::max<int64_t>(1, width * group_width / 64) * groups;
+  }
 };
 
 // The 1x1 projection of a shortcut that changes size: "downsample.0" and "downsample.1".
@@ -38,22 +46,24 @@ struct Projection : Block {
 class ResidualBlock : public Block {
  public:
   explicit ResidualBlock(const BlockArgs& a) : bottleneck_(a.bottleneck) {
+    const int64_t inner = a.inner();
     const auto square = [&](int64_t in, int64_t stride) {
       return Conv2dArgs{.in = in,
-                        .out = a.width,
+                        .out = inner,
                         .kernel = 3,
                         .stride = stride,
                         .pad = a.dilation,
                         .dilation = a.dilation,
+                        .groups = a.groups,
                         .init = init};
     };
     if (bottleneck_) {
-      first_ = conv_norm("conv1", "bn1", {.in = a.in, .out = a.width, .kernel = 1, .init = init}, a.norm);
-      second_ = conv_norm("conv2", "bn2", square(a.width, a.stride), a.norm);
-      third_ = conv_norm("conv3", "bn3", {.in = a.width, .out = a.out(), .kernel = 1, .init = init}, a.norm);
+      first_ = conv_norm("conv1", "bn1", {.in = a.in, .out = inner, .kernel = 1, .init = init}, a.norm);
+      second_ = conv_norm("conv2", "bn2", square(inner, a.stride), a.norm);
+      third_ = conv_norm("conv3", "bn3", {.in = inner, .out = a.out(), .kernel = 1, .init = init}, a.norm);
     } else {
       first_ = conv_norm("conv1", "bn1", square(a.in, a.stride), a.norm);
-      second_ = conv_norm("conv2", "bn2", square(a.width, 1), a.norm);
+      second_ = conv_norm("conv2", "bn2", square(inner, 1), a.norm);
     }
     if (a.stride != 1 || a.in != a.out()) projection_ = register_module<Projection>("downsample", a);
   }
@@ -78,35 +88,34 @@ class ResidualBlock : public Block {
 };
 
 struct Form {
-  int64_t layers;
+  const char* name;
   bool bottleneck;
   std::array<int64_t, 4> blocks;
+  int64_t groups = 1, group_width = 64;
 };
-constexpr Form forms[] = {{18, false, {2, 2, 2, 2}},
-                          {34, false, {3, 4, 6, 3}},
-                          {50, true, {3, 4, 6, 3}},
-                          {101, true, {3, 4, 23, 3}},
-                          {152, true, {3, 8, 36, 3}}};
+constexpr Form forms[] = {{"resnet18", false, {2, 2, 2, 2}},
+                          {"resnet34", false, {3, 4, 6, 3}},
+                          {"resnet50", true, {3, 4, 6, 3}},
+                          {"resnet101", true, {3, 4, 23, 3}},
+                          {"resnet152", true, {3, 8, 36, 3}},
+                          {"resnext50_32x4d", true, {3, 4, 6, 3}, 32, 4},
+                          {"resnext101_32x8d", true, {3, 4, 23, 3}, 32, 8}};
 
 const Form& form_of(const std::string& name) {
-  for (const Form& f : forms) {
-    if (name == fmt::format("resnet{}", f.layers)) return f;
-  }
-  fail(ErrorKind::config,
-       "[model.backbone] a ResNet has 18, 34, 50, 101 or 152 layers. Got \"{}\". Use for example "
-       "\"resnet50\".",
-       name);
+  const auto* form =
+      std::find_if(std::begin(forms), std::end(forms), [&](const Form& f) { return name == f.name; });
+  ATROUS_ASSERT(form != std::end(forms));
+  return *form;
 }
 
 class Stage : public Block {
  public:
-  // Block i has stride `first.stride` for i = 0 and 1 after it, and dilation rates[i].
-  Stage(BlockArgs first, const std::vector<int64_t>& rates) {
-    for (size_t i = 0; i < rates.size(); ++i) {
-      first.dilation = rates[i];
-      blocks_.push_back(register_module<ResidualBlock>(std::to_string(i), first));
-      first.in = first.out();
-      first.stride = 1;
+  Stage(BlockArgs next, const std::vector<DilationPlan::Step>& steps) {
+    for (const auto& [stride, dilation] : steps) {
+      next.stride = stride;
+      next.dilation = dilation;
+      blocks_.push_back(register_module<ResidualBlock>(std::to_string(blocks_.size()), next));
+      next.in = next.out();
     }
   }
   Variable forward(Variable x) const {
@@ -144,32 +153,20 @@ class DeepStem : public Block {
   std::vector<ConvNorm> convs_;
 };
 
-// The dilation of each block of stage s (0 ... 3), and whether the stage keeps its stride of 2.
-struct StagePlan {
-  bool strided = false;
-  std::vector<int64_t> rates;
-};
-std::array<StagePlan, 4> plan_stages(const BackboneOptions& o, const Form& form) {
+// Stride and dilation of each block of the four stages.
+std::array<std::vector<DilationPlan::Step>, 4> plan_stages(const BackboneOptions& o, const Form& form) {
   ATROUS_CHECK(o.multi_grid.empty() || static_cast<int64_t>(o.multi_grid.size()) == form.blocks[3],
                ErrorKind::config,
                "[model.multi_grid] must have a factor for each block of the last stage. Got {} for the {} "
                "blocks of {}.",
                o.multi_grid.size(), form.blocks[3], o.name);
-  std::array<StagePlan, 4> plan;
-  int64_t stride = 4, rate = 1;
+  DilationPlan plan(o, 4);
+  std::array<std::vector<DilationPlan::Step>, 4> stages;
   for (size_t s = 0; s < 4; ++s) {
-    const int64_t before = rate;
-    if (s > 0 && stride < o.output_stride) {
-      plan[s].strided = true;
-      stride *= 2;
-    } else if (s > 0) {
-      rate *= 2;
-    }
-    plan[s].rates.assign(static_cast<size_t>(form.blocks[s]), rate);
-    if (!o.uniform_dilation) plan[s].rates[0] = before;
+    for (int64_t i = 0; i < form.blocks[s]; ++i) stages[s].push_back(plan.next(s > 0 && i == 0 ? 2 : 1));
   }
-  for (size_t i = 0; i < o.multi_grid.size(); ++i) plan[3].rates[i] *= o.multi_grid[i];
-  return plan;
+  for (size_t i = 0; i < o.multi_grid.size(); ++i) stages[3][i].dilation *= o.multi_grid[i];
+  return stages;
 }
 
 class ResNet : public Backbone {
@@ -180,7 +177,6 @@ class ResNet : public Backbone {
                  "[model.norm] a ResNet needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".");
     ATROUS_CHECK(o.stem == "plain" || o.stem == "deep", ErrorKind::config,
                  "[model.stem] must be \"plain\" or \"deep\". Got \"{}\".", o.stem);
-    stride_level("model.output_stride", o.output_stride);
     const int64_t width = scaled_width(64, o.width_multiplier);
     int64_t in = width;
     if (o.stem == "deep") {
@@ -192,15 +188,17 @@ class ResNet : public Backbone {
           {.in = o.in_channels, .out = width, .kernel = 7, .stride = 2, .pad = 3, .init = init}, o.norm);
     }
     channels_ = {o.in_channels, in};
-    const std::array<StagePlan, 4> plan = plan_stages(o, form);
+    const std::array<std::vector<DilationPlan::Step>, 4> plan = plan_stages(o, form);
     for (size_t s = 0; s < 4; ++s) {
       const BlockArgs first{.in = in,
                             .width = width << s,
-                            .stride = plan[s].strided ? 2 : 1,
+                            .stride = 1,
                             .dilation = 1,
                             .bottleneck = form.bottleneck,
+                            .groups = form.groups,
+                            .group_width = form.group_width,
                             .norm = o.norm};
-      stages_[s] = register_module<Stage>(fmt::format("layer{}", s + 1), first, plan[s].rates);
+      stages_[s] = register_module<Stage>(fmt::format("layer{}", s + 1), first, plan[s]);
       channels_.push_back(in = first.out());
     }
   }

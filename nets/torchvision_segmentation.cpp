@@ -1,5 +1,6 @@
 // torchvision's networks of a dilated backbone, a head, and an auxiliary FCN head on an earlier map:
-// fcn_resnet50/101, deeplabv3_resnet50/101. Names: backbone.*, classifier.*, aux_classifier.{0,1,4}.
+// fcn_resnet50/101, deeplabv3_resnet50/101, deeplabv3_mobilenet_v3_large. Names: backbone.*, classifier.*,
+// aux_classifier.{0,1,4}.
 #include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/heads.h"
@@ -37,11 +38,13 @@ class DeepLabHead : public Head {
 class BackboneAndHead : public SegmentationModel {
  public:
   // `o.name` is that of a head and, behind the first "_", of a backbone.
-  explicit BackboneAndHead(const ModelOptions& o)
-      : classes_(o.num_classes), in_channels_(o.in_channels), output_stride_(o.output_stride_or(8)) {
-    const size_t split = o.name.find('_');
-    const std::string backbone_name = o.name.substr(split + 1);
-    backbone_ = make_backbone(backbone_options(o, backbone_name.c_str(), 8));
+  explicit BackboneAndHead(const ModelOptions& o) : classes_(o.num_classes), in_channels_(o.in_channels) {
+    const std::string backbone_name = o.name.substr(o.name.find('_') + 1);
+    const bool mobile = backbone_name.starts_with("mobilenet");
+    BackboneOptions b = backbone_options(o, backbone_name.c_str(), mobile ? 16 : 8);
+    b.uniform_dilation = mobile;  // torchvision's ResNets and MobileNets differ in this
+    output_stride_ = b.output_stride;
+    backbone_ = make_backbone(b);
     add_child("backbone", backbone_);
     const int64_t in = backbone_->channels(5);
     if (o.name.starts_with("fcn_")) {
@@ -51,8 +54,9 @@ class BackboneAndHead : public SegmentationModel {
     }
     add_child("classifier", classifier_);
     if (o.aux_loss) {
-      auxiliary_ = register_module<FcnHead>("aux_classifier", backbone_->channels(4), classes_, o.norm,
-                                            o.dropout_or(0.1));
+      auxiliary_map_ = mobile ? 3 : 4;
+      auxiliary_ = register_module<FcnHead>("aux_classifier", backbone_->channels(auxiliary_map_), classes_,
+                                            o.norm, o.dropout_or(0.1));
     }
     kind_ = fmt::format("{} {}", classifier_->kind(), backbone_name);
   }
@@ -62,7 +66,7 @@ class BackboneAndHead : public SegmentationModel {
     const Variable logits = classifier_->forward(maps[5]);
     if (!auxiliary_) return whole_image(image, logits);
     const BranchScope branch;
-    return whole_image(image, logits, auxiliary_->forward(maps[4]));
+    return whole_image(image, logits, auxiliary_->forward(maps[auxiliary_map_]));
   }
 
   int64_t num_classes() const override { return classes_; }
@@ -72,7 +76,9 @@ class BackboneAndHead : public SegmentationModel {
   std::string kind() const override { return kind_; }
 
  private:
-  const int64_t classes_, in_channels_, output_stride_;
+  const int64_t classes_, in_channels_;
+  int64_t output_stride_ = 0;
+  size_t auxiliary_map_ = 0;
   std::string kind_;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Head> classifier_, auxiliary_;

@@ -98,7 +98,8 @@ const Fields<nets::ModelOptions>& fields() {
   using O = nets::ModelOptions;
   static const Fields<O> table = {
       model_name_field(),
-      whole("num_classes", &O::num_classes, 0, 255, "Classes, background included; needed by every command"),
+      whole("num_classes", &O::num_classes, 0, 65536,
+            "Classes, background included; needed by every command. Label maps hold at most 255"),
       whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
       text("backbone", &O::backbone,
            "What makes the features, for example `resnet50`; empty: the network's default. A wrong name "

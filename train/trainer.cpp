@@ -104,6 +104,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   const layers::BuildDeviceGuard build_on(options.device);
   // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
   const auto model = stored ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
+  layers::require_pixel_labels(*model, "train");
   use_math(config, *model);
   model->train();
   Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(),

@@ -1,5 +1,6 @@
 // Every network in a form that is small enough to run in milliseconds: `model` sections of configs, at least
-// one per name.
+// one per name. (The deepest have group norm: with made-up running statistics that many residual blocks leave
+// the range of f32.)
 #pragma once
 
 #include "nets/factory.h"
@@ -20,6 +21,7 @@ constexpr const char* tiny_models[] = {
     R"({"name": "fcn32s", "backbone": "resnet18", "width_multiplier": 0.0625})",
     R"({"name": "fcn16s", "backbone": "resnet50", "width_multiplier": 0.0625})",
     R"({"name": "fcn8s", "backbone": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "fcn8s", "width_multiplier": 0.0078125})",
     R"({"name": "fcn_resnet50", "width_multiplier": 0.03125, "aux_loss": true})",
     R"({"name": "fcn_resnet50", "width_multiplier": 0.03125, "output_stride": 16, "stem": "deep"})",
     R"({"name": "fcn_resnet101", "width_multiplier": 0.03125})",
@@ -27,6 +29,21 @@ constexpr const char* tiny_models[] = {
     R"({"name": "deeplabv3_resnet101", "width_multiplier": 0.03125, "output_stride": 16, "rates": [2, 4]})",
     R"({"name": "pspnet", "backbone": "resnet18", "width_multiplier": 0.0625, "aux_loss": true})",
     R"({"name": "pspnet", "width_multiplier": 0.03125, "stem": "plain", "output_stride": 16})",
+    R"({"name": "deeplabv3_mobilenet_v3_large", "width_multiplier": 0.0625, "aux_loss": true})",
+    R"({"name": "lraspp_mobilenet_v3_large", "width_multiplier": 0.0625})",
+    R"({"name": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "resnet34", "width_multiplier": 0.0625, "stem": "deep"})",
+    R"({"name": "resnet50", "width_multiplier": 0.0625, "output_stride": 8, "multi_grid": [1, 2, 4]})",
+    R"({"name": "resnet101", "width_multiplier": 0.03125})",
+    R"({"name": "resnet152", "width_multiplier": 0.03125, "backbone_norm": "group"})",
+    R"({"name": "resnext50_32x4d", "width_multiplier": 0.0625})",
+    R"({"name": "resnext101_32x8d", "width_multiplier": 0.0625, "backbone_norm": "group"})",
+    R"({"name": "vgg16", "width_multiplier": 0.03125})",
+    R"({"name": "vgg16_bn", "width_multiplier": 0.03125, "output_stride": 8})",
+    R"({"name": "vgg19", "width_multiplier": 0.03125})",
+    R"({"name": "vgg19_bn", "width_multiplier": 0.03125, "output_stride": 16})",
+    R"({"name": "mobilenet_v2", "width_multiplier": 0.0625, "output_stride": 16})",
+    R"({"name": "mobilenet_v3_large", "width_multiplier": 0.0625})",
 };
 
 inline nets::ModelOptions tiny_options(const std::string& model) {

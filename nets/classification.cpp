@@ -1,0 +1,161 @@
+// Classification networks of torchvision, under its names: a backbone and a few fully connected layers. So
+// that ImageNet weights can be loaded, checked and saved whole. Logits are [N, 1, 1, K].
+#include "layers/adaptive_avg_pool2d.h"
+#include "layers/pointwise.h"
+#include "layers/state_dict.h"
+#include "nets/backbone.h"
+#include "nets/networks.h"
+
+namespace atrous::nets {
+namespace {
+
+using namespace layers;
+
+// [N, H, W, C] as [N, 1, 1, C*H*W], in the order in which PyTorch flattens: channel by channel. Through host
+// memory; there are few pixels left where it is wanted.
+Variable flatten_channels_first(const Variable& x) {
+  const Device device = x.value().device();
+  const Shape shape = x.shape();
+  const Tensor y =
+      to_file_layout(x.value()).reshape({shape[0], 1, 1, shape[1] * shape[2] * shape[3]}).to(device);
+  return record("flatten", y, {x}, [shape, device](const BackwardContext& ctx) -> std::vector<Tensor> {
+    const Tensor dy = ctx.grad().to(Device::cpu).contiguous_copy_if_needed();
+    return {from_file_layout(dy.reshape({shape[0], shape[3], shape[1], shape[2]})).to(device)};
+  });
+}
+
+class Top : public Block {
+ public:
+  virtual Variable forward(const Variable& features) const = 0;
+  std::string kind() const override { return "Sequential"; }
+};
+
+// One layer on the mean of the image.
+class ResNetTop : public Top {
+ public:
+  ResNetTop(int64_t in, const ModelOptions& o) : linear_(register_module<Linear>("", in, o.num_classes)) {}
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    return linear_->forward(global_avg_pool2d(x));
+  }
+
+ private:
+  std::shared_ptr<Linear> linear_;
+};
+
+// "0", "3" and "6" on 7x7 means of the image.
+class VggTop : public Top {
+ public:
+  VggTop(int64_t in, const ModelOptions& o) {
+    const int64_t wide = scaled_width(4096, o.width_multiplier);
+    const auto linear = [&](const char* child, int64_t from, int64_t to) {
+      return register_module<Linear>(child, from, to, /*with_bias=*/true, Init::normal_hundredth);
+    };
+    first_ = linear("0", in * 7 * 7, wide);
+    dropout_ = register_module<Dropout>("2", o.dropout_or(0.5));
+    second_ = linear("3", wide, wide);
+    second_dropout_ = register_module<Dropout>("5", o.dropout_or(0.5));
+    third_ = linear("6", wide, o.num_classes);
+  }
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    Variable y = flatten_channels_first(adaptive_avg_pool2d(x, 7, 7));
+    y = dropout_->forward(relu_(first_->forward(y)));
+    y = second_dropout_->forward(relu_(second_->forward(y)));
+    return third_->forward(y);
+  }
+
+ private:
+  std::shared_ptr<Linear> first_, second_, third_;
+  std::shared_ptr<Dropout> dropout_, second_dropout_;
+};
+
+// "1" on the mean of the image, behind dropout.
+class MobileNetV2Top : public Top {
+ public:
+  MobileNetV2Top(int64_t in, const ModelOptions& o)
+      : dropout_(register_module<Dropout>("0", o.dropout_or(0.2))),
+        linear_(register_module<Linear>("1", in, o.num_classes, /*with_bias=*/true, Init::normal_hundredth)) {
+  }
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    return linear_->forward(dropout_->forward(global_avg_pool2d(x)));
+  }
+
+ private:
+  std::shared_ptr<Dropout> dropout_;
+  std::shared_ptr<Linear> linear_;
+};
+
+// "0" and "3" on the mean of the image, hard swish and dropout between them.
+class MobileNetV3Top : public Top {
+ public:
+  MobileNetV3Top(int64_t in, const ModelOptions& o) {
+    const int64_t wide = divisible_width(1280, o.width_multiplier);
+    first_ = register_module<Linear>("0", in, wide, /*with_bias=*/true, Init::normal_hundredth);
+    dropout_ = register_module<Dropout>("2", o.dropout_or(0.2));
+    second_ = register_module<Linear>("3", wide, o.num_classes, /*with_bias=*/true, Init::normal_hundredth);
+  }
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    return second_->forward(dropout_->forward(hard_swish(first_->forward(global_avg_pool2d(x)))));
+  }
+
+ private:
+  std::shared_ptr<Linear> first_, second_;
+  std::shared_ptr<Dropout> dropout_;
+};
+
+class Classifier : public SegmentationModel {
+ public:
+  explicit Classifier(const ModelOptions& o)
+      : classes_(o.num_classes),
+        in_channels_(o.in_channels),
+        output_stride_(o.output_stride_or(32)),
+        name_(o.name) {
+    backbone_ = make_backbone(backbone_options(o, o.name.c_str()));
+    const int64_t in = backbone_->channels(5);
+    const bool resnet = name_.starts_with("res");
+    if (resnet) {
+      top_ = std::make_shared<ResNetTop>(in, o);
+    } else if (name_.starts_with("vgg")) {
+      top_ = std::make_shared<VggTop>(in, o);
+    } else if (name_ == "mobilenet_v2") {
+      top_ = std::make_shared<MobileNetV2Top>(in, o);
+    } else {
+      top_ = std::make_shared<MobileNetV3Top>(in, o);
+    }
+    add_child(resnet ? "" : "features", backbone_);
+    add_child(resnet ? "fc" : "classifier", top_);
+  }
+
+  SegmentationOutput forward(const Variable& image) override {
+    SegmentationOutput result;
+    result.logits = top_->forward(backbone_->forward(image)[5]);
+    result.region = {0, 0, 1, 1};
+    return result;
+  }
+
+  int64_t num_classes() const override { return classes_; }
+  int64_t in_channels() const override { return in_channels_; }
+  int64_t output_stride() const override { return output_stride_; }
+  bool labels_pixels() const override { return false; }
+  std::string backbone_prefix() const override {
+    return backbone_->name().empty() ? "" : backbone_->name() + ".";
+  }
+  std::string kind() const override { return name_; }
+
+ private:
+  const int64_t classes_, in_channels_, output_stride_;
+  const std::string name_;
+  std::shared_ptr<Backbone> backbone_;
+  std::shared_ptr<Top> top_;
+};
+
+}  // namespace
+
+ModelPtr build_classifier(const ModelOptions& options) {
+  return std::make_shared<Classifier>(options);
+}
+
+}  // namespace atrous::nets
