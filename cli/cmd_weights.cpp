@@ -80,10 +80,10 @@ void export_weights(const Export& o) {
   NamedTensors tensors = layers::state_dict(*loaded.model);
   if (o.backbone) {
     const std::string prefix = loaded.model->backbone_prefix();
-    ATROUS_CHECK(!prefix.empty(), ErrorKind::usage,
+    ATROUS_CHECK(loaded.model->has_backbone(), ErrorKind::usage,
                  "[export-weights] --backbone needs a network with a backbone. Got {}. Leave it out.",
                  loaded.model->kind());
-    std::erase_if(tensors, [&](const auto& t) { return !t.first.starts_with(prefix); });
+    std::erase_if(tensors, [&](const auto& t) { return !loaded.model->in_backbone(t.first); });
     for (auto& [name, t] : tensors) name.erase(0, prefix.size());
   }
   int64_t bytes = 0;

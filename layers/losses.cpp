@@ -198,10 +198,16 @@ Variable segmentation_loss(const SegmentationOutput& output, const Tensor& label
   // What has to be cut out is cut out where the labels are; the rest travels.
   const Tensor part =
       labels_of(labels, output.region, output.logits.value().channels()).to(output.logits.value().device());
-  const Variable loss = head_loss(output.logits, part, output.align_corners, options);
-  if (!output.aux.defined() || options.aux_weight == 0) return loss;
-  const Variable aux = head_loss(output.aux, part, output.align_corners, options);
-  return weighted_sum({loss, aux}, {1.0, options.aux_weight});
+  std::vector<Variable> losses;
+  std::vector<double> weights;
+  const auto count = [&](const Variable& logits, double weight) {
+    losses.push_back(head_loss(logits, part, output.align_corners, options));
+    weights.push_back(weight);
+  };
+  count(output.logits, 1);
+  for (const Variable& logits : output.more) count(logits, 1);
+  if (output.aux.defined() && options.aux_weight != 0) count(output.aux, options.aux_weight);
+  return losses.size() == 1 ? losses[0] : weighted_sum(losses, weights);
 }
 
 }  // namespace atrous::layers

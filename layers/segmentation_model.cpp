@@ -17,6 +17,12 @@ void require_pixel_labels(const SegmentationModel& model, const char* where) {
       where, model.kind());
 }
 
+bool SegmentationModel::has_backbone() const {
+  bool any = false;
+  visit([&](const std::string& name, const Variable*, const Tensor*) { any = any || in_backbone(name); });
+  return any;
+}
+
 SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux,
                                bool align_corners) {
   SegmentationOutput result;

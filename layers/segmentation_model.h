@@ -19,6 +19,7 @@ struct SegmentationOutput {
   Variable aux;     // [N, h', w', K] of the auxiliary head; undefined if there is none
   Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
   bool align_corners = false;  // of that resize
+  std::vector<Variable> more;  // in training: further logits, whose losses count like that of `logits`
 };
 
 class SegmentationModel : public Module {
@@ -41,9 +42,15 @@ class SegmentationModel : public Module {
   // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0
   // if padded.
   virtual int64_t context() const { return 0; }
-  // Prefix of parameter names that belong to the backbone ("backbone."), for learning-rate groups and
-  // freezing; may be "".
+  // Prefix of the names of the backbone's parameters and buffers ("backbone."); "" if they have none, or if
+  // there is no backbone.
   virtual std::string backbone_prefix() const { return ""; }
+  // Whether that parameter or buffer is the backbone's: for learning rates, starting weights and export.
+  virtual bool in_backbone(const std::string& tensor_name) const {
+    const std::string prefix = backbone_prefix();
+    return !prefix.empty() && tensor_name.starts_with(prefix);
+  }
+  bool has_backbone() const;
 
  private:
   DType compute_dtype_ = DType::f32;

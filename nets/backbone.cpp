@@ -30,6 +30,7 @@ constexpr Family families[] = {
     {"vgg19_bn", make_vgg},
     {"mobilenet_v2", make_mobilenet_v2},
     {"mobilenet_v3_large", make_mobilenet_v3_large},
+    {"xception65", make_xception, true},
 };
 
 }  // namespace

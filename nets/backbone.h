@@ -54,6 +54,7 @@ std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_vgg(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_mobilenet_v2(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_mobilenet_v3_large(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_xception(const BackboneOptions& options);
 
 // Which strides stay and which become dilation, block by block from the stem on.
 class DilationPlan {

@@ -57,6 +57,16 @@ constexpr Network networks[] = {
     {"vgg19_bn", build_classifier, classifier_options},
     {"mobilenet_v2", build_classifier, classifier_options},
     {"mobilenet_v3_large", build_classifier, classifier_options},
+    {"deeplabv1", build_deeplabv1, "width_multiplier output_stride rates align_corners dropout"},
+    {"deeplabv2", build_deeplabv2,
+     "backbone backbone_norm width_multiplier output_stride rates multi_grid stem input_scales align_corners "
+     "dropout"},
+    {"deeplabv3", build_deeplabv3,
+     "form backbone backbone_norm width_multiplier output_stride rates multi_grid stem align_corners "
+     "dropout"},
+    {"deeplabv3plus", build_deeplabv3plus,
+     "form backbone backbone_norm width_multiplier output_stride rates multi_grid stem align_corners "
+     "dropout"},
 };
 
 // What "unet" is once a backbone is given: little is common to the two but the name.

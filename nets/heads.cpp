@@ -28,9 +28,10 @@ SeparableConv::SeparableConv(const SeparableArgs& a) {
   const Conv2dArgs depthwise{
       .in = a.in, .out = a.in, .pad = a.dilation, .dilation = a.dilation, .groups = a.in, .bias = false};
   const Conv2dArgs pointwise{.in = a.in, .out = a.out, .kernel = 1, .bias = false};
+  const auto child = [&](int number) { return std::to_string(a.first + number); };
   if (a.norm_between) {
-    depthwise_ = conv_norm("0", "1", depthwise, a.norm);
-    pointwise_ = conv_norm("3", "4", pointwise, a.norm);
+    depthwise_ = conv_norm(child(0), child(1), depthwise, a.norm);
+    pointwise_ = conv_norm(child(3), child(4), pointwise, a.norm);
     return;
   }
   struct Both : Block {
@@ -39,10 +40,10 @@ SeparableConv::SeparableConv(const SeparableArgs& a) {
     std::string kind() const override { return "Sequential"; }
     std::shared_ptr<Conv2d> depthwise, pointwise;
   };
-  const auto both = register_module<Both>("0", depthwise, pointwise);
+  const auto both = register_module<Both>(child(0), depthwise, pointwise);
   depthwise_.conv = both->depthwise;
   pointwise_ = {both->pointwise, make_norm(a.norm, a.out)};
-  if (pointwise_.norm) add_child("1", pointwise_.norm);
+  if (pointwise_.norm) add_child(child(1), pointwise_.norm);
 }
 
 Variable SeparableConv::forward(const Variable& x, const Tensor& out) const {
@@ -51,22 +52,6 @@ Variable SeparableConv::forward(const Variable& x, const Tensor& out) const {
   const Variable y = depthwise_(x, {.activation = between, .residual = {}, .out = {}});
   return pointwise_(y, {.activation = Activation::relu, .residual = {}, .out = out});
 }
-
-namespace {
-
-// A convolution with norm and ReLU as a module of its own: "0" and "1", or further on.
-struct ConvNormRelu : Block {
-  ConvNormRelu(const Conv2dArgs& args, const NormOptions& norm, int first = 0)
-      : conv(conv_norm(std::to_string(first), std::to_string(first + 1), args, norm)) {}
-  Variable forward(const Variable& x, const Tensor& out = {}) const {
-    const ModuleScope scope(name());
-    return conv(x, {.activation = Activation::relu, .residual = {}, .out = out});
-  }
-  std::string kind() const override { return "Sequential"; }
-  ConvNorm conv;
-};
-
-}  // namespace
 
 class Aspp::Branches : public Block {
  public:

@@ -13,6 +13,24 @@ class Head : public layers::Block {
   virtual Variable forward(const Variable& x) const = 0;
 };
 
+// A convolution with norm and ReLU as a module of its own: children "0" and "1", or `first` and the next.
+class ConvNormRelu : public Head {
+ public:
+  ConvNormRelu(const layers::Conv2dArgs& args, const layers::NormOptions& norm, int first = 0)
+      : conv_(conv_norm(std::to_string(first), std::to_string(first + 1), args, norm)) {}
+  Variable forward(const Variable& x) const override { return forward(x, {}); }
+  // `out`, if given, receives the result (a slice of a ConcatBuffer).
+  Variable forward(const Variable& x, const Tensor& out) const {
+    const ModuleScope scope(name());
+    return conv_(x, {.activation = layers::Activation::relu, .residual = {}, .out = out});
+  }
+  int64_t channels() const { return conv_.conv->args.out; }
+  std::string kind() const override { return "Sequential"; }
+
+ private:
+  layers::ConvNorm conv_;
+};
+
 // torchvision's FCNHead: 3x3 to a quarter of the channels with norm and ReLU (0, 1, 2), dropout (3), 1x1
 // scores (4). Also the auxiliary head of the networks that have one.
 struct FcnHeadOptions {
@@ -41,6 +59,7 @@ struct SeparableArgs {
   int64_t in = 0, out = 0, dilation = 1;
   layers::NormOptions norm = "batch";
   bool norm_between = true;  // names 0, 1, 3, 4 with (DeepLab v3+), else 0.0, 0.1, 1
+  int first = 0;             // that much is added to those numbers
 };
 class SeparableConv : public Head {
  public:

@@ -24,5 +24,9 @@ ModelPtr build_lraspp(const ModelOptions& options);         // lraspp.cpp: lrasp
 // classification.cpp: resnet18 ... resnet152, resnext50_32x4d, resnext101_32x8d, vgg16, vgg16_bn, vgg19,
 // vgg19_bn, mobilenet_v2, mobilenet_v3_large
 ModelPtr build_classifier(const ModelOptions& options);
+ModelPtr build_deeplabv1(const ModelOptions& options);      // deeplabv2.cpp
+ModelPtr build_deeplabv2(const ModelOptions& options);      // deeplabv2.cpp
+ModelPtr build_deeplabv3(const ModelOptions& options);      // deeplabv3.cpp
+ModelPtr build_deeplabv3plus(const ModelOptions& options);  // deeplabv3plus.cpp
 
 }  // namespace atrous::nets

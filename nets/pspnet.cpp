@@ -30,7 +30,7 @@ class PyramidPooling : public Block {
  public:
   PyramidPooling(int64_t in, const std::string& norm, bool align_corners) : align_corners_(align_corners) {
     features_ = register_module<Features>("features", in, std::max<int64_t>(1, in / std::ssize(bins)), norm);
-    out_channels = in + std::ssize(bins) * features_->levels[0]->conv.conv->args.out;
+    out_channels = in + std::ssize(bins) * features_->levels[0]->channels();
   }
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
@@ -51,23 +51,14 @@ class PyramidPooling : public Block {
   int64_t out_channels = 0;
 
  private:
-  struct Level : Block {
-    Level(int64_t in, int64_t out, const std::string& norm)
-        : conv(conv_norm("1", "2", {.in = in, .out = out, .kernel = 1}, norm)) {}
-    Variable forward(const Variable& x) const {
-      const ModuleScope scope(name());
-      return conv(x);
-    }
-    std::string kind() const override { return "Sequential"; }
-    ConvNorm conv;
-  };
   struct Features : Block {
     Features(int64_t in, int64_t out, const std::string& norm) {
       for (size_t i = 0; i < std::size(bins); ++i)
-        levels.push_back(register_module<Level>(std::to_string(i), in, out, norm));
+        levels.push_back(register_module<ConvNormRelu>(
+            std::to_string(i), Conv2dArgs{.in = in, .out = out, .kernel = 1}, norm, /*first=*/1));
     }
     std::string kind() const override { return "ModuleList"; }
-    std::vector<std::shared_ptr<Level>> levels;
+    std::vector<std::shared_ptr<ConvNormRelu>> levels;
   };
   const bool align_corners_;
   std::shared_ptr<Features> features_;
@@ -115,6 +106,11 @@ class PspNet : public SegmentationModel {
   int64_t num_classes() const override { return classes_; }
   int64_t in_channels() const override { return in_channels_; }
   int64_t output_stride() const override { return output_stride_; }
+  // The names of the backbone are at the top.
+  bool in_backbone(const std::string& tensor_name) const override {
+    const auto of = [&](const char* head) { return tensor_name.starts_with(head); };
+    return !of("ppm.") && !of("cls.") && !of("aux.");
+  }
   std::string kind() const override { return "PSPNet"; }
 
  private:

@@ -99,8 +99,7 @@ std::string current_name(const std::string& name) {
 
 ImportReport import_weights(const SegmentationModel& model, const std::string& path,
                             const ImportOptions& options) {
-  const std::string own = model.backbone_prefix();
-  ATROUS_CHECK(!options.backbone_only || !own.empty(), ErrorKind::config,
+  ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
                "[{}] the network has no backbone of its own. Got \"{}\". Use model.weights with a file of "
                "the whole network.",
                options.where, path);
@@ -123,11 +122,11 @@ ImportReport import_weights(const SegmentationModel& model, const std::string& p
   const size_t in_file = file.tensors.size();
   const std::string first = file.tensors.empty() ? "" : before[0];
   if (options.backbone_only)
-    std::erase_if(file.tensors, [&](const auto& t) { return !t.first.starts_with(own); });
+    std::erase_if(file.tensors, [&](const auto& t) { return !model.in_backbone(t.first); });
   report.load = load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
   report.load.stripped_prefix = wrapper + report.load.stripped_prefix;
   if (options.backbone_only)
-    std::erase_if(report.load.missing, [&](const std::string& n) { return !n.starts_with(own); });
+    std::erase_if(report.load.missing, [&](const std::string& n) { return !model.in_backbone(n); });
   // Counters fit every network; they say nothing.
   const auto says_something = [](const std::string& name) { return !name.ends_with("num_batches_tracked"); };
   ATROUS_CHECK(std::any_of(report.load.loaded.begin(), report.load.loaded.end(), says_something),

@@ -66,7 +66,9 @@ std::string first_loss_warning(const Config& c, double loss) {
   const bool plain =
       terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
   const double expected = std::log(static_cast<double>(c.model.num_classes));
-  const double usual = c.model.aux_loss ? (1 + c.train.aux_weight) * expected : expected;
+  const size_t scales = c.model.input_scales.size() > 1 ? c.model.input_scales.size() : 0;
+  const double heads = 1 + static_cast<double>(scales) + (c.model.aux_loss ? c.train.aux_weight : 0);
+  const double usual = heads * expected;
   if (!plain || !c.model.weights.empty() || !c.model.backbone_weights.empty() || loss < 2 * usual + 1)
     return "";
   return fmt::format(

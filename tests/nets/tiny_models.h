@@ -44,6 +44,17 @@ constexpr const char* tiny_models[] = {
     R"({"name": "vgg19_bn", "width_multiplier": 0.03125, "output_stride": 16})",
     R"({"name": "mobilenet_v2", "width_multiplier": 0.0625, "output_stride": 16})",
     R"({"name": "mobilenet_v3_large", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3plus", "backbone": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3plus", "width_multiplier": 0.03125, "output_stride": 8, "multi_grid": [1, 2, 4]})",
+    R"({"name": "deeplabv3plus", "form": "smp", "backbone": "resnet34", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3plus", "backbone": "xception65", "width_multiplier": 0.015625})",
+    R"({"name": "deeplabv3plus", "backbone": "mobilenet_v2", "width_multiplier": 0.0625, "output_stride": 8})",
+    R"({"name": "deeplabv3", "backbone": "resnet34", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3", "backbone": "xception65", "width_multiplier": 0.015625, "output_stride": 8, "multi_grid": [1, 2, 4]})",
+    R"({"name": "deeplabv3", "form": "smp", "backbone": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv1", "width_multiplier": 0.03125})",
+    R"({"name": "deeplabv2", "backbone": "vgg16", "width_multiplier": 0.03125})",
+    R"({"name": "deeplabv2", "backbone": "resnet18", "width_multiplier": 0.0625, "input_scales": [1, 0.75, 0.5]})",
 };
 
 inline nets::ModelOptions tiny_options(const std::string& model) {

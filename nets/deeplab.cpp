@@ -1,0 +1,34 @@
+#include "nets/deeplab.h"
+
+namespace atrous::nets {
+
+bool is_smp_form(const ModelOptions& o) {
+  ATROUS_CHECK(o.form.empty() || o.form == "smp", ErrorKind::config,
+               "[model.form] of {} must be left out (the paper's) or \"smp\". Got \"{}\".", o.name, o.form);
+  return o.form == "smp";
+}
+
+BackboneOptions deeplab_backbone(const ModelOptions& o, int64_t default_output_stride) {
+  BackboneOptions b = backbone_options(o, "resnet50", default_output_stride);
+  b.uniform_dilation = true;
+  b.last_conv = is_smp_form(o);
+  return b;
+}
+
+AsppOptions deeplab_aspp(const ModelOptions& o, int64_t in_channels, int64_t output_stride) {
+  const bool smp = is_smp_form(o);
+  AsppOptions aspp{.in = in_channels,
+                   .channels = scaled_width(256, o.width_multiplier),
+                   .rates = o.rates,
+                   .norm = o.norm,
+                   .dropout = o.dropout_or(smp ? 0.5 : 0.1),
+                   .separable = false,
+                   .norm_between = !smp,
+                   .mean_first = !smp};
+  if (aspp.rates.empty()) {
+    for (const int64_t rate : {6, 12, 18}) aspp.rates.push_back(smp ? 2 * rate : rate * 16 / output_stride);
+  }
+  return aspp;
+}
+
+}  // namespace atrous::nets
