@@ -65,8 +65,11 @@ def randomise(net, seed):
                 # scales around one, biases around zero: both are fine for either
                 t.copy_(torch.rand(t.shape, generator=g) * 0.5 + (0.75 if name.endswith("weight") else -0.25))
             else:
+                # Gates multiply a map by what they make of its mean. At full size a random network of them multiplies
+                # rounding errors by a thousand.
+                gate = any(part in name for part in (".fc1.", ".fc2.", ".scale."))
                 fan_in = t[0].numel()
-                t.copy_(torch.randn(t.shape, generator=g) * (2.0 / fan_in) ** 0.5)
+                t.copy_(torch.randn(t.shape, generator=g) * (2.0 / fan_in) ** 0.5 * (0.3 if gate else 1.0))
 
 
 def atrous(binary, *arguments):
