@@ -18,8 +18,8 @@ struct SegmentationOutput {
   Variable logits;  // [N, h, w, K]
   Variable aux;     // [N, h', w', K] of the auxiliary head; undefined if there is none
   Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
-  bool align_corners = false;  // of that resize
-  std::vector<Variable> more;  // in training: further logits, whose losses count like that of `logits`
+  bool align_corners = false;       // of that resize
+  std::vector<Variable> more = {};  // in training: further logits, whose losses count like that of `logits`
 };
 
 class SegmentationModel : public Module {

@@ -133,6 +133,11 @@ TEST_CASE("the loss is a weighted sum of terms, of both heads, over the region")
   };
   CHECK(segmentation_loss(output, labels, options).value().item() ==
         Approx(expected(z) + 0.25 * expected(aux)));
+  const Variable other(random_logits({1, 3, 2, 4}, DType::f32, 10));
+  const SegmentationOutput scales{
+      .logits = z, .aux = {}, .region = {1, 2, 4, 3}, .align_corners = false, .more = {other, aux}};
+  CHECK(segmentation_loss(scales, labels, options).value().item() ==
+        Approx(expected(z) + expected(other) + expected(aux)));
 }
 
 TEST_CASE("gradients of every kind of loss") {
