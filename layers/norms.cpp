@@ -1,6 +1,7 @@
 // Normalisation modules, and the convolution that they follow.
 #include <numeric>
 
+#include "kernels/depthwise_conv2d/depthwise_conv2d.h"
 #include "layers/batch_norm.h"
 #include "layers/group_norm.h"
 #include "layers/low_precision.h"
@@ -206,19 +207,36 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
   });
 }
 
-// norm(conv(x)) as one convolution, without a tape.
+kernels::Unary op_of(Activation activation) {
+  return activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu;
+}
+
+// norm(conv(x)) as one convolution, without a tape. An activation that the convolution cannot apply runs in
+// place behind it.
 Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& constants, const Tensor& x,
                    const ConvNormActOptions& options) {
   const kernels::FoldedFilter folded = kernels::batch_norm_fold(
       conv.weight.value(), conv.bias.defined() ? conv.bias.value() : Tensor(), constants, x.dtype());
-  return run_conv(x,
-                  {.weight = folded.weight,
-                   .bias = folded.bias,
-                   .residual = options.residual.defined() ? options.residual.value() : Tensor(),
-                   .out = options.out,
-                   .channel_sums = {},
-                   .relu = options.activation == Activation::relu},
-                  conv.options());
+  const Conv2dOptions o = conv.options();
+  const bool depthwise = is_depthwise(conv);
+  const bool fused = !depthwise && options.activation == Activation::relu;
+  Tensor y;
+  if (depthwise) {
+    y = kernels::depthwise_conv2d(x, folded.weight, folded.bias,
+                                  {.stride = o.stride, .pad = o.pad, .dilation = o.dilation}, options.out);
+  } else {
+    y = run_conv(x,
+                 {.weight = folded.weight,
+                  .bias = folded.bias,
+                  .residual = options.residual.defined() ? options.residual.value() : Tensor(),
+                  .out = options.out,
+                  .channel_sums = {},
+                  .relu = fused},
+                 o);
+  }
+  if (!fused && options.activation != Activation::none)
+    kernels::unary_forward(op_of(options.activation), y, y);
+  return y;
 }
 
 void note_conv(const Conv2d& conv, const Shape& x) {
@@ -252,10 +270,10 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
       z = add(z, options.residual);
     }
     if (fused || options.activation == Activation::none) return z;
-    return unary_(options.activation == Activation::relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, z);
+    return unary_(op_of(options.activation), z);
   }
-  const bool can_fold = fusible && !grad_enabled() && !Trace::active() &&
-                        options.activation != Activation::relu6 && conv.weight.dtype() == DType::f32;
+  const bool can_fold = (fusible || !options.residual.defined()) && !grad_enabled() && !Trace::active() &&
+                        conv.weight.dtype() == DType::f32;
   if (can_fold) {
     const kernels::BatchNormConstants constants = norm->constants();
     const ModuleScope scope(conv.name());

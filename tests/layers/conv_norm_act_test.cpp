@@ -75,7 +75,7 @@ TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and
             if (!tape) norm->eval();
           }
           const Variable x(noise({2, 8, 9, channels}, 1), true);
-          layers::ConvNormActOptions options;
+          layers::ConvNormActOptions options{.activation = tape ? Activation::relu : Activation::relu6};
           if (with_residual) options.residual = Variable(noise({2, 8, 9, channels}, 3));
           const auto run = [&] {
             return layers::conv_norm_act(which ? dense : depthwise, norm.get(), x, options);
