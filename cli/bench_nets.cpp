@@ -86,7 +86,7 @@ std::function<double(int64_t)> own_step(const NetCase& net, bool training, const
   }
   train::OptimizerOptions sgd;
   sgd.lr = 1e-3;
-  auto optimizer = std::make_shared<train::Optimizer>(sgd, model->parameters(), "",
+  auto optimizer = std::make_shared<train::Optimizer>(sgd, model->parameters(), nullptr,
                                                       /*bf16_copies=*/bench.math == "bf16");
   return [model, images, labels, optimizer, device = bench.device](int64_t round) {
     const size_t i = static_cast<size_t>(round) % images.size();

@@ -10,7 +10,7 @@ namespace atrous::train {
 using kernels::OptimizerRule;
 
 Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
-                     const std::string& backbone_prefix, bool bf16_copies)
+                     const InBackbone& in_backbone, bool bf16_copies)
     : options_(options) {
   if (options_.name == "sgd") {
     rule_ = options_.momentum > 0 ? OptimizerRule::sgd : OptimizerRule::plain_sgd;
@@ -32,8 +32,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
     ATROUS_CHECK(value.dtype() == DType::f32 && value.contiguous(), ErrorKind::internal,
                  "[optimizer] parameters must be contiguous f32. Got {} for {}. Convert the network first.",
                  value.describe(), p.name);
-    const bool backbone = !backbone_prefix.empty() && p.name.starts_with(backbone_prefix);
-    double lr_factor = backbone ? options_.backbone_lr_factor : 1;
+    double lr_factor = in_backbone && in_backbone(p.name) ? options_.backbone_lr_factor : 1;
     double weight_decay = value.rank() <= 1 && !options_.decay_norm_and_bias ? 0 : options_.weight_decay;
     for (const ParameterGroup& g : options_.groups) {
       if (!p.name.starts_with(g.prefix) || !p.name.ends_with(g.suffix)) continue;
@@ -47,6 +46,13 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
     for (size_t i = 0; i < moment_names_.size(); ++i) slot.moments.push_back(Tensor::zeros_like(value));
     if (bf16_copies) slot.bf16_copy = Tensor::empty(value.shape(), DType::bf16, value.device());
   }
+  ATROUS_CHECK(options_.backbone_lr_factor == 1 ||
+                   std::any_of(parameters.begin(), parameters.end(),
+                               [&](const auto& p) { return in_backbone && in_backbone(p.name); }),
+               ErrorKind::config,
+               "[optimizer.backbone_lr_factor] needs a network with a backbone of its own. Got {}. Leave it "
+               "out, or give optimizer.groups.",
+               options_.backbone_lr_factor);
   for (const ParameterGroup& g : options_.groups) {
     ATROUS_CHECK(std::any_of(parameters.begin(), parameters.end(),
                              [&](const auto& p) {

@@ -5,6 +5,7 @@
 // one op, which works through a list on the device: a launch serves many parameters.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,14 +16,17 @@
 
 namespace atrous::train {
 
+// Whether the parameter of that name is the backbone's; null: none is.
+using InBackbone = std::function<bool(const std::string& name)>;
+
 class Optimizer {
  public:
   // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on
-  // one device. Those whose name begins with `backbone_prefix` (unless it is empty) learn at lr *
-  // backbone_lr_factor; `options.groups` multiply on top, Error(config) if one matches nothing. With
-  // `bf16_copies` each step also writes the parameters' copies in bf16 (layers/low_precision.h).
+  // one device. Those of the backbone learn at lr * backbone_lr_factor; `options.groups` multiply on top.
+  // Error(config) if a factor or group is given that applies to no parameter. With `bf16_copies` each step
+  // also writes the parameters' copies in bf16 (layers/low_precision.h).
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
-            const std::string& backbone_prefix, bool bf16_copies = false);
+            const InBackbone& in_backbone = nullptr, bool bf16_copies = false);
 
   // Clips the gradients, updates all parameters that have one, and forgets the gradients. `lr` is this step's
   // rate. `gradient_norm`: of these gradients, where the caller has it already.

@@ -107,8 +107,10 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   layers::require_pixel_labels(*model, "train");
   use_math(config, *model);
   model->train();
-  Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(),
-                      /*bf16_copies=*/config.math == "bf16");
+  Optimizer optimizer(
+      config.optimizer, model->parameters(),
+      [&](const std::string& name) { return model->in_backbone(name); },
+      /*bf16_copies=*/config.math == "bf16");
   std::optional<WeightAverage> average;
   if (config.train.ema_decay > 0) average.emplace(*model, config.train.ema_decay);
   RunState state;

@@ -23,9 +23,10 @@ TEST_CASE("The recipes parse, their networks exist, and their parameter groups m
     CHECK(config.data.dataset.size() > 0);
     std::shared_ptr<layers::SegmentationModel> model;
     REQUIRE_NOTHROW(model = nets::build_model(config.model));
-    // The optimiser's tensors are as large as the network: only where groups can be wrong.
-    if (!config.optimizer.groups.empty()) {
-      CHECK_NOTHROW(train::Optimizer(config.optimizer, model->parameters(), model->backbone_prefix()));
+    // The optimiser's tensors are as large as the network: only where groups or factors can be wrong.
+    if (!config.optimizer.groups.empty() || config.optimizer.backbone_lr_factor != 1) {
+      CHECK_NOTHROW(train::Optimizer(config.optimizer, model->parameters(),
+                                     [&](const std::string& name) { return model->in_backbone(name); }));
     }
     networks.insert(config.model.name);
     ++recipes;

@@ -45,7 +45,7 @@ std::vector<double> losses_of(const Config& config, Device device, const layers:
   const auto model = nets::make_model(config.model, config.seed);
   use_math(config, *model);
   model->train();
-  Optimizer optimizer(config.optimizer, model->parameters(), model->backbone_prefix(), config.math == "bf16");
+  Optimizer optimizer(config.optimizer, model->parameters(), nullptr, config.math == "bf16");
   BatchSource batches(config, nullptr, 0, steps);
   std::vector<double> losses;
   const layers::LossOptions loss = layers::placed_on(device, options);
@@ -117,7 +117,7 @@ TEST_CASE("a NaN on a device ends the step before it reaches the weights, and is
     const layers::BuildDeviceGuard build_on(device);
     const auto model = nets::make_model(config.model, config.seed);
     model->train();
-    Optimizer optimizer(config.optimizer, model->parameters(), "", false);
+    Optimizer optimizer(config.optimizer, model->parameters());
     BatchSource source(config, nullptr, 0, steps);
     const Variable first = model->parameters().front().variable;
     first.value().fill(std::numeric_limits<double>::infinity());

@@ -13,6 +13,8 @@
 
 #include "core/parallel.h"
 #include "core/safetensors.h"
+#include "layers/state_dict.h"
+#include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
@@ -204,6 +206,32 @@ TEST_CASE("a dry run says what memory a step takes and writes nothing") {
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
+TEST_CASE("the learning rate of the backbone is that of the network's backbone, whatever its names") {
+  const TemporaryFolder folder;
+  make_pictures(folder.path());
+  const Quiet quiet;
+  const Config config = tiny_config(
+      folder.path(), {R"(model={"name": "pspnet", "num_classes": 3, "backbone": "resnet18",
+                                            "width_multiplier": 0.0625})",
+                      "optimizer.backbone_lr_factor=0", "train.max_steps=2", "train.ema_decay=0"});
+  run_training(config, out_folder(folder / "run"));
+  const TensorFile trained = read_safetensors(folder / "run/checkpoints/last.safetensors");
+  const auto start = nets::make_model(config.model, config.seed);
+  int64_t same = 0, changed = 0;
+  for (const auto& [name, value] : layers::state_dict(*start)) {
+    if (name.find("running_") != std::string::npos || name.ends_with("num_batches_tracked")) continue;
+    const auto at = std::find_if(trained.tensors.begin(), trained.tensors.end(),
+                                 [&](const auto& t) { return t.first == name; });
+    REQUIRE(at != trained.tensors.end());
+    const bool equal = std::equal(value.raw(), value.raw() + value.bytes(), at->second.raw());
+    INFO(name);
+    CHECK(equal == start->in_backbone(name));
+    (equal ? same : changed) += 1;
+  }
+  CHECK(same > 0);
+  CHECK(changed > 0);
+}
+
 TEST_CASE("training errors before the first step") {
   const TemporaryFolder folder;
   make_pictures(folder.path());
@@ -217,6 +245,9 @@ TEST_CASE("training errors before the first step") {
   CHECK_THAT(refuse({"train.class_weights=1,2"}).what(),
              Contains("one number per class. Got 2 for 3 classes"));
   CHECK_THAT(refuse({"train.class_weights=median"}).what(), Contains("median_frequency"));
+  const Error no_backbone = refuse({"optimizer.backbone_lr_factor=0.1"});
+  CHECK(no_backbone.kind() == ErrorKind::config);
+  CHECK_THAT(no_backbone.what(), Contains("needs a network with a backbone"));
   const Error unwritable =
       error_of([&] { run_training(tiny_config(folder.path()), out_folder("/proc/run")); });
   CHECK(unwritable.kind() == ErrorKind::io);
