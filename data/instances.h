@@ -1,0 +1,98 @@
+// Data sets for instance segmentation and detection: numbered samples of image and objects.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/instances.h"
+#include "data/augment.h"
+#include "data/dataset.h"
+
+namespace atrous::data {
+
+struct InstanceSample {
+  std::string id = {};  // unique in the split: stem of the image file, or its path without extension
+  std::string image_path = {};
+  Tensor image = {};  // u8 [H, W, C] as decoded; f32 [H, W, C] in [0, 1] after augmentation
+  Instances instances = {};
+};
+
+class InstanceDataset {
+ public:
+  virtual ~InstanceDataset() = default;
+  virtual int64_t size() const = 0;
+  virtual std::string id(int64_t index) const = 0;
+  // The image's id in COCO results. Sets without ids of their own count from 1.
+  virtual int64_t image_id(int64_t index) const = 0;
+  // Decodes the image and all of its objects as annotated: crowds and objects without area included, boxes
+  // not clipped. Error(data) names file, object and remedy. Thread-safe, as is instances().
+  virtual InstanceSample load(int64_t index) const = 0;
+  // The objects alone, no image is decoded.
+  virtual Instances instances(int64_t index) const = 0;
+  virtual int64_t num_classes() const = 0;  // background included
+  virtual int64_t in_channels() const = 0;
+  // One entry per label; 0 is "background". Raw COCO ids leave gaps, named "N/A" as torchvision does.
+  virtual const std::vector<ClassInfo>& classes() const = 0;
+  // COCO category of a label, for results that other tools read.
+  virtual int64_t category_id(int64_t label) const = 0;
+  // One line per fact for the start of a run.
+  virtual std::string describe() const = 0;
+};
+
+// As open_dataset() of dataset.h, for the instance sets of `atrous data sets`.
+std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
+                                                       int64_t num_classes, int64_t in_channels);
+
+// What a network learns from, by torchvision's rules: without crowds, boxes clipped to the image, without
+// boxes that are then empty.
+Instances training_targets(const Instances& annotated);
+
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1]; boxes and masks move along. The same draws and the same
+// picture as augment() of the image alone (augment.h).
+//
+// Boxes: corners through the map, then clipped. A box that the crop cuts, or that was rotated or deformed, is
+// fitted to the mask that is left. Objects of which no pixel (no box, in sets without masks) is left are
+// removed. Error(config) for border "reflect", which would show objects that have no annotation.
+InstanceSample augment(const InstanceSample& sample, const AugmentOptions& options, Rng& rng);
+
+// Resizes image (as augment.h does), boxes and masks (nearest); no change for 0.
+InstanceSample resize_sample(const InstanceSample& sample, int64_t height, int64_t width);
+
+struct InstanceBatch {
+  std::vector<Tensor> images;  // f32 [H, W, C] in [0, 1], each of its own size; networks normalise and pad
+  std::vector<Instances> targets;  // of each image; may be without objects
+  std::vector<std::string> ids;
+  int64_t step = 0;  // global batch number
+};
+
+// Batches for training, prepared by worker threads. As Loader (loader.h): batch number `step` is a pure
+// function of (dataset, options, seed), whatever the number of workers and wherever reading started.
+class InstanceLoader {
+ public:
+  // Images without an object to learn from are left out unless data.keep_empty_images.
+  //
+  // data.aspect_ratio_bins = k > 0 makes batches of images of like shape, as torchvision's
+  // GroupedBatchSampler does: bins are edged by 2^(-1), ..., 2^1 in 2k + 1 steps of width / height. An epoch
+  // has floor(n / batch_size) batches (at least one), filled up within the bins at its end; images beyond
+  // that come with other epochs' orders.
+  InstanceLoader(const InstanceDataset& dataset, const DataOptions& data, const AugmentOptions& augment,
+                 uint64_t seed, int64_t first_step);
+  ~InstanceLoader();
+  InstanceLoader(const InstanceLoader&) = delete;
+  InstanceLoader& operator=(const InstanceLoader&) = delete;
+
+  // Blocks until the next batch is ready. Rethrows the first error of a worker (with the file's name).
+  InstanceBatch next();
+  // Seconds next() has waited so far.
+  double wait_seconds() const;
+  // Images that take part, and batches per epoch.
+  int64_t images() const;
+  int64_t batches_per_epoch() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace atrous::data
