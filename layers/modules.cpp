@@ -52,6 +52,9 @@ void fill_start_values(Init init, const Variable& weight, const Variable& bias, 
     case Init::kaiming_uniform_fan_in:
       fill_uniform(weight.value(), std::sqrt(6 / in), key_of("weight"));
       break;
+    case Init::kaiming_uniform_linear:
+      fill_uniform(weight.value(), std::sqrt(3 / in), key_of("weight"));
+      break;
     case Init::xavier_uniform:
       fill_uniform(weight.value(), std::sqrt(6 / (in + out)), key_of("weight"));
       break;

@@ -19,6 +19,7 @@ enum class Init : unsigned char {
   kaiming_normal_fan_in,   // N(0, sqrt(2/fan_in)), bias 0: the U-Net paper, He et al. 2015
   kaiming_normal_fan_out,  // N(0, sqrt(2/fan_out)), bias 0: torchvision's ResNet
   kaiming_uniform_fan_in,  // U(-sqrt(6/fan_in), sqrt(6/fan_in)), bias 0
+  kaiming_uniform_linear,  // U(-sqrt(3/fan_in), sqrt(3/fan_in)), bias 0: no ReLU behind (feature pyramids)
   xavier_uniform,          // U(-sqrt(6/(fan_in + fan_out)), +...), bias 0 (Glorot, Bengio 2010)
   normal_hundredth,  // N(0, 0.01), bias 0: fully connected layers of VGG and MobileNet, scores of DeepLab
   zeros,             // weights and bias: FCN's scores

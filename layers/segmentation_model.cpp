@@ -4,23 +4,12 @@
 
 namespace atrous::layers {
 
-Device SegmentationModel::device() const {
-  const std::vector<NamedParameter> all = parameters();
-  return all.empty() ? Device::cpu : all.front().variable.value().device();
-}
-
 void require_pixel_labels(const SegmentationModel& model, const char* where) {
   ATROUS_CHECK(
       model.labels_pixels(), ErrorKind::config,
       "[{}] the network must label pixels. Got {}, which classifies whole images. Use it as the backbone of "
       "another network, or with `atrous forward` and `summary`.",
       where, model.kind());
-}
-
-bool SegmentationModel::has_backbone() const {
-  bool any = false;
-  visit([&](const std::string& name, const Variable*, const Tensor*) { any = any || in_backbone(name); });
-  return any;
 }
 
 SegmentationOutput whole_image(const Variable& image, const Variable& logits, const Variable& aux,

@@ -1,7 +1,7 @@
 // What every semantic network gives: logits, possibly at a lower resolution than the image.
 #pragma once
 
-#include "layers/module.h"
+#include "layers/model.h"
 
 namespace atrous::layers {
 
@@ -22,38 +22,15 @@ struct SegmentationOutput {
   std::vector<Variable> more = {};  // in training: further logits, whose losses count like that of `logits`
 };
 
-class SegmentationModel : public Module {
+class SegmentationModel : public Model {
  public:
   // image: [N, H, W, C], normalised.
   virtual SegmentationOutput forward(const Variable& image) = 0;
-  // Where the parameters are; cpu if there are none.
-  Device device() const;
-  // The type of activations, f32 or bf16 (beside f32 parameters). It is that of the image given to forward.
-  DType compute_dtype() const { return compute_dtype_; }
-  void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
-  // An f32 image as forward wants it: on the device, in the type of activations.
-  Tensor input_of(const Tensor& image) const { return image.to(device()).to(compute_dtype_); }
   // False for classification networks: their logits [N, 1, 1, K] are of the image as a whole.
   virtual bool labels_pixels() const { return true; }
-  virtual int64_t num_classes() const = 0;
-  virtual int64_t in_channels() const = 0;
-  // Ratio of input to the coarsest features; inputs need not be divisible by it.
-  virtual int64_t output_stride() const = 0;
   // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0
   // if padded.
   virtual int64_t context() const { return 0; }
-  // Prefix of the names of the backbone's parameters and buffers ("backbone."); "" if they have none, or if
-  // there is no backbone.
-  virtual std::string backbone_prefix() const { return ""; }
-  // Whether that parameter or buffer is the backbone's: for learning rates, starting weights and export.
-  virtual bool in_backbone(const std::string& tensor_name) const {
-    const std::string prefix = backbone_prefix();
-    return !prefix.empty() && tensor_name.starts_with(prefix);
-  }
-  bool has_backbone() const;
-
- private:
-  DType compute_dtype_ = DType::f32;
 };
 
 // Error(config) for a network that does not label pixels. `where` is what wants it.

@@ -27,6 +27,8 @@ struct BackboneOptions {
   // MobileNets: the 1x1 convolution behind the last block (MobileNetV2: 320 to 1280 channels). DeepLab on
   // MobileNetV2 goes without.
   bool last_conv = true;
+  // ResNets: what their norms add to the variance.
+  double norm_eps = 1e-5;
 };
 
 class Backbone : public layers::Block {

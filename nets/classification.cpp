@@ -2,27 +2,14 @@
 // that ImageNet weights can be loaded, checked and saved whole. Logits are [N, 1, 1, K].
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"
-#include "layers/state_dict.h"
 #include "nets/backbone.h"
+#include "nets/heads.h"
 #include "nets/networks.h"
 
 namespace atrous::nets {
 namespace {
 
 using namespace layers;
-
-// [N, H, W, C] as [N, 1, 1, C*H*W], in the order in which PyTorch flattens: channel by channel. Through host
-// memory; there are few pixels left where it is wanted.
-Variable flatten_channels_first(const Variable& x) {
-  const Device device = x.value().device();
-  const Shape shape = x.shape();
-  const Tensor y =
-      to_file_layout(x.value()).reshape({shape[0], 1, 1, shape[1] * shape[2] * shape[3]}).to(device);
-  return record("flatten", y, {x}, [shape, device](const BackwardContext& ctx) -> std::vector<Tensor> {
-    const Tensor dy = ctx.grad().to(Device::cpu).contiguous_copy_if_needed();
-    return {from_file_layout(dy.reshape({shape[0], shape[3], shape[1], shape[2]})).to(device)};
-  });
-}
 
 class Top : public Block {
  public:

@@ -6,6 +6,7 @@
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/concat.h"
 #include "layers/resize.h"
+#include "layers/state_dict.h"
 #include "layers/trace.h"
 
 namespace atrous::nets {
@@ -131,6 +132,17 @@ Aspp::Aspp(const AsppOptions& o)
 Variable Aspp::forward(const Variable& x) const {
   const ModuleScope scope(name());
   return projection_->forward(branches_->forward(x));
+}
+
+Variable flatten_channels_first(const Variable& x) {
+  const Device device = x.value().device();
+  const Shape shape = x.shape();
+  const Tensor y =
+      to_file_layout(x.value()).reshape({shape[0], 1, 1, shape[1] * shape[2] * shape[3]}).to(device);
+  return record("flatten", y, {x}, [shape, device](const BackwardContext& ctx) -> std::vector<Tensor> {
+    const Tensor dy = ctx.grad().to(Device::cpu).contiguous_copy_if_needed();
+    return {from_file_layout(dy.reshape({shape[0], shape[3], shape[1], shape[2]})).to(device)};
+  });
 }
 
 }  // namespace atrous::nets

@@ -24,7 +24,7 @@ struct BlockArgs {
   int64_t in, width, stride, dilation;
   bool bottleneck;
   int64_t groups, group_width;  // of the 3x3 of a bottleneck at width 64
-  std::string norm;
+  NormOptions norm;
   int64_t out() const { return bottleneck ? 4 * width : width; }
   // Channels between the convolutions.
   int64_t inner() const {
@@ -132,7 +132,7 @@ class Stage : public Block {
 // layer0 of the deep stem.
 class DeepStem : public Block {
  public:
-  DeepStem(int64_t in_channels, int64_t width, const std::string& norm) {
+  DeepStem(int64_t in_channels, int64_t width, const NormOptions& norm) {
     const auto conv = [&](int index, int64_t in, int64_t out, int64_t stride) {
       convs_.push_back(
           conv_norm(std::to_string(index), std::to_string(index + 1),
@@ -177,15 +177,16 @@ class ResNet : public Backbone {
                  "[model.norm] a ResNet needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".");
     ATROUS_CHECK(o.stem == "plain" || o.stem == "deep", ErrorKind::config,
                  "[model.stem] must be \"plain\" or \"deep\". Got \"{}\".", o.stem);
+    const NormOptions norm(o.norm, o.norm_eps);
     const int64_t width = scaled_width(64, o.width_multiplier);
     int64_t in = width;
     if (o.stem == "deep") {
-      deep_ = register_module<DeepStem>("layer0", o.in_channels, width, o.norm);
+      deep_ = register_module<DeepStem>("layer0", o.in_channels, width, norm);
       in = 2 * width;
     } else {
       plain_ = conv_norm(
           "conv1", "bn1",
-          {.in = o.in_channels, .out = width, .kernel = 7, .stride = 2, .pad = 3, .init = init}, o.norm);
+          {.in = o.in_channels, .out = width, .kernel = 7, .stride = 2, .pad = 3, .init = init}, norm);
     }
     channels_ = {o.in_channels, in};
     const std::array<std::vector<DilationPlan::Step>, 4> plan = plan_stages(o, form);
@@ -197,7 +198,7 @@ class ResNet : public Backbone {
                             .bottleneck = form.bottleneck,
                             .groups = form.groups,
                             .group_width = form.group_width,
-                            .norm = o.norm};
+                            .norm = norm};
       stages_[s] = register_module<Stage>(fmt::format("layer{}", s + 1), first, plan[s]);
       channels_.push_back(in = first.out());
     }

@@ -1,0 +1,54 @@
+// The `model.detection` section of a config as plain values; train/config_fields.cpp declares their JSON
+// names, ranges and help texts. The values here are torchvision's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace atrous::nets {
+
+// Where a network has a default of its own, 0 or an empty list stands for it (`resolved` puts it in).
+struct DetectionOptions {
+  // Images: the shorter side becomes min_size unless the longer one would exceed max_size.
+  std::vector<int64_t> min_size;  // several: one of them at random in training, the last in inference
+  int64_t max_size = 0;
+  bool exact_scale = false;       // the scale in double; torchvision computes it in single precision
+  std::vector<double> mean, std;  // per channel, for values in [0, 1]; empty: ImageNet's for 3, 0.5 otherwise
+
+  // Anchors: one size per map of a pyramid; all sizes on the only map otherwise. Ratios are height / width.
+  std::vector<double> anchor_sizes;
+  std::vector<double> anchor_ratios{0.5, 1, 2};
+  bool rounded_anchors = true;  // corners rounded to pixels (torchvision), or as computed (Detectron2)
+
+  // Proposals.
+  int64_t rpn_pre_nms_train = 0, rpn_pre_nms_test = 0;    // per map
+  int64_t rpn_post_nms_train = 0, rpn_post_nms_test = 0;  // per image
+  double rpn_nms = 0.7;                                   // IoU above which the lower score is dropped
+  double rpn_score = 0;                                   // proposals below it are dropped
+  double rpn_positive_iou = 0.7, rpn_negative_iou = 0.3;
+  int64_t rpn_samples = 256;  // per image
+  double rpn_positive_fraction = 0.5;
+
+  // Regions.
+  std::string roi_op = "align";  // "align" (Mask R-CNN) or "pool" (Fast R-CNN), the latter on one map only
+  bool aligned = false;          // RoIAlign shifted by half a pixel (Detectron2)
+  int64_t sampling_ratio = 2;    // samples per bin and axis; 0: as many as the bin has pixels (Detectron2)
+  double box_positive_iou = 0.5, box_negative_iou = 0.5;
+  int64_t box_samples = 0;  // per image
+  double box_positive_fraction = 0.25;
+  double box_score = 0.05;  // detections must score more
+  double box_nms = 0.5;
+  int64_t max_detections = 100;  // per image
+
+  double smooth_l1_beta = 1.0 / 9;  // of both box losses; 0: plain L1 (Detectron2)
+  // "random", or "first": the first positives and negatives in order, for comparisons with other programs.
+  std::string sampler = "random";
+  // Added to the variance by the norms of the ResNet. torchvision's published weights of
+  // maskrcnn_resnet50_fpn and fasterrcnn_resnet50_fpn (not v2) want 0.
+  double backbone_norm_eps = 1e-5;
+
+  friend bool operator==(const DetectionOptions&, const DetectionOptions&) = default;
+};
+
+}  // namespace atrous::nets
