@@ -1,5 +1,6 @@
 #include "tests/kernels/op_case.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -33,6 +34,34 @@ double draw(const Input& input, int exact_range, Rng& rng) {
   }
 }
 
+// The k-th way in which a box can be wrong.
+void spoil(std::array<double, 4>& b, int64_t k) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  switch (k % 6) {
+    case 0: b[2] = b[0]; break;                        // no width
+    case 1: b[3] = b[1] - 5; break;                    // inverted
+    case 2: b[static_cast<size_t>(k % 4)] = nan; break;  // one coordinate
+    case 3: b[2] = b[3] = infinity; break;             // no end
+    case 4: b = {nan, nan, nan, nan}; break;           // nothing
+    default: b[0] = b[1] = -infinity; break;
+  }
+}
+
+std::array<double, 4> draw_box(const Input& input, int exact_range, Rng& rng, int64_t index) {
+  std::array<double, 4> b;
+  if (exact_range > 0) {
+    b = {static_cast<double>(rng.integer(0, 9)), static_cast<double>(rng.integer(0, 9)),
+         static_cast<double>(rng.integer(1, 4)), static_cast<double>(rng.integer(1, 4))};
+  } else {
+    b = {rng.uniform(0, 1000), rng.uniform(0, 1000), rng.uniform(20, 400), rng.uniform(20, 400)};
+  }
+  b[2] += b[0];
+  b[3] += b[1];
+  if (input.fill == Fill::bad_boxes && index % 7 == 3) spoil(b, index / 7);
+  return b;
+}
+
 }  // namespace
 
 Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided, uint64_t seed) {
@@ -52,8 +81,10 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
     std::iota(order.begin(), order.end(), 0);
     for (int64_t i = t.numel() - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(0, i))]);
   }
+  const bool boxes = input.fill == Fill::boxes || input.fill == Fill::bad_boxes;
   const int64_t c = t.channels();
   for (int64_t p = 0; p < t.pixels(); ++p) {
+    const auto box = boxes ? draw_box(input, exact_range, rng, p) : std::array<double, 4>{};
     for (int64_t k = 0; k < c; ++k) {
       const int64_t at = p * t.pixel_stride() + k;
       if (labels) {
@@ -61,7 +92,9 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
         continue;
       }
       double v = 0;
-      if (input.fill == Fill::distinct) {
+      if (boxes) {
+        v = box[static_cast<size_t>(k)];
+      } else if (input.fill == Fill::distinct) {
         const auto rank = static_cast<double>(order[static_cast<size_t>(p * c + k)] - t.numel() / 2);
         v = exact_range > 0 ? rank : 0.02 * rank;
       } else {

@@ -26,6 +26,8 @@ enum class Fill {
   labels,    // i32 class labels in [0, classes), a tenth of them `ignore_label`
   unit,      // uniform in [0, 1)
   offset,    // 10000 plus standard normal: sums of squares would cancel
+  boxes,     // [n, 4]: x1, y1, x2, y2; in exact runs small integers: boxes coincide, touch, share overlaps
+  bad_boxes,  // the same, every seventh of them empty, inverted, infinite or NaN
 };
 
 // Members have initialisers so that designated ones may leave some out without a warning.
