@@ -1,0 +1,134 @@
+#include "kernels/take_rows/take_rows.h"
+
+#include "kernels/common/dispatch.h"
+#include "kernels/take_rows/take_rows_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+constexpr auto only_gpu_floats = [](const TakeRowsProblem& p) -> const char* {
+  return p.dtype == DType::f32 || p.dtype == DType::bf16 ? nullptr : "f32 and bf16 only";
+};
+constexpr auto only_cpu_floats = [](const TakeRowsProblem& p) -> const char* {
+  return p.dtype == DType::f32 || p.dtype == DType::f64 ? nullptr : "f32 and f64 only";
+};
+
+constexpr Implementation<TakeRowsProblem, TakeFn> rows_table[] = {
+    ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
+    ATROUS_ON_GPU("naive", always, take_rows_naive),
+    {"copies", Device::cpu, always, take_rows_copies},
+    {"ref", Device::cpu, always, take_rows_ref},
+};
+constexpr Implementation<TakeRowsProblem, TakeFn> rows_backward_table[] = {
+    ATROUS_ON_GPU("counted", only_gpu_floats, take_rows_backward_counted),
+    ATROUS_ON_GPU("naive", only_gpu_floats, take_rows_backward_naive),
+    {"lists", Device::cpu, only_cpu_floats, take_rows_backward_lists},
+    {"ref", Device::cpu, only_cpu_floats, take_rows_backward_ref},
+};
+constexpr Implementation<TakeRowsProblem, TakeFn> class_table[] = {
+    ATROUS_ON_GPU("naive", only_gpu_floats, take_class_naive),
+    {"rows", Device::cpu, only_cpu_floats, take_class_rows},
+    {"ref", Device::cpu, only_cpu_floats, take_class_ref},
+};
+constexpr Implementation<TakeRowsProblem, TakeFn> class_backward_table[] = {
+    ATROUS_ON_GPU("vectorised", only_gpu_floats, take_class_backward_vectorised),
+    ATROUS_ON_GPU("naive", only_gpu_floats, take_class_backward_naive),
+    {"rows", Device::cpu, only_cpu_floats, take_class_backward_rows},
+    {"ref", Device::cpu, only_cpu_floats, take_class_backward_ref},
+};
+
+void check_inputs(const char* op, const Tensor& x, const Tensor& index) {
+  ATROUS_CHECK(x.defined() && x.rank() >= 2 && x.channels() >= 1, ErrorKind::usage,
+               "[{}] needs rows of channels, [n, ..., C]. Got {}.", op,
+               x.defined() ? x.describe() : "nothing");
+  ATROUS_CHECK(index.defined() && index.rank() == 1 && index.dtype() == DType::i32, ErrorKind::usage,
+               "[{}] indices must be i32 [m]. Got {}.", op, index.defined() ? index.describe() : "nothing");
+  check_same_device(op, {x, index});
+  narrow<int32_t>(x.dim(0), op);
+  narrow<int32_t>(index.dim(0), op);
+}
+
+void check_float(const char* op, const Tensor& x) {
+  ATROUS_CHECK(is_floating(x.dtype()), ErrorKind::usage, "[{}] needs f32, f64 or bf16. Got {}.", op,
+               x.describe());
+}
+
+// One index per row, and whole classes.
+void check_classes(const char* op, const Tensor& x, const Tensor& index, int64_t channels, int64_t width) {
+  check_inputs(op, x, index);
+  check_float(op, x);
+  ATROUS_CHECK(index.dim(0) == x.dim(0), ErrorKind::usage, "[{}] needs one index per row. Got {} for {}.", op,
+               index.describe(), x.describe());
+  ATROUS_CHECK(width >= 1 && channels >= 1 && channels % width == 0, ErrorKind::usage,
+               "[{}] the channels must be a multiple of a class's. Got {} channels for classes of {}.", op,
+               channels, width);
+}
+
+int64_t pixels_per_row(const Tensor& x) {
+  int64_t pixels = 1;
+  for (int axis = 1; axis + 1 < x.rank(); ++axis) pixels *= x.dim(axis);
+  return pixels;
+}
+
+}  // namespace
+
+std::string TakeRowsProblem::str() const {
+  const std::string what = fmt::format("{} of {} p{} c{}", to, from, pixels, channels);
+  return fmt::format("{}{} {}", what, classes > 1 ? fmt::format(" by class of {}", classes) : "",
+                     name_of(dtype));
+}
+
+Tensor take_rows(const Tensor& x, const Tensor& index) {
+  check_inputs("take_rows", x, index);
+  const Tensor y = Tensor::empty(x.shape().with(0, index.dim(0)), x.dtype(), x.device());
+  const TakeRowsProblem p{x.dim(0), index.dim(0), pixels_per_row(x), x.channels(), 1, x.dtype()};
+  if (y.numel() > 0)
+    dispatch("take_rows", "take_rows.rows", rows_table, p, {y}, x, index.contiguous_copy_if_needed(), y);
+  return y;
+}
+
+Tensor take_rows_backward(const Tensor& dy, const Tensor& index, int64_t rows) {
+  check_inputs("take_rows_backward", dy, index);
+  check_float("take_rows_backward", dy);
+  ATROUS_CHECK(rows >= 0 && dy.dim(0) == index.dim(0), ErrorKind::usage,
+               "[take_rows_backward] needs one row per index. Got {} and {}.", dy.describe(),
+               index.describe());
+  const Tensor dx = Tensor::empty(dy.shape().with(0, rows), dy.dtype(), dy.device());
+  const TakeRowsProblem p{rows, index.dim(0), pixels_per_row(dy), dy.channels(), 1, dy.dtype()};
+  if (dx.numel() > 0)
+    dispatch("take_rows", "take_rows.rows_backward", rows_backward_table, p, {dx}, dy,
+             index.contiguous_copy_if_needed(), dx);
+  return dx;
+}
+
+Tensor take_class(const Tensor& x, const Tensor& index, int64_t width) {
+  check_classes("take_class", x, index, x.defined() && x.rank() ? x.channels() : 0, width);
+  const Tensor y = Tensor::empty(x.shape().with(-1, width), x.dtype(), x.device());
+  const TakeRowsProblem p{x.dim(0), x.dim(0), pixels_per_row(x), x.channels(), x.channels() / width,
+                          x.dtype()};
+  if (y.numel() > 0)
+    dispatch("take_rows", "take_rows.by_class", class_table, p, {y}, x, index.contiguous_copy_if_needed(), y);
+  return y;
+}
+
+Tensor take_class_backward(const Tensor& dy, const Tensor& index, int64_t channels) {
+  check_classes("take_class_backward", dy, index, channels, dy.defined() && dy.rank() ? dy.channels() : 0);
+  const Tensor dx = Tensor::empty(dy.shape().with(-1, channels), dy.dtype(), dy.device());
+  const TakeRowsProblem p{dy.dim(0), dy.dim(0), pixels_per_row(dy), channels, channels / dy.channels(),
+                          dy.dtype()};
+  if (dx.numel() > 0)
+    dispatch("take_rows", "take_rows.by_class_backward", class_backward_table, p, {dx}, dy,
+             index.contiguous_copy_if_needed(), dx);
+  return dx;
+}
+
+std::vector<std::string> take_rows_candidates(std::string_view entry, const TakeRowsProblem& problem,
+                                              Device device) {
+  if (entry == "rows") return candidates(rows_table, problem, device);
+  if (entry == "rows_backward") return candidates(rows_backward_table, problem, device);
+  if (entry == "by_class") return candidates(class_table, problem, device);
+  if (entry == "by_class_backward") return candidates(class_backward_table, problem, device);
+  unknown_entry("take_rows", entry);
+}
+
+}  // namespace atrous::kernels
