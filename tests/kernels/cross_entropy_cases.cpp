@@ -155,6 +155,7 @@ void add_cross_entropy_cases(CaseList& list) {
   // Numbers of classes on both sides of each bound of an implementation.
   for (int64_t k : {1, 2, 3, 4, 7, 11, 16, 19, 21, 30, 33, 64, 95, 96, 150}) add(list, {2, 5, 7, k}, {});
   add(list, {1, 1, 1, 21}, {});
+  add(list, {130, 1, 1, 91}, {});  // rows, as the head of a detector has them
   add(list, {3, 47, 61, 11}, {});
   add(list, {2, 5, 7, 300}, {});
   add(list, {0, 5, 7, 21}, {});

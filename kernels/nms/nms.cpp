@@ -1,0 +1,78 @@
+#include "kernels/nms/nms.h"
+
+#include <algorithm>
+
+#include "kernels/box_iou/box_iou.h"
+#include "kernels/common/dispatch.h"
+#include "kernels/nms/nms_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+constexpr Implementation<NmsProblem, NmsFn> table[] = {
+    ATROUS_ON_GPU("tiles", always, nms_tiles),
+    ATROUS_ON_GPU("naive", always, nms_naive),
+    {"runs", Device::cpu, always, nms_runs},
+    {"ref", Device::cpu, always, nms_ref},
+};
+
+// `t` [n] of this type, dense; or undefined as given.
+Tensor checked(const char* name, const Tensor& t, int64_t n, DType dtype) {
+  if (!t.defined()) return t;
+  ATROUS_CHECK(t.shape() == Shape{n} && t.dtype() == dtype, ErrorKind::usage,
+               "[nms] {} must be {} [{}], one per box. Got {}.", name, name_of(dtype), n, t.describe());
+  return t.contiguous_copy_if_needed();
+}
+
+}  // namespace
+
+static NmsInput on_host(const NmsInput& in, HostCopies& host) {
+  const auto copy = [&](const Tensor& t) { return t.defined() ? host(t) : t; };
+  return {host(in.boxes), host(in.scores), copy(in.groups), copy(in.valid)};
+}
+static NmsResult on_host(const NmsResult& result, HostCopies& host) {
+  return {host(result.indices), host(result.count)};
+}
+
+int64_t NmsProblem::capacity() const {
+  return options.max_keep > 0 ? std::min(options.max_keep, boxes) : boxes;
+}
+
+std::string NmsProblem::str() const {
+  const NmsOptions& o = options;
+  return fmt::format("n{} groups {} iou {}{}", boxes, o.groups, o.iou_threshold,
+                     o.max_keep > 0 ? fmt::format(" keep {}", o.max_keep) : "");
+}
+
+NmsResult nms(const Tensor& boxes, const Tensor& scores, const Tensor& groups, const Tensor& valid,
+              const NmsOptions& options) {
+  NmsInput in{.boxes = checked_boxes("nms", "the boxes", boxes), .scores = {}, .groups = {}, .valid = {}};
+  const NmsProblem p{in.boxes.dim(0), options};
+  ATROUS_CHECK(scores.defined(), ErrorKind::usage, "[nms] every box needs a score. Got none for {}.",
+               boxes.describe());
+  in.scores = checked("scores", scores, p.boxes, DType::f32);
+  in.groups = checked("groups", groups, p.boxes, DType::i32);
+  in.valid = checked("valid", valid, p.boxes, DType::u8);
+  ATROUS_CHECK(options.iou_threshold >= 0 && options.iou_threshold <= 1, ErrorKind::usage,
+               "[nms] the threshold must be in [0, 1]. Got {}.", options.iou_threshold);
+  ATROUS_CHECK(options.groups >= 1 && options.max_keep >= 0, ErrorKind::usage,
+               "[nms] at least one group is needed, and max_keep must not be negative. Got {}.", p.str());
+  narrow<int32_t>(options.groups, "nms");
+  check_same_device("nms", {in.boxes, in.scores, in.groups, in.valid});
+  const Device device = boxes.device();
+  const NmsResult out{Tensor::empty({p.capacity()}, DType::i32, device),
+                      Tensor::empty({1}, DType::i32, device)};
+  if (p.boxes == 0) {
+    out.count.fill(0);
+  } else {
+    dispatch("nms", "nms.suppress", table, p, {out.indices, out.count}, in, out);
+  }
+  return out;
+}
+
+std::vector<std::string> nms_candidates(std::string_view entry, const NmsProblem& problem, Device device) {
+  if (entry == "suppress") return candidates(table, problem, device);
+  unknown_entry("nms", entry);
+}
+
+}  // namespace atrous::kernels
