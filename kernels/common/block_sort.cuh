@@ -3,8 +3,7 @@
 
 #include "kernels/gpu/gpu.h"
 
-namespace atrous::kernels {
-inline namespace ATROUS_COMPILER {
+namespace atrous::kernels::ATROUS_GPU {
 
 // Exchanges a pair of Batcher's bitonic network: runs of `size` keys rise and fall in turns. `pair` counts
 // the pairs of the step; `base` is the number of the first of `keys` among all keys.
@@ -57,5 +56,4 @@ __device__ inline int exclusive_sum(int value, int& total) {
   return before + sum - value;
 }
 
-}  // namespace ATROUS_COMPILER
-}  // namespace atrous::kernels
+}  // namespace atrous::kernels::ATROUS_GPU
