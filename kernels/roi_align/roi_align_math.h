@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "core/host_device.h"
+#include "kernels/common/rounded.h"
 
 namespace atrous::kernels {
 
@@ -32,8 +33,8 @@ inline constexpr int32_t most_roi_samples = 1 << 22;
 ATROUS_HD inline RoiAxis roi_axis(float low, float high, float scale, bool aligned, int64_t bins,
                                   int64_t sampling_ratio) {
   const float offset = aligned ? 0.5f : 0.0f;
-  const float start = low * scale - offset;
-  float extent = high * scale - offset - start;
+  const float start = rounded_product(low, scale) - offset;
+  float extent = rounded_product(high, scale) - offset - start;
   if (!aligned && extent < 1.0f) extent = 1.0f;
   const float bin = extent / static_cast<float>(bins);
   if (sampling_ratio > 0) return {start, bin, static_cast<int32_t>(sampling_ratio)};
@@ -44,7 +45,7 @@ ATROUS_HD inline RoiAxis roi_axis(float low, float high, float scale, bool align
 }
 
 ATROUS_HD inline float roi_sample(const RoiAxis& a, int64_t bin, int32_t i) {
-  return a.start + static_cast<float>(bin) * a.bin +
+  return a.start + rounded_product(static_cast<float>(bin), a.bin) +
          (static_cast<float>(i) + 0.5f) * a.bin / static_cast<float>(a.samples);
 }
 
