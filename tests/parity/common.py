@@ -14,7 +14,7 @@ except ImportError:
     print("skipped: no torch")
     sys.exit(SKIPPED)
 
-DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8"}
 TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
