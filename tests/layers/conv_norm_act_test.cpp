@@ -1,33 +1,14 @@
 #include <catch2/catch.hpp>
-#include <cmath>
 
-#include "core/random.h"
 #include "kernels/common/dispatch.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
+#include "tests/core/tensors.h"
 
 using namespace atrous;
+using core_test::difference;
+using core_test::noise;
 using layers::Activation;
-
-namespace {
-
-Tensor noise(const Shape& shape, uint64_t seed) {
-  const Tensor t = Tensor::empty(shape);
-  const CounterRng rng(seed, 3);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
-  return t;
-}
-
-double difference(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  double worst = 0;
-  for (int64_t i = 0; i < a.numel(); ++i)
-    worst = std::max(worst, std::abs(double{a.data<float>()[i]} - double{b.data<float>()[i]}));
-  return worst;
-}
-
-}  // namespace
 
 TEST_CASE("The fused ReLU of a convolution goes back as a ReLU of its own would") {
   layers::Conv2d conv({.in = 5, .out = 7, .pad = 1});

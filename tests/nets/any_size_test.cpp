@@ -2,35 +2,20 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "core/random.h"
 #include "layers/trace.h"
+#include "tests/core/tensors.h"
 #include "tests/nets/tiny_models.h"
 
 using namespace atrous;
+using core_test::difference;
+using core_test::noise;
 using nets_test::tiny_models;
 using nets_test::tiny_options;
 
 namespace {
 
-Tensor noise(const Shape& shape, uint64_t stream) {
-  const Tensor t = Tensor::empty(shape);
-  const CounterRng rng(7, stream);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
-  return t;
-}
-
-float largest_difference(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  float largest = 0;
-  const Tensor x = a.contiguous_copy_if_needed(), y = b.contiguous_copy_if_needed();
-  for (int64_t i = 0; i < x.numel(); ++i)
-    largest = std::max(largest, std::abs(x.data<float>()[i] - y.data<float>()[i]));
-  return largest;
-}
-
-float largest(const Tensor& t) {
-  return largest_difference(t, Tensor::zeros(t.shape()));
+double largest(const Tensor& t) {
+  return difference(t, Tensor::zeros(t.shape()));
 }
 
 // In evaluation mode. Start values of zero (scores) and of one (scales) hide mistakes: they are moved.
@@ -123,19 +108,19 @@ Pass pass_of(layers::SegmentationModel& net, const Tensor& image) {
 
 // Relative, by norm over all parameters: a ReLU that rounding switches changes single ones.
 double gradient_difference(const Pass& a, const Pass& b) {
-  double difference = 0, norm = 0;
+  double squares = 0, norm = 0;
   REQUIRE(a.gradients.size() == b.gradients.size());
   for (size_t i = 0; i < a.gradients.size(); ++i) {
     REQUIRE(a.gradients[i].defined() == b.gradients[i].defined());
     if (!a.gradients[i].defined()) continue;
     for (int64_t j = 0; j < a.gradients[i].numel(); ++j) {
       const double x = a.gradients[i].data<float>()[j], y = b.gradients[i].data<float>()[j];
-      difference += (x - y) * (x - y);
+      squares += (x - y) * (x - y);
       norm += x * x;
     }
   }
   REQUIRE(norm > 0);
-  return std::sqrt(difference / norm);
+  return std::sqrt(squares / norm);
 }
 
 }  // namespace
@@ -147,14 +132,14 @@ TEST_CASE("The simulated GPU gives the logits and gradients of the CPU") {
     const Tensor image = noise({2, 37, 45, cpu->in_channels()}, 2);
     const Pass a = pass_of(*cpu, image), b = pass_of(*sim, image);
     CHECK(largest(a.logits) > 0);
-    CHECK(largest_difference(a.logits, b.logits) <= 1e-4 * largest(a.logits));
+    CHECK(difference(a.logits, b.logits) <= 1e-4 * largest(a.logits));
     CHECK(gradient_difference(a, b) <= 1e-3);
     // Statistics of a few pixels multiply rounding errors by the layer: a hundred layers of two channels make
     // 1e-4 of 1e-7.
     cpu->train();
     sim->train();
     const Pass c = pass_of(*cpu, image), d = pass_of(*sim, image);
-    CHECK(largest_difference(c.logits, d.logits) <= 1e-2 * largest(c.logits));
+    CHECK(difference(c.logits, d.logits) <= 1e-2 * largest(c.logits));
     CHECK(gradient_difference(c, d) <= 5e-2);
   }
 }

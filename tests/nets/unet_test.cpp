@@ -3,20 +3,13 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "core/random.h"
 #include "layers/pad.h"
+#include "tests/core/tensors.h"
 
 using namespace atrous;
+using core_test::noise;
 
 namespace {
-
-Tensor noise(const Shape& shape) {
-  const Tensor t = Tensor::empty(shape);
-  const CounterRng rng(3, 1);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
-  return t;
-}
 
 std::shared_ptr<layers::SegmentationModel> network(const nets::UNetOptions& options) {
   const auto net = nets::make_unet(options);
