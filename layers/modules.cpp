@@ -188,8 +188,10 @@ Variable Dropout::forward(const Variable& x) const {
   return channelwise ? dropout2d(x, p, key) : dropout(x, p, key);
 }
 
-Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {
-  if (!Trace::active()) return max_pool2d(x, options);
+namespace {
+
+// Notes a pool; returns the shape of its result.
+Shape note_max_pool(const Variable& x, const Pool2dOptions& options) {
   const Shape shape = kernels::pool2d_problem("max_pool2d", x.shape(), x.dtype(), options).output_shape();
   Trace::note(
       {.name = {},
@@ -199,10 +201,26 @@ Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {
        .output = shape,
        .span = options.kernel_h,
        .stride = static_cast<double>(options.stride_h)});
-  return record("max_pool2d", Tensor::empty(shape, x.dtype()), {x},
-                [indices = Tensor::empty(shape, DType::i32)](const BackwardContext&) {
-                  return std::vector<Tensor>(1);
-                });
+  return shape;
+}
+
+// The result of a pool that keeps `indices` for the backward pass, without values.
+Variable traced_pool(const Variable& x, const Tensor& indices) {
+  return record("max_pool2d", Tensor::empty(indices.shape(), x.dtype()), {x},
+                [indices](const BackwardContext&) { return std::vector<Tensor>(1); });
+}
+
+}  // namespace
+
+Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {
+  if (!Trace::active()) return max_pool2d(x, options);
+  return traced_pool(x, Tensor::empty(note_max_pool(x, options), DType::i32));
+}
+
+PooledWithIndices traced_max_pool_with_indices(const Variable& x, const Pool2dOptions& options) {
+  if (!Trace::active()) return max_pool2d_with_indices(x, options);
+  const Tensor indices = Tensor::zeros(note_max_pool(x, options), DType::i32);
+  return {traced_pool(x, indices), indices};
 }
 
 }  // namespace atrous::layers

@@ -57,11 +57,8 @@ Conv2dArgs square(int64_t in, int64_t out, int64_t kernel) {
 PooledWithIndices pool(const Variable& x) {
   // An extent of one stays.
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
-  const Pool2dOptions options{.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w, .ceil_mode = true};
-  if (!Trace::active()) return max_pool2d_with_indices(x, options);
-  // Nothing is computed, but unpooling must find places that exist.
-  const Variable y = traced_max_pool(x, options);
-  return {y, Tensor::zeros(y.shape(), DType::i32, x.value().device())};
+  return traced_max_pool_with_indices(
+      x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w, .ceil_mode = true});
 }
 
 class SegNet : public SegmentationModel {
