@@ -29,6 +29,16 @@ struct Options {
   Report report;
 };
 
+// A list of files does not name its classes (class0, class1, ...). A checkpoint whose training had names for
+// them does.
+std::vector<data::ClassInfo> classes_shown(const data::Dataset& dataset, const train::LoadedModel& loaded) {
+  const std::vector<data::ClassInfo>& classes = dataset.classes();
+  for (size_t c = 0; c < classes.size(); ++c) {
+    if (classes[c].name != fmt::format("class{}", c)) return classes;
+  }
+  return loaded.classes;
+}
+
 void run_eval(const Options& o) {
   const Device device = chosen_device(o.device);
   const layers::BuildDeviceGuard build_on(device);
@@ -52,8 +62,10 @@ void run_eval(const Options& o) {
     result = eval::evaluate(*loaded.model, *dataset, config.data, inference, /*boundary_f1=*/true, hooks);
   }
 
+  const std::vector<data::ClassInfo> classes = classes_shown(*dataset, loaded);
   ScoresReport report;
   report.scores = result.scores;
+  for (size_t c = 0; c < classes.size(); ++c) report.scores.per_class[c].name = classes[c].name;
   report.confusion = result.confusion;
   report.images = static_cast<int64_t>(result.images.size());
   report.loss = result.loss;
@@ -74,7 +86,7 @@ void run_eval(const Options& o) {
              static_cast<double>(memory.peak_in_use) / (1 << 20));
   o.report.write_json(scores_json(report));
   if (o.report_folder.empty()) return;
-  write_eval_report(o.report_folder, report, worst.images(), dataset->classes());
+  write_eval_report(o.report_folder, report, worst.images(), classes);
   fmt::print(stderr, "{}/report.html\n", o.report_folder);
 }
 

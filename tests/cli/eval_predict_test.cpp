@@ -82,7 +82,10 @@ TEST_CASE("eval needs only the checkpoint, and gives table, JSON and a report") 
   CHECK_THAT(o.out, Contains("resolution"));
   // The same numbers in the report's folder; the page needs no other file.
   CHECK(nlohmann::json::parse(read_text(folder + "/scores.json")) == j);
-  CHECK_THAT(read_text(folder + "/confusion.svg"), Contains("class2 → class2"));
+  CHECK_THAT(read_text(folder + "/confusion.svg"), Contains("right → right"));
+  // The list does not name its classes; the checkpoint does.
+  CHECK(j["per_class"][1]["name"] == "middle");
+  CHECK_THAT(o.out, Contains("middle") && !Contains("class1"));
   const auto& images = j["per_image"];
   REQUIRE(images.size() == 2);
   for (const char* key : {"id", "path", "miou", "pixel_accuracy", "loss", "boundary_f1"})
@@ -96,8 +99,12 @@ TEST_CASE("eval needs only the checkpoint, and gives table, JSON and a report") 
   }
   CHECK(std::distance(std::filesystem::directory_iterator(folder + "/worst"), {}) == 4);
   const std::string page = read_text(folder + "/report.html");
+  CHECK_THAT(page, Contains("middle") && !Contains("class1"));
   CHECK_THAT(page, Contains("<h3>1. " + worst + "</h3>") && Contains("data:image/png;base64,iVBOR") &&
                        Contains("Confusion matrix") && Contains("Boundary F1") && !Contains("src=\"http"));
+  // What the data set itself calls them counts more.
+  const Outcome named = p.eval({"--set", "data.class_names=road,car,sky"});
+  CHECK_THAT(named.out, Contains("car") && !Contains("middle"));
   // A second report replaces the pictures of the first, and only those.
   write_text(folder + "/worst/notes.txt", "mine");
   REQUIRE(p.eval({"--report", folder, "--worst", "0"}).code == 0);
