@@ -59,15 +59,27 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
 
 BackboneOptions backbone_options(const ModelOptions& model, const char* default_name,
                                  int64_t default_output_stride) {
-  return {.name = model.backbone_or(default_name),
+  const std::string name = model.backbone_or(default_name);
+  const bool plain = name == "vgg16" || name == "vgg19";
+  ATROUS_CHECK(!plain || model.backbone_norm.empty(), ErrorKind::config,
+               "[model.backbone_norm] {0} has no norm. Got \"{1}\". Leave it out, or take {0}_bn.", name,
+               model.backbone_norm);
+  return {.name = name,
           .in_channels = model.in_channels,
           .width_multiplier = model.width_multiplier,
-          .norm = model.norm_of_backbone(),
+          .norm = plain ? "none" : model.norm_of_backbone(),
           .output_stride = model.output_stride_or(default_output_stride),
           .uniform_dilation = false,
           .multi_grid = model.multi_grid,
           .stem = model.stem.empty() ? "plain" : model.stem,
           .last_conv = true};
+}
+
+void refuse_norms(const ModelOptions& model, const std::string& what) {
+  ATROUS_CHECK(model.backbone_norm.empty(), ErrorKind::config,
+               "[model.backbone_norm] {} has no norm. Got \"{}\". Leave it out.", what, model.backbone_norm);
+  ATROUS_CHECK(model.norm == ModelOptions().norm || model.norm == "none", ErrorKind::config,
+               "[model.norm] {} has no norm. Got \"{}\". Leave it out.", what, model.norm);
 }
 
 DilationPlan::DilationPlan(const BackboneOptions& o, int64_t stride)

@@ -47,9 +47,12 @@ std::vector<std::string> backbone_names();
 // Error(config) for an unknown name, or what the backbone has no form for.
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
 // The options of a network's backbone: name (or `default_name`), channels, width, norm, stem, output stride
-// (or the default).
+// (or the default). Error(config) for a norm of a backbone that has none.
 BackboneOptions backbone_options(const ModelOptions& model, const char* default_name,
                                  int64_t default_output_stride = 32);
+// Error(config) if the config gives a norm to a network without any; `what` names it. (model.norm is "batch"
+// where nobody gave it.)
+void refuse_norms(const ModelOptions& model, const std::string& what);
 
 // One per family, for make_backbone.
 std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options);

@@ -142,6 +142,7 @@ class Classifier : public SegmentationModel {
 }  // namespace
 
 ModelPtr build_classifier(const ModelOptions& options) {
+  if (options.name == "vgg16" || options.name == "vgg19") refuse_norms(options, options.name);
   return std::make_shared<Classifier>(options);
 }
 

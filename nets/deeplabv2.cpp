@@ -194,6 +194,7 @@ class DeepLabV2 : public SegmentationModel {
 }  // namespace
 
 ModelPtr build_deeplabv1(const ModelOptions& o) {
+  refuse_norms(o, "deeplabv1");
   const std::vector<int64_t> rates = o.rates.empty() ? std::vector<int64_t>{12} : o.rates;
   ATROUS_CHECK(rates.size() == 1, ErrorKind::config,
                "[model.rates] deeplabv1 has one, of fc6. Got {}. Use deeplabv2 for several.", rates.size());
@@ -204,6 +205,7 @@ ModelPtr build_deeplabv2(const ModelOptions& o) {
   const std::vector<int64_t> rates = o.rates.empty() ? std::vector<int64_t>{6, 12, 18, 24} : o.rates;
   const std::string backbone = o.backbone_or("resnet101");
   if (backbone != "vgg16") return std::make_shared<DeepLabV2>(o, std::make_shared<ResNetScorer>(o, rates));
+  refuse_norms(o, "deeplabv2 on vgg16");
   ATROUS_CHECK(o.multi_grid.empty() && o.stem.empty(), ErrorKind::config,
                "[model.{}] deeplabv2 on vgg16 has no such option. Leave it out.",
                o.stem.empty() ? "multi_grid" : "stem");

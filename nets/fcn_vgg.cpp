@@ -122,7 +122,10 @@ ModelPtr build_fcn(const ModelOptions& o) {
   ATROUS_CHECK(!o.at_once || (vgg && stride < 32), ErrorKind::config,
                "[model.at_once] scales the skips of fcn16s and fcn8s on vgg16. Got {} on {}.", o.name,
                backbone);
-  if (vgg) return make_fcn_vgg(o, stride);
+  if (vgg) {
+    refuse_norms(o, o.name + " on vgg16");
+    return make_fcn_vgg(o, stride);
+  }
   ATROUS_CHECK(o.dropout <= 0, ErrorKind::config,
                "[model.dropout] {} on a ResNet has no dropout. Got {}. Leave it out.", o.name, o.dropout);
   return make_fcn_resnet(o, stride);

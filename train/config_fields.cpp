@@ -120,9 +120,10 @@ const Fields<nets::ModelOptions>& fields() {
              "unet: `valid` is the paper's form with cropped skips"),
       choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: how a level goes up"),
       choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
-             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper"),
+             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
+             "Networks without any (VGG16 and its FCN and DeepLab) refuse another"),
       choice("backbone_norm", &O::backbone_norm, {"", "batch", "frozen", "group"},
-             "Normalisation of the backbone; empty: as `norm`"),
+             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have none and refuse one"),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,
