@@ -34,12 +34,17 @@ struct BackboneOptions {
 class Backbone : public layers::Block {
  public:
   // [i] has 2^i image pixels per pixel where strides were kept: [1] stride 2 ... [5] stride 32. Dilated
-  // stages stay at the output stride. [0] is the image, or features at its resolution (VGG).
-  virtual std::vector<Variable> forward(const Variable& image) const = 0;
+  // stages stay at the output stride. [0] is the image, or features at its resolution (VGG). Stages behind
+  // map `last`, 2 to 5, do not run.
+  std::vector<Variable> forward(const Variable& image, size_t last = 5) const {
+    const ModuleScope scope(name());
+    return maps(image, last);
+  }
   // Channels of map i, 0 ... 5.
   int64_t channels(size_t i) const { return channels_.at(i); }
 
  protected:
+  virtual std::vector<Variable> maps(const Variable& image, size_t last) const = 0;
   std::vector<int64_t> channels_;
 };
 

@@ -2,12 +2,6 @@
 
 namespace atrous::nets {
 
-bool is_smp_form(const ModelOptions& o) {
-  ATROUS_CHECK(o.form.empty() || o.form == "smp", ErrorKind::config,
-               "[model.form] of {} must be left out (the paper's) or \"smp\". Got \"{}\".", o.name, o.form);
-  return o.form == "smp";
-}
-
 BackboneOptions deeplab_backbone(const ModelOptions& o, int64_t default_output_stride) {
   BackboneOptions b = backbone_options(o, "resnet50", default_output_stride);
   b.uniform_dilation = true;
@@ -29,6 +23,20 @@ AsppOptions deeplab_aspp(const ModelOptions& o, int64_t in_channels, int64_t out
     for (const int64_t rate : {6, 12, 18}) aspp.rates.push_back(smp ? 2 * rate : rate * 16 / output_stride);
   }
   return aspp;
+}
+
+DeepLab::DeepLab(const ModelOptions& o, const BackboneOptions& b)
+    : smp_(is_smp_form(o)),
+      align_corners_(o.align_corners.value_or(true)),
+      classes_(o.num_classes),
+      backbone_(make_backbone(b)),
+      in_channels_(o.in_channels),
+      output_stride_(b.output_stride) {
+  add_child(smp_ ? smp_encoder_name(b.name) : "backbone", backbone_);
+}
+
+std::shared_ptr<ScoreHead> DeepLab::make_classifier(int64_t in) {
+  return register_module<ScoreHead>(smp_ ? "segmentation_head" : "classifier", in, classes_);
 }
 
 }  // namespace atrous::nets

@@ -43,42 +43,26 @@ BackboneOptions backbone_of(const ModelOptions& o) {
   return b;
 }
 
-class DeepLabV3 : public SegmentationModel {
+class DeepLabV3 : public DeepLab {
  public:
-  explicit DeepLabV3(const ModelOptions& o)
-      : classes_(o.num_classes), in_channels_(o.in_channels), align_corners_(o.align_corners.value_or(true)) {
-    const bool smp = is_smp_form(o);
-    const BackboneOptions b = backbone_of(o);
-    output_stride_ = b.output_stride;
-    backbone_ = make_backbone(b);
-    add_child(smp ? "encoder" : "backbone", backbone_);
-    AsppOptions aspp = deeplab_aspp(o, backbone_->channels(5), output_stride_);
-    if (!smp && o.rates.empty() && b.name == "mobilenet_v2") aspp.rates.clear();
-    if (smp) {
+  explicit DeepLabV3(const ModelOptions& o) : DeepLab(o, backbone_of(o)) {
+    AsppOptions aspp = deeplab_aspp(o, backbone_->channels(5), output_stride());
+    if (!smp_ && o.rates.empty() && o.backbone == "mobilenet_v2") aspp.rates.clear();
+    if (smp_) {
       context_ = register_module<AsppAndConv>("decoder", aspp);
     } else {
       context_ = register_module<Aspp>("aspp", aspp);
     }
-    classifier_ =
-        register_module<ScoreHead>(smp ? "segmentation_head" : "classifier", aspp.channels, classes_);
+    classifier_ = make_classifier(aspp.channels);
   }
 
   SegmentationOutput forward(const Variable& image) override {
     const Variable deep = backbone_->forward(image)[5];
     return whole_image(image, classifier_->forward(context_->forward(deep)), {}, align_corners_);
   }
-
-  int64_t num_classes() const override { return classes_; }
-  int64_t in_channels() const override { return in_channels_; }
-  int64_t output_stride() const override { return output_stride_; }
-  std::string backbone_prefix() const override { return backbone_->name() + "."; }
   std::string kind() const override { return "DeepLab v3"; }
 
  private:
-  const int64_t classes_, in_channels_;
-  const bool align_corners_;
-  int64_t output_stride_ = 0;
-  std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Head> context_, classifier_;
 };
 

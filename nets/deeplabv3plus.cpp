@@ -118,42 +118,26 @@ class Decoder : public Block {
   std::shared_ptr<ConvNormRelu> low_level_;
 };
 
-class DeepLabV3Plus : public SegmentationModel {
+class DeepLabV3Plus : public DeepLab {
  public:
-  explicit DeepLabV3Plus(const ModelOptions& o)
-      : classes_(o.num_classes),
-        in_channels_(o.in_channels),
-        output_stride_(o.output_stride_or(16)),
-        align_corners_(o.align_corners.value_or(true)),
-        smp_(is_smp_form(o)),
-        backbone_(make_backbone(deeplab_backbone(o, 16))) {
-    add_child(smp_ ? "encoder" : "backbone", backbone_);
-    DecoderArgs args{.aspp = deeplab_aspp(o, backbone_->channels(5), output_stride_),
+  explicit DeepLabV3Plus(const ModelOptions& o) : DeepLab(o, deeplab_backbone(o, 16)) {
+    DecoderArgs args{.aspp = deeplab_aspp(o, backbone_->channels(5), output_stride()),
                      .low_level_in = backbone_->channels(2),
                      .low_level_channels = scaled_width(48, o.width_multiplier),
                      .align_corners = align_corners_,
                      .smp = smp_};
     args.aspp.separable = true;
     decoder_ = register_module<Decoder>("decoder", args);
-    classifier_ =
-        register_module<ScoreHead>(smp_ ? "segmentation_head" : "classifier", args.aspp.channels, classes_);
+    classifier_ = make_classifier(args.aspp.channels);
   }
 
   SegmentationOutput forward(const Variable& image) override {
     const std::vector<Variable> maps = backbone_->forward(image);
     return whole_image(image, classifier_->forward(decoder_->forward(maps[5], maps[2])), {}, align_corners_);
   }
-
-  int64_t num_classes() const override { return classes_; }
-  int64_t in_channels() const override { return in_channels_; }
-  int64_t output_stride() const override { return output_stride_; }
-  std::string backbone_prefix() const override { return backbone_->name() + "."; }
   std::string kind() const override { return "DeepLab v3+"; }
 
  private:
-  const int64_t classes_, in_channels_, output_stride_;
-  const bool align_corners_, smp_;
-  std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Decoder> decoder_;
   std::shared_ptr<ScoreHead> classifier_;
 };

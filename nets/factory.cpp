@@ -38,7 +38,8 @@ constexpr Network networks[] = {
     {"deeplabv3_resnet50", build_torchvision_segmentation, deeplabv3_options},
     {"deeplabv3_resnet101", build_torchvision_segmentation, deeplabv3_options},
     {"pspnet", build_pspnet,
-     "backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss dropout"},
+     "form backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss "
+     "dropout"},
     {"segnet", build_segnet, "form backbone_norm width_multiplier"},
     {"fc_densenet", build_fc_densenet, "layers width_multiplier dropout"},
     {"deeplabv3_mobilenet_v3_large", build_torchvision_segmentation,

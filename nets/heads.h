@@ -58,6 +58,23 @@ class FcnHead : public Head {
   std::shared_ptr<layers::Conv2d> score_;
 };
 
+// Scores alone, as child 0: a convolution that keeps the resolution.
+class ScoreHead : public Head {
+ public:
+  ScoreHead(int64_t in, int64_t classes, int64_t kernel = 1, layers::Init init = layers::Init::uniform_fan_in)
+      : score_(register_module<layers::Conv2d>(
+            "0", layers::Conv2dArgs{
+                     .in = in, .out = classes, .kernel = kernel, .pad = kernel / 2, .init = init})) {}
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    return score_->forward(x);
+  }
+  std::string kind() const override { return "Sequential"; }
+
+ private:
+  std::shared_ptr<layers::Conv2d> score_;
+};
+
 // Depthwise 3x3, then 1x1, with norm and ReLU behind the second, and behind the first too or not.
 struct SeparableArgs {
   int64_t in = 0, out = 0, dilation = 1;

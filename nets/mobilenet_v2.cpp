@@ -106,19 +106,20 @@ class MobileNetV2 : public Backbone {
     end_stage(in);
   }
 
+  std::string kind() const override { return "MobileNetV2"; }
+
+ protected:
   // [i]: the last map of each resolution.
-  std::vector<Variable> forward(const Variable& image) const override {
-    const ModuleScope scope(name());
+  std::vector<Variable> maps(const Variable& image, size_t last) const override {
     std::vector<Variable> maps{image};
     Variable x = first_->forward(image);
-    for (size_t i = 0; i < blocks_.size(); ++i) {
+    for (size_t i = 0; i < blocks_.size() && maps.size() <= last; ++i) {
       x = blocks_[i]->forward(x);
       if (i + 1 == ends_[maps.size() - 1] && maps.size() < ends_.size()) maps.push_back(x);
     }
-    maps.push_back(last_ ? last_->forward(x) : x);
+    if (maps.size() <= last) maps.push_back(last_ ? last_->forward(x) : x);
     return maps;
   }
-  std::string kind() const override { return "MobileNetV2"; }
 
  private:
   void end_stage(int64_t channels) {

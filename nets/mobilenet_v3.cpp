@@ -150,19 +150,20 @@ class MobileNetV3 : public Backbone {
     channels_.push_back(in);
   }
 
+  std::string kind() const override { return "MobileNetV3"; }
+
+ protected:
   // [1] ... [4]: the first map of each resolution, as torchvision's networks take them; [5]: the last of all.
-  std::vector<Variable> forward(const Variable& image) const override {
-    const ModuleScope scope(name());
+  std::vector<Variable> maps(const Variable& image, size_t last) const override {
     std::vector<Variable> maps{image, first_->forward(image)};
     Variable x = maps[1];
-    for (size_t i = 0; i < blocks_.size(); ++i) {
+    for (size_t i = 0; i < blocks_.size() && maps.size() <= last; ++i) {
       x = blocks_[i]->forward(x);
       if (maps.size() < taps_.size() + 2 && i == taps_[maps.size() - 2]) maps.push_back(x);
     }
-    maps.push_back(last_ ? last_->forward(x) : x);
+    if (maps.size() <= last) maps.push_back(last_ ? last_->forward(x) : x);
     return maps;
   }
-  std::string kind() const override { return "MobileNetV3"; }
 
  private:
   std::shared_ptr<ConvBn> first_, last_;

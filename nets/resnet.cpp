@@ -204,14 +204,15 @@ class ResNet : public Backbone {
     }
   }
 
-  std::vector<Variable> forward(const Variable& image) const override {
-    const ModuleScope scope(name());
+  std::string kind() const override { return "ResNet"; }
+
+ protected:
+  std::vector<Variable> maps(const Variable& image, size_t last) const override {
     std::vector<Variable> maps{image, deep_ ? deep_->forward(image) : plain_(image)};
     Variable x = traced_max_pool(maps[1], Pool2dOptions::square(3, 2, 1));
-    for (const auto& stage : stages_) maps.push_back(x = stage->forward(x));
+    for (size_t s = 0; s + 2 <= last; ++s) maps.push_back(x = stages_[s]->forward(x));
     return maps;
   }
-  std::string kind() const override { return "ResNet"; }
 
  private:
   ConvNorm plain_;

@@ -26,7 +26,8 @@ void adopt_fully_connected(TensorFile& file, const std::map<std::string, Shape>&
 
 // Where files keep the features of a network: classification networks at the top or under "features.",
 // segmentation and detection networks under a name of their own.
-constexpr const char* feature_prefixes[] = {"", "features.", "backbone.", "encoder.", "backbone.body."};
+constexpr const char* feature_prefixes[] = {"",         "features.",         "backbone.",
+                                            "encoder.", "encoder.features.", "backbone.body."};
 
 // The prefix under which most tensors of the file are, by name, parameters and buffers of the backbone.
 std::string backbone_prefix_in(const TensorFile& file, const std::string& own,
@@ -74,7 +75,8 @@ struct Rule {
   const char* old;
   const char* today;
 };
-// torchvision before 0.13 (detection), and the first form of the widespread PyTorch U-Net.
+// torchvision before 0.13 (detection), the first form of the widespread PyTorch U-Net, and DeepLab v3 of
+// segmentation_models_pytorch before 0.5, whose decoder was a sequence.
 constexpr Rule rules[] = {
     {R"(^(.*\bfpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$)", "$1.0.$2"},
     {R"(^(.*\brpn\.head\.conv)\.(weight|bias)$)", "$1.0.0.$2"},
@@ -85,6 +87,9 @@ constexpr Rule rules[] = {
     {R"(^inc\.conv\.conv\.(.*)$)", "inc.double_conv.$1"},
     {R"(^(down\d+)\.mpconv\.1\.conv\.(.*)$)", "$1.maxpool_conv.1.double_conv.$2"},
     {R"(^(up\d+)\.conv\.conv\.(.*)$)", "$1.conv.double_conv.$2"},
+    {R"(^decoder\.0\.(.*)$)", "decoder.aspp.$1"},
+    {R"(^decoder\.1\.(.*)$)", "decoder.conv.$1"},
+    {R"(^decoder\.2\.(.*)$)", "decoder.bn.$1"},
 };
 
 }  // namespace

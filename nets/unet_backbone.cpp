@@ -11,7 +11,7 @@
 // maximum of the two; the library's sum is what its weights were trained with. "se": x * cSE(x) alone (Hu,
 // Shen, Sun, arXiv:1709.01507).
 //
-// Names: encoder.* (torchvision's of the backbone), decoder.center.{0,1}.{0,1},
+// Names: encoder.* (torchvision's of the classification network), decoder.center.{0,1}.{0,1},
 // decoder.blocks.i.conv{1,2}.{0,1}, decoder.blocks.i.attention{1,2}.attention.{cSE.1,cSE.3,sSE.0},
 // segmentation_head.0.
 #include <algorithm>
@@ -24,8 +24,10 @@
 #include "layers/resize.h"
 #include "layers/trace.h"
 #include "nets/backbone.h"
+#include "nets/heads.h"
 #include "nets/module_list.h"
 #include "nets/networks.h"
+#include "nets/smp.h"
 
 namespace atrous::nets {
 namespace {
@@ -207,22 +209,6 @@ class Decoder : public Block {
   std::shared_ptr<ModuleList<DecoderBlock>> blocks_;
 };
 
-// The only child of "segmentation_head" that has weights: "0".
-class Head : public Block {
- public:
-  Head(int64_t in, int64_t classes)
-      : score_(register_module<Conv2d>(
-            "0", Conv2dArgs{.in = in, .out = classes, .pad = 1, .init = Init::xavier_uniform})) {}
-  Variable forward(const Variable& x) const {
-    const ModuleScope scope(name());
-    return score_->forward(x);
-  }
-  std::string kind() const override { return "SegmentationHead"; }
-
- private:
-  std::shared_ptr<Conv2d> score_;
-};
-
 class BackboneUNet : public SegmentationModel {
  public:
   explicit BackboneUNet(const ModelOptions& o)
@@ -231,10 +217,11 @@ class BackboneUNet : public SegmentationModel {
         backbone_(make_backbone(backbone_options(o, ""))) {
     std::array<int64_t, 5> widths{256, 128, 64, 32, 16};
     for (int64_t& w : widths) w = scaled_width(w, o.width_multiplier);
-    add_child("encoder", backbone_);
+    add_child(smp_encoder_name(o.backbone), backbone_);
     decoder_ = register_module<Decoder>("decoder", *backbone_, widths, o.backbone.starts_with("vgg"),
                                         DecoderArgs{o.attention, o.norm});
-    head_ = register_module<Head>("segmentation_head", widths.back(), classes_);
+    head_ = register_module<ScoreHead>("segmentation_head", widths.back(), classes_, /*kernel=*/3,
+                                       Init::xavier_uniform);
   }
 
   SegmentationOutput forward(const Variable& image) override {
@@ -244,14 +231,14 @@ class BackboneUNet : public SegmentationModel {
   int64_t num_classes() const override { return classes_; }
   int64_t in_channels() const override { return in_channels_; }
   int64_t output_stride() const override { return 32; }
-  std::string backbone_prefix() const override { return "encoder."; }
+  std::string backbone_prefix() const override { return backbone_->name() + "."; }
   std::string kind() const override { return "UNet on " + backbone_->kind(); }
 
  private:
   const int64_t classes_, in_channels_;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Decoder> decoder_;
-  std::shared_ptr<Head> head_;
+  std::shared_ptr<ScoreHead> head_;
 };
 
 }  // namespace

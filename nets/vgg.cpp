@@ -69,15 +69,12 @@ Variable VggFeatures::pool(const Stage& stage, const Variable& x) const {
   return traced_max_pool(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
 }
 
-std::vector<Variable> VggFeatures::forward(const Variable& image) const {
-  const ModuleScope scope(name());
-  std::vector<Variable> maps;
-  Variable x = image;
-  for (const Stage& stage : stages_) {
-    maps.push_back(stage.forward(x));
-    x = pool(stage, maps.back());
+std::vector<Variable> VggFeatures::maps(const Variable& image, size_t last) const {
+  std::vector<Variable> maps{stages_[0].forward(image)};
+  while (maps.size() <= last) {
+    const Variable pooled = pool(stages_[maps.size() - 1], maps.back());
+    maps.push_back(maps.size() < stages_.size() ? stages_[maps.size()].forward(pooled) : pooled);
   }
-  maps.push_back(x);
   return maps;
 }
 

@@ -25,11 +25,13 @@ struct VggOptions {
 class VggFeatures : public Backbone {
  public:
   explicit VggFeatures(const VggOptions& options);
-  // The stages before their pools, and the last pool: [0] has the image's resolution.
-  std::vector<Variable> forward(const Variable& image) const override;
-  // The five pools.
+  // The five pools. (The maps of a Backbone are the stages before them, and the last pool: [0] has the
+  // image's resolution.)
   std::array<Variable, 5> pools(const Variable& image) const;
   std::string kind() const override { return "VGG"; }
+
+ protected:
+  std::vector<Variable> maps(const Variable& image, size_t last) const override;
 
  private:
   struct Stage {

@@ -167,18 +167,19 @@ class Xception : public Backbone {
     channels_ = {o.in_channels, width(64), width(256), width(256), width(728), width(2048)};
   }
 
-  std::vector<Variable> forward(const Variable& image) const override {
-    const ModuleScope scope(name());
+  std::string kind() const override { return "Xception"; }
+
+ protected:
+  std::vector<Variable> maps(const Variable& image, size_t last) const override {
     Variable x = conv2_(conv1_(image)), low;
     std::vector<Variable> maps{image, x};
-    for (size_t i = 0; i < blocks_.size(); ++i) {
+    for (size_t i = 0; i < blocks_.size() && maps.size() <= last; ++i) {
       x = blocks_[i]->forward(x, i == 1 ? &low : nullptr);
       if (i == 1) maps.insert(maps.end(), {low, x});
       if (i == 18 || i == 20) maps.push_back(x);
     }
     return maps;
   }
-  std::string kind() const override { return "Xception"; }
 
  private:
   ConvNorm conv1_, conv2_;

@@ -100,6 +100,10 @@ TEST_CASE("import-weights knows wrapped, older and classification networks' name
   CHECK(nets::current_name("backbone.fpn.inner_blocks.2.bias") == "backbone.fpn.inner_blocks.2.0.bias");
   CHECK(nets::current_name("roi_heads.mask_head.mask_fcn3.weight") == "roi_heads.mask_head.2.0.weight");
   CHECK(nets::current_name("down2.mpconv.1.conv.4.weight") == "down2.maxpool_conv.1.double_conv.4.weight");
+  CHECK(nets::current_name("decoder.0.convs.4.1.weight") == "decoder.aspp.convs.4.1.weight");
+  CHECK(nets::current_name("decoder.1.weight") == "decoder.conv.weight");
+  CHECK(nets::current_name("decoder.2.running_var") == "decoder.bn.running_var");
+  CHECK(nets::current_name("decoder.10.weight") == "decoder.10.weight");
   CHECK(nets::current_name("layer1.0.conv1.weight") == "layer1.0.conv1.weight");
 }
 

@@ -5,13 +5,16 @@
 #include <filesystem>
 #include <set>
 
-#include "core/random.h"
 #include "eval/inference.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
+#include "nets/start_weights.h"
+#include "tests/core/tensors.h"
 
 using namespace atrous;
 using Catch::Matchers::Contains;
+using core_test::difference;
+using core_test::noise;
 
 namespace {
 
@@ -21,14 +24,6 @@ nets::ModelOptions small(const std::string& name, double width = 0.0625) {
   o.num_classes = 5;
   o.width_multiplier = width;
   return o;
-}
-
-Tensor noise(const Shape& shape, uint64_t stream) {
-  const Tensor t = Tensor::empty(shape);
-  const CounterRng rng(3, stream);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    t.data<float>()[i] = static_cast<float>(rng.normal(static_cast<uint64_t>(i)));
-  return t;
 }
 
 // With running statistics and scales that are not their start values.
@@ -49,14 +44,6 @@ TensorFile file_of(const layers::Module& m) {
   file.origin = "test";
   for (const auto& [name, t] : layers::state_dict(m)) file.tensors.emplace_back(name, t.clone());
   return file;
-}
-
-double difference(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  double worst = 0;
-  for (int64_t i = 0; i < a.numel(); ++i)
-    worst = std::max(worst, std::abs(double{a.data<float>()[i]} - double{b.data<float>()[i]}));
-  return worst;
 }
 
 }  // namespace
@@ -108,13 +95,19 @@ TEST_CASE("The file of a classification network starts the backbone of a segment
   const std::string path =
       (std::filesystem::temp_directory_path() / fmt::format("atrous_imagenet_{}.safetensors", ::getpid()))
           .string();
-  for (const auto& [classifier, network] : {std::pair{"resnet50", "deeplabv3_resnet50"},
-                                            {"mobilenet_v3_large", "lraspp_mobilenet_v3_large"},
-                                            {"vgg16", "fcn8s"}}) {
+  struct Pair {
+    const char *classifier, *network, *backbone;
+  };
+  for (const auto& [classifier, network, backbone] : {Pair{"resnet50", "deeplabv3_resnet50", ""},
+                                                      {"mobilenet_v3_large", "lraspp_mobilenet_v3_large", ""},
+                                                      {"vgg16", "fcn8s", ""},
+                                                      {"vgg16_bn", "unet", "vgg16_bn"},
+                                                      {"mobilenet_v2", "unet", "mobilenet_v2"}}) {
     CAPTURE(classifier, network);
     const auto source = trained(small(classifier));
     write_safetensors(path, layers::state_dict(*source));
     nets::ModelOptions o = small(network);
+    o.backbone = backbone;
     o.backbone_weights = path;
     const auto net = nets::make_model(o, 2);
     std::filesystem::remove(path);
@@ -127,6 +120,39 @@ TEST_CASE("The file of a classification network starts the backbone of a segment
       if (t.dtype() == DType::f32) CHECK(difference(t, want.at(own + name.substr(theirs.size()))) == 0);
     }
     CHECK(compared > 20);
+  }
+}
+
+// What segmentation_models_pytorch wrote before 0.5, when the decoder of DeepLab v3 was a sequence.
+TEST_CASE("Older names of smp's DeepLab v3 are taken for today's") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("atrous_old_names_{}.safetensors", ::getpid()))
+          .string();
+  nets::ModelOptions o = small("deeplabv3");
+  o.form = "smp";
+  o.backbone = "resnet18";
+  const auto source = trained(o);
+  NamedTensors tensors = layers::state_dict(*source);
+  int64_t old = 0;
+  for (auto& [name, t] : tensors) {
+    for (const auto& [today, before] : {std::pair<std::string, std::string>{"decoder.aspp.", "decoder.0."},
+                                        {"decoder.conv.", "decoder.1."},
+                                        {"decoder.bn.", "decoder.2."}}) {
+      if (!name.starts_with(today)) continue;
+      name = before + name.substr(today.size());
+      ++old;
+    }
+  }
+  REQUIRE(old == 6 * 6 + 6);  // convolution and norm of five branches, the projection and the 3x3
+  write_safetensors(path, tensors);
+  const auto net = nets::make_model(o, 2);
+  const nets::ImportReport report = nets::import_weights(*net, path, {});
+  std::filesystem::remove(path);
+  CHECK(report.load.complete());
+  CHECK(static_cast<int64_t>(report.renamed.size()) == old);
+  const TensorFile want = file_of(*source);
+  for (const auto& [name, t] : file_of(*net).tensors) {
+    if (t.dtype() == DType::f32) CHECK(difference(t, want.at(name)) == 0);
   }
 }
 

@@ -174,6 +174,43 @@ TEST_CASE("Wrong model sections are refused with a remedy") {
   CHECK_THAT(message([](auto& o) { o.padding = "mirror"; }), Contains("model.padding"));
   CHECK_THAT(message([](auto& o) { o.backbone = "resnet18"; }), Contains("no such option"));
   CHECK_THAT(message([](auto& o) { o.freeze = {"encoder."}; }), Contains("model.freeze"));
+  // Plain VGG layers have no norm; a config that gives one would train something else than it says.
+  const auto on_vgg = [&](const char* name, const char* backbone, auto&& change) {
+    return message([&](auto& o) {
+      o = nets::ModelOptions();
+      o.name = name;
+      o.num_classes = 3;
+      o.backbone = backbone;
+      o.width_multiplier = 0.0625;
+      change(o);
+    });
+  };
+  const auto frozen_backbone = [](auto& o) { o.backbone_norm = "frozen"; };
+  const auto group = [](auto& o) { o.norm = "group"; };
+  for (const auto& [name, backbone] :
+       {std::pair{"deeplabv2", "vgg16"}, {"fcn8s", ""}, {"fcn32s", "vgg16"}, {"vgg16", ""}, {"vgg19", ""}}) {
+    CAPTURE(name, backbone);
+    CHECK_THAT(on_vgg(name, backbone, frozen_backbone), Contains("[model.backbone_norm]"));
+    CHECK_THAT(on_vgg(name, backbone, group), Contains("[model.norm]"));
+    CHECK(on_vgg(name, backbone, [](auto& o) { o.norm = "none"; }) == "accepted");
+  }
+  CHECK_THAT(on_vgg("deeplabv1", "", group), Contains("[model.norm]"));
+  CHECK_THAT(on_vgg("unet", "vgg16", frozen_backbone),
+             Contains("[model.backbone_norm] vgg16 has no norm") && Contains("vgg16_bn"));
+  CHECK_THAT(on_vgg("deeplabv3", "vgg19", frozen_backbone), Contains("vgg19_bn"));
+  CHECK(on_vgg("unet", "vgg16", group) == "accepted");  // of the decoder
+  CHECK(on_vgg("unet", "vgg16_bn", frozen_backbone) == "accepted");
+  const auto smp_pspnet = [&](auto&& change) {
+    return on_vgg("pspnet", "resnet18", [&](auto& o) {
+      o.form = "smp";
+      change(o);
+    });
+  };
+  CHECK(smp_pspnet([](auto&) {}) == "accepted");
+  CHECK_THAT(smp_pspnet([](auto& o) { o.form = "hszhao"; }), Contains("[model.form] of pspnet"));
+  CHECK_THAT(smp_pspnet([](auto& o) { o.aux_loss = true; }), Contains("[model.aux_loss]"));
+  CHECK_THAT(smp_pspnet([](auto& o) { o.multi_grid = {1, 2}; }), Contains("[model.multi_grid]"));
+  CHECK_THAT(smp_pspnet([](auto& o) { o.output_stride = 4; }), Contains("[model.output_stride]"));
   nets::ModelOptions fcn;
   fcn.name = "fcn8s";
   fcn.backbone = "resnet19";

@@ -1,24 +1,36 @@
 """torchvision's classification networks. Their logits have one pixel here."""
+import functools
+
 from . import Case, without_dropout
 
 
-def case(name, classes, batch, height, width, heavy=False, deep=True):
+def case(name, classes, batch, height, width, heavy=False, deep=True, frozen=False):
+    """`frozen`: the statistics of batch norm are constants. Rounding errors then do not grow from layer to layer, and gradients of
+    many layers can be compared without float64."""
+
     def build():
         import torchvision
 
-        net = getattr(torchvision.models, name)(weights=None, num_classes=classes)
+        options = {}
+        if frozen:
+            eps = 1e-3 if name.startswith("mobilenet_v3") else 1e-5
+            options["norm_layer"] = functools.partial(torchvision.ops.misc.FrozenBatchNorm2d, eps=eps)
+        net = getattr(torchvision.models, name)(weights=None, num_classes=classes, **options)
         net.register_forward_hook(lambda module, inputs, logits: {"out": logits[:, :, None, None]})
         return without_dropout(net)
 
-    model = {"name": name, "num_classes": classes}
+    model = {"name": name, "num_classes": classes, "norm": "frozen" if frozen else "batch"}
     if not name.startswith("res"):
         model["dropout"] = 0
-    return Case(f"{name}{'' if classes == 1000 else ', small'}", model, build, batch, height, width, deep=deep, heavy=heavy)
+    form = ", frozen" if frozen else "" if classes == 1000 else ", small"
+    return Case(name + form, model, build, batch, height, width, deep=deep, heavy=heavy)
 
 
 CASES = [
     case("resnet18", 10, 3, 65, 97),
     case("mobilenet_v2", 10, 3, 65, 97),
+    case("mobilenet_v2", 10, 2, 65, 97, deep=False, frozen=True),
+    case("mobilenet_v3_large", 10, 2, 65, 97, deep=False, frozen=True),
     case("mobilenet_v3_large", 10, 3, 65, 97, heavy=True),
     case("vgg16_bn", 10, 2, 65, 97, heavy=True),
 ] + [

@@ -1,4 +1,4 @@
-"""The DeepLab family in the papers' forms, and segmentation_models_pytorch's."""
+"""The DeepLab family in the papers' forms."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -215,27 +215,6 @@ def v3plus(name, layers, classes, batch, height, width, output_stride=16, multi_
     return Case(name, model, build, batch, height, width, deep=True, heavy=heavy)
 
 
-class Smp(nn.Module):
-    """A network of segmentation_models_pytorch whose result has a name; its state_dict is that of the network."""
-
-    def __init__(self, network, encoder, classes, **options):
-        super().__init__()
-        import segmentation_models_pytorch as smp
-
-        net = getattr(smp, network)(encoder, encoder_weights=None, classes=classes, **options)
-        self.encoder, self.decoder, self.segmentation_head = without_dropout(net).encoder, net.decoder, net.segmentation_head
-
-    def forward(self, image):
-        return {"out": self.segmentation_head(self.decoder(self.encoder(image)))}
-
-
-def smp(name, network, model, encoder, classes, batch, height, width, heavy=False, **options):
-    model = {"name": model, "form": "smp", "backbone": encoder, "num_classes": classes, "dropout": 0, **options}
-    stride = {"encoder_output_stride": options["output_stride"]} if "output_stride" in options else {}
-    build = lambda: Smp(network, encoder, classes, **stride)
-    return Case(name, model, build, batch, height, width, deep=True, heavy=heavy)
-
-
 # The mean over an image has batch statistics only in a batch.
 CASES = [
     v3plus("deeplabv3plus resnet18", 18, 11, 4, 97, 81),
@@ -256,9 +235,4 @@ CASES = [
     v2("deeplabv2 resnet18, 3 scales", 18, 11, 2, 97, 81, [1, 0.75, 0.5]),
     v2("deeplabv2 resnet101, 201x303", 101, 21, 1, 201, 303, heavy=True),
     v2("deeplabv2 resnet50, 360x480, 3 scales", 50, 21, 1, 360, 480, [1, 0.75, 0.5], heavy=True),
-    smp("smp deeplabv3 resnet18", "DeepLabV3", "deeplabv3", "resnet18", 11, 4, 64, 96, heavy=True),
-    smp("smp deeplabv3 resnet50, 512", "DeepLabV3", "deeplabv3", "resnet50", 21, 2, 512, 512, heavy=True),
-    smp("smp deeplabv3plus resnet18", "DeepLabV3Plus", "deeplabv3plus", "resnet18", 11, 4, 96, 64),
-    smp("smp deeplabv3plus resnet50, stride 8", "DeepLabV3Plus", "deeplabv3plus", "resnet50", 21, 3, 64, 96, heavy=True, output_stride=8),
-    smp("smp deeplabv3plus resnet50, 512", "DeepLabV3Plus", "deeplabv3plus", "resnet50", 21, 2, 512, 512, heavy=True),
 ]

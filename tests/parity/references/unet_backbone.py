@@ -5,6 +5,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from . import Case
+from .segnet import VGG_CONVS
 
 
 class ResNetMaps(nn.Module):
@@ -176,18 +177,26 @@ def case(backbone, attention, classes, batch, height, width, of_library=False, h
         deep=True,
         heavy=heavy,
         prepare=calm_gates,
+        without_gradient=lambda name: name.removeprefix("encoder.") in VGG_CONVS and backbone == "vgg16_bn",
     )
 
 
 CASES = [
     case("resnet18", "scse", 5, 2, 32, 64),
     case("resnet18", "se", 5, 2, 33, 47),
+    case("mobilenet_v2", "none", 5, 2, 33, 47),
+    case("vgg16_bn", "scse", 5, 2, 65, 97, heavy=True),
+    case("mobilenet_v2", "scse", 21, 1, 201, 303, heavy=True),
     case("resnet34", "none", 11, 1, 101, 67, heavy=True),
     case("resnet50", "scse", 21, 2, 65, 97, heavy=True),
     case("resnet34", "none", 11, 1, 360, 480, heavy=True),
     case("resnet34", "scse", 21, 1, 512, 512, heavy=True),
     case("resnet18", "scse", 21, 1, 201, 303, heavy=True),
     case("resnet18", "scse", 5, 2, 32, 64, of_library=True),
+    case("mobilenet_v2", "scse", 5, 2, 32, 64, of_library=True),
+    case("vgg16_bn", "none", 5, 2, 64, 96, of_library=True, heavy=True),
+    case("vgg16_bn", "scse", 5, 2, 64, 96, of_library=True, heavy=True),
+    case("mobilenet_v2", "none", 11, 1, 201, 303, of_library=True, heavy=True),
     case("resnet50", "none", 21, 2, 96, 64, of_library=True, heavy=True),
     case("resnet34", "scse", 11, 1, 360, 480, of_library=True, heavy=True),
     case("resnet34", "none", 21, 1, 512, 512, of_library=True, heavy=True),

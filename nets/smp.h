@@ -1,0 +1,18 @@
+// What the networks in the form of the library segmentation_models_pytorch (Iakubovskii, 2019; "smp") share.
+#pragma once
+
+#include <string>
+
+#include "nets/model_options.h"
+
+namespace atrous::nets {
+
+// Whether `form` asks for the network of segmentation_models_pytorch instead of the paper's. Error(config)
+// for other forms.
+bool is_smp_form(const ModelOptions& model);
+
+// What such a network calls its backbone: "encoder", and "encoder.features" for those whose classification
+// network keeps them under "features" in torchvision (VGG, MobileNet).
+std::string smp_encoder_name(const std::string& backbone);
+
+}  // namespace atrous::nets
