@@ -4,6 +4,17 @@ import functools
 from . import Case, without_dropout
 
 
+def narrow_projections(net):
+    """Blocks that narrow a map do so without an activation; with the gain of one, activations grow from block to block until most
+    are clipped at 6 and the gradients of the rest hang on rounding errors."""
+    import torch
+
+    with torch.no_grad():
+        for m in net.modules():
+            if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1) and m.out_channels < m.in_channels:
+                m.weight.mul_(0.3)
+
+
 def case(name, classes, batch, height, width, heavy=False, deep=True, frozen=False):
     """`frozen`: the statistics of batch norm are constants. Rounding errors then do not grow from layer to layer, and gradients of
     many layers can be compared without float64."""
@@ -23,7 +34,8 @@ def case(name, classes, batch, height, width, heavy=False, deep=True, frozen=Fal
     if not name.startswith("res"):
         model["dropout"] = 0
     form = ", frozen" if frozen else "" if classes == 1000 else ", small"
-    return Case(name + form, model, build, batch, height, width, deep=deep, heavy=heavy)
+    prepare = narrow_projections if frozen else None
+    return Case(name + form, model, build, batch, height, width, deep=deep, heavy=heavy, prepare=prepare)
 
 
 CASES = [
