@@ -46,7 +46,7 @@ CASES = [
     case("DeepLabV3", "deeplabv3", "resnet50", 21, 2, 512, 512, heavy=True),
     case("DeepLabV3", "deeplabv3", "mobilenet_v2", 11, 3, 64, 96, heavy=True),
     case("DeepLabV3Plus", "deeplabv3plus", "resnet18", 11, 4, 96, 64),
-    case("DeepLabV3Plus", "deeplabv3plus", "mobilenet_v2", 11, 3, 64, 96),
+    case("DeepLabV3Plus", "deeplabv3plus", "mobilenet_v2", 11, 3, 64, 96, heavy=True),
     case("DeepLabV3Plus", "deeplabv3plus", "resnet50", 21, 3, 64, 96, output_stride=8, heavy=True),
     case("DeepLabV3Plus", "deeplabv3plus", "resnet50", 21, 2, 512, 512, heavy=True),
     case("PSPNet", "pspnet", "resnet18", 11, 3, 64, 96),

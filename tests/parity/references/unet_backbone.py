@@ -193,7 +193,7 @@ CASES = [
     case("resnet34", "scse", 21, 1, 512, 512, heavy=True),
     case("resnet18", "scse", 21, 1, 201, 303, heavy=True),
     case("resnet18", "scse", 5, 2, 32, 64, of_library=True),
-    case("mobilenet_v2", "scse", 5, 2, 32, 64, of_library=True),
+    case("mobilenet_v2", "scse", 5, 2, 32, 64, of_library=True, heavy=True),
     case("vgg16_bn", "none", 5, 2, 64, 96, of_library=True, heavy=True),
     case("vgg16_bn", "scse", 5, 2, 64, 96, of_library=True, heavy=True),
     case("mobilenet_v2", "none", 11, 1, 201, 303, of_library=True, heavy=True),
