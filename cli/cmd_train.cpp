@@ -25,7 +25,7 @@ nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& c
           {"device", name_of(device)},
           {"math", config.math},
           {"steps", r.steps},
-          {"best_miou", r.best_miou},
+          {"best_" + r.main_score, r.best_score},
           {"last_loss", r.last_loss ? nlohmann::ordered_json(*r.last_loss) : nlohmann::ordered_json()},
           {"interrupted", r.interrupted},
           {"signal", r.signal},
@@ -42,8 +42,8 @@ void print(std::FILE* out, const train::RunResult& r, const Options& o) {
                r.parameters, r.last_loss.value_or(0), mib);
     return;
   }
-  fmt::print(out, "steps {}  best mIoU {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
-             r.best_miou,
+  fmt::print(out, "steps {}  best {} {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
+             r.main_score, r.best_score,
              r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", mib,
              o.run.out_dir);
 }

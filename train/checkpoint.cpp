@@ -41,6 +41,8 @@ std::string state_to_text(const RunState& s) {
   out["class_weights"] = JsonValue::of(s.class_weights);
   out["loss_sum"] = JsonValue::of(s.loss_sum);
   out["loss_steps"] = JsonValue::of(s.loss_steps);
+  JsonValue& terms = out["term_sums"] = JsonValue::make_object();
+  for (const auto& [name, value] : s.term_sums) terms[name] = JsonValue::of(value);
   return to_text(out, -1);
 }
 
@@ -61,9 +63,12 @@ RunState state_from_text(const std::string& text, const std::string& origin) {
   s.stale_validations = member(in, "stale_validations", origin).integer;
   for (const auto& [name, value] : member(in, "best", origin).object) s.best[name] = value.number;
   for (const JsonValue& w : member(in, "class_weights", origin).array) s.class_weights.push_back(w.number);
-  // Only the next line of the log needs these two; files without them are as good.
+  // Only the next line of the log needs these; files without them are as good.
   if (const JsonValue* sum = in.find("loss_sum")) s.loss_sum = sum->number;
   if (const JsonValue* steps = in.find("loss_steps")) s.loss_steps = steps->integer;
+  if (const JsonValue* terms = in.find("term_sums")) {
+    for (const auto& [name, value] : terms->object) s.term_sums[name] = value.number;
+  }
   return s;
 }
 
@@ -233,7 +238,7 @@ std::optional<StoredCheckpoint> read_newest_checkpoint(
   return std::nullopt;
 }
 
-void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer,
+void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& optimizer,
              WeightAverage* average) {
   TensorFile weights;
   weights.origin = stored.file.origin;
@@ -250,8 +255,7 @@ namespace {
 
 // A network that was trained in tf32 or bf16 has its weights in f32, so a device without that arithmetic can
 // use it as well. What the user asked for himself is refused there instead.
-void use_stored_math(Config& config, const layers::SegmentationModel& model,
-                     const std::vector<std::string>& overrides) {
+void use_stored_math(Config& config, const layers::Model& model, const std::vector<std::string>& overrides) {
   const bool asked_for =
       std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
   if (asked_for || config.math == "f32" || model.device() != Device::cpu) return;

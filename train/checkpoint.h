@@ -37,9 +37,10 @@ struct RunState {
   int64_t stale_validations = 0;  // validations since the best one
   std::map<std::string, double>
       best;  // scores of the best validation: "miou", "pixel_accuracy", ...; empty before the first
-  std::vector<double> class_weights;  // of the loss; empty: none
-  double loss_sum = 0;                // of the steps since the last line of the log
-  int64_t loss_steps = 0;             // their number
+  std::vector<double> class_weights;        // of the loss; empty: none
+  double loss_sum = 0;                      // of the steps since the last line of the log
+  int64_t loss_steps = 0;                   // their number
+  std::map<std::string, double> term_sums;  // of the loss's terms, where it has several
 };
 
 // What is written; null members are left out.
@@ -47,7 +48,7 @@ struct CheckpointContent {
   const Config* config = nullptr;
   const std::vector<data::ClassInfo>* classes = nullptr;
   const RunState* state = nullptr;
-  const layers::SegmentationModel* model = nullptr;
+  const layers::Module* model = nullptr;
   const Optimizer* optimizer = nullptr;
   const WeightAverage* average = nullptr;
 };
@@ -72,7 +73,7 @@ std::optional<StoredCheckpoint> read_newest_checkpoint(
     const std::vector<std::string>& paths, const std::function<void(const std::string&)>& message);
 
 // Puts the stored tensors back. `average` may be null.
-void restore(const StoredCheckpoint& stored, layers::SegmentationModel& model, Optimizer& optimizer,
+void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& optimizer,
              WeightAverage* average);
 
 // What predict and eval need from a checkpoint.

@@ -9,7 +9,7 @@ void check_math(const Config& config, Device device, const std::string& remedy) 
                "[math] the CPU computes in f32. Got math \"{}\" on device cpu. {}.", config.math, remedy);
 }
 
-void use_math(const Config& config, layers::SegmentationModel& model) {
+void use_math(const Config& config, layers::Model& model) {
   check_math(config, model.device());
   kernels::set_exact_sums(config.exact);
   kernels::set_allow_tf32(config.math == "tf32");

@@ -1,7 +1,7 @@
 // Puts a config's choice of arithmetic into effect.
 #pragma once
 
-#include "layers/segmentation_model.h"
+#include "layers/model.h"
 #include "train/config.h"
 
 namespace atrous::train {
@@ -12,6 +12,6 @@ void check_math(const Config& config, Device device,
 
 // Sets the permissions of `exact` and `math`, and the model's type of activations. Error(config) if the
 // model's device cannot do it.
-void use_math(const Config& config, layers::SegmentationModel& model);
+void use_math(const Config& config, layers::Model& model);
 
 }  // namespace atrous::train

@@ -5,10 +5,10 @@
 
 namespace atrous::train {
 
-Plan make_plan(const Config& c, const DataSets& sets) {
+Plan make_plan(const Config& c, int64_t training_images) {
   Plan plan;
   const double images_per_step = static_cast<double>(c.data.batch_size * c.train.accumulate);
-  const double images = sets.train ? static_cast<double>(sets.train->size()) : images_per_step;
+  const double images = training_images > 0 ? static_cast<double>(training_images) : images_per_step;
   plan.steps_per_epoch = images / images_per_step;
   plan.total_steps = c.train.max_steps;
   if (c.train.epochs > 0)
@@ -19,7 +19,8 @@ Plan make_plan(const Config& c, const DataSets& sets) {
     plan.validate_every = std::max<int64_t>(1, std::llround(plan.steps_per_epoch));
   plan.checkpoint_every = c.train.checkpoint_every;
   // Given batches are not validated, and a pass over them is the run.
-  if (plan.checkpoint_every == 0) plan.checkpoint_every = sets.train ? plan.validate_every : plan.total_steps;
+  if (plan.checkpoint_every == 0)
+    plan.checkpoint_every = training_images > 0 ? plan.validate_every : plan.total_steps;
   return plan;
 }
 
@@ -61,23 +62,6 @@ void check_same_config(const Config& stored, const Config& now, const std::vecto
                changed);
 }
 
-std::string first_loss_warning(const Config& c, double loss) {
-  const auto& terms = c.train.losses;
-  const bool plain =
-      terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
-  const double expected = std::log(static_cast<double>(c.model.num_classes));
-  const size_t scales = c.model.input_scales.size() > 1 ? c.model.input_scales.size() : 0;
-  const double heads = 1 + static_cast<double>(scales) + (c.model.aux_loss ? c.train.aux_weight : 0);
-  const double usual = heads * expected;
-  if (!plain || !c.model.weights.empty() || !c.model.backbone_weights.empty() || loss < 2 * usual + 1)
-    return "";
-  return fmt::format(
-      "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
-      "data.std and the "
-      "initialisation",
-      loss, expected);
-}
-
 Verdict check_expectations(const Config& c, const RunState& state) {
   Verdict verdict;
   for (const auto& [metric, target] : c.expected) {
@@ -91,7 +75,7 @@ Verdict check_expectations(const Config& c, const RunState& state) {
   return verdict;
 }
 
-void check_weights_finite(const layers::SegmentationModel& model) {
+void check_weights_finite(const layers::Module& model) {
   for (const layers::NamedParameter& p : model.parameters()) {
     ATROUS_CHECK(
         all_finite(p.variable.value()), ErrorKind::diverged,

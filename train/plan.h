@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 
@@ -18,7 +17,8 @@ struct Plan {
   int64_t checkpoint_every = 0;
 };
 
-Plan make_plan(const Config& config, const DataSets& sets);
+// `training_images`: 0 for given batches.
+Plan make_plan(const Config& config, int64_t training_images);
 
 // What training needs beyond a valid config. Error(config).
 void check_trainable(const Config& config);
@@ -27,13 +27,9 @@ void check_trainable(const Config& config);
 // those that say where, how fast and how talkative the run is.
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);
 
-// With random weights all classes are about equally likely, so a cross-entropy near ln(classes) is what a
-// sound start looks like. Returns a warning, or an empty text.
-std::string first_loss_warning(const Config& config, double loss);
-
 // Error(diverged) that names a parameter or buffer (statistics of batch norm) with NaN or Inf: such weights
 // must not replace a good checkpoint.
-void check_weights_finite(const layers::SegmentationModel& model);
+void check_weights_finite(const layers::Module& model);
 
 struct Verdict {
   bool met = true;

@@ -15,6 +15,7 @@
 #include "eval/score_html.h"
 #include "train/json_value.h"
 #include "train/run_log.h"
+#include "train/scores_json.h"
 #include "train/svg_chart.h"
 
 namespace atrous::train {

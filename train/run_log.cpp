@@ -26,7 +26,7 @@ std::string drop_lines_after(const std::string& path, int64_t step, int64_t vali
   std::string kept;
   for (const JsonValue& line : read_metrics(path)) {
     const JsonValue* at = line.find("step");
-    if (at && at->integer <= (line.find("miou") ? validation : step)) kept += to_text(line, -1) + "\n";
+    if (at && at->integer <= (line.find("best") ? validation : step)) kept += to_text(line, -1) + "\n";
   }
   return kept;
 }
@@ -85,12 +85,14 @@ void RunLog::step(const StepRecord& r) {
   out["step"] = JsonValue::of(r.step);
   out["epoch"] = JsonValue::of(std::round(r.epoch * 1000) / 1000);
   out["loss"] = JsonValue::of(r.loss);
+  for (const auto& [name, value] : r.terms) out[name] = JsonValue::of(value);
   out["lr"] = JsonValue::of(r.lr);
   out["gradient_norm"] = JsonValue::of(r.gradient_norm);
   out["images_per_second"] = JsonValue::of(std::round(r.images_per_second * 100) / 100);
   out["data_wait_percent"] = JsonValue::of(std::round(r.data_wait * 1000) / 10);
   line(out);
   events_.scalar("train/loss", r.step, r.loss);
+  for (const auto& [name, value] : r.terms) events_.scalar("train/" + name, r.step, value);
   events_.scalar("train/lr", r.step, r.lr);
   events_.scalar("train/gradient_norm", r.step, r.gradient_norm);
   events_.scalar("speed/images_per_second", r.step, r.images_per_second);
@@ -107,26 +109,16 @@ void RunLog::step(const StepRecord& r) {
                       r.images_per_second, duration_text(left), hint));
 }
 
-void RunLog::validation(int64_t step, const eval::EvaluationResult& result, bool is_best) {
+void RunLog::validation(int64_t step, const Validation& v, bool is_best) {
   JsonValue out = JsonValue::make_object();
   out["step"] = JsonValue::of(step);
-  out["val_loss"] = JsonValue::of(result.loss);
-  for (auto& [key, value] : scores_to_json(result.scores).object) out[key] = value;
-  out["seconds"] = JsonValue::of(std::round(result.seconds * 100) / 100);
+  for (const auto& [key, value] : v.line.object) out[key] = value;
+  out["seconds"] = JsonValue::of(std::round(v.seconds * 100) / 100);
   out["best"] = JsonValue::of(is_best);
   line(out);
-  events_.scalar("val/miou", step, result.scores.miou);
-  events_.scalar("val/loss", step, result.loss);
-  events_.scalar("val/pixel_accuracy", step, result.scores.pixel_accuracy);
-  for (const eval::ClassScore& c : result.scores.per_class) {
-    if (c.iou) events_.scalar("val_iou/" + c.name, step, *c.iou);
-  }
+  for (const auto& [tag, value] : v.curves) events_.scalar(tag, step, value);
   events_.flush();
-  message(fmt::format(
-      "validation at step {}: mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}{}", step,
-      result.scores.miou, result.scores.classes_in_mean,
-      result.scores.absent_classes ? fmt::format(" ({} absent)", result.scores.absent_classes) : "",
-      result.loss, result.scores.pixel_accuracy, is_best ? "  (best so far)" : ""));
+  message(fmt::format("validation at step {}: {}{}", step, v.text, is_best ? "  (best so far)" : ""));
 }
 
 void RunLog::image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,

@@ -6,11 +6,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "eval/evaluate.h"
+#include "core/device.h"
 #include "train/event_writer.h"
 #include "train/json_value.h"
-#include "train/scores_json.h"
 
 namespace atrous::train {
 
@@ -22,6 +23,18 @@ struct StepRecord {
   double gradient_norm = 0;
   double images_per_second = 0;
   double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
+  std::vector<std::pair<std::string, double>> terms = {};  // of the loss, means like it
+};
+
+// What a validation found, in the forms in which it is told.
+struct Validation {
+  std::vector<std::pair<std::string, double>> scores;  // by the names that configs and commands use
+  JsonValue line;                                      // members of its line in metrics.jsonl
+  JsonValue best;                                      // members of best.json, if it is the best
+  std::vector<std::pair<std::string, double>> curves;  // of TensorBoard, by tag
+  std::string text;                                    // for people
+  std::vector<std::string> warnings;                   // results that are probably a mistake
+  double seconds = 0;
 };
 
 class RunLog {
@@ -36,7 +49,7 @@ class RunLog {
   RunLog& operator=(const RunLog&) = delete;
 
   void step(const StepRecord& record);
-  void validation(int64_t step, const eval::EvaluationResult& result, bool is_best);
+  void validation(int64_t step, const Validation& validation, bool is_best);
   void image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,
              int64_t width);
   // The progress bar; does nothing where stderr is no terminal.

@@ -7,9 +7,7 @@
 #include "core/allocator.h"
 #include "core/atomic_file.h"
 #include "core/device_runtime.h"
-#include "train/batches.h"
 #include "train/checkpoint.h"
-#include "train/class_weights.h"
 #include "train/math.h"
 #include "train/plan.h"
 #include "train/report.h"
@@ -18,7 +16,7 @@
 #include "train/schedule.h"
 #include "train/signals.h"
 #include "train/step.h"
-#include "train/validation.h"
+#include "train/task.h"
 
 namespace atrous::train {
 namespace {
@@ -36,27 +34,27 @@ void say(const std::string& text) {
 // The speed since the last restart.
 class SpeedMeter {
  public:
-  explicit SpeedMeter(const BatchSource& batches) : batches_(batches) { restart(); }
+  explicit SpeedMeter(const Task& task) : task_(task) { restart(); }
   void restart() {
     images_ = 0;
     start_ = Clock::now();
-    wait_ = batches_.wait_seconds();
+    wait_ = task_.wait_seconds();
   }
   void add(int64_t images) { images_ += images; }
   void read(StepRecord& record) const {
     const double seconds = std::max(1e-9, seconds_since(start_));
     record.images_per_second = static_cast<double>(images_) / seconds;
-    record.data_wait = (batches_.wait_seconds() - wait_) / seconds;
+    record.data_wait = (task_.wait_seconds() - wait_) / seconds;
   }
 
  private:
-  const BatchSource& batches_;
+  const Task& task_;
   int64_t images_ = 0;
   Clock::time_point start_;
   double wait_ = 0;
 };
 
-int64_t count_parameters(const layers::SegmentationModel& model) {
+int64_t count_parameters(const layers::Module& model) {
   int64_t count = 0;
   for (const layers::NamedParameter& p : model.parameters()) count += p.variable.value().numel();
   return count;
@@ -66,18 +64,55 @@ int64_t peak_memory(Device device) {
   return device == Device::cpu ? allocator_stats().peak_in_use : device_allocator_stats(device).peak_in_use;
 }
 
-void announce(const Config& c, const DataSets& sets, const Plan& plan, int64_t parameters,
-              const RunState& state, Device device) {
-  if (sets.train) say(sets.train->describe() + "\n" + sets.val->describe());
-  for (size_t i = 0; i < state.class_weights.size(); ++i)
-    say(fmt::format("class weight {:.3f}  {}", state.class_weights[i], sets.classes[i].name));
-  const std::string batch = sets.train ? fmt::format("{:.1f} steps per epoch, batches of {}",
-                                                     plan.steps_per_epoch, c.data.batch_size)
-                                       : "given batches";
+void announce(const Config& c, const Task& task, const Plan& plan, int64_t parameters, Device device) {
+  for (const std::string& line : task.describe()) say(line);
+  const std::string batch = task.training_images() > 0 ? fmt::format("{:.1f} steps per epoch, batches of {}",
+                                                                     plan.steps_per_epoch, c.data.batch_size)
+                                                       : "given batches";
   say(fmt::format("{}: {} parameters; {} steps, {}{}; on {} with math {}", c.model.name, parameters,
                   plan.total_steps, batch,
                   c.train.accumulate > 1 ? fmt::format(", {} per step", c.train.accumulate) : "",
                   name_of(device), c.math));
+}
+
+void add_losses(const StepResult& step, RunState& state) {
+  state.loss_sum += step.loss;
+  ++state.loss_steps;
+  for (const auto& [name, value] : step.terms) state.term_sums[name] += value;
+}
+
+// Means since the last line of the log, which begin anew.
+void take_losses(const StepResult& step, RunState& state, StepRecord& record) {
+  const auto steps = static_cast<double>(state.loss_steps);
+  record.loss = state.loss_sum / steps;
+  for (const auto& term : step.terms)
+    record.terms.emplace_back(term.first, state.term_sums[term.first] / steps);
+  state.loss_sum = 0;
+  state.loss_steps = 0;
+  state.term_sums.clear();
+}
+
+// Takes the scores of a validation over into the state and the files of the run. Returns whether it is the
+// best so far.
+bool record_validation(const Validation& v, const char* main_score, RunState& state, const RunFolder& folder,
+                       RunLog& log) {
+  const std::map<std::string, double> scores(v.scores.begin(), v.scores.end());
+  const bool is_best = state.best.empty() || scores.at(main_score) > state.best.at(main_score);
+  if (state.last_validation == 0) {
+    for (const std::string& warning : v.warnings) log.message(warning);
+  }
+  state.last_validation = state.step;
+  state.stale_validations = is_best ? 0 : state.stale_validations + 1;
+  if (is_best) {
+    state.best_step = state.step;
+    state.best = scores;
+    JsonValue best = JsonValue::make_object();
+    best["step"] = JsonValue::of(state.step);
+    for (const auto& [key, value] : v.best.object) best[key] = value;
+    write_file_atomically(folder.file("best.json"), to_text(best) + "\n");
+  }
+  log.validation(state.step, v, is_best);
+  return is_best;
 }
 
 }  // namespace
@@ -99,41 +134,36 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   if (stored) check_same_config(stored->config, config, options.allow_change);
   // A damaged last checkpoint must not replace the good one before it.
   bool keep_last = !stored || stored->file.origin == folder->last();
-  const DataSets sets = open_datasets(config);
-  const Plan plan = make_plan(config, sets);
   const layers::BuildDeviceGuard build_on(options.device);
   // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
-  const auto model = stored ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
-  layers::require_pixel_labels(*model, "train");
-  use_math(config, *model);
-  model->train();
+  const auto task = make_task(config, /*weights_follow=*/stored.has_value());
+  const Plan plan = make_plan(config, task->training_images());
+  layers::Model& model = task->model();
+  use_math(config, model);
+  model.train();
   Optimizer optimizer(
-      config.optimizer, model->parameters(),
-      [&](const std::string& name) { return model->in_backbone(name); },
+      config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
       /*bf16_copies=*/config.math == "bf16");
   std::optional<WeightAverage> average;
-  if (config.train.ema_decay > 0) average.emplace(*model, config.train.ema_decay);
+  if (config.train.ema_decay > 0) average.emplace(model, config.train.ema_decay);
   RunState state;
   if (stored) {
-    restore(*stored, *model, optimizer, average ? &*average : nullptr);
+    restore(*stored, model, optimizer, average ? &*average : nullptr);
     state = stored->state;
     stored.reset();
     say(fmt::format("resumed at step {}", state.step));
-  } else {
-    state.class_weights =
-        class_weights(config.train.class_weights, sets.train.get(), config.model.num_classes);
   }
-  RunResult result;
-  result.parameters = count_parameters(*model);
-  announce(config, sets, plan, result.parameters, state, options.device);
-
-  const layers::LossOptions loss =
-      layers::placed_on(options.device, {config.train.losses, state.class_weights, config.train.aux_weight});
   const int64_t accumulate = config.train.accumulate;
-  BatchSource batches(config, sets.train.get(), state.step * accumulate, plan.total_steps * accumulate);
+  task->begin(state, state.step * accumulate, plan.total_steps * accumulate);
+  RunResult result;
+  result.main_score = task->main_score();
+  result.parameters = count_parameters(model);
+  announce(config, *task, plan, result.parameters, options.device);
+
   const auto step_once = [&] {
     const double lr = learning_rate(config.schedule, config.optimizer.lr, state.step, plan.total_steps);
-    return train_step(*model, optimizer, batches, loss, accumulate, config.seed, state.step, lr);
+    return train_step(
+        optimizer, [&] { return task->next(); }, accumulate, state.step, lr);
   };
   if (options.dry_run) {
     result.last_loss = step_once().loss;
@@ -146,25 +176,25 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   bool unsaved = false;
   const auto save_last = [&] {
     if (!unsaved) return;
-    check_weights_finite(*model);
+    check_weights_finite(model);
     save_checkpoint(folder->last(),
-                    {&config, &sets.classes, &state, model.get(), &optimizer, average ? &*average : nullptr},
+                    {&config, &task->classes(), &state, &model, &optimizer, average ? &*average : nullptr},
                     keep_last ? folder->previous() : "");
     keep_last = true;
     unsaved = false;
   };
   const auto validate_now = [&] {
     if (average) average->swap();
-    const std::optional<bool> best = validate(config, *model, *sets.val, sets.classes, state, *folder, log);
-    if (best && *best)
-      save_checkpoint(folder->best(), {&config, &sets.classes, nullptr, model.get(), nullptr, nullptr});
+    const std::optional<Validation> found = task->validate(state.step, *folder, log);
+    if (found && record_validation(*found, task->main_score(), state, *folder, log))
+      save_checkpoint(folder->best(), {&config, &task->classes(), nullptr, &model, nullptr, nullptr});
     if (average) average->swap();
-    if (!best) return;
+    if (!found) return;
     unsaved = true;
     write_report(folder->path());
   };
 
-  SpeedMeter speed(batches);
+  SpeedMeter speed(*task);
   for (;;) {
     // Events of the step just done. They come before the next step, so that a run that was stopped among them
     // makes up for them.
@@ -175,7 +205,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
                          seconds_since(start) >= 60 * config.train.max_minutes;
       return result.signal || result.timed_out;
     };
-    if (!stop_asked() && sets.val && state.step > state.last_validation &&
+    if (!stop_asked() && task->training_images() > 0 && state.step > state.last_validation &&
         (last || state.step % plan.validate_every == 0)) {
       save_last();  // a validation that fails loses nothing
       validate_now();
@@ -187,13 +217,14 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     if (stop || state.step % plan.checkpoint_every == 0 || SignalGuard::take_save_request()) save_last();
     if (stop) {
       if (patience_ended && !last)
-        log.message(fmt::format("stopped early: no better mIoU in {} validations", config.train.patience));
+        log.message(fmt::format("stopped early: no better {} in {} validations", task->main_score(),
+                                config.train.patience));
       break;
     }
 
     const StepResult step = step_once();
     if (state.step == 0) {
-      if (const std::string warning = first_loss_warning(config, step.loss); !warning.empty())
+      if (const std::string warning = task->first_loss_warning(step.loss); !warning.empty())
         log.message(warning);
     }
     ++state.step;
@@ -201,27 +232,24 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     if (average) average->update(state.step);
 
     result.last_loss = step.loss;
-    state.loss_sum += step.loss;
-    ++state.loss_steps;
+    add_losses(step, state);
     speed.add(step.images);
     log.progress(state.step, step.loss);
     if (state.step % config.train.log_every == 0 || state.step == plan.total_steps) {
       StepRecord record{.step = state.step,
                         .epoch = static_cast<double>(state.step) / plan.steps_per_epoch,
-                        .loss = state.loss_sum / static_cast<double>(state.loss_steps),
                         .lr = step.lr,
                         .gradient_norm = step.gradient_norm};
+      take_losses(step, state, record);
       speed.read(record);
       log.step(record);
-      state.loss_sum = 0;
-      state.loss_steps = 0;
       speed.restart();
     }
     if (options.on_step) options.on_step(state.step);
   }
 
   result.steps = state.step;
-  result.best_miou = state.best.empty() ? 0 : state.best.at("miou");
+  result.best_score = state.best.empty() ? 0 : state.best.at(task->main_score());
   result.interrupted = result.signal != 0;
   result.peak_memory_bytes = peak_memory(options.device);
   write_report(folder->path());

@@ -21,7 +21,8 @@ struct RunOptions {
 
 struct RunResult {
   int64_t steps = 0;
-  double best_miou = 0;
+  std::string main_score;  // name of the score by which weights are the best, e.g. "miou"
+  double best_score = 0;
   std::optional<double> last_loss;  // none if there was nothing left to do
   bool interrupted = false;         // by a signal, after a clean save
   int signal = 0;

@@ -9,6 +9,7 @@
 #include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
 #include "train/math.h"
+#include "train/semantic_task.h"
 #include "train/step.h"
 
 using namespace atrous;
@@ -50,7 +51,10 @@ std::vector<double> losses_of(const Config& config, Device device, const layers:
   std::vector<double> losses;
   const layers::LossOptions loss = layers::placed_on(device, options);
   for (int64_t step = 0; step < steps / accumulate; ++step) {
-    losses.push_back(train_step(*model, optimizer, batches, loss, accumulate, config.seed, step, 0.01).loss);
+    losses.push_back(train_step(
+                         optimizer, [&] { return semantic_batch(*model, batches.next(), loss, config.seed); },
+                         accumulate, step, 0.01)
+                         .loss);
   }
   return losses;
 }
@@ -119,10 +123,12 @@ TEST_CASE("a NaN on a device ends the step before it reaches the weights, and is
     model->train();
     Optimizer optimizer(config.optimizer, model->parameters());
     BatchSource source(config, nullptr, 0, steps);
+    const layers::LossOptions loss;
     const Variable first = model->parameters().front().variable;
     first.value().fill(std::numeric_limits<double>::infinity());
     try {
-      train_step(*model, optimizer, source, {}, 1, config.seed, 0, 0.01);
+      train_step(
+          optimizer, [&] { return semantic_batch(*model, source.next(), loss, config.seed); }, 1, 0, 0.01);
       FAIL("no error");
     } catch (const Error& e) {
       CHECK(e.kind() == ErrorKind::diverged);

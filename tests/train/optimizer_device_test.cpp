@@ -127,7 +127,7 @@ TEST_CASE("optimisers on a device follow the CPU") {
 
 TEST_CASE("the norm of gradients on a device is the CPU's") {
   const Weights host(Device::cpu), device(Device::sim);
-  const Optimizer on_host(named("sgd"), host.parameters), on_device(named("sgd"), device.parameters);
+  const Optimizer on_host(named("sgd"), host.parameters, of_backbone), on_device(named("sgd"), device.parameters, of_backbone);
   CHECK(on_device.gradient_norm() == 0);
   for (const Weights* w : {&host, &device}) {
     for (const auto& p : w->parameters) set_gradient(p.variable, noise(p.variable.shape(), 7));
@@ -138,7 +138,7 @@ TEST_CASE("the norm of gradients on a device is the CPU's") {
 TEST_CASE("a step leaves current copies in bf16") {
   for (Device device : {Device::cpu, Device::sim}) {
     const Weights w(device);
-    Optimizer optimizer(named("adam"), w.parameters, nullptr, true);
+    Optimizer optimizer(named("adam"), w.parameters, of_backbone, true);
     for (uint64_t t = 0; t < 2; ++t) {
       w.step(optimizer, t);
       for (size_t i = 0; i + 1 < w.parameters.size(); ++i) {

@@ -1,0 +1,172 @@
+#include "train/semantic_task.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/random.h"
+#include "data/image_io.h"
+#include "eval/pictures.h"
+#include "train/class_weights.h"
+#include "train/scores_json.h"
+#include "train/signals.h"
+
+namespace atrous::train {
+namespace {
+
+// "city/0001.png" -> "city_0001.png": one flat folder.
+std::string file_name_of(std::string id) {
+  for (char& c : id) {
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+    if (!plain) c = '_';
+  }
+  return id;
+}
+
+constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
+
+std::shared_ptr<layers::SegmentationModel> make_segmentation_model(const Config& config,
+                                                                   bool weights_follow) {
+  auto model = weights_follow ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
+  layers::require_pixel_labels(*model, "train");
+  return model;
+}
+
+Validation summary_of(const eval::EvaluationResult& result, const eval::Palette& palette) {
+  const eval::SemanticScores& s = result.scores;
+  Validation v;
+  v.scores = {{"miou", s.miou},
+              {"pixel_accuracy", s.pixel_accuracy},
+              {"mean_accuracy", s.mean_accuracy},
+              {"fw_iou", s.fw_iou},
+              {"mean_dice", s.mean_dice}};
+  v.curves = {{"val/miou", s.miou}, {"val/loss", result.loss}, {"val/pixel_accuracy", s.pixel_accuracy}};
+  std::vector<std::string> colors;  // as CSS writes them
+  for (size_t c = 0; c < s.per_class.size(); ++c) {
+    colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
+    if (s.per_class[c].iou) v.curves.emplace_back("val_iou/" + s.per_class[c].name, *s.per_class[c].iou);
+  }
+  v.line = JsonValue::make_object();
+  v.line["val_loss"] = JsonValue::of(result.loss);
+  for (auto& [key, value] : scores_to_json(s).object) v.line[key] = value;
+  v.best = v.line;
+  v.best["colors"] = JsonValue::of(colors);
+  v.best["confusion"] = confusion_to_json(result.confusion);
+  v.seconds = result.seconds;
+  v.text = fmt::format(
+      "mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}", s.miou, s.classes_in_mean,
+      s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "", result.loss, s.pixel_accuracy);
+  v.warnings = suspicions(s);
+  return v;
+}
+
+}  // namespace
+
+std::vector<std::string> suspicions(const eval::SemanticScores& scores) {
+  std::vector<std::string> out;
+  int64_t predicted = 0, labelled = 0;
+  std::string only;
+  for (const eval::ClassScore& c : scores.per_class) {
+    if (c.ground_truth == 0)
+      out.push_back(fmt::format("warning: class \"{}\" has no pixel in the validation labels", c.name));
+    labelled += c.ground_truth > 0;
+    predicted += c.predicted > 0;
+    if (c.predicted > 0) only = c.name;
+  }
+  if (predicted == 1 && labelled > 1) {
+    out.push_back(
+        fmt::format("warning: every pixel is predicted as \"{}\". If this stays so, try train.class_weights, "
+                    "a dice loss or another "
+                    "learning rate",
+                    only));
+  }
+  return out;
+}
+
+SemanticTask::SemanticTask(const Config& config, bool weights_follow)
+    : config_(config),
+      sets_(open_datasets(config)),
+      model_(make_segmentation_model(config, weights_follow)) {}
+
+void SemanticTask::begin(RunState& state, int64_t first, int64_t needed) {
+  const TrainOptions& train = config_.train;
+  if (state.step == 0)
+    state.class_weights = class_weights(train.class_weights, sets_.train.get(), config_.model.num_classes);
+  class_weights_ = state.class_weights;
+  loss_ = layers::placed_on(model_->device(), {train.losses, class_weights_, train.aux_weight});
+  batches_.emplace(config_, sets_.train.get(), first, needed);
+}
+
+std::vector<std::string> SemanticTask::describe() const {
+  std::vector<std::string> lines;
+  if (sets_.train) lines = {sets_.train->describe(), sets_.val->describe()};
+  for (size_t i = 0; i < class_weights_.size(); ++i)
+    lines.push_back(fmt::format("class weight {:.3f}  {}", class_weights_[i], sets_.classes[i].name));
+  return lines;
+}
+
+TrainingBatch semantic_batch(layers::SegmentationModel& model, data::Batch batch,
+                             const layers::LossOptions& options, uint64_t seed) {
+  std::vector<std::string> ids = batch.ids;
+  return {std::move(ids), [&model, batch = std::move(batch), &options, seed] {
+            model.set_random_key({seed, mix_streams(dropout_stream, static_cast<uint64_t>(batch.step))});
+            const layers::SegmentationOutput output = model.forward(Variable(model.input_of(batch.images)));
+            return BatchLoss{layers::segmentation_loss(output, batch.labels, options)};
+          }};
+}
+
+TrainingBatch SemanticTask::next() {
+  return semantic_batch(*model_, batches_->next(), loss_, config_.seed);
+}
+
+// With random weights all classes are about equally likely, so a cross-entropy near ln(classes) is what a
+// sound start looks like.
+std::string SemanticTask::first_loss_warning(double loss) const {
+  const auto& terms = config_.train.losses;
+  const bool plain =
+      terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
+  const double expected = std::log(static_cast<double>(config_.model.num_classes));
+  const size_t scales = config_.model.input_scales.size() > 1 ? config_.model.input_scales.size() : 0;
+  const double heads =
+      1 + static_cast<double>(scales) + (config_.model.aux_loss ? config_.train.aux_weight : 0);
+  const double usual = heads * expected;
+  if (!plain || !config_.model.weights.empty() || !config_.model.backbone_weights.empty() ||
+      loss < 2 * usual + 1)
+    return "";
+  return fmt::format(
+      "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
+      "data.std and the "
+      "initialisation",
+      loss, expected);
+}
+
+std::optional<Validation> SemanticTask::validate(int64_t step, const RunFolder& folder, RunLog& log) {
+  const data::Dataset& set = *sets_.val;
+  const eval::Palette palette = eval::palette_of(sets_.classes);
+  const int64_t wanted = std::min(config_.train.sample_images, set.size());
+  int64_t index = 0, pictures = 0;
+  eval::EvaluationHooks hooks;
+  hooks.progress = [&](int64_t done, int64_t total) { log.validation_progress(done, total); };
+  hooks.stop = [] { return SignalGuard::stop_requested() != 0; };
+  hooks.image = [&](const data::Sample& sample, const Tensor& prediction, const eval::ImageScore&) {
+    // Evenly over the set: neighbours in a list are often frames of one film.
+    const bool take = pictures < wanted && index >= pictures * set.size() / wanted;
+    ++index;
+    if (!take) return;
+    ++pictures;
+    const Tensor nothing = Tensor::full(sample.label.shape(), data::ignore_label, DType::u8);
+    const Tensor picture = eval::side_by_side({eval::overlay(sample.image, nothing, palette),
+                                               eval::overlay(sample.image, sample.label, palette, 0.75),
+                                               eval::overlay(sample.image, prediction, palette, 0.75)});
+    const std::string name = fmt::format("{}_{}", pictures, file_name_of(sample.id));
+    const std::string path = folder.file("samples/" + name + ".png");
+    data::write_png(path, picture);
+    log.image("samples/" + name, step, path, picture.dim(0), picture.dim(1));
+  };
+  const eval::EvaluationResult result =
+      eval::evaluate(*model_, set, config_.data, config_.eval, false, hooks);
+  if (SignalGuard::stop_requested()) return std::nullopt;
+  return summary_of(result, palette);
+}
+
+}  // namespace atrous::train

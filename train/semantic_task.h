@@ -1,0 +1,43 @@
+// Training a network that gives every pixel a class.
+#pragma once
+
+#include "eval/evaluate.h"
+#include "layers/losses.h"
+#include "train/batches.h"
+#include "train/task.h"
+
+namespace atrous::train {
+
+class SemanticTask : public Task {
+ public:
+  SemanticTask(const Config& config, bool weights_follow);
+
+  layers::Model& model() override { return *model_; }
+  const std::vector<data::ClassInfo>& classes() const override { return sets_.classes; }
+  int64_t training_images() const override { return sets_.train ? sets_.train->size() : 0; }
+  void begin(RunState& state, int64_t first, int64_t needed) override;
+  std::vector<std::string> describe() const override;
+  TrainingBatch next() override;
+  double wait_seconds() const override { return batches_->wait_seconds(); }
+  std::string first_loss_warning(double loss) const override;
+  const char* main_score() const override { return "miou"; }
+  std::optional<Validation> validate(int64_t step, const RunFolder& folder, RunLog& log) override;
+
+ private:
+  const Config config_;
+  const DataSets sets_;
+  const std::shared_ptr<layers::SegmentationModel> model_;
+  std::vector<double> class_weights_;
+  layers::LossOptions loss_;
+  std::optional<BatchSource> batches_;
+};
+
+// The loss of a batch. `seed` and the number of the batch determine what dropout leaves out.
+TrainingBatch semantic_batch(layers::SegmentationModel& model, data::Batch batch,
+                             const layers::LossOptions& options, uint64_t seed);
+
+// Warnings about results that are probably a mistake: a class without a labelled pixel, predictions of one
+// class only.
+std::vector<std::string> suspicions(const eval::SemanticScores& scores);
+
+}  // namespace atrous::train
