@@ -48,24 +48,35 @@ __global__ void __launch_bounds__(threads) cut_kernel(Segment s, const uint64_t*
 
 // ---- select ----
 
+// take(key, exists) for all keys of the segment, by all threads together. Several loads are on their way at a
+// time: one block alone has nothing else to do while it waits.
+template <class Take>
+__device__ inline void for_each_key(const Segment& s, Take&& take) {
+  constexpr uint32_t in_flight = 8;
+  for (uint32_t base = 0; base < s.length; base += in_flight * threads) {
+    uint64_t keys[in_flight];
+    ATROUS_UNROLL
+    for (uint32_t u = 0; u < in_flight; ++u) {
+      const uint32_t i = base + u * threads + threadIdx.x;
+      keys[u] = i < s.length ? s.key(i) : no_key;
+    }
+    ATROUS_UNROLL
+    for (uint32_t u = 0; u < in_flight; ++u) take(keys[u], base + u * threads + threadIdx.x < s.length);
+  }
+}
+
 // Adds up how many keys of the segment continue `prefix`, whose bits below `shift` + 8 are open, by their
 // next 8 bits. Lanes with equal bits add once: scores share their exponents, and their atomics would queue.
 __device__ inline void count_bins(const Segment& s, uint64_t prefix, int shift, unsigned* histogram) {
   histogram[threadIdx.x] = 0;
   __syncthreads();
-  const uint32_t rounds = (s.length + threads - 1) / threads;
-  for (uint32_t round = 0; round < rounds; ++round) {
-    const uint32_t i = round * threads + threadIdx.x;
-    int bin = bins;  // none
-    if (i < s.length) {
-      const uint64_t key = s.key(i);
-      const bool continues = shift == 56 || (key ^ prefix) >> (shift + 8) == 0;
-      if (continues) bin = static_cast<int>(key >> shift & 0xff);
-    }
+  for_each_key(s, [&](uint64_t key, bool exists) {
+    const bool continues = exists && (shift == 56 || (key ^ prefix) >> (shift + 8) == 0);
+    const int bin = continues ? static_cast<int>(key >> shift & 0xff) : bins;
     const unsigned same = __match_any_sync(~0u, bin);
     const bool leads = static_cast<int>(threadIdx.x % 32) == __ffs(static_cast<int>(same)) - 1;
-    if (bin < bins && leads) atomicAdd(&histogram[bin], static_cast<unsigned>(__popc(same)));
-  }
+    if (continues && leads) atomicAdd(&histogram[bin], static_cast<unsigned>(__popc(same)));
+  });
   __syncthreads();
 }
 
@@ -129,10 +140,9 @@ __global__ void __launch_bounds__(threads) select_kernel(RowLayout rows, Segment
   if (threadIdx.x == 0) taken[0] = 0;
   const uint64_t last = s.count < s.length ? last_key(s) : no_key;
   __syncthreads();
-  for (uint32_t i = threadIdx.x; i < s.length; i += threads) {
-    const uint64_t key = s.key(i);
-    if (key <= last) keys[atomicAdd(&taken[0], 1)] = key;
-  }
+  for_each_key(s, [&](uint64_t key, bool exists) {
+    if (exists && key <= last) keys[atomicAdd(&taken[0], 1)] = key;
+  });
   bitonic_sort(keys, 0, sorted);
   for (uint32_t i = threadIdx.x; i < s.count; i += threads) s.put(i, keys[i]);
 }
