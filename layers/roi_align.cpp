@@ -19,7 +19,7 @@ Variable roi_align(const std::vector<Variable>& maps, const Tensor& rois, const 
     y = Tensor::empty(problem.output_shape(), problem.dtype);
     Trace::note(
         {.name = {},
-         .kind = "RoiAlign",
+         .kind = "RoIAlign",
          .arguments = fmt::format("{} regions, {}x{}", problem.rois, problem.out_height, problem.out_width),
          .input = shapes[0],
          .output = y.shape()});
