@@ -1,4 +1,4 @@
-// `atrous metrics semantic`: scores label files that any tool made.
+// `atrous metrics`, and its sub-command `semantic`: scores label files that any tool made.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -149,7 +149,9 @@ void run_semantic(const Options& o) {
 
 void add_metrics_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("metrics", "Scores prediction files that any tool made");
-  command->footer("atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255");
+  command->footer(
+      "atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255\n"
+      "atrous metrics coco --gt instances_val2017.json --dt results.json --iou-type segm");
   command->require_subcommand(1);
   CLI::App* semantic =
       command->add_subcommand("semantic", "mIoU and relatives of label images, matched by file name");
@@ -166,6 +168,7 @@ void add_metrics_command(CLI::App& app) {
   semantic->add_option("--names", o->names, "Class names, comma-separated")->delimiter(',');
   o->report.add_option(*semantic);
   semantic->callback([o] { run_semantic(*o); });
+  add_metrics_coco_command(*command);
 }
 
 }  // namespace atrous::cli

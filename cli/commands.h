@@ -13,6 +13,8 @@ void add_eval_command(CLI::App& app);     // cmd_eval.cpp
 void add_predict_command(CLI::App& app);  // cmd_predict.cpp
 void add_forward_command(CLI::App& app);  // cmd_forward.cpp
 void add_metrics_command(CLI::App& app);  // cmd_metrics.cpp
+// To `metrics`: cmd_metrics_coco.cpp
+void add_metrics_coco_command(CLI::App& metrics);
 void add_summary_command(CLI::App& app);  // cmd_summary.cpp
 void add_data_command(CLI::App& app);     // cmd_data.cpp
 void add_import_weights_command(CLI::App& app);  // cmd_weights.cpp

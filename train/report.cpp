@@ -13,16 +13,18 @@
 #include "core/parallel.h"
 #include "eval/html.h"
 #include "eval/score_html.h"
+#include "eval/svg_chart.h"
 #include "train/json_value.h"
 #include "train/run_log.h"
 #include "train/scores_json.h"
-#include "train/svg_chart.h"
 
 namespace atrous::train {
 namespace {
 
 using eval::card;
 using eval::escape_html;
+using eval::Series;
+using eval::svg_chart;
 
 std::string file_content(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

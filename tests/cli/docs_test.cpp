@@ -48,6 +48,7 @@ TEST_CASE("docs/commands.md lists exactly the options of every command") {
                                                           {"predict"},
                                                           {"forward"},
                                                           {"metrics", "semantic"},
+                                                          {"metrics", "coco"},
                                                           {"summary"},
                                                           {"data", "check"},
                                                           {"data", "show"},

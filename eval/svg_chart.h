@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace atrous::train {
+namespace atrous::eval {
 
 struct Series {
   std::string name;
@@ -15,8 +15,8 @@ struct Series {
 };
 
 // A chart with axes, grid, ticks at round numbers and a legend. Text takes the page's colour. Empty text if
-// there are no points.
-std::string svg_chart(const std::string& title, const std::string& x_label,
-                      const std::vector<Series>& series);
+// there are no points. `heights`: y values that the axis shows in any case, so that charts can be compared.
+std::string svg_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series,
+                      const std::vector<double>& heights = {});
 
-}  // namespace atrous::train
+}  // namespace atrous::eval

@@ -1,4 +1,4 @@
-#include "train/svg_chart.h"
+#include "eval/svg_chart.h"
 
 #include <fmt/format.h>
 
@@ -9,10 +9,8 @@
 
 #include "eval/html.h"
 
-namespace atrous::train {
+namespace atrous::eval {
 namespace {
-
-using eval::escape_html;
 
 constexpr double width = 560, height = 260, left = 56, right = 12, top = 30, bottom = 36;
 
@@ -52,8 +50,8 @@ struct Axis {
 
 }  // namespace
 
-std::string svg_chart(const std::string& title, const std::string& x_label,
-                      const std::vector<Series>& series) {
+std::string svg_chart(const std::string& title, const std::string& x_label, const std::vector<Series>& series,
+                      const std::vector<double>& heights) {
   Axis x, y;
   for (const Series& s : series) {
     for (const auto& [px, py] : s.points) {
@@ -63,6 +61,7 @@ std::string svg_chart(const std::string& title, const std::string& x_label,
     }
   }
   if (!(x.low <= x.high)) return "";
+  for (double v : heights) y.include(v);
   if (y.low > 0 && y.low < 0.5 * y.high) y.low = 0;  // show the zero line when it is near
   x.finish(6, false);
   y.finish(5, true);
@@ -124,4 +123,4 @@ std::string svg_chart(const std::string& title, const std::string& x_label,
   return out + "</svg>\n";
 }
 
-}  // namespace atrous::train
+}  // namespace atrous::eval

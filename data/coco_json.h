@@ -1,0 +1,96 @@
+// COCO's two kinds of files: annotations, and the results of a detector.
+//
+// Read are `images`, `categories` and `annotations` of the first, and the list that the second is. Everything
+// else is skipped: `info`, `licenses`, keypoints, captions, fields of one's own. Nothing is repaired: what
+// breaks a rule is an Error(data) that names the file, the record and the rule. A file is read as a stream,
+// record by record; what is kept takes at most eight times its bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/rle.h"
+
+namespace atrous::data {
+
+struct CocoLimits {
+  int64_t max_file_bytes = int64_t{2} << 30;
+  // Numbers, texts and lists of one record; its text is held in memory as a whole.
+  int64_t max_values_per_record = int64_t{1} << 22;
+  int64_t max_depth = 32;  // of lists and objects in one another
+};
+
+struct CocoImage {
+  int64_t id = 0;
+  std::string file_name;  // empty if the file has none
+  // 0 if the file has none; then there can be no masks.
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+struct CocoCategory {
+  int64_t id = 0;
+  std::string name;  // "category 7" if the file has none
+};
+
+struct CocoAnnotation {
+  int64_t id = 0;
+  int64_t image = 0;     // index into images
+  int64_t category = 0;  // index into categories
+  bool has_box = false;
+  CocoBox box;      // as written: that of a crowd in the official files is a pixel smaller than its mask
+  double area = 0;  // as written: often not that of the mask or box
+  bool crowd = false;
+  bool difficult = false;  // not COCO's, but converted VOC files have it
+  Rle mask;  // no counts: the file has none (no `segmentation`, null or []), or it was not asked for
+
+  bool has_mask() const { return !mask.counts.empty(); }
+};
+
+struct CocoAnnotations {
+  std::string path;
+  std::vector<CocoImage> images;            // by rising id
+  std::vector<CocoCategory> categories;     // by rising id
+  std::vector<CocoAnnotation> annotations;  // in the order of the file, which decides ties
+
+  // Index of an id, or -1.
+  int64_t find_image(int64_t id) const;
+  int64_t find_category(int64_t id) const;
+};
+
+// Masks are checked in either case, polygons become masks only if they are kept.
+enum class CocoMasks { keep, skip };
+
+// Refused: what is no JSON (NaN and Infinity are none) or nested too deeply; sections that are missing or no
+// lists; records without a whole-numbered id; an id twice; unknown image or category ids; a missing, negative
+// or infinite area; a bbox that is not four finite numbers with sides >= 0; iscrowd other than 0 and 1;
+// polygons of an odd number of coordinates or less than three corners; run lengths that do not add up; masks
+// that are not of their image's size.
+CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks = CocoMasks::keep,
+                                      const CocoLimits& limits = {});
+
+struct CocoResult {
+  int64_t image = 0;     // index into the annotations' images
+  int64_t category = 0;  // index into their categories
+  double score = 0;
+  CocoBox box;
+  double area = 0;
+  Rle mask;  // no counts if masks were not asked for
+};
+
+// Results of a detector on the images of `annotations`, in the order of the file. A file may be [].
+//
+// As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
+// of the boxes, and a result without a segmentation has its box as mask; if not, all need a segmentation,
+// areas are those of the masks, and a missing bbox is that of the mask. Refused are also: results for unknown
+// images or categories, and scores that are missing or not finite.
+std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
+                                          CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {});
+
+// A results file, as any COCO tool reads it. Ids are those of `annotations`; `mask` is written if it has
+// counts. Error(io).
+void write_coco_results(const std::string& path, const CocoAnnotations& annotations,
+                        const std::vector<CocoResult>& results);
+
+}  // namespace atrous::data

@@ -1,0 +1,190 @@
+#include "eval/coco_html.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "eval/html.h"
+#include "eval/score_html.h"
+#include "eval/svg_chart.h"
+
+namespace atrous::eval {
+namespace {
+
+constexpr size_t charted = 100;  // classes with a chart of their own
+
+std::optional<double> existing(double score) {
+  return score < 0 ? std::nullopt : std::optional(score);
+}
+
+std::string cell(double score) {
+  return fmt::format("<td>{}</td>", percent_text(existing(score)));
+}
+
+std::string stats_table(const CocoSummary& s, const std::string& what) {
+  std::string out =
+      fmt::format("<h2>COCO scores: {}</h2>\n<table><tr><th>Score</th><th>%</th></tr>\n", escape_html(what));
+  for (size_t i = 0; i < s.stats.size(); ++i)
+    out += fmt::format("<tr><td>{}</td>{}</tr>\n", escape_html(coco_stat_name(i)), cell(s.stats[i]));
+  return out +
+         "</table>\n<p class=\"sub\">The rules of pycocotools. Means over the classes with objects; a dash: "
+         "there are "
+         "none of that size.</p>\n";
+}
+
+std::string class_table(const CocoSummary& s) {
+  std::string out =
+      "<h2>Per class</h2>\n<table><tr><th>Class</th><th>AP %</th><th></th><th>AP50 %</th><th>AP75 "
+      "%</th><th>small</th>"
+      "<th>medium</th><th>large</th><th>AR %</th><th>Objects</th><th>Detections</th></tr>\n";
+  for (const CocoClassScores& c : s.classes) {
+    const std::string meter =
+        c.ap < 0 ? "no objects"
+                 : fmt::format("<span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span>", 100 * c.ap);
+    out += fmt::format("<tr><td>{}</td>{}<td>{}</td>{}{}{}{}{}{}<td>{}</td><td>{}</td></tr>\n",
+                       escape_html(c.name), cell(c.ap), meter, cell(c.ap50), cell(c.ap75), cell(c.ap_small),
+                       cell(c.ap_medium), cell(c.ap_large), cell(c.ar), c.objects, c.detections);
+  }
+  return out + "</table>\n";
+}
+
+const char* meaning_of(DetectionError error) {
+  switch (error) {
+    case DetectionError::localisation:
+      return "right class, IoU with the object between 0.1 and 0.5";
+    case DetectionError::classification:
+      return "IoU of at least 0.5 with an object of another class";
+    case DetectionError::duplicate:
+      return "the object was found already";
+    case DetectionError::background:
+      return "IoU of at most 0.1 with any object";
+    case DetectionError::both:
+      return "neither class nor place is right";
+    case DetectionError::missed:
+      return "objects that nothing found or points at";
+    case DetectionError::none:
+      break;
+  }
+  return "";
+}
+
+std::string gain_text(double gain) {
+  return fmt::format("{:+.1f}", 100 * gain);
+}
+
+std::string error_table(const CocoSummary& s) {
+  std::string out =
+      "<h2>What errors cost</h2>\n<table><tr><th>Error</th><th class=\"text\">What it "
+      "is</th><th>Count</th><th>AP50 if "
+      "mended</th><th></th></tr>\n";
+  for (size_t e = 1; e < detection_errors; ++e) {
+    const auto error = static_cast<DetectionError>(e);
+    out += fmt::format(
+        "<tr><td>{}</td><td class=\"text\">{}</td><td>{}</td><td>{}</td><td><span class=\"meter\"><i "
+        "style=\"width:"
+        "{:.0f}%\"></i></span></td></tr>\n",
+        name_of(error), meaning_of(error), s.errors[e].count, gain_text(s.errors[e].ap_gain),
+        std::clamp(100 * s.errors[e].ap_gain, 0., 100.));
+  }
+  out +=
+      "</table>\n<p class=\"sub\">Definitions of TIDE (Bolya et al. 2020), at IoU 0.5. Gains are points of "
+      "AP50 if "
+      "errors of that kind alone were mended; they do not add up.</p>\n<details><summary>By class (count, "
+      "points of "
+      "AP50)</summary>\n<table><tr><th>Class</th>";
+  for (size_t e = 1; e < detection_errors; ++e)
+    out += fmt::format("<th>{}</th>", name_of(static_cast<DetectionError>(e)));
+  out += "</tr>\n";
+  for (const CocoClassScores& c : s.classes) {
+    out += fmt::format("<tr><td>{}</td>", escape_html(c.name));
+    for (size_t e = 1; e < detection_errors; ++e)
+      out += fmt::format("<td>{} ({})</td>", c.errors[e].count, gain_text(c.errors[e].ap_gain));
+    out += "</tr>\n";
+  }
+  return out + "</table></details>\n";
+}
+
+Series curve(const char* name, const char* color, const std::vector<double>& precision) {
+  static const auto recall = coco::recall_points();
+  Series s{name, color, {}};
+  for (size_t r = 0; r < precision.size(); ++r) s.points.emplace_back(recall[r], precision[r]);
+  return s;
+}
+
+std::string charts(const CocoSummary& s) {
+  CocoClassScores mean;
+  size_t scored = 0, shown = 0;
+  std::string by_class;
+  for (const CocoClassScores& c : s.classes) {
+    if (c.precision.empty()) continue;
+    ++scored;
+    for (const auto field :
+         {&CocoClassScores::precision50, &CocoClassScores::precision75, &CocoClassScores::precision}) {
+      (mean.*field).resize(coco::recalls);
+      for (size_t r = 0; r < coco::recalls; ++r) (mean.*field)[r] += (c.*field)[r];
+    }
+  }
+  if (scored == 0) return "";
+  const auto chart = [](const std::string& title, const CocoClassScores& c) {
+    return svg_chart(title, "recall",
+                     {curve("IoU 0.50", "#1f9d74", c.precision50), curve("0.75", "#3f7fd0", c.precision75),
+                      curve("0.50:0.95", "#d2573c", c.precision)},
+                     {0, 1});
+  };
+  for (const auto field :
+       {&CocoClassScores::precision50, &CocoClassScores::precision75, &CocoClassScores::precision}) {
+    for (double& v : mean.*field) v /= static_cast<double>(scored);
+  }
+  std::string out =
+      "<h2>Precision by recall</h2>\n<div class=\"charts\">\n" + chart("Mean over classes", mean);
+  for (const CocoClassScores& c : s.classes) {
+    if (c.precision.empty() || ++shown > charted) continue;
+    out += chart(fmt::format("{}: AP {} %", c.name, percent_text(existing(c.ap))), c);
+  }
+  out += "</div>\n";
+  if (shown > charted)
+    out += fmt::format("<p class=\"sub\">The first {} of {} classes; scores.json holds all.</p>\n", charted,
+                       scored);
+  return out;
+}
+
+}  // namespace
+
+std::string coco_stat_name(size_t i) {
+  struct Stat {
+    const char *iou, *area;
+    int detections;
+  };
+  static constexpr std::array<Stat, 12> stats = {{{"0.50:0.95", "all", 100},
+                                                  {"0.50", "all", 100},
+                                                  {"0.75", "all", 100},
+                                                  {"0.50:0.95", "small", 100},
+                                                  {"0.50:0.95", "medium", 100},
+                                                  {"0.50:0.95", "large", 100},
+                                                  {"0.50:0.95", "all", 1},
+                                                  {"0.50:0.95", "all", 10},
+                                                  {"0.50:0.95", "all", 100},
+                                                  {"0.50:0.95", "small", 100},
+                                                  {"0.50:0.95", "medium", 100},
+                                                  {"0.50:0.95", "large", 100}}};
+  const Stat& s = stats[i];
+  return fmt::format("{:<18} {} @[ IoU={:<9} | area={:>6} | maxDets={:>3} ]",
+                     i < 6 ? "Average Precision" : "Average Recall", i < 6 ? "(AP)" : "(AR)", s.iou, s.area,
+                     s.detections);
+}
+
+std::string coco_cards(const CocoSummary& s, const std::string& what) {
+  return card(percent_text(existing(s.stats[0])) + " %", what + " AP") +
+         card(percent_text(existing(s.stats[1])) + " %", what + " AP50") +
+         card(percent_text(existing(s.stats[2])) + " %", what + " AP75") +
+         card(percent_text(existing(s.stats[8])) + " %", what + " AR") +
+         card(fmt::format("{}", s.objects), "objects") + card(fmt::format("{}", s.detections), "detections") +
+         card(fmt::format("{}", s.images), "images");
+}
+
+std::string coco_sections(const CocoSummary& s, const std::string& what) {
+  return stats_table(s, what) + error_table(s) + class_table(s) + charts(s);
+}
+
+}  // namespace atrous::eval

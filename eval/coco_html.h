@@ -1,0 +1,18 @@
+// COCO scores for HTML reports: those of `train`, `eval` and `metrics coco` show the same.
+#pragma once
+
+#include <string>
+
+#include "eval/coco_scores.h"
+
+namespace atrous::eval {
+
+// "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]": what stats[i] is.
+std::string coco_stat_name(size_t i);
+
+// Cards of the most important numbers, for <div class="cards">. `what`: "box" or "mask".
+std::string coco_cards(const CocoSummary& summary, const std::string& what);
+// The 12 numbers, the scores of classes, what errors cost, and precision by recall.
+std::string coco_sections(const CocoSummary& summary, const std::string& what);
+
+}  // namespace atrous::eval

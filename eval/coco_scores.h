@@ -1,0 +1,149 @@
+// COCO's scores of a detector: average precision and recall of boxes or masks.
+//
+// The rules, and every bit of the numbers, are those of pycocotools (cocodataset/cocoapi, cocoeval.py). Per
+// image and class, detections in falling order of score (the first 100; ties keep their order) each take the
+// free object of highest IoU that reaches the threshold, of equals the last. Objects that are crowds or
+// outside of the area range are ignored: they are taken only if no other will do, crowds by any number of
+// detections, and what takes them, or takes nothing and is itself outside of the range, counts neither way.
+// Over all images, precision is made to fall with recall and read at 101 recalls.
+//
+// Beside them stands what the errors cost, by the definitions of TIDE (Bolya et al., "TIDE: A General Toolbox
+// for Identifying Object Detection Errors", ECCV 2020), at IoU 0.5 and over all areas.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/coco_json.h"
+
+namespace atrous::eval {
+
+enum class IouType { bbox, segm };
+
+struct CocoObject {
+  int64_t category = 0;  // index into the classes
+  data::CocoBox box;
+  const data::Rle* mask = nullptr;  // needed for IouType::segm; must live during the call
+  double area = 0;                  // that of the annotation, which decides small, medium and large
+  bool crowd = false;
+  // pycocotools takes the id 0 for "no object": whoever finds that one has found nothing. So that numbers
+  // agree.
+  bool has_id_zero = false;
+};
+
+struct CocoDetection {
+  int64_t category = 0;
+  double score = 0;
+  data::CocoBox box;
+  const data::Rle* mask = nullptr;
+  double area = 0;  // of the box or mask
+};
+
+namespace coco {
+inline constexpr int thresholds = 10;  // IoU 0.50, 0.55 ... 0.95
+inline constexpr int recalls = 101;    // 0, 0.01 ... 1
+inline constexpr int areas =
+    4;  // all, small (to 32 x 32), medium, large (from 96 x 96); bounds belong to both
+inline constexpr int max_detections = 100;
+std::array<double, thresholds> iou_thresholds();
+std::array<double, recalls> recall_points();
+}  // namespace coco
+
+// What is wrong with a detection that found nothing, the first that holds, or with an object that was not
+// found. "Own" objects are those of the detection's class; crowds are left out.
+enum class DetectionError : uint8_t {
+  none,
+  localisation,    // largest IoU with own objects is in [0.1, 0.5]
+  classification,  // IoU with an object of another class >= 0.5
+  duplicate,       // IoU with an own object >= 0.5, but another detection has taken it
+  background,      // largest IoU with any object <= 0.1
+  both,            // the rest: wrong class and wrong place
+  missed,          // an object that no detection took and no localisation or classification error points at
+};
+inline constexpr int detection_errors = 7;  // `none` included
+const char* name_of(DetectionError error);
+
+struct DetectionErrorScore {
+  int64_t count = 0;
+  // By how much AP at IoU 0.5 rises if errors of this kind alone are mended: localisation and classification
+  // errors find the object that they point at (only the one with the highest score, and none if it is taken;
+  // the others vanish), missed objects are not looked for, all others vanish. A class without objects left to
+  // find has AP 1.
+  double ap_gain = 0;
+};
+
+// -1 stands for what does not exist: scores of a class without objects (of that size).
+struct CocoClassScores {
+  int64_t id = 0;
+  std::string name;
+  int64_t objects = 0;  // without crowds
+  int64_t detections = 0;
+  double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
+  double ar = -1;  // with 100 detections per image
+  // Precision at coco::recall_points(), at IoU 0.5, at 0.75, and the mean over all thresholds. Empty without
+  // objects.
+  std::vector<double> precision50, precision75, precision;
+  std::array<DetectionErrorScore, detection_errors> errors;
+};
+
+struct CocoSummary {
+  // In pycocotools' order: AP, AP50, AP75, AP small, medium, large; AR with 1, 10 and 100 detections per
+  // image; AR small, medium, large.
+  std::array<double, 12> stats;
+  std::vector<CocoClassScores> classes;
+  std::array<DetectionErrorScore, detection_errors> errors;  // gains: means over the classes with objects
+  int64_t images = 0, objects = 0, detections = 0;
+  double ap() const { return stats[0]; }
+  double ap50() const { return stats[1]; }
+};
+
+// What one image adds to the scores.
+struct CocoImageMatches {
+  struct Detection {
+    double score;
+    // Bit t: with IoU threshold t it has found an object; it counts neither way. By area range.
+    std::array<uint16_t, coco::areas> found, ignored;
+    DetectionError error = DetectionError::none;
+    bool mended = false;  // finds its object if errors of its kind are mended
+    int64_t target = 0;   // class of that object
+  };
+  struct Class {
+    int64_t category;
+    std::array<int64_t, coco::areas> objects{};  // that are not ignored
+    int64_t missed = 0;
+    std::vector<Detection> detections;  // by falling score
+  };
+  int64_t image_id = 0;
+  std::vector<Class> classes;
+};
+
+// Fed image by image, in any order.
+class CocoScores {
+ public:
+  CocoScores(IouType type, std::vector<data::CocoCategory> classes);
+
+  // Changes nothing: images may be matched in parallel. Error(data) for a category out of range, a score that
+  // is not finite, or a mask that is missing or of another size than the others.
+  CocoImageMatches match(int64_t image_id, std::span<const CocoObject> objects,
+                         std::span<const CocoDetection> detections) const;
+  // Error(data) in summary() if an image is added twice.
+  void add(CocoImageMatches matches) { images_.push_back(std::move(matches)); }
+  void add(int64_t image_id, std::span<const CocoObject> objects, std::span<const CocoDetection> detections) {
+    add(match(image_id, objects, detections));
+  }
+  CocoSummary summary() const;
+
+ private:
+  IouType type_;
+  std::vector<data::CocoCategory> classes_;
+  std::vector<CocoImageMatches> images_;
+};
+
+// Scores of a results file. Error(data) if the type needs boxes or masks that the annotations lack.
+CocoScores score_coco_results(const data::CocoAnnotations& annotations,
+                              const std::vector<data::CocoResult>& results, IouType type);
+
+}  // namespace atrous::eval

@@ -1,0 +1,138 @@
+// `atrous metrics coco` on files: what it prints and writes, and how it refuses.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/program.h"
+
+using namespace atrous::cli_test;
+using Catch::Contains;
+using Json = nlohmann::json;
+
+namespace {
+
+// Two images and classes. The cat is found; of two dogs one is found, after a wrong detection with a higher
+// score.
+struct Files {
+  TemporaryFolder folder;
+  std::string gt = folder.path("gt.json"), dt = folder.path("dt.json");
+  Json annotations{
+      {"images", {{{"id", 1}, {"height", 100}, {"width", 120}}, {{"id", 2}, {"height", 50}, {"width", 60}}}},
+      {"categories", {{{"id", 17}, {"name", "cat"}}, {{"id", 18}, {"name", "dog"}}}},
+      {"annotations",
+       {object(1, 1, 17, 10, 10, 40), object(2, 1, 18, 60, 20, 40), object(3, 2, 18, 5, 5, 30)}}};
+  Json results = {result(1, 17, 0.9, 10, 10, 40), result(2, 18, 0.8, 45, 35, 10),
+                  result(1, 18, 0.7, 60, 20, 40)};
+
+  static Json box(int x, int y, int side) { return {x, y, side, side}; }
+  static Json corners(int x, int y, int side) {
+    return {{x, y, x + side, y, x + side, y + side, x, y + side}};
+  }
+  static Json object(int id, int image, int category, int x, int y, int side) {
+    return {{"id", id},
+            {"image_id", image},
+            {"category_id", category},
+            {"iscrowd", 0},
+            {"area", side * side},
+            {"bbox", box(x, y, side)},
+            {"segmentation", corners(x, y, side)}};
+  }
+  static Json result(int image, int category, double score, int x, int y, int side) {
+    return {{"image_id", image}, {"category_id", category}, {"score", score}, {"bbox", box(x, y, side)}};
+  }
+  Outcome score(std::vector<std::string> more = {}, const std::string& type = "bbox") const {
+    write_text(gt, annotations.dump());
+    write_text(dt, results.dump());
+    std::vector<std::string> arguments = {"metrics", "coco", "--gt", gt, "--dt", dt, "--iou-type", type};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("coco: the table of 12 numbers, as pycocotools prints it") {
+  const Files f;
+  const Outcome o = f.score();
+  CHECK(o.code == 0);
+  CHECK_THAT(o.out,
+             Contains(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.626\n"));
+  CHECK_THAT(o.out,
+             Contains(" Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ] = 0.750\n"));
+  CHECK_THAT(o.out, Contains("area= large | maxDets=100 ] = -1.000\n"));
+  CHECK_THAT(o.out, Contains("background              1  +12.6"));
+  CHECK_THAT(f.score({"--per-class"}).out, Contains("cat") && Contains("dog"));
+  CHECK(f.score({}, "segm").out.substr(0, 200) == o.out.substr(0, 200));  // the masks are the boxes
+}
+
+TEST_CASE("coco: JSON and report") {
+  const Files f;
+  const std::string report = f.folder.path("report");
+  const Outcome o = f.score({"--json", "-", "--report", report, "--voc", "all"}, "segm");
+  CHECK(o.code == 0);
+  const Json j = Json::parse(o.out);
+  REQUIRE(j["stats"].size() == 12);
+  CHECK(j["stats"][1].get<double>() == Approx((1 + 51. / 101 * 0.5) / 2));
+  CHECK(j["stats"][5] == -1);
+  CHECK(j["iou_type"] == "segm");
+  CHECK(j["images"] == 2);
+  CHECK(j["objects"] == 3);
+  CHECK(j["detections"] == 3);
+  CHECK(j["per_class"][1]["name"] == "dog");
+  CHECK(j["per_class"][1]["id"] == 18);
+  CHECK(j["per_class"][1]["ap50"].get<double>() == Approx(51. / 101 * 0.5));
+  CHECK(j["per_class"][1]["ap_large"].is_null());
+  CHECK(j["per_class"][1]["errors"]["background"]["count"] == 1);
+  CHECK(j["pr_curves"]["recall"].size() == 101);
+  CHECK(j["pr_curves"]["classes"][1]["iou50"].size() == 101);
+  CHECK(j["pr_curves"]["classes"][1]["iou50"][51] == 0);
+  CHECK(j["errors"]["background"]["ap50_gain"].get<double>() == Approx(51. / 101 * 0.5 / 2));
+  CHECK(j["errors"]["missed"]["count"] == 1);
+  CHECK(j["voc"]["mean_ap"].get<double>() == Approx((1 + 0.5 * 0.5) / 2));
+  CHECK_THAT(o.err, Contains("Average Precision") && Contains("VOC AP at IoU 0.5, all points: 0.6250"));
+  CHECK(Json::parse(read_text(report + "/scores.json")) == j);
+  CHECK_THAT(read_text(report + "/report.html"), Contains("dog: AP") && Contains("</html>"));
+}
+
+TEST_CASE("coco: no results, no objects, crowds only") {
+  Files f;
+  f.results = Json::array();
+  CHECK_THAT(f.score().out, Contains("maxDets=100 ] = 0.000"));
+  f.annotations["annotations"][0]["iscrowd"] = f.annotations["annotations"][1]["iscrowd"] =
+      f.annotations["annotations"][2]["iscrowd"] = 1;
+  CHECK_THAT(f.score().out, Contains("maxDets=100 ] = -1.000"));
+  f.annotations["annotations"] = Json::array();
+  const Outcome o = f.score({"--per-class", "--json", "-"}, "segm");
+  CHECK(o.code == 0);
+  CHECK(Json::parse(o.out)["per_class"][0]["ap"].is_null());
+}
+
+TEST_CASE("coco: an annotation with id 0 is spoken of") {
+  Files f;
+  f.annotations["annotations"][0]["id"] = 0;
+  const Outcome o = f.score();
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("annotation with id 0") && Contains("Number annotations from 1"));
+}
+
+TEST_CASE("coco: bad files and options have their exit codes") {
+  Files f;
+  f.results.push_back(Files::result(3, 18, 0.5, 0, 0, 5));
+  Outcome o = f.score();
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("dt.json: result 3") && Contains("image_id"));
+  f.results = Json::array();
+  f.annotations["annotations"][0].erase("segmentation");
+  o = f.score({}, "segm");
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("annotation 1") && Contains("must have a \"segmentation\""));
+  f.annotations["annotations"][1].erase("bbox");
+  CHECK_THAT(f.score().err, Contains("annotation 2") && Contains("must have a \"bbox\""));
+  CHECK(f.score({}, "keypoints").code == 2);
+  CHECK(run({"metrics", "coco", "--gt", f.gt, "--dt", f.dt}).code == 2);
+  CHECK(run({"metrics", "coco", "--gt", f.folder.path("none"), "--dt", f.dt, "--iou-type", "bbox"}).code ==
+        4);
+  std::filesystem::remove(f.dt);
+  write_text(f.gt, std::string(1000000, '['));
+  CHECK(run({"metrics", "coco", "--gt", f.gt, "--dt", f.dt, "--iou-type", "bbox"}).code == 4);
+}
