@@ -70,16 +70,20 @@ struct Sorted {
 
 // kept[rank] starts as 0. `removed` has a flag for each position, 0 at first.
 __global__ void __launch_bounds__(threads) naive_kernel(Sorted sorted, int32_t* removed, int32_t* kept) {
-  const int64_t begin = sorted.begin_of(blockIdx.x), end = sorted.begin_of(int64_t{blockIdx.x} + 1);
-  int64_t count = 0;
-  for (int64_t i = begin; i < end && count < sorted.most; ++i) {
+  // 32 bits: nvcc would spill an index otherwise.
+  const auto begin = static_cast<int>(sorted.begin_of(blockIdx.x));
+  const auto end = static_cast<int>(sorted.begin_of(int64_t{blockIdx.x} + 1));
+  auto left = static_cast<int>(sorted.most);
+  for (int i = begin; i < end && left > 0; ++i) {
     __syncthreads();  // what the last box removed is known
     if (removed[i]) continue;
-    ++count;
+    --left;
     if (threadIdx.x == 0) kept[sorted.rank(i)] = 1;
     const Box best = sorted.box(i);
-    for (int64_t j = i + 1 + threadIdx.x; j < end; j += threads) {
-      if (iou_of(best, sorted.box(j)) > sorted.threshold) removed[j] = 1;
+    const float area = area_of(best);
+    for (int j = i + 1 + static_cast<int>(threadIdx.x); j < end; j += threads) {
+      const Box box = sorted.box(j);
+      if (iou_of(best, area, box, area_of(box)) > sorted.threshold) removed[j] = 1;
     }
   }
 }
