@@ -8,10 +8,13 @@
 #include "core/error.h"
 #include "data/augment.h"
 #include "data/check.h"
+#include "data/check_instances.h"
 #include "data/image_io.h"
 #include "data/loader.h"
+#include "data/sets/instance_sets.h"
 #include "data/sets/sets.h"
 #include "data/shapes.h"
+#include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/config.h"
 
@@ -63,10 +66,10 @@ struct Source {
 };
 
 void add_check(CLI::App& parent) {
-  CLI::App* command =
-      parent.add_subcommand("check",
-                            "Reads every image and label and names likely mistakes; exit code 4 if "
-                            "something is wrong");
+  CLI::App* command = parent.add_subcommand(
+      "check",
+      "Reads every image and its labels or objects and names likely mistakes; exit code 4 if "
+      "something is wrong");
   command->footer(
       "atrous data check --config configs/camvid/unet_small.json --set data.root=/data/camvid\n"
       "atrous data check --root /data/mine --classes 3");
@@ -81,11 +84,16 @@ void add_check(CLI::App& parent) {
       ->allow_extra_args(false);
   command->callback([source, report, splits] {
     const train::Config config = source->resolve();
-    const data::CheckReport result =
-        data::check_data(config.data, config.model.num_classes, config.model.in_channels, *splits);
-    std::fputs(result.table().c_str(), report->table());
-    report->write_json(result.json());
-    if (result.errors() > 0) throw CLI::RuntimeError(static_cast<int>(ErrorKind::data));
+    const auto tell = [&](const auto& result) {
+      std::fputs(result.table().c_str(), report->table());
+      report->write_json(result.json());
+      if (result.errors() > 0) throw CLI::RuntimeError(static_cast<int>(ErrorKind::data));
+    };
+    if (data::is_instance_set(config.data.dataset)) {
+      tell(data::check_instances(config.data, config.model.num_classes, config.model.in_channels, *splits));
+    } else {
+      tell(data::check_data(config.data, config.model.num_classes, config.model.in_channels, *splits));
+    }
   });
 }
 
@@ -93,7 +101,11 @@ void add_sets(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand("sets", "Lists the data sets that are known by name");
   command->footer("atrous data sets");
   command->callback([] {
-    for (const data::NamedSet& set : data::named_sets()) fmt::print("{:<20}{}\n", set.name, set.summary);
+    fmt::print("labels of pixels:\n");
+    for (const data::NamedSet& set : data::named_sets()) fmt::print("  {:<20}{}\n", set.name, set.summary);
+    fmt::print("objects:\n");
+    for (const data::InstanceSet& set : data::instance_sets())
+      fmt::print("  {:<20}{}\n", set.name, set.summary);
   });
 }
 
@@ -138,9 +150,37 @@ void show(const train::Config& config, const std::string& split, const std::stri
   }
 }
 
+// Each sample as it is annotated, and as a network sees it after augmentation.
+void show_objects(const train::Config& config, const std::string& split, const std::string& folder,
+                  int64_t count) {
+  make_output_folder(folder);
+  const auto dataset =
+      data::open_instance_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
+  std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  data::AugmentOptions as_the_loader_does = config.augment;
+  as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
+  const int64_t shown = std::min(count, dataset->size());
+  for (int64_t i = 0; i < shown; ++i) {
+    const int64_t index = i * dataset->size() / shown;  // spread over the set
+    const data::InstanceSample stored = dataset->load(index);
+    data::InstanceSample changed = stored;
+    changed.instances = data::training_targets(stored.instances);
+    Rng rng(config.seed, static_cast<uint64_t>(index));
+    changed = augment(resize_sample(changed, config.data.image_height, config.data.image_width),
+                      as_the_loader_does, rng);
+    const std::string path = fmt::format("{}/{:03}.png", folder, i);
+    data::write_png(path,
+                    eval::side_by_side({
+                        eval::draw_instances(stored.image, stored.instances, dataset->classes()),
+                        eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
+                    }));
+    std::printf("%s %s\n", path.c_str(), stored.image_path.c_str());
+  }
+}
+
 void add_show(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
-      "show", "Pictures of samples before and after augmentation, labels laid over them");
+      "show", "Pictures of samples before and after augmentation, labels or objects drawn on them");
   command->footer(
       "atrous data show --config configs/camvid/unet_small.json --set data.root=/data/camvid --out look "
       "--count 8");
@@ -158,8 +198,11 @@ void add_show(CLI::App& parent) {
   command->add_option("--count", options->count, "Number of samples, spread over the split")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->callback(
-      [options] { show(options->source.resolve(), options->split, options->out, options->count); });
+  command->callback([options] {
+    const train::Config config = options->source.resolve();
+    const auto draw = data::is_instance_set(config.data.dataset) ? show_objects : show;
+    draw(config, options->split, options->out, options->count);
+  });
 }
 
 void add_make_shapes(CLI::App& parent) {

@@ -2,132 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "data/augment_internal.h"
+#include "data/warp.h"
 
 namespace atrous::data {
 namespace {
-
-// x' = a x + b y + c, y' = d x + e y + f, on continuous coordinates (pixel i covers [i, i + 1)).
-struct Affine {
-  double a = 1, b = 0, c = 0, d = 0, e = 1, f = 0;
-
-  // this after first
-  Affine after(const Affine& first) const {
-    return {a * first.a + b * first.d, a * first.b + b * first.e, a * first.c + b * first.f + c,
-            d * first.a + e * first.d, d * first.b + e * first.e, d * first.c + e * first.f + f};
-  }
-};
-
-// Where each output pixel comes from: an affine map, and displacements on a grid that are added before it.
-struct Warp {
-  int64_t height = 0, width = 0;
-  Affine map;
-  int64_t grid = 0;                 // 0: no elastic part
-  std::vector<double> dx, dy;       // grid x grid
-  std::vector<double> row_weights;  // [height, grid], cubic interpolation between the nodes
-  std::vector<double> column_weights;
-};
-
-// Weights of `grid` nodes spread over n pixels, for each pixel: Catmull-Rom, end nodes repeated.
-std::vector<double> cubic_weights(int64_t n, int64_t grid) {
-  std::vector<double> weights(static_cast<size_t>(n * grid), 0.0);
-  for (int64_t i = 0; i < n; ++i) {
-    const double at = (static_cast<double>(i) + 0.5) / static_cast<double>(n) * static_cast<double>(grid - 1);
-    const auto cell = std::min(static_cast<int64_t>(at), grid - 2);
-    const double t = at - static_cast<double>(cell);
-    const double w[4] = {((-t + 2) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2,
-                         ((-3 * t + 4) * t + 1) * t / 2, (t - 1) * t * t / 2};
-    for (int64_t k = 0; k < 4; ++k) {
-      weights[static_cast<size_t>(i * grid + std::clamp<int64_t>(cell + k - 1, 0, grid - 1))] += w[k];
-    }
-  }
-  return weights;
-}
-
-Affine quarter_turn(int64_t turns, double height, double width) {
-  switch (turns) {
-    case 1:
-      return {0, 1, 0, -1, 0, height};  // output (x, y) shows source (y, H - x)
-    case 2:
-      return {-1, 0, width, 0, -1, height};
-    case 3:
-      return {0, -1, width, 1, 0, 0};
-    default:
-      return {};
-  }
-}
-
-// The draws before the elastic part happen in every call, so that switching one of these changes off does not
-// alter the others; elastic displacements, colours and blur draw only where they are asked for.
-Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions& options, Rng& rng) {
-  const auto h = static_cast<double>(source_height), w = static_cast<double>(source_width);
-  const int64_t turns = rng.integer(0, 3);
-  const bool flip_x = rng.coin(options.flip_horizontal), flip_y = rng.coin(options.flip_vertical);
-  const double scale = rng.uniform(options.scale_min, options.scale_max);
-  const double angle = rng.uniform(-options.rotate_degrees, options.rotate_degrees) * std::numbers::pi / 180;
-  const double shift_x = rng.uniform(), shift_y = rng.uniform();
-
-  Affine to_source = quarter_turn(options.rotate_quarter_turns ? turns : 0, h, w);
-  const bool turned = options.rotate_quarter_turns && turns % 2 == 1;
-  const double upright_w = turned ? h : w, upright_h = turned ? w : h;
-  if (flip_x) to_source = to_source.after({-1, 0, upright_w, 0, 1, 0});
-  if (flip_y) to_source = to_source.after({1, 0, 0, 0, -1, upright_h});
-
-  Warp warp;
-  warp.height = options.crop_height ? options.crop_height : static_cast<int64_t>(upright_h);
-  warp.width = options.crop_width ? options.crop_width : static_cast<int64_t>(upright_w);
-  // The corner of the crop in the scaled image: anywhere inside, or the image anywhere inside the crop.
-  const auto corner = [](double size, int64_t crop, double shift) {
-    const double room = std::round(size) - static_cast<double>(crop);
-    return room >= 0 ? std::floor(shift * (room + 1)) : -std::floor(shift * (1 - room));
-  };
-  const double cx = corner(upright_w * scale, warp.width, shift_x),
-               cy = corner(upright_h * scale, warp.height, shift_y);
-  const double half_w = static_cast<double>(warp.width) / 2, half_h = static_cast<double>(warp.height) / 2;
-  const double cos = angle == 0 ? 1 : std::cos(angle), sin = angle == 0 ? 0 : std::sin(angle);
-  // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without
-  // rotation.
-  const Affine rotate{cos, -sin, half_w - cos * half_w + sin * half_h + cx,
-                      sin, cos,  half_h - sin * half_w - cos * half_h + cy};
-  warp.map = to_source.after(Affine{1 / scale, 0, 0, 0, 1 / scale, 0}.after(rotate));
-  if (options.elastic_sigma > 0 && options.elastic_grid >= 2) {
-    warp.grid = options.elastic_grid;
-    for (int64_t i = 0; i < warp.grid * warp.grid; ++i) {
-      warp.dx.push_back(rng.normal() * options.elastic_sigma);
-      warp.dy.push_back(rng.normal() * options.elastic_sigma);
-    }
-    warp.row_weights = cubic_weights(warp.height, warp.grid);
-    warp.column_weights = cubic_weights(warp.width, warp.grid);
-  }
-  return warp;
-}
-
-// Source coordinates (pixel centres at whole numbers) of one output row.
-void source_row(const Warp& warp, int64_t y, std::vector<float>& xs, std::vector<float>& ys) {
-  const Affine& m = warp.map;
-  const double v = static_cast<double>(y) + 0.5;
-  std::vector<double> row_dx(static_cast<size_t>(warp.grid)), row_dy(static_cast<size_t>(warp.grid));
-  for (int64_t i = 0; i < warp.grid; ++i) {
-    for (int64_t j = 0; j < warp.grid; ++j) {
-      const double weight = warp.row_weights[static_cast<size_t>(y * warp.grid + j)];
-      row_dx[static_cast<size_t>(i)] += weight * warp.dx[static_cast<size_t>(j * warp.grid + i)];
-      row_dy[static_cast<size_t>(i)] += weight * warp.dy[static_cast<size_t>(j * warp.grid + i)];
-    }
-  }
-  for (int64_t x = 0; x < warp.width; ++x) {
-    double px = static_cast<double>(x) + 0.5, py = v;
-    const double* weights = warp.column_weights.data() + x * warp.grid;
-    for (int64_t i = 0; i < warp.grid; ++i) {
-      px += weights[i] * row_dx[static_cast<size_t>(i)];
-      py += weights[i] * row_dy[static_cast<size_t>(i)];
-    }
-    xs[static_cast<size_t>(x)] = static_cast<float>(m.a * px + m.b * py + m.c - 0.5);
-    ys[static_cast<size_t>(x)] = static_cast<float>(m.d * px + m.e * py + m.f - 0.5);
-  }
-}
 
 // Mirrors about the centres of the first and last pixel; within [0, n - 1] the identity.
 float mirror(float at, int64_t n) {
@@ -157,16 +38,27 @@ void bilinear(const Tensor& image, float sx, float sy, float* out) {
   }
 }
 
+// The image, averaged down by a whole factor if an output pixel covers several of its pixels each way.
+Tensor prefiltered(const Tensor& image, const internal::Affine& map) {
+  const auto factor = static_cast<int64_t>(std::sqrt(std::abs(map.a * map.e - map.b * map.d)) + 1e-9);
+  if (factor < 2) return image;
+  return internal::resize_image(image, std::max<int64_t>(1, image.dim(0) / factor),
+                                std::max<int64_t>(1, image.dim(1) / factor));
+}
+
 // Fills image and label; returns a flag per pixel that lies outside the source (empty: none does).
-std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool reflect, const Tensor& image,
-                                 const Tensor& label) {
-  const Tensor source = sample.image.contiguous_copy_if_needed();
-  const int64_t height = source.dim(0), width = source.dim(1), channels = source.dim(2);
+std::vector<uint8_t> sample_warp(const Sample& sample, const internal::Warp& warp, bool reflect,
+                                 const Tensor& image, const Tensor& label) {
+  const int64_t height = sample.image.dim(0), width = sample.image.dim(1), channels = sample.image.dim(2);
+  const Tensor source = prefiltered(sample.image.contiguous_copy_if_needed(), warp.map);
+  const bool is_smaller = source.dim(0) != height || source.dim(1) != width;
+  const float rx = static_cast<float>(source.dim(1)) / static_cast<float>(width),
+              ry = static_cast<float>(source.dim(0)) / static_cast<float>(height);
   const auto w = static_cast<float>(width), h = static_cast<float>(height);
   std::vector<float> xs(static_cast<size_t>(warp.width)), ys(xs);
   std::vector<uint8_t> outside;
   for (int64_t y = 0; y < warp.height; ++y) {
-    source_row(warp, y, xs, ys);
+    internal::source_row(warp, y, 0, warp.width, xs.data(), ys.data());
     float* pixel = image.data<float>() + y * warp.width * channels;
     for (int64_t x = 0; x < warp.width; ++x, pixel += channels) {
       float sx = xs[static_cast<size_t>(x)], sy = ys[static_cast<size_t>(x)];
@@ -180,7 +72,9 @@ std::vector<uint8_t> sample_warp(const Sample& sample, const Warp& warp, bool re
         if (label.defined()) label.data<uint8_t>()[y * warp.width + x] = ignore_label;
         continue;
       }
-      channels == 3 ? bilinear<3>(source, sx, sy, pixel) : bilinear<0>(source, sx, sy, pixel);
+      const float ix = is_smaller ? (sx + 0.5f) * rx - 0.5f : sx,
+                  iy = is_smaller ? (sy + 0.5f) * ry - 0.5f : sy;
+      channels == 3 ? bilinear<3>(source, ix, iy, pixel) : bilinear<0>(source, ix, iy, pixel);
       if (!label.defined()) continue;
       const int64_t nx = std::min(static_cast<int64_t>(sx + 0.5f), width - 1),
                     ny = std::min(static_cast<int64_t>(sy + 0.5f), height - 1);
@@ -204,7 +98,7 @@ void fill_outside(const Tensor& image, const std::vector<uint8_t>& outside,
 
 }  // namespace
 
-Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
+Sample internal::augment(const Sample& sample, const AugmentOptions& options, Rng& rng, Warp& warp) {
   ATROUS_CHECK(sample.image.defined() && sample.image.dtype() == DType::u8 && sample.image.rank() == 3 &&
                    sample.image.numel() > 0,
                ErrorKind::usage, "[augment] images are u8 [H, W, C]. Got {}.", sample.image.describe());
@@ -212,6 +106,9 @@ Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
       (options.crop_height == 0) == (options.crop_width == 0), ErrorKind::config,
       "[augment] crop_height and crop_width are given together or not at all. Got {} and {}. Set both.",
       options.crop_height, options.crop_width);
+  ATROUS_CHECK(
+      !options.scale_to_crop || options.crop_height > 0, ErrorKind::config,
+      "[augment] scale_to_crop needs a crop. Got none. Set augment.crop_height and augment.crop_width.");
   const Shape pixels{sample.image.dim(0), sample.image.dim(1)};
   ATROUS_CHECK(!sample.label.defined() || sample.label.shape() == pixels, ErrorKind::data,
                "[augment {}] image and label must have one size. Got {} and {}.", sample.id, pixels.str(),
@@ -220,7 +117,7 @@ Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
                    static_cast<int64_t>(options.border_color.size()) == sample.image.dim(2),
                ErrorKind::usage, "[augment] border_color needs a value per channel. Got {} for {} channels.",
                options.border_color.size(), sample.image.dim(2));
-  const Warp warp = draw_warp(sample.image.dim(0), sample.image.dim(1), options, rng);
+  warp = draw_warp(sample.image.dim(0), sample.image.dim(1), options, rng);
   Sample out = sample;
   out.image = Tensor::empty({warp.height, warp.width, sample.image.dim(2)}, DType::f32);
   if (sample.label.defined()) out.label = Tensor::empty({warp.height, warp.width}, DType::u8);
@@ -231,6 +128,11 @@ Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
   if (options.blur_sigma_max > 0) internal::gaussian_blur(out.image, rng.uniform(0, options.blur_sigma_max));
   fill_outside(out.image, outside, options.border_color);
   return out;
+}
+
+Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng) {
+  internal::Warp warp;
+  return internal::augment(sample, options, rng, warp);
 }
 
 }  // namespace atrous::data

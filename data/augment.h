@@ -15,6 +15,9 @@ struct AugmentOptions {
   int64_t crop_width = 0;
   double scale_min = 1.0;  // uniform random scale before the crop
   double scale_max = 1.0;
+  // The scale is a fraction of the one at which the image just fits into the crop ("large scale jitter" when
+  // uniform in [0.1, 2]), not of the image's own size.
+  bool scale_to_crop = false;
   double flip_horizontal = 0.0;  // probabilities
   double flip_vertical = 0.0;
   double rotate_degrees = 0.0;        // uniform in [-d, d]
@@ -39,8 +42,8 @@ struct AugmentOptions {
 // values but ignore_label). Flips, turns, scale, rotation, elastic deformation and crop are one inverse map
 // from output to source pixels, so the image is interpolated once:
 //   source = (crop corner + rotate(output + elastic(output))) / scale, then flips and quarter turns
-// Scales far below 1 would alias (bilinear, no prefilter): resize such data first. Without a crop the output
-// has the image's size.
+// Interpolation is bilinear; an image that shrinks to less than half is averaged down by a whole factor
+// first, so that it does not alias. Without a crop the output has the image's size.
 Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
 
 // Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the

@@ -14,6 +14,8 @@ ChannelStatistics channel_statistics(const DataOptions& options, int64_t channel
 
 // f32 [H, W, C], values in [0, 1], in place.
 void jitter_colors(const Tensor& image, const AugmentOptions& options, Rng& rng);
+// u8 [H, W, C] to another size: bilinear, antialiased when it shrinks.
+Tensor resize_image(const Tensor& image, int64_t height, int64_t width);
 // Separable Gaussian of radius ceil(3 sigma), mirrored at the edges.
 void gaussian_blur(const Tensor& image, double sigma);
 

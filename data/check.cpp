@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
-#include <unordered_map>
 
 #include "core/parallel.h"
+#include "data/check_internal.h"
 #include "data/list_dataset.h"
 
 namespace atrous::data {
 namespace {
 
-constexpr size_t max_files_named = 10;  // per split; the rest is counted
+using internal::max_files_named;
 
 struct FileReport {
   std::string id, size, label_format, error;
@@ -20,17 +20,6 @@ struct FileReport {
   bool single_class = false;
   uint64_t hash = 0;
 };
-
-// FNV-1a over shape and pixels: the same picture under another name or in another container.
-uint64_t hash_pixels(const Tensor& image) {
-  uint64_t hash = 14695981039346656037u;
-  const auto mix = [&](uint64_t byte) { hash = (hash ^ byte) * 1099511628211u; };
-  mix(static_cast<uint64_t>(image.dim(0)));
-  mix(static_cast<uint64_t>(image.dim(1)));
-  const uint8_t* bytes = image.data<uint8_t>();
-  for (int64_t i = 0; i < image.numel(); ++i) mix(bytes[i]);
-  return hash;
-}
 
 std::map<int64_t, int64_t> count_values(const LabelFile& label) {
   std::map<int64_t, int64_t> counts;
@@ -60,7 +49,7 @@ FileReport check_file(const ListDataset& dataset, int64_t index) {
     }
     const Sample sample = dataset.load(index);
     out.size = fmt::format("{}x{}", sample.image.dim(1), sample.image.dim(0));
-    out.hash = hash_pixels(sample.image);
+    out.hash = internal::hash_pixels(sample.image);
     if (!sample.label.defined()) return out;
     out.histogram.add(sample.label);
     const auto& pixels = out.histogram.pixels;
@@ -98,17 +87,17 @@ class Checker {
       for (const auto& [value, count] : f.values) split.values[value] += count;
       if (!f.label_format.empty()) ++split.label_formats[f.label_format];
       if (!f.error.empty()) {
-        if (++split.unreadable <= static_cast<int64_t>(max_files_named)) error(f.error);
+        if (++split.unreadable <= max_files_named) error(f.error);
         continue;
       }
       ++split.sizes[f.size];
       split.single_class_labels += f.single_class;
       merge(split.histogram, f.histogram);
-      find_copies(name, f);
+      if (const auto copy = copies_.add(name, f.id, f.hash)) report_.findings.push_back(*copy);
     }
-    if (split.unreadable > static_cast<int64_t>(max_files_named)) {
+    if (split.unreadable > max_files_named) {
       error(fmt::format("{}: {} more files of {} are wrong in the same or other ways.", name,
-                        split.unreadable - static_cast<int64_t>(max_files_named), split.images));
+                        split.unreadable - max_files_named, split.images));
     }
     judge(split, dataset);
     report_.splits.push_back(std::move(split));
@@ -118,19 +107,6 @@ class Checker {
   void warn(const std::string& message) { report_.findings.push_back({false, message}); }
 
  private:
-  void find_copies(const std::string& split, const FileReport& file) {
-    const auto [first, inserted] = seen_.emplace(file.hash, std::pair{split, file.id});
-    if (inserted) return;
-    const auto& [other_split, other_id] = first->second;
-    const std::string both =
-        fmt::format("{} ({}) and {} ({}) have the same pixels", other_id, other_split, file.id, split);
-    if (other_split != split) {
-      error(both + ": validation would measure memory. Remove one.");
-    } else {
-      warn(both + ".");
-    }
-  }
-
   // Mistakes that no single file shows.
   void judge(const SplitReport& s, const ListDataset& dataset) {
     const int64_t classes = dataset.num_classes();
@@ -222,7 +198,7 @@ class Checker {
   }
 
   CheckReport& report_;
-  std::unordered_map<uint64_t, std::pair<std::string, std::string>> seen_;
+  internal::CopyFinder copies_;
 };
 
 }  // namespace

@@ -2,27 +2,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "data/check.h"
+#include "data/check_internal.h"
 
 namespace atrous::data {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-double share(int64_t part, int64_t whole) {
-  return whole ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
-}
-
-std::string list_counts(const std::map<std::string, int64_t>& counts) {
-  std::vector<std::pair<std::string, int64_t>> sorted(counts.begin(), counts.end());
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::string out;
-  for (size_t i = 0; i < std::min<size_t>(sorted.size(), 4); ++i) {
-    out += fmt::format("{}{} ({})", i ? ", " : "", sorted[i].first, sorted[i].second);
-  }
-  return sorted.size() > 4 ? out + fmt::format(", and {} more", sorted.size() - 4) : out;
-}
+using internal::list_counts;
 
 std::string split_table(const SplitReport& s, const std::vector<ClassInfo>& classes) {
   const int64_t labelled = s.histogram.total - s.histogram.ignored;
@@ -38,11 +25,11 @@ std::string split_table(const SplitReport& s, const std::vector<ClassInfo>& clas
   for (size_t k = 0; k < classes.size(); ++k) {
     const int64_t pixels = s.histogram.pixels[k];
     out += fmt::format("  {:>3}  {:<{}}  {:>14}  {:>6.2f}%  {:>7}  {:>13}\n", k, classes[k].name, name_width,
-                       pixels, share(pixels, labelled), s.histogram.images[k],
+                       pixels, internal::percent(pixels, labelled), s.histogram.images[k],
                        pixels ? fmt::format("{:.4f}", weights[k]) : "-");
   }
   out += fmt::format("  {:>3}  {:<{}}  {:>14}  {:>6.2f}%  (of all pixels)\n", "-", "ignored", name_width,
-                     s.histogram.ignored, share(s.histogram.ignored, s.histogram.total));
+                     s.histogram.ignored, internal::percent(s.histogram.ignored, s.histogram.total));
   return out;
 }
 
@@ -55,11 +42,7 @@ int64_t CheckReport::errors() const {
 std::string CheckReport::table() const {
   std::string out = fmt::format("data set: {} in {}\nlabel map: {}\n", dataset, root, label_map);
   for (const SplitReport& s : splits) out += split_table(s, classes);
-  out += "\n";
-  for (const Finding& f : findings)
-    out += fmt::format("{}: {}\n", f.is_error ? "error" : "warning", f.message);
-  const auto warnings = static_cast<int64_t>(findings.size()) - errors();
-  return out + fmt::format("{} errors, {} warnings\n", errors(), warnings);
+  return out + internal::findings_table(findings);
 }
 
 std::string CheckReport::json() const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <unordered_map>
 
+#include "data/instances.h"
 #include "data/sets/sets.h"
 
 namespace atrous::data {
@@ -17,6 +18,11 @@ const NamedSet& set_called(const std::string& name) {
   for (const NamedSet& set : named_sets()) {
     if (set.name == name) return set;
   }
+  ATROUS_CHECK(
+      !is_instance_set(name), ErrorKind::config,
+      "[data.dataset] `{}` holds objects, for networks that find objects. A network that labels pixels "
+      "needs one of {}. Set data.dataset.",
+      name, fmt::join(set_names(), ", "));
   fail(ErrorKind::config, "[data.dataset] must be one of {}. Got `{}`.", fmt::join(set_names(), ", "), name);
 }
 
@@ -57,20 +63,17 @@ LabelMap resolve_map(const DataOptions& options, const SplitPlan& plan, int64_t 
   return LabelMap::identity(num_classes);
 }
 
-SplitPlan plan_of(const NamedSet& set, const DataOptions& options, const std::string& split) {
-  ATROUS_CHECK(!options.root.empty(), ErrorKind::config,
-               "[data.root] the folder of the data set is not given. Set data.root.");
-  ATROUS_CHECK(fs::is_directory(options.root), ErrorKind::data,
-               "[data.root] the folder of the data set must exist. Got {}. Set data.root.", options.root);
-  return set.plan(options, split);
+SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::string& split) {
+  check_root(options);
+  return plan(options, split);
 }
 
 // An image in both splits would make validation meaningless.
-void check_disjoint(const NamedSet& set, const DataOptions& options, const std::string& split,
+void check_disjoint(PlanFunction function, const DataOptions& options, const std::string& split,
                     const SplitPlan& plan) {
   if (split == "test") return;
   const std::string other = split == "train" ? "val" : "train";
-  const SplitPlan rival = plan_of(set, options, other);
+  const SplitPlan rival = plan_of(function, options, other);
   if (!rival.missing.empty()) return;
   const auto key = [&](const ListEntry& e) { return plan.global_ids ? e.id : e.image; };
   const auto line = [](const ListEntry& e) { return e.line ? fmt::format("line {} of the", e.line) : "the"; };
@@ -97,6 +100,8 @@ void check_unique(const SplitPlan& plan, const std::string& split) {
   }
 }
 
+}  // namespace
+
 ImageReadOptions image_options(const DataOptions& options) {
   ImageReadOptions image;
   image.apply_exif = options.exif == "apply";
@@ -105,27 +110,41 @@ ImageReadOptions image_options(const DataOptions& options) {
   return image;
 }
 
-}  // namespace
-
 const std::string& list_name(const DataOptions& options, const std::string& split) {
   return split == "train" ? options.train_list : split == "val" ? options.val_list : options.test_list;
 }
 
 bool has_split(const DataOptions& options, const std::string& split) {
-  return plan_of(set_called(options.dataset), options, split).missing.empty();
+  return plan_of(set_called(options.dataset).plan, options, split).missing.empty();
+}
+
+void check_split(const std::string& split) {
+  ATROUS_CHECK(split == "train" || split == "val" || split == "test", ErrorKind::usage,
+               "[data] the split must be train, val or test. Got `{}`.", split);
+}
+
+void check_root(const DataOptions& options) {
+  ATROUS_CHECK(!options.root.empty(), ErrorKind::config,
+               "[data.root] the folder of the data set is not given. Set data.root.");
+  ATROUS_CHECK(fs::is_directory(options.root), ErrorKind::data,
+               "[data.root] the folder of the data set must exist. Got {}. Set data.root.", options.root);
+}
+
+SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const std::string& split) {
+  check_split(split);
+  SplitPlan plan = plan_of(function, options, split);
+  ATROUS_CHECK(plan.missing.empty(), ErrorKind::data, "[data] there is no {} split: {}. Check data.root.",
+               split, plan.missing);
+  check_unique(plan, split);
+  check_disjoint(function, options, split, plan);
+  return plan;
 }
 
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels) {
-  ATROUS_CHECK(split == "train" || split == "val" || split == "test", ErrorKind::usage,
-               "[data] the split must be train, val or test. Got `{}`.", split);
-  const NamedSet& set = set_called(options.dataset);
-  SplitPlan plan = plan_of(set, options, split);
-  ATROUS_CHECK(plan.missing.empty(), ErrorKind::data, "[data] there is no {} split: {}. Check data.root.",
-               split, plan.missing);
+  check_split(split);
+  SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split);
   num_classes = resolve_classes(options, plan, num_classes);
-  check_unique(plan, split);
-  check_disjoint(set, options, split, plan);
   const bool own_map = options.label_map.empty();
   return std::make_unique<ListDataset>(ListDataset::Parts{
       .name = options.dataset,

@@ -59,6 +59,12 @@ struct DataOptions {
   std::string alpha = "reject";        // alpha channels of images: "reject" or "drop"
   std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
   std::string exif = "apply";          // "apply" or "ignore" the orientation of JPEG files
+  // Sets of objects. Labels are the categories counted from 1 ("contiguous"), or their ids as in the file
+  // ("raw": what torchvision's weights for COCO mean, 91 classes with gaps).
+  std::string category_ids = "contiguous";
+  bool keep_empty_images = false;  // train on images without objects too
+  // Batches of images of like width / height, in 2k + 2 bins (torchvision's recipe: 3); 0: any together.
+  int64_t aspect_ratio_bins = 0;
   int64_t workers = 1;      // loader threads besides the training threads; 0 loads in the training thread
   int64_t cache_mb = 1024;  // decoded and resized samples kept in memory by the loader; 0: none
   int64_t batch_size = 8;

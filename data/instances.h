@@ -7,6 +7,7 @@
 
 #include "core/instances.h"
 #include "data/augment.h"
+#include "data/coco_json.h"
 #include "data/dataset.h"
 
 namespace atrous::data {
@@ -30,11 +31,16 @@ class InstanceDataset {
   virtual InstanceSample load(int64_t index) const = 0;
   // The objects alone, no image is decoded.
   virtual Instances instances(int64_t index) const = 0;
+  // The same without masks: what the loader wants to know of every image before it starts.
+  virtual Instances boxes(int64_t index) const = 0;
+  // All that is annotated, in full precision, for scores: its images are those of the data set in the same
+  // order. Sets of mask pictures read every one of them.
+  virtual CocoAnnotations annotations() const = 0;
   virtual int64_t num_classes() const = 0;  // background included
   virtual int64_t in_channels() const = 0;
   // One entry per label; 0 is "background". Raw COCO ids leave gaps, named "N/A" as torchvision does.
   virtual const std::vector<ClassInfo>& classes() const = 0;
-  // COCO category of a label, for results that other tools read.
+  // COCO category of a label, for results that other tools read; -1 for a gap.
   virtual int64_t category_id(int64_t label) const = 0;
   // One line per fact for the start of a run.
   virtual std::string describe() const = 0;
@@ -43,6 +49,14 @@ class InstanceDataset {
 // As open_dataset() of dataset.h, for the instance sets of `atrous data sets`.
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
                                                        int64_t num_classes, int64_t in_channels);
+
+// A mask as COCO's run lengths, and back.
+Mask mask_of(const Rle& rle);
+Rle rle_of(const Mask& mask, int64_t height, int64_t width);
+
+// Names of those sets; whether a name is one of them.
+std::vector<std::string> instance_set_names();
+bool is_instance_set(const std::string& name);
 
 // What a network learns from, by torchvision's rules: without crowds, boxes clipped to the image, without
 // boxes that are then empty.
@@ -59,6 +73,8 @@ InstanceSample augment(const InstanceSample& sample, const AugmentOptions& optio
 // Resizes image (as augment.h does), boxes and masks (nearest); no change for 0.
 InstanceSample resize_sample(const InstanceSample& sample, int64_t height, int64_t width);
 
+// The loader holds up to 2 * workers batches ahead (at least 2, with workers): 4 * H * W * C bytes per image
+// and one per pixel of the windows of its masks.
 struct InstanceBatch {
   std::vector<Tensor> images;  // f32 [H, W, C] in [0, 1], each of its own size; networks normalise and pad
   std::vector<Instances> targets;  // of each image; may be without objects

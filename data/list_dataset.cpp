@@ -33,6 +33,8 @@ std::vector<std::string> fields_of(const std::string& line) {
   return fields;
 }
 
+}  // namespace
+
 // Stems are the readable ids; lists that repeat stems in several folders get paths instead.
 void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
   std::unordered_set<std::string> stems;
@@ -52,8 +54,6 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
         list, e.line, e.image, first->second);
   }
 }
-
-}  // namespace
 
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
                                  const std::string& strip_prefix) {
@@ -90,14 +90,15 @@ std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
   return entries;
 }
 
-ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
+void check_files_exist(const std::string& root, const std::string& split,
+                       const std::vector<ListEntry>& entries) {
   int64_t missing = 0;
   std::string first;
-  for (const ListEntry& e : parts_.entries) {
+  for (const ListEntry& e : entries) {
     for (const auto& [file, kind, partner] :
          {std::tuple{&e.image, "image", &e.label}, std::tuple{&e.label, "label", &e.image}}) {
       std::error_code error;
-      if (file->empty() || fs::is_regular_file(fs::path(parts_.root) / *file, error)) continue;
+      if (file->empty() || fs::is_regular_file(fs::path(root) / *file, error)) continue;
       if (++missing > 1) continue;
       first = fmt::format("{} {}", kind, *file);
       if (e.line)
@@ -106,8 +107,12 @@ ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
   }
   ATROUS_CHECK(
       missing == 0, ErrorKind::data,
-      "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.",
-      parts_.root, first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", parts_.split);
+      "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.", root,
+      first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", split);
+}
+
+ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
+  check_files_exist(parts_.root, parts_.split, parts_.entries);
 }
 
 std::string ListDataset::image_path(int64_t index) const {

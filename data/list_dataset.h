@@ -25,6 +25,9 @@ struct ListEntry {
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
                                  const std::string& strip_prefix = "");
 
+// Fills in the ids: stems, or paths without extension where stems repeat. `list` is for messages.
+void assign_ids(std::vector<ListEntry>& entries, const std::string& list);
+
 // classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}.
 // `id` is the value in label files; entry number k is class k. The ignored value may be listed too: it is no
 // class.
@@ -38,6 +41,13 @@ void write_class_table(const std::string& path, const ClassTable& table);
 
 // Colours for classes that have none: well separated, class 0 is black.
 Color default_color(int64_t k);
+
+// Error(data) names the first file of the entries that is not there.
+void check_files_exist(const std::string& root, const std::string& split,
+                       const std::vector<ListEntry>& entries);
+
+// How the options want images read.
+ImageReadOptions image_options(const DataOptions& options);
 
 class ListDataset final : public Dataset {
  public:

@@ -1,62 +1,14 @@
 #include "data/loader.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <map>
-#include <mutex>
-#include <numeric>
-#include <system_error>
-#include <thread>
 
 #include "data/augment_internal.h"
+#include "data/prefetch.h"
+#include "data/sampling.h"
 
 namespace atrous::data {
 namespace {
-
-// Streams of random numbers, apart from each other and from those of the model.
-constexpr uint64_t shuffle_stream = 0x73687566666c65;  // "shuffle"
-constexpr uint64_t augment_stream = 0x6175676d656e74;  // "augment"
-
-// Samples as decoded and resized, until the byte limit is reached. What does not fit is loaded anew each
-// time: with a shuffled order no replacement policy would do better.
-class SampleCache {
- public:
-  SampleCache(const Dataset& dataset, const DataOptions& options)
-      : dataset_(dataset),
-        options_(options),
-        slots_(static_cast<size_t>(dataset.size())),
-        room_(options.cache_mb << 20) {}
-
-  Sample get(int64_t index) {
-    auto& slot = slots_[static_cast<size_t>(index)];
-    {
-      std::lock_guard lock(mutex_);
-      if (slot.image.defined()) return slot;
-    }
-    Sample sample = resize_sample(dataset_.load(index), options_.image_height, options_.image_width, true);
-    const auto bytes =
-        static_cast<int64_t>(sample.image.bytes() + (sample.label.defined() ? sample.label.bytes() : 0));
-    std::lock_guard lock(mutex_);
-    if (!slot.image.defined() && bytes <= room_) {
-      slot = sample;
-      room_ -= bytes;
-    }
-    return sample;
-  }
-
- private:
-  const Dataset& dataset_;
-  const DataOptions& options_;
-  std::mutex mutex_;
-  std::vector<Sample> slots_;
-  int64_t room_;
-};
 
 // (x - mean) / std of dense pixels. The statistics are laid out once per pixel of a block, so that the inner
 // loop runs over plain arrays, whatever the number of channels, and vectorises.
@@ -84,9 +36,8 @@ class Normalizer {
   std::vector<float> mean_, inverse_std_;
 };
 
-// Decoding must not take a core from the threads that train: on Linux a thread has a niceness of its own.
-void yield_to_training() {
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
+int64_t bytes_of(const Sample& sample) {
+  return static_cast<int64_t>(sample.image.bytes() + (sample.label.defined() ? sample.label.bytes() : 0));
 }
 
 }  // namespace
@@ -96,55 +47,36 @@ struct Loader::State {
   const DataOptions data;
   AugmentOptions augment;
   const uint64_t seed;
-  SampleCache cache;
   const Normalizer normalizer;
-
-  std::mutex mutex;
-  std::condition_variable produced, consumed;
-  std::map<int64_t, Batch> ready;
-  std::map<int64_t, std::exception_ptr> failed;
-  int64_t next_step;     // the next that next() returns
-  int64_t next_to_make;  // the next that a worker takes
-  int64_t ahead;         // batches that may be made before they are asked for
-  bool stopping = false;
-  double waited = 0;
-  std::map<int64_t, std::vector<int64_t>> orders;  // of the epochs in work
-  std::vector<std::thread> workers;
+  internal::SampleCache<Sample> cache;
+  internal::PerEpoch<std::vector<int64_t>> orders;
+  internal::Prefetcher<Batch> batches;  // last: its threads use all the rest
 
   State(const Dataset& d, const DataOptions& o, const AugmentOptions& a, uint64_t s, int64_t first_step)
       : dataset(d),
         data(o),
-        augment(a),
+        augment(with_border(a, o, d)),
         seed(s),
-        cache(d, data),
         normalizer(internal::channel_statistics(data, dataset.in_channels())),
-        next_step(first_step),
-        next_to_make(first_step) {
+        cache(
+            d.size(), o.cache_mb,
+            [this](int64_t index) {
+              return resize_sample(dataset.load(index), data.image_height, data.image_width, true);
+            },
+            bytes_of),
+        orders([this](int64_t epoch) { return internal::shuffled_order(dataset.size(), seed, epoch); }),
+        batches([this](int64_t step) { return make_batch(step); }, o.workers, first_step) {}
+
+  static AugmentOptions with_border(AugmentOptions augment, const DataOptions& data, const Dataset& dataset) {
     augment.border_color = loader_border_color(data, dataset.in_channels());
-    ahead = std::max<int64_t>(2, 2 * data.workers);
+    return augment;
   }
 
   // Index of sample `position` of the endless concatenation of shuffled epochs.
   int64_t index_at(int64_t position) {
-    const int64_t n = dataset.size(), epoch = position / n;
-    std::lock_guard lock(mutex);
-    auto [order, inserted] = orders.try_emplace(epoch);
-    if (inserted) {
-      order->second.resize(static_cast<size_t>(n));
-      std::iota(order->second.begin(), order->second.end(), int64_t{0});
-      Rng rng(seed, mix_streams(shuffle_stream, static_cast<uint64_t>(epoch)));
-      for (int64_t i = n - 1; i > 0; --i) {
-        std::swap(order->second[static_cast<size_t>(i)],
-                  order->second[static_cast<size_t>(rng.integer(0, i))]);
-      }
-      // Workers are at most `ahead` batches apart; older epochs are not asked for again (and could be made
-      // again).
-      while (orders.size() > 2 && orders.begin()->first < epoch &&
-             orders.begin()->first < next_step * data.batch_size / n) {
-        orders.erase(orders.begin());
-      }
-    }
-    return orders.at(epoch)[static_cast<size_t>(position % n)];
+    const int64_t n = dataset.size();
+    return orders.with(position / n,
+                       [&](const auto& order) { return order[static_cast<size_t>(position % n)]; });
   }
 
   Sample make_sample(int64_t position) {
@@ -153,7 +85,7 @@ struct Loader::State {
     ATROUS_CHECK(stored.label.defined(), ErrorKind::data, "[loader] training needs labels. {} has none.",
                  stored.image_path);
     const auto epoch = static_cast<uint64_t>(position / dataset.size());
-    Rng rng(seed, mix_streams(mix_streams(augment_stream, epoch), static_cast<uint64_t>(index)));
+    Rng rng(seed, mix_streams(mix_streams(internal::augment_stream, epoch), static_cast<uint64_t>(index)));
     return data::augment(stored, augment, rng);
   }
 
@@ -180,42 +112,6 @@ struct Loader::State {
     }
     return batch;
   }
-
-  void stop_workers() {
-    {
-      std::lock_guard lock(mutex);
-      stopping = true;
-    }
-    consumed.notify_all();
-    for (std::thread& worker : workers) worker.join();
-    workers.clear();
-  }
-
-  void work() {
-    yield_to_training();
-    std::unique_lock lock(mutex);
-    while (true) {
-      consumed.wait(lock, [&] { return stopping || next_to_make < next_step + ahead; });
-      if (stopping) return;
-      const int64_t step = next_to_make++;
-      lock.unlock();
-      Batch batch;
-      std::exception_ptr error;
-      try {
-        batch = make_batch(step);
-      } catch (...) {
-        error = std::current_exception();
-      }
-      lock.lock();
-      if (error) {
-        failed[step] = error;
-      } else {
-        ready[step] = std::move(batch);
-      }
-      produced.notify_all();
-      if (error) return;
-    }
-  }
 };
 
 Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed,
@@ -225,49 +121,12 @@ Loader::Loader(const Dataset& dataset, const DataOptions& data, const AugmentOpt
                "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
                data.batch_size, data.workers, first_step);
   state_ = std::make_unique<State>(dataset, data, augment, seed, first_step);
-  std::unique_lock starting(state_->mutex);  // nobody works before all are there
-  try {
-    for (int64_t i = 0; i < data.workers; ++i)
-      state_->workers.emplace_back([s = state_.get()] { s->work(); });
-  } catch (const std::system_error& error) {
-    const size_t started = state_->workers.size();
-    state_->stopping = true;
-    starting.unlock();
-    state_->stop_workers();  // a thread that is destroyed while it runs ends the program
-    fail(ErrorKind::memory,
-         "[loader] the system must give a thread per worker. Got {} of {}: {}. Lower data.workers or raise "
-         "the "
-         "limit of threads (ulimit -u).",
-         started, data.workers, error.what());
-  }
 }
 
-Loader::~Loader() {
-  state_->stop_workers();
-}
+Loader::~Loader() = default;
 
 Batch Loader::next() {
-  State& s = *state_;
-  const auto start = std::chrono::steady_clock::now();
-  const auto count_time = [&] {
-    s.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
-  if (s.workers.empty()) {
-    Batch batch = s.make_batch(s.next_step);
-    ++s.next_step;
-    count_time();
-    return batch;
-  }
-  std::unique_lock lock(s.mutex);
-  // An error surfaces at its own step, so that it too does not depend on the workers.
-  s.produced.wait(lock, [&] { return s.ready.contains(s.next_step) || s.failed.contains(s.next_step); });
-  count_time();
-  if (const auto error = s.failed.find(s.next_step); error != s.failed.end())
-    std::rethrow_exception(error->second);
-  Batch batch = std::move(s.ready.extract(s.next_step).mapped());
-  ++s.next_step;
-  s.consumed.notify_all();
-  return batch;
+  return state_->batches.next();
 }
 
 std::vector<double> loader_border_color(const DataOptions& data, int64_t channels) {
@@ -276,8 +135,7 @@ std::vector<double> loader_border_color(const DataOptions& data, int64_t channel
 }
 
 double Loader::wait_seconds() const {
-  std::lock_guard lock(state_->mutex);
-  return state_->waited;
+  return state_->batches.wait_seconds();
 }
 
 }  // namespace atrous::data

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "data/augment.h"
+#include "data/augment_internal.h"
 
 namespace atrous::data {
 namespace {
@@ -36,7 +36,20 @@ std::vector<Taps> triangle_taps(int64_t from, int64_t to) {
   return taps;
 }
 
-Tensor resize_image(const Tensor& image, int64_t height, int64_t width) {
+Tensor resize_nearest(const Tensor& label, int64_t height, int64_t width) {
+  Tensor out = Tensor::empty({height, width}, DType::u8);
+  // Centre of the output pixel, in exact integers: floor((2i + 1) * from / (2 * to)).
+  for (int64_t y = 0; y < height; ++y) {
+    const uint8_t* source = label.data<uint8_t>() + (2 * y + 1) * label.dim(0) / (2 * height) * label.dim(1);
+    uint8_t* target = out.data<uint8_t>() + y * width;
+    for (int64_t x = 0; x < width; ++x) target[x] = source[(2 * x + 1) * label.dim(1) / (2 * width)];
+  }
+  return out;
+}
+
+}  // namespace
+
+Tensor internal::resize_image(const Tensor& image, int64_t height, int64_t width) {
   const int64_t channels = image.dim(2), source_width = image.dim(1), source_height = image.dim(0);
   const std::vector<Taps> rows = triangle_taps(source_height, height);
   const std::vector<Taps> columns = triangle_taps(source_width, width);
@@ -66,19 +79,6 @@ Tensor resize_image(const Tensor& image, int64_t height, int64_t width) {
   return out;
 }
 
-Tensor resize_nearest(const Tensor& label, int64_t height, int64_t width) {
-  Tensor out = Tensor::empty({height, width}, DType::u8);
-  // Centre of the output pixel, in exact integers: floor((2i + 1) * from / (2 * to)).
-  for (int64_t y = 0; y < height; ++y) {
-    const uint8_t* source = label.data<uint8_t>() + (2 * y + 1) * label.dim(0) / (2 * height) * label.dim(1);
-    uint8_t* target = out.data<uint8_t>() + y * width;
-    for (int64_t x = 0; x < width; ++x) target[x] = source[(2 * x + 1) * label.dim(1) / (2 * width)];
-  }
-  return out;
-}
-
-}  // namespace
-
 Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label) {
   ATROUS_CHECK(
       (height == 0) == (width == 0) && height >= 0 && width >= 0, ErrorKind::config,
@@ -89,7 +89,7 @@ Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool r
   ATROUS_CHECK(sample.image.dtype() == DType::u8 && sample.image.rank() == 3, ErrorKind::usage,
                "[resize_sample] images are u8 [H, W, C]. Got {}.", sample.image.describe());
   if (sample.image.dim(0) != height || sample.image.dim(1) != width) {
-    out.image = resize_image(sample.image.contiguous_copy_if_needed(), height, width);
+    out.image = internal::resize_image(sample.image.contiguous_copy_if_needed(), height, width);
   }
   if (resize_label && sample.label.defined() &&
       (sample.label.dim(0) != height || sample.label.dim(1) != width)) {

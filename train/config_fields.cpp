@@ -1,4 +1,5 @@
 // Every config field, declared once. docs/config.md is made from these tables.
+#include "data/instances.h"
 #include "data/sets/sets.h"
 #include "train/config_schema.h"
 
@@ -87,6 +88,7 @@ Field<nets::ModelOptions> model_name_field() {
 
 std::vector<std::string> dataset_choices() {
   std::vector<std::string> names = data::set_names();
+  for (const std::string& name : data::instance_set_names()) names.push_back(name);
   names.push_back("tensors");
   return names;
 }
@@ -157,7 +159,7 @@ const Fields<data::DataOptions>& fields() {
       text("root", &O::root, "Folder of the data set"),
       text("train_list", &O::train_list,
            "Sets with lists: file with `image label` per line, relative to `root`; VOC and PASCAL-Context: "
-           "name of the file of ids in their own folder of lists"),
+           "name of the file of ids in their own folder of lists; COCO annotations: the JSON file"),
       text("val_list", &O::val_list, "The same for validation"),
       text("test_list", &O::test_list, "The same for testing"),
       text("label_map", &O::label_map,
@@ -170,6 +172,15 @@ const Fields<data::DataOptions>& fields() {
       choice("alpha", &O::alpha, {"reject", "drop"}, "Images with an alpha channel"),
       choice("sixteen_bit", &O::sixteen_bit, {"reject", "reduce"},
              "Images of 16 bits per sample; reduce keeps the upper byte"),
+      choice("category_ids", &O::category_ids, {"contiguous", "raw"},
+             "Sets of objects with COCO annotations: labels are the categories counted from 1, or their ids "
+             "as in "
+             "the file (91 classes with gaps for COCO: what torchvision's weights mean)"),
+      flag("keep_empty_images", &O::keep_empty_images,
+           "Sets of objects: train on images without an object to learn from too"),
+      whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,
+            "Sets of objects: batches hold images of like shape, sorted into 2k + 2 bins of width / height; "
+            "torchvision's recipe has 3. 0: any together"),
       whole("cache_mb", &O::cache_mb, 0, 1 << 20,
             "Decoded and resized samples that the loader keeps in memory, in MiB"),
       whole("workers", &O::workers, 0, 256,
@@ -196,6 +207,9 @@ const Fields<data::AugmentOptions>& fields() {
       number("scale_min", &O::scale_min, 0, 100,
              "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true),
       number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
+      flag("scale_to_crop", &O::scale_to_crop,
+           "The random scale counts from the size at which the image just fits into the crop (large scale "
+           "jitter: 0.1 to 2), not from its own size"),
       number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
       number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
       number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),

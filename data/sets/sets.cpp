@@ -1,5 +1,7 @@
 #include "data/sets/sets.h"
 
+#include "data/instances.h"
+
 namespace atrous::data {
 
 const std::vector<NamedSet>& named_sets() {
@@ -42,6 +44,12 @@ std::vector<ClassInfo> class_table(const DataOptions& options) {
       classes = set.plan(options, "val").classes;
     } catch (const Error&) {
       // Files that contradict each other say nothing about names.
+    }
+  }
+  if (is_instance_set(options.dataset) && !options.root.empty()) {
+    try {
+      return open_instance_dataset(options, "val", 0, 0)->classes();
+    } catch (const Error&) {
     }
   }
   if (options.class_names.empty()) return classes;

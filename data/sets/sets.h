@@ -29,12 +29,23 @@ struct SplitPlan {
   std::function<std::string(const LabelFile&)> objection = {};
 };
 
+// split: "train", "val" or "test". Error(data) if files of a split that is there contradict each other.
+using PlanFunction = SplitPlan (*)(const DataOptions& options, const std::string& split);
+
 struct NamedSet {
   std::string name;     // data.dataset
   std::string summary;  // one line for help texts
-  // split: "train", "val" or "test". Error(data) if files of a split that is there contradict each other.
-  SplitPlan (*plan)(const DataOptions& options, const std::string& split);
+  PlanFunction plan;
 };
+
+// "train", "val" or "test"; Error(usage).
+void check_split(const std::string& split);
+// data.root must be given and exist.
+void check_root(const DataOptions& options);
+
+// The plan of a split that must be there. Error(data) also for an id that occurs twice and for an image that
+// train and val share.
+SplitPlan checked_plan(PlanFunction plan, const DataOptions& options, const std::string& split);
 
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();

@@ -257,6 +257,20 @@ TEST_CASE("data make-shapes writes a set that data check and data show read") {
   CHECK(run({"data", "show", "--config", p.config, "--out", p.folder.path("look"), "--count", "2"}).code ==
         0);
   CHECK(std::filesystem::is_regular_file(p.folder.path("look/001.png")));
+  const std::vector<std::string> objects{"--dataset", "shapes_instances", "--root", p.shapes};
+  const auto with_objects = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), objects.begin(), objects.end());
+    return run(arguments);
+  };
+  o = with_objects({"data", "check", "--json", "-"});
+  INFO(o.err);
+  CHECK(o.code == 0);
+  j = nlohmann::json::parse(o.out);
+  CHECK(j["splits"][0]["objects"] >= 4);
+  CHECK(j["classes"][1]["name"] == "circle");
+  CHECK(with_objects({"data", "show", "--out", p.folder.path("objects"), "--count", "2"}).code == 0);
+  CHECK(std::filesystem::is_regular_file(p.folder.path("objects/001.png")));
+  CHECK_THAT(run({"data", "sets"}).out, Contains("shapes_instances") && Contains("cityscapes"));
   const Tensor wrong = Tensor::full({32, 48}, 77, DType::u8);
   data::write_png(p.shapes + "/labels/train_0001.png", wrong);
   o = run({"data", "check", "--config", p.config, "--json", "-"});

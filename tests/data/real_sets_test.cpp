@@ -1,8 +1,9 @@
 // Samples of the real sets, where ATROUS_DATA_DIR names a folder that holds them: they load through their
 // official layouts, `data check` finds no error, and pixel counts are those found with other tools.
 #include <cstdlib>
+#include <map>
 
-#include "data/check.h"
+#include "data/check_instances.h"
 #include "tests/data/files.h"
 
 using namespace atrous;
@@ -100,4 +101,75 @@ TEST_CASE("real samples: LoveDA's tiles in the official folders") {
   CHECK(report.splits.at(0).histogram.ignored == 0);
   CHECK(pixels_of(report.splits.at(0), report, "building") == 3503);
   CHECK(pixels_of(report.splits.at(1), report, "agriculture") == 868612);
+}
+
+namespace {
+
+std::unique_ptr<InstanceDataset> objects(const std::string& dataset, const std::string& root,
+                                         const std::string& split) {
+  DataOptions options;
+  options.dataset = dataset;
+  options.root = root;
+  return open_instance_dataset(options, split, 0, 0);
+}
+
+// Objects of train and val, crowds not counted.
+std::vector<int64_t> count_objects(const std::string& dataset, const std::string& root) {
+  DataOptions options;
+  options.dataset = dataset;
+  options.root = root;
+  const InstanceCheckReport report = check_instances(options, 0, 0);
+  INFO(report.table());
+  CHECK(report.errors() == 0);
+  std::vector<int64_t> out;
+  for (const InstanceSplitReport& s : report.splits) out.push_back(s.objects);
+  return out;
+}
+
+// Masks as numbers in a picture and masks as run lengths say the same.
+void check_same_masks(const InstanceDataset& pictures, const InstanceDataset& coco) {
+  REQUIRE(pictures.size() == coco.size());
+  std::map<std::string, int64_t> index_of;
+  for (int64_t i = 0; i < coco.size(); ++i) index_of[coco.id(i)] = i;
+  for (int64_t i = 0; i < pictures.size(); ++i) {
+    const Instances a = pictures.instances(i), b = coco.instances(index_of.at(pictures.id(i)));
+    REQUIRE(a.size() == b.size());
+    CHECK(same(a.boxes, b.boxes));
+    CHECK(a.areas == b.areas);
+    for (size_t k = 0; k < a.masks.size(); ++k) CHECK(a.masks[k].pixels == b.masks[k].pixels);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("real samples: COCO instances") {
+  const std::string root = sample("coco_mini");
+  if (root.empty()) return;
+  CHECK(count_objects("coco", root) == std::vector<int64_t>{434, 340});
+  const auto val = objects("coco", root, "val");
+  CHECK(val->num_classes() == 81);
+  CHECK(val->classes()[80].name == "toothbrush");
+  CHECK(val->category_id(80) == 90);
+  CHECK(val->annotations().annotations.size() == 345);
+}
+
+TEST_CASE("real samples: Penn-Fudan, its masks and the same in COCO's form") {
+  const std::string root = sample("pennfudan");
+  if (root.empty()) return;
+  CHECK(count_objects("pennfudan", root) == std::vector<int64_t>{306, 117});
+  check_same_masks(*objects("pennfudan", root, "val"), *objects("coco", root, "val"));
+}
+
+TEST_CASE("real samples: nuclei in 16-bit masks, and the same in COCO's form") {
+  const std::string root = sample("dsb2018_stage1_test");
+  if (root.empty()) return;
+  CHECK(count_objects("nuclei", root) == std::vector<int64_t>{2987, 1165});
+  check_same_masks(*objects("nuclei", root, "val"), *objects("coco", root, "val"));
+}
+
+TEST_CASE("real samples: fruits and nuts, polygons") {
+  const std::string root = sample("fruits_nuts");
+  if (root.empty()) return;
+  CHECK(count_objects("coco", root) == std::vector<int64_t>{127, 38});
+  CHECK(objects("coco", root, "train")->classes()[3].name == "hazelnut");
 }

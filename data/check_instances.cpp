@@ -1,0 +1,285 @@
+#include "data/check_instances.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/parallel.h"
+#include "data/check_internal.h"
+
+namespace atrous::data {
+namespace {
+
+struct Box {
+  double x1, y1, x2, y2;
+  double area() const { return std::max(0.0, x2 - x1) * std::max(0.0, y2 - y1); }
+};
+
+double iou(const Box& a, const Box& b) {
+  const Box both{std::max(a.x1, b.x1), std::max(a.y1, b.y1), std::min(a.x2, b.x2), std::min(a.y2, b.y2)};
+  const double joint = a.area() + b.area() - both.area();
+  return joint > 0 ? both.area() / joint : 0;
+}
+
+struct FileReport {
+  std::string id, size, error;
+  uint64_t hash = 0;
+  InstanceSplitReport counts;   // of this image alone
+  int64_t corners_as_size = 0;  // boxes that fit their mask if width and height are read as the far corner
+  std::string example;          // an object whose box and mask disagree
+};
+
+// A box against its mask. Crowds are left out: their boxes and scribbled masks often differ in official
+// files.
+void compare(FileReport& out, const Instances& objects, int64_t i) {
+  const float* b = objects.box(i);
+  const Box box{b[0], b[1], b[2], b[3]};
+  const auto m = objects.masks[static_cast<size_t>(i)].bounds();
+  const Box mask{static_cast<double>(m[0]), static_cast<double>(m[1]), static_cast<double>(m[2]),
+                 static_cast<double>(m[3])};
+  if (mask.area() == 0) {
+    ++out.counts.masks_empty;
+    return;
+  }
+  if (box.area() == 0 || iou(box, mask) >= 0.5) return;  // boxes without area are counted elsewhere
+  ++out.counts.masks_beside_box;
+  out.corners_as_size += iou({box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1}, mask) >= 0.5;
+  if (out.example.empty()) {
+    out.example = fmt::format("annotation {} of {}: box {:.0f},{:.0f} to {:.0f},{:.0f}, mask {},{} to {},{}",
+                              objects.ids[static_cast<size_t>(i)], out.id, box.x1, box.y1, box.x2, box.y2,
+                              m[0], m[1], m[2], m[3]);
+  }
+}
+
+void count(FileReport& out, const Instances& objects, int64_t classes) {
+  InstanceSplitReport& c = out.counts;
+  c.class_objects.resize(static_cast<size_t>(classes));
+  c.class_images = c.class_objects;
+  std::set<int32_t> seen;
+  const auto w = static_cast<float>(objects.width), h = static_cast<float>(objects.height);
+  for (int64_t i = 0; i < objects.size(); ++i) {
+    const auto k = static_cast<size_t>(i);
+    if (objects.crowd[k]) {
+      ++c.crowds;
+      continue;
+    }
+    ++c.objects;
+    ++c.by_size[objects.areas[k] < 32 * 32 ? 0 : objects.areas[k] < 96 * 96 ? 1 : 2];
+    ++c.class_objects[static_cast<size_t>(objects.labels[k])];
+    if (seen.insert(objects.labels[k]).second) ++c.class_images[static_cast<size_t>(objects.labels[k])];
+    const float* b = objects.box(i);
+    const bool has_area =
+        std::min(b[2], w) > std::max(b[0], 0.0f) && std::min(b[3], h) > std::max(b[1], 0.0f);
+    c.boxes_degenerate += !has_area;
+    c.boxes_outside += b[0] < -1 || b[1] < -1 || b[2] > w + 1 || b[3] > h + 1;
+    if (!objects.masks.empty()) compare(out, objects, i);
+  }
+  c.most_objects = c.objects;
+  c.images_without_objects = objects.size() == 0;
+  c.images_with_crowds_only = c.objects == 0 && c.crowds > 0;
+}
+
+FileReport check_file(const InstanceDataset& dataset, int64_t index) {
+  FileReport out;
+  out.id = dataset.id(index);
+  try {
+    const InstanceSample sample = dataset.load(index);
+    out.size = fmt::format("{}x{}", sample.image.dim(1), sample.image.dim(0));
+    out.hash = internal::hash_pixels(sample.image);
+    count(out, sample.instances, dataset.num_classes());
+  } catch (const Error& error) {
+    out.error = error.what();
+  }
+  return out;
+}
+
+void add(std::vector<int64_t>& into, const std::vector<int64_t>& from) {
+  into.resize(std::max(into.size(), from.size()));
+  for (size_t i = 0; i < from.size(); ++i) into[i] += from[i];
+}
+
+void merge(InstanceSplitReport& into, const InstanceSplitReport& from) {
+  for (const auto member :
+       {&InstanceSplitReport::objects, &InstanceSplitReport::crowds,
+        &InstanceSplitReport::images_without_objects, &InstanceSplitReport::images_with_crowds_only,
+        &InstanceSplitReport::boxes_degenerate, &InstanceSplitReport::boxes_outside,
+        &InstanceSplitReport::masks_empty, &InstanceSplitReport::masks_beside_box}) {
+    into.*member += from.*member;
+  }
+  for (size_t i = 0; i < 3; ++i) into.by_size[i] += from.by_size[i];
+  into.most_objects = std::max(into.most_objects, from.most_objects);
+  add(into.class_objects, from.class_objects);
+  add(into.class_images, from.class_images);
+}
+
+class Checker {
+ public:
+  explicit Checker(InstanceCheckReport& report) : report_(report) {}
+
+  void split(const std::string& name, const InstanceDataset& dataset) {
+    std::vector<FileReport> files(static_cast<size_t>(dataset.size()));
+    parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) files[static_cast<size_t>(i)] = check_file(dataset, i);
+    });
+    InstanceSplitReport split;
+    split.split = name;
+    split.images = dataset.size();
+    split.class_objects.resize(static_cast<size_t>(dataset.num_classes()));
+    split.class_images = split.class_objects;
+    int64_t corners_as_size = 0;
+    std::string example;
+    for (const FileReport& f : files) {
+      if (!f.error.empty()) {
+        if (++split.unreadable <= internal::max_files_named) say(true, f.error);
+        continue;
+      }
+      ++split.sizes[f.size];
+      merge(split, f.counts);
+      corners_as_size += f.corners_as_size;
+      if (example.empty()) example = f.example;
+      if (const auto copy = copies_.add(name, f.id, f.hash)) report_.findings.push_back(*copy);
+    }
+    if (split.unreadable > internal::max_files_named) {
+      say(true, fmt::format("{}: {} more images of {} are wrong in the same or other ways.", name,
+                            split.unreadable - internal::max_files_named, split.images));
+    }
+    judge(split, dataset, corners_as_size, example);
+    report_.splits.push_back(std::move(split));
+  }
+
+  void say(bool is_error, const std::string& message) { report_.findings.push_back({is_error, message}); }
+
+ private:
+  void judge(const InstanceSplitReport& s, const InstanceDataset& dataset, int64_t corners_as_size,
+             const std::string& example) {
+    const auto warn = [&](int64_t number, const std::string& what) {
+      if (number > 0) say(false, fmt::format("{}: {} {}", s.split, number, what));
+    };
+    if (s.objects == 0 && s.unreadable < s.images) {
+      say(true, fmt::format("{}: no image has an object. Check that images and annotations belong together.",
+                            s.split));
+    }
+    warn(s.images_without_objects,
+         "images have no object. Training leaves them out unless data.keep_empty_images; scores count what "
+         "is found "
+         "in them as wrong.");
+    warn(s.images_with_crowds_only, "images have crowds only. Training leaves them out.");
+    warn(s.boxes_degenerate, "boxes have no area inside their image. Training leaves these objects out.");
+    warn(s.boxes_outside, "boxes reach more than a pixel beyond their image. Training clips them.");
+    warn(s.masks_empty, "masks cover no pixel.");
+    if (2 * corners_as_size > s.objects) {
+      say(true, fmt::format(
+                    "{}: most boxes fit their masks only if the last two numbers are the far corner. COCO's "
+                    "bbox is x, y, width, height: convert the file.",
+                    s.split));
+    } else if (s.masks_beside_box > 0) {
+      warn(s.masks_beside_box,
+           fmt::format("objects have box and mask in different places, for example {}.", example));
+    }
+    warn_of_absent(s, dataset);
+  }
+
+  void warn_of_absent(const InstanceSplitReport& s, const InstanceDataset& dataset) {
+    std::vector<size_t> absent;
+    for (size_t k = 1; k < s.class_objects.size(); ++k) {
+      const bool is_gap = dataset.category_id(static_cast<int64_t>(k)) < 0;
+      if (s.class_objects[k] == 0 && !is_gap) absent.push_back(k);
+    }
+    if (absent.empty() || s.objects == 0) return;
+    std::string names;
+    for (size_t i = 0; i < std::min<size_t>(absent.size(), 3); ++i)
+      names += (i ? ", " : "") + dataset.classes()[absent[i]].name;
+    say(false, fmt::format("{}: {} of {} classes have no object and {}: {}{}", s.split, absent.size(),
+                           s.class_objects.size() - 1,
+                           s.split == "train" ? "cannot be learned" : "will not be scored", names,
+                           absent.size() > 3 ? ", ..." : "."));
+  }
+
+  InstanceCheckReport& report_;
+  internal::CopyFinder copies_;
+};
+
+std::string split_table(const InstanceSplitReport& s, const std::vector<ClassInfo>& classes) {
+  std::string out =
+      fmt::format("\n{}: {} images; sizes {}\n", s.split, s.images, internal::list_counts(s.sizes));
+  out += fmt::format(
+      "  {} objects (small {}, medium {}, large {}), at most {} in an image; {} crowds; {} images without "
+      "objects\n",
+      s.objects, s.by_size[0], s.by_size[1], s.by_size[2], s.most_objects, s.crowds,
+      s.images_without_objects);
+  size_t width = 7;
+  for (const ClassInfo& c : classes) width = std::max(width, c.name.size());
+  out += fmt::format("  {:>3}  {:<{}}  {:>9}  {:>7}  {:>7}\n", "id", "class", width, "objects", "share",
+                     "images");
+  for (size_t k = 1; k < s.class_objects.size(); ++k) {
+    if (s.class_objects[k] == 0) continue;
+    out +=
+        fmt::format("  {:>3}  {:<{}}  {:>9}  {:>6.2f}%  {:>7}\n", k, classes[k].name, width,
+                    s.class_objects[k], internal::percent(s.class_objects[k], s.objects), s.class_images[k]);
+  }
+  return out;
+}
+
+}  // namespace
+
+int64_t InstanceCheckReport::errors() const {
+  return std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.is_error; });
+}
+
+std::string InstanceCheckReport::table() const {
+  std::string out = fmt::format("data set: {} in {}\n", dataset, root);
+  for (const InstanceSplitReport& s : splits) out += split_table(s, classes);
+  return out + internal::findings_table(findings);
+}
+
+std::string InstanceCheckReport::json() const {
+  using Json = nlohmann::ordered_json;
+  Json json{{"dataset", dataset}, {"root", root}, {"classes", Json::array()}, {"splits", Json::array()}};
+  for (const ClassInfo& c : classes) json["classes"].push_back({{"name", c.name}, {"color", c.color}});
+  for (const InstanceSplitReport& s : splits) {
+    json["splits"].push_back({{"split", s.split},
+                              {"images", s.images},
+                              {"unreadable", s.unreadable},
+                              {"sizes", s.sizes},
+                              {"objects", s.objects},
+                              {"crowds", s.crowds},
+                              {"most_objects", s.most_objects},
+                              {"objects_by_size", s.by_size},
+                              {"images_without_objects", s.images_without_objects},
+                              {"images_with_crowds_only", s.images_with_crowds_only},
+                              {"boxes_degenerate", s.boxes_degenerate},
+                              {"boxes_outside", s.boxes_outside},
+                              {"masks_empty", s.masks_empty},
+                              {"masks_beside_box", s.masks_beside_box},
+                              {"class_objects", s.class_objects},
+                              {"class_images", s.class_images}});
+  }
+  json["errors"] = Json::array();
+  json["warnings"] = Json::array();
+  for (const Finding& f : findings) json[f.is_error ? "errors" : "warnings"].push_back(f.message);
+  // Names of files may hold any bytes; JSON may not.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+InstanceCheckReport check_instances(const DataOptions& options, int64_t num_classes, int64_t in_channels,
+                                    const std::vector<std::string>& splits) {
+  InstanceCheckReport report;
+  report.dataset = options.dataset;
+  report.root = options.root;
+  Checker checker(report);
+  const std::vector<std::string> asked = splits.empty() ? std::vector<std::string>{"train", "val"} : splits;
+  for (const std::string& split : asked) {
+    try {
+      const auto dataset = open_instance_dataset(options, split, num_classes, in_channels);
+      report.classes = dataset->classes();
+      checker.split(split, *dataset);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      checker.say(true, fmt::format("{}: {}", split, error.what()));
+    }
+  }
+  return report;
+}
+
+}  // namespace atrous::data

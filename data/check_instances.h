@@ -1,0 +1,48 @@
+// `atrous data check` for data sets of objects.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/check.h"
+#include "data/instances.h"
+
+namespace atrous::data {
+
+struct InstanceSplitReport {
+  std::string split;
+  int64_t images = 0;
+  int64_t unreadable = 0;                // images or annotations that gave an error
+  std::map<std::string, int64_t> sizes;  // "480x360" -> images
+  int64_t objects = 0;                   // crowds not counted
+  int64_t crowds = 0;
+  int64_t most_objects = 0;             // in one image
+  std::array<int64_t, 3> by_size{};     // objects below 32 x 32, below 96 x 96, the rest, as COCO counts
+  int64_t images_without_objects = 0;   // nothing annotated
+  int64_t images_with_crowds_only = 0;  // training leaves them out
+  int64_t boxes_degenerate = 0;         // no area inside the image: training leaves them out
+  int64_t boxes_outside = 0;            // more than a pixel beyond the image
+  int64_t masks_empty = 0;              // no pixel
+  int64_t masks_beside_box = 0;         // box and mask share less than half of what they cover
+  std::vector<int64_t> class_objects;   // by label, crowds not counted
+  std::vector<int64_t> class_images;
+};
+
+struct InstanceCheckReport {
+  std::string dataset, root;
+  std::vector<ClassInfo> classes;
+  std::vector<InstanceSplitReport> splits;
+  std::vector<Finding> findings;
+
+  int64_t errors() const;
+  std::string table() const;  // for people
+  std::string json() const;
+};
+
+// As check_data(): everything wrong with the data becomes a finding.
+InstanceCheckReport check_instances(const DataOptions& options, int64_t num_classes, int64_t in_channels,
+                                    const std::vector<std::string>& splits = {});
+
+}  // namespace atrous::data

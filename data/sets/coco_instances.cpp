@@ -1,0 +1,225 @@
+// Sets whose objects are in a JSON file of COCO's form: COCO itself (Lin et al., ECCV 2014), the generated
+// shapes, and whatever annotation tools export.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "data/coco_json.h"
+#include "data/sets/files.h"
+#include "data/sets/instance_sets.h"
+
+namespace atrous::data {
+namespace {
+
+using files::fs::path;
+
+// Where people keep the annotations of a split, and its images.
+std::vector<std::string> annotation_places(const std::string& split) {
+  return {"annotations/instances_" + split + "2017.json",
+          "annotations/instances_" + split + "2014.json",
+          "annotations/instances_" + split + ".json",
+          "annotations/" + split + ".json",
+          "instances_" + split + ".json",
+          split + ".json"};
+}
+std::vector<std::string> image_places(const std::string& split) {
+  return {split + "2017", split + "2014", "", "images", "images/" + split + "2017", "images/" + split, split};
+}
+
+// A list option that names a JSON file wins. Empty if the split is not there.
+std::string annotation_file(const DataOptions& options, const std::string& split) {
+  const std::string& given = list_name(options, split);
+  if (given.ends_with(".json")) return (path(options.root) / given).string();
+  for (const std::string& place : annotation_places(split)) {
+    const path file = path(options.root) / place;
+    if (files::fs::is_regular_file(file)) return file.string();
+  }
+  return "";
+}
+
+// Entries by rising image id, as the annotations have them.
+std::vector<ListEntry> entries_of(const CocoAnnotations& all, const std::string& root,
+                                  const std::string& split) {
+  ATROUS_CHECK(!all.images.empty(), ErrorKind::data,
+               "[{}] there must be an image. The list \"images\" is empty.", all.path);
+  std::vector<ListEntry> entries;
+  std::unordered_map<std::string, int64_t> ids;
+  for (const CocoImage& image : all.images) {
+    const path file = path(image.file_name).lexically_normal();
+    const bool inside = !file.empty() && file.is_relative() && *file.begin() != "..";
+    ATROUS_CHECK(inside, ErrorKind::data,
+                 "[{}] \"file_name\" of image {} must be a path below the folder of images. Got `{}`.",
+                 all.path, image.id, image.file_name);
+    ATROUS_CHECK(image.height > 0, ErrorKind::data,
+                 "[{}] image {} ({}) must have \"height\" and \"width\". Add them.", all.path, image.id,
+                 image.file_name);
+    const auto [first, inserted] = ids.emplace(path(file).replace_extension().string(), image.id);
+    ATROUS_CHECK(
+        inserted, ErrorKind::data,
+        "[{}] images must differ in more than the ending of their names. Got `{}` for images {} and {}.",
+        all.path, image.file_name, first->second, image.id);
+    entries.push_back({.id = {}, .image = file.string(), .label = {}});
+  }
+  for (const std::string& place : image_places(split)) {
+    if (!files::fs::is_regular_file(path(root) / place / entries[0].image)) continue;
+    for (ListEntry& e : entries) e.image = (path(place) / e.image).string();
+    break;
+  }
+  assign_ids(entries, all.path);
+  return entries;
+}
+
+// Whether train and val share an image. Reading COCO's own 450 MB only for that would double the start of a
+// run, so large files are left to `data check`, which compares the pixels of all images.
+void check_disjoint(const std::vector<ListEntry>& entries, const DataOptions& options,
+                    const std::string& split) {
+  constexpr uintmax_t large = uintmax_t{1} << 26;
+  if (split == "test") return;
+  const std::string other = split == "train" ? "val" : "train", file = annotation_file(options, other);
+  if (!files::fs::is_regular_file(file) || files::fs::file_size(file) > large) return;
+  std::unordered_set<std::string> theirs;
+  try {
+    const CocoAnnotations rival = read_coco_annotations(file, CocoMasks::skip);
+    for (const ListEntry& e : entries_of(rival, options.root, other)) theirs.insert(e.image);
+  } catch (const Error&) {
+    return;  // opening the other split says what is wrong with it
+  }
+  for (const ListEntry& e : entries) {
+    ATROUS_CHECK(
+        !theirs.contains(e.image), ErrorKind::data,
+        "[data] an image belongs to train or val, not both. Got `{}` in either annotation file ({}). Remove "
+        "one.",
+        e.image, file);
+  }
+}
+
+// All objects have masks, or none has.
+void check_geometry(const CocoAnnotations& all) {
+  const auto masked = std::count_if(all.annotations.begin(), all.annotations.end(),
+                                    [](const CocoAnnotation& a) { return a.has_mask(); });
+  for (const CocoAnnotation& a : all.annotations) {
+    ATROUS_CHECK(a.has_box || a.has_mask(), ErrorKind::data,
+                 "[{}] annotation {} must have \"bbox\" or \"segmentation\". It has neither.", all.path,
+                 a.id);
+    ATROUS_CHECK(
+        a.has_mask() || masked == 0, ErrorKind::data,
+        "[{}] annotation {} has no \"segmentation\", but {} others have one. Add it, or remove those of all "
+        "for a set of boxes.",
+        all.path, a.id, masked);
+  }
+}
+
+class CocoInstances final : public InstanceFiles {
+ public:
+  CocoInstances(Parts parts, CocoAnnotations all, std::vector<int64_t> label_of)
+      : InstanceFiles(std::move(parts)), all_(std::move(all)), label_of_(std::move(label_of)) {
+    objects_of_.resize(all_.images.size());
+    for (size_t i = 0; i < all_.annotations.size(); ++i)
+      objects_of_[static_cast<size_t>(all_.annotations[i].image)].push_back(i);
+  }
+
+  int64_t image_id(int64_t index) const override { return all_.images[static_cast<size_t>(index)].id; }
+  CocoAnnotations annotations() const override { return all_; }
+
+  Instances instances(int64_t index) const override {
+    Instances out = boxes(index);
+    for (const size_t number : objects_of_[static_cast<size_t>(index)]) {
+      const Rle& mask = all_.annotations[number].mask;
+      if (!mask.counts.empty()) out.masks.push_back(mask_of(mask));
+    }
+    return out;
+  }
+
+  Instances boxes(int64_t index) const override {
+    const CocoImage& image = all_.images[static_cast<size_t>(index)];
+    const std::vector<size_t>& objects = objects_of_[static_cast<size_t>(index)];
+    Instances out{.height = image.height, .width = image.width};
+    out.boxes = Tensor::empty({static_cast<int64_t>(objects.size()), 4});
+    for (const size_t number : objects) {
+      const CocoAnnotation& a = all_.annotations[number];
+      const CocoBox box = a.has_box ? a.box : rle_box(a.mask);
+      const double corners[] = {box.x, box.y, box.x + box.width, box.y + box.height};
+      float* row = out.box(out.size());
+      for (size_t k = 0; k < 4; ++k) row[k] = static_cast<float>(corners[k]);
+      out.labels.push_back(static_cast<int32_t>(label_of_[static_cast<size_t>(a.category)]));
+      out.crowd.push_back(a.crowd);
+      out.ids.push_back(a.id);
+      out.areas.push_back(a.area);
+    }
+    return out;
+  }
+
+ private:
+  CocoAnnotations all_;
+  std::vector<int64_t> label_of_;                // by category
+  std::vector<std::vector<size_t>> objects_of_;  // annotations of each image, in the order of the file
+};
+
+// Classes by label; returns the label of each category.
+std::vector<int64_t> number_classes(const CocoAnnotations& all, const DataOptions& options,
+                                    int64_t num_classes, InstanceFiles::Parts& parts) {
+  ATROUS_CHECK(!all.categories.empty(), ErrorKind::data,
+               "[{}] there must be a category. The list \"categories\" is empty.", all.path);
+  const bool raw = options.category_ids == "raw";
+  const auto known = static_cast<int64_t>(all.categories.size());
+  const int64_t first = all.categories.front().id, last = all.categories.back().id;
+  ATROUS_CHECK(!raw || (first >= 1 && last < 65536), ErrorKind::config,
+               "[data.category_ids] `raw` needs category ids from 1 (0 is background) to 65535. Got {} to {} "
+               "in {}. Set "
+               "data.category_ids=contiguous.",
+               first, last, all.path);
+  const int64_t needed = raw ? last + 1 : known + 1;
+  ATROUS_CHECK(
+      num_classes == 0 || num_classes == needed || (raw && num_classes > needed), ErrorKind::config,
+      "[model.num_classes] must be {} with background for the {} categories of {} (data.category_ids={}{}). "
+      "Got {}. Set model.num_classes={}.",
+      needed, known, all.path, options.category_ids,
+      last != known
+          ? fmt::format("; {} would need {}", raw ? "contiguous" : "raw", raw ? known + 1 : last + 1)
+          : "",
+      num_classes, needed);
+  const auto count = static_cast<size_t>(std::max(needed, num_classes));
+  ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == count, ErrorKind::config,
+               "[data.class_names] must name every class, background first. Got {} names for {} classes.",
+               options.class_names.size(), count);
+  parts.classes.assign(count, {"N/A", {0, 0, 0}});
+  parts.category_ids.assign(count, -1);
+  parts.classes[0].name = "background";
+  parts.category_ids[0] = 0;
+  std::vector<int64_t> label_of;
+  for (int64_t k = 0; k < known; ++k) {
+    const CocoCategory& category = all.categories[static_cast<size_t>(k)];
+    const int64_t label = raw ? category.id : k + 1;
+    label_of.push_back(label);
+    parts.classes[static_cast<size_t>(label)] = {category.name, default_color(label)};
+    parts.category_ids[static_cast<size_t>(label)] = category.id;
+  }
+  for (size_t k = 0; k < options.class_names.size(); ++k) parts.classes[k].name = options.class_names[k];
+  return label_of;
+}
+
+}  // namespace
+
+std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
+                                                     int64_t num_classes, int64_t in_channels) {
+  check_split(split);
+  check_root(options);
+  const std::string file = annotation_file(options, split);
+  if (file.empty()) {
+    fail(ErrorKind::data,
+         "[data] there is no {} split in {}: none of {} exists. Check data.root, or name the file by "
+         "data.{}_list.",
+         split, options.root, fmt::join(annotation_places(split), ", "), split);
+  }
+  CocoAnnotations all = read_coco_annotations(file);
+  InstanceFiles::Parts parts = instance_parts(options, split, in_channels);
+  parts.entries = entries_of(all, options.root, split);
+  check_disjoint(parts.entries, options, split);
+  check_geometry(all);
+  const std::vector<int64_t> label_of = number_classes(all, options, num_classes, parts);
+  return std::make_unique<CocoInstances>(std::move(parts), std::move(all), label_of);
+}
+
+}  // namespace atrous::data

@@ -1,0 +1,99 @@
+#include "data/sets/instance_sets.h"
+
+#include <fmt/ranges.h>
+
+#include <filesystem>
+
+namespace atrous::data {
+
+const std::vector<InstanceSet>& instance_sets() {
+  static const std::vector<InstanceSet> table = {
+      {"coco", "COCO instances, and any set with COCO annotations", nullptr, ""},
+      {"shapes_instances", "the generated set of `atrous data make-shapes`, its objects", nullptr, ""},
+      {"pennfudan", "Penn-Fudan pedestrians, one by one", plan_pennfudan, "person"},
+      {"nuclei", "list files with `image mask` per line; a mask holds the numbers of nuclei", plan_list,
+       "nucleus"},
+      {"id_masks", "the same for any objects of one class", plan_list, "object"},
+  };
+  return table;
+}
+
+InstanceFiles::InstanceFiles(Parts parts) : parts_(std::move(parts)) {
+  check_files_exist(parts_.root, parts_.split, parts_.entries);
+}
+
+std::string InstanceFiles::path_of(const std::string& file) const {
+  return (std::filesystem::path(parts_.root) / file).string();
+}
+
+InstanceSample InstanceFiles::load(int64_t index) const {
+  InstanceSample sample;
+  sample.id = id(index);
+  sample.image_path = path_of(entry(index).image);
+  sample.image =
+      with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
+  sample.instances = instances(index);
+  const int64_t height = sample.image.dim(0), width = sample.image.dim(1), h = sample.instances.height,
+                w = sample.instances.width;
+  ATROUS_CHECK(
+      height == h && width == w, ErrorKind::data,
+      "[data] image and annotations must have the same size. Got {} with {} x {}, annotated as {} x {}. "
+      "{}.",
+      sample.image_path, width, height, w, h,
+      height == w && width == h ? fmt::format("One is the other turned: try data.exif={}",
+                                              parts_.image.apply_exif ? "ignore" : "apply")
+                                : std::string("Check that they belong together"));
+  return sample;
+}
+
+std::string InstanceFiles::describe() const {
+  std::string names;
+  for (size_t k = 1; k < parts_.classes.size() && k <= 5; ++k)
+    names += fmt::format("{}{}:{}", k > 1 ? " " : "", k, parts_.classes[k].name);
+  return fmt::format(
+      "data: {}, {}: {} images, {} channels, {} classes with background, root {}\nobjects: {}{}", parts_.name,
+      parts_.split, size(), parts_.in_channels, num_classes(), parts_.root, names,
+      parts_.classes.size() > 6 ? " ..." : "");
+}
+
+InstanceFiles::Parts instance_parts(const DataOptions& options, const std::string& split,
+                                    int64_t in_channels) {
+  return {.name = options.dataset,
+          .split = split,
+          .root = options.root,
+          .in_channels = in_channels ? in_channels : 3,
+          .image = image_options(options)};
+}
+
+std::vector<std::string> instance_set_names() {
+  std::vector<std::string> names;
+  for (const InstanceSet& set : instance_sets()) names.push_back(set.name);
+  return names;
+}
+
+bool is_instance_set(const std::string& name) {
+  for (const InstanceSet& set : instance_sets()) {
+    if (set.name == name) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
+                                                       int64_t num_classes, int64_t in_channels) {
+  for (const InstanceSet& set : instance_sets()) {
+    if (set.name != options.dataset) continue;
+    if (!set.plan) return open_coco_instances(options, split, num_classes, in_channels);
+    ATROUS_CHECK(num_classes == 0 || num_classes == 2, ErrorKind::config,
+                 "[model.num_classes] must be 2, background and {}, for {}. Got {}. Set model.num_classes=2.",
+                 set.object, set.name, num_classes);
+    ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == 2, ErrorKind::config,
+                 "[data.class_names] must name background and the objects. Got {} names.",
+                 options.class_names.size());
+    return open_id_masks(set, options, split, in_channels);
+  }
+  fail(ErrorKind::config,
+       "[data.dataset] a network that finds objects needs one of {}. Got `{}`. Set data.dataset.",
+       fmt::join(instance_set_names(), ", "), options.dataset);
+}
+
+}  // namespace atrous::data

@@ -1,0 +1,69 @@
+// The data sets of objects that are known by name, and what their readers share. Internal to data/.
+//
+// Two kinds of files say which pixels are an object's: COCO's JSON (coco_instances.cpp), and PNG masks whose
+// values are the objects' numbers (id_masks.cpp). A set is a row in the table of instance_sets.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/instances.h"
+#include "data/list_dataset.h"
+#include "data/sets/sets.h"
+
+namespace atrous::data {
+
+struct InstanceSet {
+  std::string name;     // data.dataset
+  std::string summary;  // one line for help texts
+  // Where images and id masks lie; null: COCO annotations say it.
+  PlanFunction plan;
+  const char* object;  // id masks: what the one class is called
+};
+
+const std::vector<InstanceSet>& instance_sets();
+
+// Everything but the objects themselves.
+class InstanceFiles : public InstanceDataset {
+ public:
+  struct Parts {
+    std::string name, split, root;
+    std::vector<ListEntry> entries = {};     // `label`: the id mask, or empty
+    std::vector<ClassInfo> classes = {};     // by label
+    std::vector<int64_t> category_ids = {};  // by label; 0 for background
+    int64_t in_channels = 3;
+    ImageReadOptions image = {};
+  };
+  // Checks that every file exists.
+  explicit InstanceFiles(Parts parts);
+
+  int64_t size() const override { return static_cast<int64_t>(parts_.entries.size()); }
+  std::string id(int64_t index) const override { return entry(index).id; }
+  InstanceSample load(int64_t index) const override;
+  int64_t num_classes() const override { return static_cast<int64_t>(parts_.classes.size()); }
+  int64_t in_channels() const override { return parts_.in_channels; }
+  const std::vector<ClassInfo>& classes() const override { return parts_.classes; }
+  int64_t category_id(int64_t label) const override {
+    return parts_.category_ids.at(static_cast<size_t>(label));
+  }
+  std::string describe() const override;
+
+ protected:
+  const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
+  std::string path_of(const std::string& file) const;
+  Parts parts_;
+};
+
+// The parts that follow from the options alone.
+InstanceFiles::Parts instance_parts(const DataOptions& options, const std::string& split,
+                                    int64_t in_channels);
+
+std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
+                                               const std::string& split, int64_t in_channels);
+std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
+                                                     int64_t num_classes, int64_t in_channels);
+
+// PNGImages and PedMasks as published, or lists.
+SplitPlan plan_pennfudan(const DataOptions& options, const std::string& split);
+
+}  // namespace atrous::data

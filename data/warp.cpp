@@ -1,0 +1,113 @@
+#include "data/warp.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace atrous::data::internal {
+namespace {
+
+// Weights of `grid` nodes spread over n pixels, for each pixel: Catmull-Rom, end nodes repeated.
+std::vector<double> cubic_weights(int64_t n, int64_t grid) {
+  std::vector<double> weights(static_cast<size_t>(n * grid), 0.0);
+  for (int64_t i = 0; i < n; ++i) {
+    const double at = (static_cast<double>(i) + 0.5) / static_cast<double>(n) * static_cast<double>(grid - 1);
+    const auto cell = std::min(static_cast<int64_t>(at), grid - 2);
+    const double t = at - static_cast<double>(cell);
+    const double w[4] = {((-t + 2) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2,
+                         ((-3 * t + 4) * t + 1) * t / 2, (t - 1) * t * t / 2};
+    for (int64_t k = 0; k < 4; ++k) {
+      weights[static_cast<size_t>(i * grid + std::clamp<int64_t>(cell + k - 1, 0, grid - 1))] += w[k];
+    }
+  }
+  return weights;
+}
+
+Affine quarter_turn(int64_t turns, double height, double width) {
+  switch (turns) {
+    case 1:
+      return {0, 1, 0, -1, 0, height};  // output (x, y) shows source (y, H - x)
+    case 2:
+      return {-1, 0, width, 0, -1, height};
+    case 3:
+      return {0, -1, width, 1, 0, 0};
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+// The draws before the elastic part happen in every call, so that switching one of these changes off does not
+// alter the others; elastic displacements, colours and blur draw only where they are asked for.
+Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions& options, Rng& rng) {
+  const auto h = static_cast<double>(source_height), w = static_cast<double>(source_width);
+  const int64_t turns = rng.integer(0, 3);
+  const bool flip_x = rng.coin(options.flip_horizontal), flip_y = rng.coin(options.flip_vertical);
+  double scale = rng.uniform(options.scale_min, options.scale_max);
+  const double angle = rng.uniform(-options.rotate_degrees, options.rotate_degrees) * std::numbers::pi / 180;
+  const double shift_x = rng.uniform(), shift_y = rng.uniform();
+
+  Affine to_source = quarter_turn(options.rotate_quarter_turns ? turns : 0, h, w);
+  const bool turned = options.rotate_quarter_turns && turns % 2 == 1;
+  const double upright_w = turned ? h : w, upright_h = turned ? w : h;
+  if (flip_x) to_source = to_source.after({-1, 0, upright_w, 0, 1, 0});
+  if (flip_y) to_source = to_source.after({1, 0, 0, 0, -1, upright_h});
+
+  if (options.scale_to_crop) {
+    scale *= std::min(static_cast<double>(options.crop_height) / upright_h,
+                      static_cast<double>(options.crop_width) / upright_w);
+  }
+  Warp warp;
+  warp.height = options.crop_height ? options.crop_height : static_cast<int64_t>(upright_h);
+  warp.width = options.crop_width ? options.crop_width : static_cast<int64_t>(upright_w);
+  // The corner of the crop in the scaled image: anywhere inside, or the image anywhere inside the crop.
+  const auto corner = [](double size, int64_t crop, double shift) {
+    const double room = std::round(size) - static_cast<double>(crop);
+    return room >= 0 ? std::floor(shift * (room + 1)) : -std::floor(shift * (1 - room));
+  };
+  const double cx = corner(upright_w * scale, warp.width, shift_x),
+               cy = corner(upright_h * scale, warp.height, shift_y);
+  const double half_w = static_cast<double>(warp.width) / 2, half_h = static_cast<double>(warp.height) / 2;
+  const double cos = angle == 0 ? 1 : std::cos(angle), sin = angle == 0 ? 0 : std::sin(angle);
+  // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without
+  // rotation.
+  const Affine rotate{cos, -sin, half_w - cos * half_w + sin * half_h + cx,
+                      sin, cos,  half_h - sin * half_w - cos * half_h + cy};
+  warp.map = to_source.after(Affine{1 / scale, 0, 0, 0, 1 / scale, 0}.after(rotate));
+  if (options.elastic_sigma > 0 && options.elastic_grid >= 2) {
+    warp.grid = options.elastic_grid;
+    for (int64_t i = 0; i < warp.grid * warp.grid; ++i) {
+      warp.dx.push_back(rng.normal() * options.elastic_sigma);
+      warp.dy.push_back(rng.normal() * options.elastic_sigma);
+    }
+    warp.row_weights = cubic_weights(warp.height, warp.grid);
+    warp.column_weights = cubic_weights(warp.width, warp.grid);
+  }
+  return warp;
+}
+
+void source_row(const Warp& warp, int64_t y, int64_t begin, int64_t end, float* xs, float* ys) {
+  const Affine& m = warp.map;
+  const double v = static_cast<double>(y) + 0.5;
+  std::vector<double> row_dx(static_cast<size_t>(warp.grid)), row_dy(static_cast<size_t>(warp.grid));
+  for (int64_t i = 0; i < warp.grid; ++i) {
+    for (int64_t j = 0; j < warp.grid; ++j) {
+      const double weight = warp.row_weights[static_cast<size_t>(y * warp.grid + j)];
+      row_dx[static_cast<size_t>(i)] += weight * warp.dx[static_cast<size_t>(j * warp.grid + i)];
+      row_dy[static_cast<size_t>(i)] += weight * warp.dy[static_cast<size_t>(j * warp.grid + i)];
+    }
+  }
+  for (int64_t x = begin; x < end; ++x) {
+    double px = static_cast<double>(x) + 0.5, py = v;
+    const double* weights = warp.column_weights.data() + x * warp.grid;
+    for (int64_t i = 0; i < warp.grid; ++i) {
+      px += weights[i] * row_dx[static_cast<size_t>(i)];
+      py += weights[i] * row_dy[static_cast<size_t>(i)];
+    }
+    *xs++ = static_cast<float>(m.a * px + m.b * py + m.c - 0.5);
+    *ys++ = static_cast<float>(m.d * px + m.e * py + m.f - 0.5);
+  }
+}
+
+}  // namespace atrous::data::internal

@@ -1,0 +1,80 @@
+#include "eval/instance_pictures.h"
+
+#include <catch2/catch.hpp>
+
+using namespace atrous;
+
+namespace {
+
+Instances objects(int64_t height, int64_t width, const std::vector<std::array<float, 4>>& boxes) {
+  Instances o;
+  o.height = height;
+  o.width = width;
+  o.boxes = Tensor::empty({static_cast<int64_t>(boxes.size()), 4});
+  for (size_t i = 0; i < boxes.size(); ++i) {
+    std::copy_n(boxes[i].data(), 4, o.box(static_cast<int64_t>(i)));
+    o.labels.push_back(1);
+    o.crowd.push_back(0);
+  }
+  return o;
+}
+
+const std::vector<data::ClassInfo> classes = {{"background"}, {"ab"}};
+
+std::array<int, 3> at(const Tensor& picture, int64_t y, int64_t x) {
+  const uint8_t* p = picture.data<uint8_t>() + (y * picture.dim(1) + x) * 3;
+  return {p[0], p[1], p[2]};
+}
+
+int64_t changed(const Tensor& picture, uint8_t background) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < picture.numel() / 3; ++i)
+    n += at(picture, i / picture.dim(1), i % picture.dim(1)) !=
+         std::array<int, 3>{background, background, background};
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("pictures of objects: boxes, tinted masks with outlines, names") {
+  const Tensor image = Tensor::full({700, 700, 1}, 100, DType::u8);
+  Instances o = objects(700, 700, {{100, 200, 180, 260}});
+  const Tensor boxes_only = eval::draw_instances(image, o, classes);
+  CHECK(boxes_only.shape() == Shape{700, 700, 3});
+  const auto color = at(boxes_only, 200, 100);
+  CHECK(color != std::array<int, 3>{100, 100, 100});
+  CHECK(at(boxes_only, 259, 179) == color);
+  CHECK(at(boxes_only, 230, 140) == std::array<int, 3>{100, 100, 100});
+  CHECK(at(boxes_only, 195, 100) == color);  // the tag, above the box
+  o.masks = {{.x0 = 120, .y0 = 220, .width = 10, .height = 10, .pixels = std::vector<uint8_t>(100, 1)}};
+  const Tensor masks = eval::draw_instances(image, o, classes);
+  CHECK(at(masks, 220, 120) == color);
+  const auto inside = at(masks, 225, 125);
+  CHECK(inside != color);
+  CHECK(inside != std::array<int, 3>{100, 100, 100});
+  const float score = 0.5f;
+  CHECK(changed(eval::draw_instances(image, o, classes, {&score, 1}), 100) > changed(masks, 100));
+}
+
+TEST_CASE("pictures of objects: small ones are enlarged, crowds are grey, nothing is nothing") {
+  const Tensor image = Tensor::full({64, 32, 3}, 7, DType::u8);
+  Instances o = objects(64, 32, {{8, 16, 24, 32}});
+  o.crowd[0] = 1;
+  const Tensor picture = eval::draw_instances(image, o, classes);
+  CHECK(picture.shape() == Shape{640, 320, 3});
+  CHECK(at(picture, 160, 80) == std::array<int, 3>{150, 150, 150});
+  CHECK(changed(eval::draw_instances(image, objects(64, 32, {}), classes), 7) == 0);
+  CHECK_THROWS_AS(eval::draw_instances(image, objects(32, 64, {}), classes), Error);
+  const float scores[] = {1, 2};
+  CHECK_THROWS_AS(eval::draw_instances(image, o, classes, scores), Error);
+}
+
+TEST_CASE("pictures of objects: names of a crowded picture do not pile up") {
+  const Tensor image = Tensor::full({640, 640, 3}, 0, DType::u8);
+  std::vector<std::array<float, 4>> boxes(300, {300, 300, 340, 340});  // all in one place
+  const Tensor picture = eval::draw_instances(image, objects(640, 640, boxes), classes);
+  // The box and at most three places above, in and below it, left and right.
+  CHECK(changed(picture, 0) < 40 * 40 + 6 * 15 * 15);
+  boxes.assign(1, {-20, -20, 700, 700});  // beyond the picture
+  CHECK(eval::draw_instances(image, objects(640, 640, boxes), classes).dim(0) == 640);
+}
