@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/forward_detection.h"
 #include "cli/report.h"
 #include "core/safetensors.h"
 #include "kernels/common/dispatch.h"
@@ -24,15 +25,23 @@ struct Options {
   std::string config, weights, input, output;
   std::string device = "cpu";
   std::vector<std::string> set;
-  bool train_mode = false, backward = false, fast = false;
+  bool train_mode = false, backward = false, fast = false, stages = false;
 };
 
-std::shared_ptr<layers::SegmentationModel> load(const Options& o) {
-  if (!o.weights.empty()) return train::load_model(o.weights, o.config, o.set).model;
+struct Network {
+  std::shared_ptr<layers::Model> model;
+  uint64_t seed = 1;
+};
+
+Network load(const Options& o) {
+  if (!o.weights.empty()) {
+    const train::LoadedNetwork loaded = train::load_network(o.weights, o.config, o.set);
+    return {loaded.model, loaded.config.seed};
+  }
   const train::Config config = train::load_config(o.config, o.set);
-  auto model = nets::make_model(config.model, config.seed);
+  auto model = nets::make_network(config.model, config.seed);
   train::use_math(config, *model);
-  return model;
+  return {model, config.seed};
 }
 
 // A float32 image-shaped tensor of the input file, as N,H,W,C.
@@ -58,29 +67,17 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
   return t.to(output.value().device()).to(output.dtype());
 }
 
-void run(const Options& o) {
-  const layers::BuildDeviceGuard build_on(chosen_device(o.device));
-  std::error_code ignored;
-  ATROUS_CHECK(
-      !std::filesystem::equivalent(o.input, o.output, ignored), ErrorKind::usage,
-      "[forward] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
-      o.input);
-  const TensorFile in = read_safetensors(o.input);
+NamedTensors run_segmentation(layers::SegmentationModel& model, const TensorFile& in, const Options& o) {
+  ATROUS_CHECK(!o.stages, ErrorKind::usage,
+               "[forward] --stages is for networks that find objects. Got {}. Leave it out.", model.kind());
   const Tensor image = read_activation(in, "input");
-  const auto model = load(o);
-  ATROUS_CHECK(image.channels() == model->in_channels(), ErrorKind::data,
+  ATROUS_CHECK(image.channels() == model.in_channels(), ErrorKind::data,
                "[forward {}] \"input\" must have the network's {} channels. Got {}. Check model.in_channels.",
-               o.input, model->in_channels(), image.channels());
-  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient
-  // behind it.
-  kernels::set_exact_sums(!o.fast);
-  model->train(o.train_mode);
-  model->set_random_key({.seed = 1, .stream = 0});
-
-  const Variable x(model->input_of(image), /*requires_grad=*/o.backward);
+               o.input, model.in_channels(), image.channels());
+  const Variable x(model.input_of(image), /*requires_grad=*/o.backward);
   std::unique_ptr<NoGradGuard> no_tape;
   if (!o.backward) no_tape = std::make_unique<NoGradGuard>();
-  const layers::SegmentationOutput result = model->forward(x);
+  const layers::SegmentationOutput result = model.forward(x);
   const Variable logits = layers::full_resolution_logits(result);
   Variable aux;
   if (result.aux.defined()) {
@@ -91,20 +88,44 @@ void run(const Options& o) {
 
   NamedTensors out{{"logits", for_file(logits.value())}};
   if (aux.defined()) out.emplace_back("aux", for_file(aux.value()));
-  if (o.backward) {
-    std::vector<Variable> roots{logits};
-    std::vector<Tensor> seeds{read_gradient(in, "grad_logits", logits)};
-    if (aux.defined() && in.find("grad_aux")) {
-      roots.push_back(aux);
-      seeds.push_back(read_gradient(in, "grad_aux", aux));
-    }
-    backward(roots, seeds);
-    for (const layers::NamedParameter& p : model->parameters()) {
-      if (p.variable.grad().defined()) out.emplace_back("grad." + p.name, for_file(p.variable.grad()));
-    }
-    out.emplace_back("grad_input", for_file(x.grad()));
+  if (!o.backward) return out;
+  std::vector<Variable> roots{logits};
+  std::vector<Tensor> seeds{read_gradient(in, "grad_logits", logits)};
+  if (aux.defined() && in.find("grad_aux")) {
+    roots.push_back(aux);
+    seeds.push_back(read_gradient(in, "grad_aux", aux));
   }
-  write_safetensors(o.output, out);
+  backward(roots, seeds);
+  for (const layers::NamedParameter& p : model.parameters()) {
+    if (p.variable.grad().defined()) out.emplace_back("grad." + p.name, for_file(p.variable.grad()));
+  }
+  out.emplace_back("grad_input", for_file(x.grad()));
+  return out;
+}
+
+void run(const Options& o) {
+  const layers::BuildDeviceGuard build_on(chosen_device(o.device));
+  std::error_code ignored;
+  ATROUS_CHECK(
+      !std::filesystem::equivalent(o.input, o.output, ignored), ErrorKind::usage,
+      "[forward] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
+      o.input);
+  const TensorFile in = read_safetensors(o.input);
+  const Network network = load(o);
+  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient
+  // behind it.
+  kernels::set_exact_sums(!o.fast);
+  network.model->train(o.train_mode);
+  network.model->set_random_key({.seed = 1, .stream = 0});
+  if (auto* detector = dynamic_cast<layers::DetectionModel*>(network.model.get())) {
+    write_safetensors(
+        o.output,
+        run_detection(
+            *detector, in,
+            {.train_mode = o.train_mode, .backward = o.backward, .stages = o.stages, .seed = network.seed}));
+    return;
+  }
+  write_safetensors(o.output, run_segmentation(*nets::as_segmentation(network.model), in, o));
 }
 
 }  // namespace
@@ -121,11 +142,15 @@ void add_forward_command(CLI::App& app) {
                       "Weights (safetensors); without them the network is as initialised");
   command
       ->add_option("--input", o->input,
-                   "Holds input [N,C,H,W], normalised; with --backward also grad_logits (and grad_aux)")
+                   "Holds input [N,C,H,W], normalised; with --backward also grad_logits (and grad_aux). "
+                   "Networks that find objects: images in [0,1], input or input.0, input.1, ...; with "
+                   "--train-mode also boxes.i, labels.i, masks.i")
       ->required();
   command
-      ->add_option("--output", o->output,
-                   "Gets logits (and aux); with --backward also grad.<parameter> and grad_input")
+      ->add_option(
+          "--output", o->output,
+          "Gets logits (and aux); with --backward also grad.<parameter> and grad_input. Networks that "
+          "find objects: boxes.i, labels.i, scores.i, masks.i, or with --train-mode the losses")
       ->required();
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
   add_device_option(*command, o->device);
@@ -134,6 +159,8 @@ void add_forward_command(CLI::App& app) {
   command->add_flag(
       "--fast", o->fast,
       "Also algorithms with larger rounding errors (Winograd), as train uses them unless exact is set");
+  command->add_flag("--stages", o->stages,
+                    "Networks that find objects: also what is computed on the way, as stage.<name>");
   command->callback([o] { run(*o); });
 }
 

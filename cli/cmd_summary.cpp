@@ -34,7 +34,8 @@ struct Memory {
 struct Summary {
   std::string network;
   Shape input;
-  layers::Region region;
+  layers::Region region;                     // that the logits describe
+  layers::DetectionModel::Regions detected;  // of detection networks: proposals and masks; else 0
   int64_t classes = 0, output_stride = 0, receptive_field = 0, macs = 0;
   int64_t parameters = 0, trainable = 0, buffers = 0, buffer_elements = 0;
   std::vector<layers::TracedLayer> layers;
@@ -48,13 +49,22 @@ int64_t bytes_of(const std::vector<layers::NamedParameter>& parameters) {
   return bytes;
 }
 
+// A forward pass; what it gives lives until the caller drops it. A detection network gets an image that is
+// resized and padded already, and as many regions as it has at most.
+layers::SegmentationOutput run_pass(layers::Model& model, const Shape& input) {
+  if (auto* detector = dynamic_cast<layers::DetectionModel*>(&model)) {
+    detector->trace(input, detector->regions(model.training()));
+    return {};
+  }
+  return dynamic_cast<layers::SegmentationModel&>(model).forward(Variable(Tensor::zeros(input)));
+}
+
 // The allocator's peak over a traced pass: with the tape it is all that the real pass would keep.
-int64_t traced_peak(layers::SegmentationModel& model, const Shape& input) {
+int64_t traced_peak(layers::Model& model, const Shape& input) {
   const layers::Trace trace;
   const int64_t before = allocator_stats().bytes_in_use;
   reset_peak_memory();
-  const Variable x(Tensor::zeros(input));
-  const layers::SegmentationOutput out = model.forward(x);
+  const layers::SegmentationOutput out = run_pass(model, input);
   return allocator_stats().peak_in_use - before;
 }
 
@@ -66,7 +76,7 @@ int64_t optimizer_moments(const train::OptimizerOptions& o) {
 }
 
 Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch) {
-  const auto model = nets::build_model(config.model);
+  const auto model = nets::build_network(config.model);
   Summary s;
   s.network = model->kind();
   s.input = {1, height, width, model->in_channels()};
@@ -85,7 +95,9 @@ Summary summarise(const train::Config& config, int64_t height, int64_t width, in
   {
     const NoGradGuard no_tape;
     const layers::Trace trace;
-    s.region = model->forward(Variable(Tensor::zeros(s.input))).region;
+    s.region = run_pass(*model, s.input).region;
+    if (const auto* detector = dynamic_cast<layers::DetectionModel*>(model.get()))
+      s.detected = detector->regions(/*training=*/false);
     s.layers = trace.layers();
     s.macs = trace.macs();
     s.receptive_field = trace.receptive_field();
@@ -135,19 +147,24 @@ ordered_json to_json(const Summary& s, const train::Config& config) {
   j["model"] = config.model.name;
   j["network"] = s.network;
   j["input"] = image_list(s.input);
-  j["output"] = {1, s.classes, s.region.height, s.region.width};
+  const bool detects = s.detected.boxes > 0;
+  if (detects) {
+    j["regions"] = {{"boxes", s.detected.boxes}, {"masks", s.detected.masks}};
+  } else {
+    j["output"] = {1, s.classes, s.region.height, s.region.width};
+  }
   j["parameters"] = s.parameters;
   j["trainable_parameters"] = s.trainable;
   j["buffers"] = s.buffers;
   j["buffer_elements"] = s.buffer_elements;
   j["macs"] = s.macs;
-  j["receptive_field"] = s.receptive_field;
+  if (!detects) j["receptive_field"] = s.receptive_field;
   j["output_stride"] = s.output_stride;
   j["memory"] = {{"inference", to_json(s.inference)},
                  {"training", to_json(s.training)},
                  {"training_batch", s.training_batch}};
   j["state_dict"] = ordered_json::array();
-  const auto model = nets::build_model(config.model);
+  const auto model = nets::build_network(config.model);
   model->visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     const Tensor& t = parameter ? parameter->value() : *buffer;
     j["state_dict"].push_back({{"name", name},
@@ -202,13 +219,16 @@ void print(std::FILE* out, const Summary& s) {
   fmt::print(out, "\n");
   line("network", s.network);
   line("input", fmt::format("{}x{}, {} channels", s.input[1], s.input[2], s.input[3]));
-  line("output", fmt::format("{}x{}, {} classes", s.region.height, s.region.width, s.classes));
+  const bool detects = s.detected.boxes > 0;
+  line("output", detects ? fmt::format("at most {} objects of {} classes, from {} proposals",
+                                       s.detected.masks, s.classes - 1, s.detected.boxes)
+                         : fmt::format("{}x{}, {} classes", s.region.height, s.region.width, s.classes));
   line("parameters", s.trainable == s.parameters
                          ? grouped(s.parameters)
                          : fmt::format("{} ({} trained)", grouped(s.parameters), grouped(s.trainable)));
   line("buffers", fmt::format("{} tensors, {} elements", s.buffers, grouped(s.buffer_elements)));
   line("MACs", fmt::format("{} ({:.2f} G)", grouped(s.macs), static_cast<double>(s.macs) / 1e9));
-  line("receptive field", fmt::format("{0}x{0} pixels", s.receptive_field));
+  if (!detects) line("receptive field", fmt::format("{0}x{0} pixels", s.receptive_field));
   line("output stride", fmt::format("{}", s.output_stride));
   line("inference", fmt::format("{} (weights {}, activations {}), one image", mebibytes(s.inference.total()),
                                 mebibytes(s.inference.weights), mebibytes(s.inference.activations)));
@@ -226,6 +246,9 @@ void run(const Options& o) {
     const Size size = parse_size(o.input_size, "--input-size");
     height = size.height;
     width = size.width;
+  } else if (nets::is_detector(config.model.name)) {
+    height = 800;  // a landscape picture, resized as torchvision does
+    width = 1344;
   } else if (height <= 0 || width <= 0) {
     height = width = config.model.padding == "valid" ? 572 : 512;
   }
@@ -241,8 +264,10 @@ void add_summary_command(CLI::App& app) {
   command->footer("atrous summary --config configs/camvid/unet_small.json --input-size 360x480");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
-  command->add_option("--input-size", o->input_size,
-                      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512");
+  command->add_option(
+      "--input-size", o->input_size,
+      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512; for networks that find "
+      "objects that of the resized image, default 800x1344");
   command->add_option("--batch", o->batch, "Images per training batch; default: data.batch_size")
       ->check(CLI::Range(1, 65536));
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);

@@ -50,7 +50,7 @@ ordered_json to_json(const nets::ImportReport& r) {
 void import_weights(const Import& o) {
   check_other_file("import-weights", o.input, o.output);
   const train::Config config = train::load_config(o.config, o.set);
-  const auto model = nets::make_model(config.model, config.seed);
+  const auto model = nets::make_network(config.model, config.seed);
   const nets::ImportReport report =
       nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
   std::fprintf(o.report.table(), "%s\n%s\n", o.input.c_str(), report.str().c_str());
@@ -76,7 +76,7 @@ struct Export {
 
 void export_weights(const Export& o) {
   check_other_file("export-weights", o.weights, o.output);
-  const train::LoadedModel loaded = train::load_model(o.weights, o.config, {"math=f32"});
+  const train::LoadedNetwork loaded = train::load_network(o.weights, o.config, {"math=f32"});
   NamedTensors tensors = layers::state_dict(*loaded.model);
   if (o.backbone) {
     const std::string prefix = loaded.model->backbone_prefix();

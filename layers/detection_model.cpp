@@ -20,6 +20,27 @@ Variable DetectionLosses::total() const {
   return sum;
 }
 
+namespace {
+
+Tensor pasted(const Detections& found, kernels::PasteMasksOptions options) {
+  ATROUS_CHECK(found.masks.defined(), ErrorKind::usage,
+               "[masks] the detections must have masks. Got boxes alone. Use a network with masks "
+               "(maskrcnn_...).");
+  options.height = found.image.height;
+  options.width = found.image.width;
+  return kernels::paste_masks(found.masks, found.boxes, options);
+}
+
+}  // namespace
+
+Tensor image_masks(const Detections& found, double threshold, PasteRule rule) {
+  return pasted(found, {.rule = rule, .binary = true, .threshold = threshold});
+}
+
+Tensor image_mask_probabilities(const Detections& found, PasteRule rule) {
+  return pasted(found, {.rule = rule, .binary = false});
+}
+
 Detections only(const Detections& found, int64_t begin, int64_t count) {
   ATROUS_CHECK(begin >= 0 && count >= 0 && begin + count <= found.size(), ErrorKind::usage,
                "[detections] there are {}. Got {} from number {} on.", found.size(), count, begin);

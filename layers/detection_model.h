@@ -20,6 +20,7 @@
 
 #include "core/instances.h"
 #include "core/random.h"
+#include "kernels/paste_masks/paste_masks.h"
 #include "layers/model.h"
 
 namespace atrous::layers {
@@ -39,14 +40,10 @@ struct Detections {
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
 };
 
-// How a mask gets from its box onto the image.
-enum class PasteRule : unsigned char {
-  torchvision,  // onto whole pixels: the box is cut off to integers
-  detectron2,   // sampled at the centres of pixels
-};
-// u8 [n,H,W], 1 where the probability is at least `threshold` (Detectron2's rule), or above it
-// (torchvision's users). Error(usage) without masks. n*H*W bytes: with large images take them one by one,
-// with narrowed detections (see `only`).
+using kernels::PasteRule;  // torchvision's or Detectron2's: kernels/paste_masks/paste_masks.h
+
+// u8 [n,H,W], 1 where the probability is above `threshold` (at least that by Detectron2's rule). Error(usage)
+// without masks. n*H*W bytes: with large images take them a few at a time (see `only`).
 Tensor image_masks(const Detections& found, double threshold = 0.5, PasteRule rule = PasteRule::torchvision);
 // The probabilities themselves, f32 [n,H,W]; 0 outside the box.
 Tensor image_mask_probabilities(const Detections& found, PasteRule rule = PasteRule::torchvision);

@@ -40,8 +40,11 @@ ImageSize resized_size(const ImageSize& image, int64_t min_size, int64_t max_siz
   double scale = std::min(static_cast<double>(min_size) / static_cast<double>(shorter),
                           static_cast<double>(max_size) / static_cast<double>(longer));
   if (!exact) {
-    scale = std::min(static_cast<float>(min_size) / static_cast<float>(shorter),
-                     static_cast<float>(max_size) / static_cast<float>(longer));
+    // PyTorch divides a number by a tensor as 1 / tensor * number, rounding twice.
+    const auto ratio = [](int64_t wanted, int64_t extent) {
+      return 1.0f / static_cast<float>(extent) * static_cast<float>(wanted);
+    };
+    scale = std::min(ratio(min_size, shorter), ratio(max_size, longer));
   }
   const auto scaled = [&](int64_t extent) {
     return std::max<int64_t>(1, static_cast<int64_t>(std::floor(static_cast<double>(extent) * scale)));

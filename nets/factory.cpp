@@ -12,14 +12,19 @@
 namespace atrous::nets {
 namespace {
 
+using layers::DetectionModel;
+using layers::Model;
 using layers::SegmentationModel;
 
 // A network and which of the options below it takes, separated by blanks.
-struct Network {
+template <class Ptr>
+struct NetworkOf {
   const char* name;
-  ModelPtr (*build)(const ModelOptions&);
+  Ptr (*build)(const ModelOptions&);
   std::string_view options;
 };
+using Network = NetworkOf<ModelPtr>;
+using Detector = NetworkOf<DetectorPtr>;
 
 constexpr std::string_view dilated_fcn_options =
     "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout";
@@ -70,6 +75,16 @@ constexpr Network networks[] = {
      "dropout"},
 };
 
+constexpr std::string_view fpn_options = "backbone backbone_norm width_multiplier stem detection";
+
+constexpr Detector detectors[] = {
+    {"maskrcnn_resnet50_fpn", build_rcnn, fpn_options},
+    {"maskrcnn_resnet50_fpn_v2", build_rcnn, fpn_options},
+    {"fasterrcnn_resnet50_fpn", build_rcnn, fpn_options},
+    {"fasterrcnn_resnet50_fpn_v2", build_rcnn, fpn_options},
+    {"fasterrcnn_vgg16", build_rcnn, "backbone backbone_norm width_multiplier dropout detection"},
+};
+
 // What "unet" is once a backbone is given: little is common to the two but the name.
 constexpr Network unet_on_backbone = {"unet with a backbone", build_backbone_unet,
                                       "backbone backbone_norm width_multiplier attention"};
@@ -100,23 +115,32 @@ const OptionalKey optional_keys[] = {
     {"aux_loss", [](const ModelOptions& o) { return !o.aux_loss; }},
     {"at_once", [](const ModelOptions& o) { return !o.at_once; }},
     {"dropout", [](const ModelOptions& o) { return o.dropout < 0; }},
+    {"detection", [](const ModelOptions& o) { return o.detection == defaults.detection; }},
 };
 
-bool takes(const Network& n, std::string_view key) {
-  for (size_t at = n.options.find(key); at != std::string_view::npos; at = n.options.find(key, at + 1)) {
-    const size_t end = at + key.size();
-    if ((at == 0 || n.options[at - 1] == ' ') && (end == n.options.size() || n.options[end] == ' '))
-      return true;
+bool contains_word(std::string_view words, std::string_view word) {
+  for (size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
+    const size_t end = at + word.size();
+    if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
   }
   return false;
 }
 
-const Network& find_network(const ModelOptions& o) {
-  const std::string& name = o.name;
-  if (name == "unet" && !o.backbone.empty()) return unet_on_backbone;
-  for (const Network& n : networks) {
-    if (name == n.name) return n;
-  }
+// Null if there is none of that kind.
+const Network* find_network(const ModelOptions& o) {
+  if (o.name == "unet" && !o.backbone.empty()) return &unet_on_backbone;
+  const auto* found = std::find_if(std::begin(networks), std::end(networks),
+                                   [&](const Network& n) { return o.name == n.name; });
+  return found == std::end(networks) ? nullptr : found;
+}
+
+const Detector* find_detector(const std::string& name) {
+  const auto* found = std::find_if(std::begin(detectors), std::end(detectors),
+                                   [&](const Detector& n) { return name == n.name; });
+  return found == std::end(detectors) ? nullptr : found;
+}
+
+[[noreturn]] void fail_unknown(const std::string& name) {
   const std::vector<std::string> names = model_names();
   const std::string nearest = nearest_word(name, names);
   fail(ErrorKind::config, "[model.name] must be one of {}. Got \"{}\".{}", fmt::join(names, ", "), name,
@@ -128,7 +152,7 @@ bool is_norm(const std::string& norm) {
 }
 
 // An option that a network ignores is more likely a mistake than a wish.
-void check_options(const Network& n, const ModelOptions& o) {
+void check_options(const char* network, std::string_view takes, const ModelOptions& o) {
   ATROUS_CHECK(o.num_classes >= 1 && o.num_classes <= 65536, ErrorKind::config,
                "[model.num_classes] must be 1 to 65536. Got {}.", o.num_classes);
   ATROUS_CHECK(o.in_channels >= 1 && o.in_channels <= 65536, ErrorKind::config,
@@ -142,12 +166,12 @@ void check_options(const Network& n, const ModelOptions& o) {
                "[model.backbone_norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".",
                o.backbone_norm);
   for (const OptionalKey& k : optional_keys) {
-    ATROUS_CHECK(takes(n, k.key) || k.is_default(o), ErrorKind::config,
-                 "[model.{}] {} has no such option. Leave it out; it takes {}.", k.key, n.name, n.options);
+    ATROUS_CHECK(contains_word(takes, k.key) || k.is_default(o), ErrorKind::config,
+                 "[model.{}] {} has no such option. Leave it out; it takes {}.", k.key, network, takes);
   }
 }
 
-void freeze(const SegmentationModel& model, const std::vector<std::string>& prefixes) {
+void freeze(const Model& model, const std::vector<std::string>& prefixes) {
   for (const std::string& prefix : prefixes) {
     bool any = false;
     for (const layers::NamedParameter& p : model.parameters()) {
@@ -168,19 +192,33 @@ void freeze(const SegmentationModel& model, const std::vector<std::string>& pref
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
   for (const Network& n : networks) names.emplace_back(n.name);
+  for (const Detector& n : detectors) names.emplace_back(n.name);
   return names;
 }
 
-ModelPtr build_model(const ModelOptions& options) {
-  const Network& network = find_network(options);
-  check_options(network, options);
-  ModelPtr model = network.build(options);
+bool is_detector(const std::string& model_name) {
+  return find_detector(model_name) != nullptr;
+}
+
+std::shared_ptr<Model> build_network(const ModelOptions& options) {
+  std::shared_ptr<Model> model;
+  const auto build = [&](const auto& network) {
+    check_options(network.name, network.options, options);
+    model = network.build(options);
+  };
+  if (const Network* network = find_network(options)) {
+    build(*network);
+  } else if (const Detector* detector = find_detector(options.name)) {
+    build(*detector);
+  } else {
+    fail_unknown(options.name);
+  }
   freeze(*model, options.freeze);
   return model;
 }
 
-ModelPtr make_model(const ModelOptions& options, uint64_t seed) {
-  ModelPtr model = build_model(options);
+std::shared_ptr<Model> make_network(const ModelOptions& options, uint64_t seed) {
+  std::shared_ptr<Model> model = build_network(options);
   model->initialise(seed);
   const auto start_from = [&](const std::string& path, const ImportOptions& how) {
     if (path.empty()) return;
@@ -190,6 +228,36 @@ ModelPtr make_model(const ModelOptions& options, uint64_t seed) {
   start_from(options.weights, {});
   start_from(options.backbone_weights, {.where = "model.weights.backbone", .backbone_only = true});
   return model;
+}
+
+ModelPtr as_segmentation(const std::shared_ptr<Model>& network) {
+  ModelPtr model = std::dynamic_pointer_cast<SegmentationModel>(network);
+  ATROUS_CHECK(model, ErrorKind::config,
+               "[model.name] a network that labels pixels is needed here. Got {}, which finds objects.",
+               network->kind());
+  return model;
+}
+
+DetectorPtr as_detector(const std::shared_ptr<Model>& network) {
+  DetectorPtr model = std::dynamic_pointer_cast<DetectionModel>(network);
+  ATROUS_CHECK(model, ErrorKind::config,
+               "[model.name] a network that finds objects is needed here. Got {}, which labels pixels or "
+               "whole images.",
+               network->kind());
+  return model;
+}
+
+ModelPtr build_model(const ModelOptions& options) {
+  return as_segmentation(build_network(options));
+}
+ModelPtr make_model(const ModelOptions& options, uint64_t seed) {
+  return as_segmentation(make_network(options, seed));
+}
+DetectorPtr build_detector(const ModelOptions& options) {
+  return as_detector(build_network(options));
+}
+DetectorPtr make_detector(const ModelOptions& options, uint64_t seed) {
+  return as_detector(make_network(options, seed));
 }
 
 }  // namespace atrous::nets

@@ -5,20 +5,32 @@
 #include <string>
 #include <vector>
 
+#include "layers/detection_model.h"
 #include "layers/segmentation_model.h"
 #include "nets/backbone.h"
 #include "nets/model_options.h"
 
 namespace atrous::nets {
 
+// Networks of all kinds.
 std::vector<std::string> model_names();
+// Whether it finds objects (layers::DetectionModel) instead of labelling pixels (layers::SegmentationModel).
+bool is_detector(const std::string& model_name);
 
 // The network with uninitialised parameters: enough for names, shapes and traces. Applies `freeze`.
-std::shared_ptr<layers::SegmentationModel> build_model(const ModelOptions& options);
-
+std::shared_ptr<layers::Model> build_network(const ModelOptions& options);
 // Builds the network and initialises it from `seed` (counter-based: the same bits anywhere). Loads
 // `options.weights` and `options.backbone_weights` if set and reports what was loaded, missing and mis-shaped
 // to stderr. Error(config) for a bad combination.
+std::shared_ptr<layers::Model> make_network(const ModelOptions& options, uint64_t seed);
+
+// The same for who needs a network of one kind; Error(config) for the other.
+std::shared_ptr<layers::SegmentationModel> build_model(const ModelOptions& options);
 std::shared_ptr<layers::SegmentationModel> make_model(const ModelOptions& options, uint64_t seed);
+std::shared_ptr<layers::DetectionModel> build_detector(const ModelOptions& options);
+std::shared_ptr<layers::DetectionModel> make_detector(const ModelOptions& options, uint64_t seed);
+// `network` as what it is; Error(config) if it is of the other kind.
+std::shared_ptr<layers::SegmentationModel> as_segmentation(const std::shared_ptr<layers::Model>& network);
+std::shared_ptr<layers::DetectionModel> as_detector(const std::shared_ptr<layers::Model>& network);
 
 }  // namespace atrous::nets

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "nets/detection_options.h"
+
 namespace atrous::nets {
 
 // Not every network takes every option: the table in factory.cpp says which, and one that is set although the
@@ -36,6 +38,7 @@ struct ModelOptions {
   std::optional<bool> align_corners;  // of the resizes inside and of the logits; unset: the network's default
   bool aux_loss = false;              // auxiliary head
   bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
+  DetectionOptions detection;         // detection networks only
   double dropout = -1;                // < 0: the network's default
   std::string weights;                // safetensors to start from (partial loading); empty: random
   std::string backbone_weights;       // the same for the backbone alone, names as in a classification network

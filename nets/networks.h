@@ -3,12 +3,14 @@
 
 #include <memory>
 
+#include "layers/detection_model.h"
 #include "layers/segmentation_model.h"
 #include "nets/model_options.h"
 
 namespace atrous::nets {
 
 using ModelPtr = std::shared_ptr<layers::SegmentationModel>;
+using DetectorPtr = std::shared_ptr<layers::DetectionModel>;
 
 ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
 ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
@@ -28,5 +30,8 @@ ModelPtr build_deeplabv1(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv2(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv3(const ModelOptions& options);      // deeplabv3.cpp
 ModelPtr build_deeplabv3plus(const ModelOptions& options);  // deeplabv3plus.cpp
+
+// rcnn.cpp: fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn, their _v2 forms, fasterrcnn_vgg16
+DetectorPtr build_rcnn(const ModelOptions& options);
 
 }  // namespace atrous::nets

@@ -7,13 +7,21 @@
 
 namespace atrous::nets {
 
-using layers::SegmentationModel;
+using layers::Model;
 
 namespace {
 
 // VGG16's fully connected layers are FCN's and DeepLab's fc6 and fc7 (Long et al., section 3.1): the same
-// numbers, as filters.
+// numbers, as filters. They are also those of Faster R-CNN's head.
 void adopt_fully_connected(TensorFile& file, const std::map<std::string, Shape>& wanted) {
+  const std::string head = "roi_heads.box_head.";
+  if (const auto fc6 = wanted.find(head + "fc6.weight");
+      fc6 != wanted.end() && fc6->second == Shape{4096, 512 * 7 * 7}) {
+    for (auto& [name, t] : file.tensors) {
+      if (name.starts_with("classifier.0.")) name = head + "fc6." + name.substr(13);
+      if (name.starts_with("classifier.3.")) name = head + "fc7." + name.substr(13);
+    }
+  }
   if (!wanted.contains("fc6.weight")) return;
   for (auto& [name, t] : file.tensors) {
     if (name == "classifier.0.weight" && t.shape() == Shape{4096, 512 * 7 * 7})
@@ -47,7 +55,7 @@ std::string backbone_prefix_in(const TensorFile& file, const std::string& own,
   return best;
 }
 
-std::map<std::string, Shape> shapes_of(const SegmentationModel& model) {
+std::map<std::string, Shape> shapes_of(const Model& model) {
   std::map<std::string, Shape> shapes;
   model.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     shapes[name] = parameter ? parameter->value().shape() : buffer->shape();
@@ -56,7 +64,7 @@ std::map<std::string, Shape> shapes_of(const SegmentationModel& model) {
 }
 
 // Gives every tensor of the file the name that the network has for it, if there is one.
-void rename_all(TensorFile& file, const SegmentationModel& model) {
+void rename_all(TensorFile& file, const Model& model) {
   const std::map<std::string, Shape> wanted = shapes_of(model);
   for (auto& [name, t] : file.tensors) {
     if (wanted.contains(name)) continue;
@@ -102,8 +110,7 @@ std::string current_name(const std::string& name) {
   return name;
 }
 
-ImportReport import_weights(const SegmentationModel& model, const std::string& path,
-                            const ImportOptions& options) {
+ImportReport import_weights(const Model& model, const std::string& path, const ImportOptions& options) {
   ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
                "[{}] the network has no backbone of its own. Got \"{}\". Use model.weights with a file of "
                "the whole network.",

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "layers/segmentation_model.h"
+#include "layers/model.h"
 #include "layers/state_dict.h"
 
 namespace atrous::nets {
@@ -27,7 +27,7 @@ struct ImportReport {
 // ("module.") or not; names of earlier versions (current_name); and those of another network whose features
 // are this one's backbone: a classification network ("layer1.0.conv1.weight", "features.0.weight"), a
 // segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits.
-ImportReport import_weights(const layers::SegmentationModel& model, const std::string& path,
+ImportReport import_weights(const layers::Model& model, const std::string& path,
                             const ImportOptions& options);
 
 // What a name of an earlier version is called today; other names as they are.

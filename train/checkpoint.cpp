@@ -266,12 +266,12 @@ void use_stored_math(Config& config, const layers::Model& model, const std::vect
 
 }  // namespace
 
-LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
-                       const std::vector<std::string>& overrides) {
+LoadedNetwork load_network(const std::string& weights_path, const std::string& config_path,
+                           const std::vector<std::string>& overrides) {
   ATROUS_CHECK(std::filesystem::exists(weights_path), ErrorKind::checkpoint,
                "[weights] the file must exist. Got \"{}\". Check the path.", weights_path);
   TensorFile file = read_safetensors(weights_path);
-  LoadedModel loaded;
+  LoadedNetwork loaded;
   if (file.metadata.contains("atrous.format")) {
     StoredCheckpoint stored = interpret(std::move(file));
     loaded.classes = std::move(stored.classes);
@@ -291,7 +291,7 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
   const nets::ModelOptions& model = loaded.config.model;
-  loaded.model = nets::build_model(model);  // not initialised: every value comes from the file
+  loaded.model = nets::build_network(model);  // not initialised: every value comes from the file
   if (config_path.empty()) use_stored_math(loaded.config, *loaded.model, overrides);
   use_math(loaded.config, *loaded.model);
   layers::load_state_dict(*loaded.model, file);
@@ -306,6 +306,12 @@ LoadedModel load_model(const std::string& weights_path, const std::string& confi
     }
   }
   return loaded;
+}
+
+LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
+                       const std::vector<std::string>& overrides) {
+  LoadedNetwork any = load_network(weights_path, config_path, overrides);
+  return {std::move(any.config), nets::as_segmentation(any.model), std::move(any.classes)};
 }
 
 }  // namespace atrous::train

@@ -77,16 +77,22 @@ void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& o
              WeightAverage* average);
 
 // What predict and eval need from a checkpoint.
-struct LoadedModel {
+template <class Kind>
+struct Loaded {
   Config config;
-  std::shared_ptr<layers::SegmentationModel> model;  // weights loaded, in eval mode
+  std::shared_ptr<Kind> model;  // weights loaded, in eval mode
   std::vector<data::ClassInfo> classes;
 };
+using LoadedNetwork = Loaded<layers::Model>;
+using LoadedModel = Loaded<layers::SegmentationModel>;
 
 // Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
 // stored one (for weights files without one). Error(checkpoint) names what is missing, wrong or damaged in
 // the file, or that there is none; Error(config) what is wrong in `config_path` or `overrides`. A stored
 // `math` that the device cannot do becomes f32, with a note on stderr.
+LoadedNetwork load_network(const std::string& weights_path, const std::string& config_path = "",
+                           const std::vector<std::string>& overrides = {});
+// The same for who needs a network that labels pixels; Error(config) for another.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

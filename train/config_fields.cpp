@@ -1,4 +1,5 @@
-// Every config field, declared once. docs/config.md is made from these tables.
+// Every config field, declared once (those of `model` in config_fields_model.cpp). docs/config.md is made
+// from these tables.
 #include "data/instances.h"
 #include "data/sets/sets.h"
 #include "train/config_schema.h"
@@ -9,83 +10,6 @@ namespace {
 constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
 constexpr int64_t side = 1 << 16;          // longest image side
 
-Field<nets::ModelOptions> align_corners_field() {
-  Field<nets::ModelOptions> f{
-      "align_corners",
-      Type::boolean,
-      "or null",
-      "Whether bilinear resizes inside, and of the logits, map corners to corners; null: as the paper's code",
-      {},
-      {},
-      {},
-      {}};
-  f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
-    if (v.kind == JsonValue::Kind::null) {
-      o.align_corners.reset();
-      return;
-    }
-    if (v.kind != JsonValue::Kind::boolean) detail::wrong_type(v, path, "true, false or null");
-    o.align_corners = v.boolean;
-  };
-  f.write = [](const nets::ModelOptions& o) {
-    return o.align_corners ? JsonValue::of(*o.align_corners) : JsonValue{};
-  };
-  return f;
-}
-
-// One file, or {"model": file, "backbone": file}.
-Field<nets::ModelOptions> weights_field() {
-  Field<nets::ModelOptions> f{"weights",
-                              Type::text,
-                              "or {\"model\": FILE, \"backbone\": FILE}",
-                              "Safetensors to start from; names and shapes that fit are loaded, the rest is "
-                              "reported. `backbone`: the features alone, also "
-                              "from a classification network's file",
-                              {},
-                              {},
-                              {},
-                              {}};
-  f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
-    o.weights.clear();
-    o.backbone_weights.clear();
-    if (v.kind == JsonValue::Kind::string) {
-      o.weights = v.string;
-      return;
-    }
-    if (v.kind != JsonValue::Kind::object) {
-      detail::wrong_type(v, path,
-                         "a file name, or an object such as {\"backbone\": \"resnet50.safetensors\"}");
-    }
-    for (const auto& [key, file] : v.object) {
-      const std::string at = detail::child(path, key);
-      if (key == "model") {
-        o.weights = detail::read_text(file, at);
-      } else if (key == "backbone") {
-        o.backbone_weights = detail::read_text(file, at);
-      } else {
-        detail::unknown_key(file, path, key, {"model", "backbone"});
-      }
-    }
-  };
-  f.write = [](const nets::ModelOptions& o) {
-    if (o.backbone_weights.empty()) return JsonValue::of(o.weights);
-    JsonValue both = JsonValue::make_object();
-    if (!o.weights.empty()) both["model"] = JsonValue::of(o.weights);
-    both["backbone"] = JsonValue::of(o.backbone_weights);
-    return both;
-  };
-  return f;
-}
-
-// A config without a network is valid until a command needs one.
-Field<nets::ModelOptions> model_name_field() {
-  auto f = choice("name", &nets::ModelOptions::name, nets::model_names(), "Network");
-  f.read = [named = f.read](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
-    if (v.kind != JsonValue::Kind::string || !v.string.empty()) named(o, v, path);
-  };
-  return f;
-}
-
 std::vector<std::string> dataset_choices() {
   std::vector<std::string> names = data::set_names();
   for (const std::string& name : data::instance_set_names()) names.push_back(name);
@@ -94,58 +18,6 @@ std::vector<std::string> dataset_choices() {
 }
 
 }  // namespace
-
-template <>
-const Fields<nets::ModelOptions>& fields() {
-  using O = nets::ModelOptions;
-  static const Fields<O> table = {
-      model_name_field(),
-      whole("num_classes", &O::num_classes, 0, 65536,
-            "Classes, background included; needed by every command. Label maps hold at most 255"),
-      whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
-      text("backbone", &O::backbone,
-           "What makes the features, for example `resnet50`; empty: the network's default. A wrong name "
-           "lists them"),
-      number("width_multiplier", &O::width_multiplier, 0, 16,
-             "Factor of all channel counts inside; 1 is the published network", true),
-      whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
-      whole("depth", &O::depth, 2, 8, "unet: levels, the bottom included"),
-      whole("layers", &O::layers, 0, 1000, "fc_densenet: 56, 67 or 103; 0: 103"),
-      text("form", &O::form, "Which published form, where a network has several; empty: the paper's"),
-      choice("stem", &O::stem, {"", "plain", "deep"},
-             "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
-             "default"),
-      choice("attention", &O::attention, {"none", "se", "scse"},
-             "unet with a backbone: squeeze and excitation of channels, or of channels and pixels, in the "
-             "decoder"),
-      choice("padding", &O::padding, {"same", "valid"},
-             "unet: `valid` is the paper's form with cropped skips"),
-      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: how a level goes up"),
-      choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
-             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
-             "Networks without any (VGG16 and its FCN and DeepLab) refuse another"),
-      choice("backbone_norm", &O::backbone_norm, {"", "batch", "frozen", "group"},
-             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have none and refuse one"),
-      wholes("rates", &O::rates, 1,
-             "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
-      wholes("multi_grid", &O::multi_grid, 1,
-             "Factors of the rates of the blocks of a ResNet's last stage, one per block; empty: the "
-             "network's default"),
-      numbers("input_scales", &O::input_scales, 0, 4,
-              "deeplabv2: the image at these scales goes through the same weights, the scores are fused by "
-              "their maximum; empty: "
-              "one scale"),
-      align_corners_field(),
-      whole("output_stride", &O::output_stride, 0, 64,
-            "Input pixels per pixel of the deepest features; 0: the network's default"),
-      flag("aux_loss", &O::aux_loss, "Adds the auxiliary head; its loss counts `train.aux_weight`"),
-      flag("at_once", &O::at_once, "fcn8s, fcn16s on vgg16: fixed scales on the skips, trained in one go"),
-      number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
-      weights_field(),
-      texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
-  };
-  return table;
-}
 
 template <>
 const Fields<data::DataOptions>& fields() {

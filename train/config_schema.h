@@ -3,7 +3,7 @@
 //
 //   whole("workers", &DataOptions::workers, 0, 256, "Loader threads ...")
 //
-// The tables are in config_fields.cpp.
+// The tables are in config_fields.cpp and config_fields_model.cpp.
 #pragma once
 
 #include <functional>
@@ -62,6 +62,8 @@ template <class Struct>
 const Fields<Struct>& fields();
 template <>
 const Fields<nets::ModelOptions>& fields();
+template <>
+const Fields<nets::DetectionOptions>& fields();
 template <>
 const Fields<data::DataOptions>& fields();
 template <>

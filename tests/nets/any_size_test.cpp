@@ -41,6 +41,7 @@ std::shared_ptr<layers::SegmentationModel> tiny(const char* model, Device device
 TEST_CASE("Every network has a tiny form") {
   std::set<std::string> tested;
   for (const char* model : tiny_models) tested.insert(tiny_options(model).name);
+  for (const char* model : nets_test::tiny_detectors) tested.insert(tiny_options(model).name);
   for (const std::string& name : nets::model_names()) CHECK(tested.count(name) == 1);
 }
 

@@ -61,6 +61,15 @@ constexpr const char* tiny_models[] = {
     R"({"name": "deeplabv2", "backbone": "resnet18", "width_multiplier": 0.0625, "input_scales": [1, 0.75, 0.5]})",
 };
 
+// The same for networks that find objects. Images are brought to about 64 pixels.
+constexpr const char* tiny_detectors[] = {
+    R"({"name": "maskrcnn_resnet50_fpn", "backbone": "resnet18", "width_multiplier": 0.03125, "norm": "frozen", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
+    R"({"name": "maskrcnn_resnet50_fpn_v2", "backbone": "resnet18", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [40, 48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10, "aligned": true, "sampling_ratio": 0, "rounded_anchors": false, "smooth_l1_beta": 0}})",
+    R"({"name": "fasterrcnn_resnet50_fpn", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
+    R"({"name": "fasterrcnn_resnet50_fpn_v2", "backbone": "resnet34", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
+    R"({"name": "fasterrcnn_vgg16", "width_multiplier": 0.03125, "dropout": 0, "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [16, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10, "roi_op": "pool"}})",
+};
+
 inline nets::ModelOptions tiny_options(const std::string& model) {
   nets::ModelOptions o = train::parse_config("{\"model\": " + model + "}", model, {}).model;
   if (o.num_classes == 0) o.num_classes = 3;

@@ -1,0 +1,210 @@
+// The fields of the `model` section. Those of the others are in config_fields.cpp.
+#include "train/config_schema.h"
+
+namespace atrous::train::schema {
+namespace {
+
+constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
+constexpr int64_t side = 1 << 16;          // longest image side
+
+Field<nets::ModelOptions> align_corners_field() {
+  Field<nets::ModelOptions> f{
+      "align_corners",
+      Type::boolean,
+      "or null",
+      "Whether bilinear resizes inside, and of the logits, map corners to corners; null: as the paper's code",
+      {},
+      {},
+      {},
+      {}};
+  f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
+    if (v.kind == JsonValue::Kind::null) {
+      o.align_corners.reset();
+      return;
+    }
+    if (v.kind != JsonValue::Kind::boolean) detail::wrong_type(v, path, "true, false or null");
+    o.align_corners = v.boolean;
+  };
+  f.write = [](const nets::ModelOptions& o) {
+    return o.align_corners ? JsonValue::of(*o.align_corners) : JsonValue{};
+  };
+  return f;
+}
+
+// One file, or {"model": file, "backbone": file}.
+Field<nets::ModelOptions> weights_field() {
+  Field<nets::ModelOptions> f{"weights",
+                              Type::text,
+                              "or {\"model\": FILE, \"backbone\": FILE}",
+                              "Safetensors to start from; names and shapes that fit are loaded, the rest is "
+                              "reported. `backbone`: the features alone, also "
+                              "from a classification network's file",
+                              {},
+                              {},
+                              {},
+                              {}};
+  f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
+    o.weights.clear();
+    o.backbone_weights.clear();
+    if (v.kind == JsonValue::Kind::string) {
+      o.weights = v.string;
+      return;
+    }
+    if (v.kind != JsonValue::Kind::object) {
+      detail::wrong_type(v, path,
+                         "a file name, or an object such as {\"backbone\": \"resnet50.safetensors\"}");
+    }
+    for (const auto& [key, file] : v.object) {
+      const std::string at = detail::child(path, key);
+      if (key == "model") {
+        o.weights = detail::read_text(file, at);
+      } else if (key == "backbone") {
+        o.backbone_weights = detail::read_text(file, at);
+      } else {
+        detail::unknown_key(file, path, key, {"model", "backbone"});
+      }
+    }
+  };
+  f.write = [](const nets::ModelOptions& o) {
+    if (o.backbone_weights.empty()) return JsonValue::of(o.weights);
+    JsonValue both = JsonValue::make_object();
+    if (!o.weights.empty()) both["model"] = JsonValue::of(o.weights);
+    both["backbone"] = JsonValue::of(o.backbone_weights);
+    return both;
+  };
+  return f;
+}
+
+// A config without a network is valid until a command needs one.
+Field<nets::ModelOptions> model_name_field() {
+  auto f = choice("name", &nets::ModelOptions::name, nets::model_names(), "Network");
+  f.read = [named = f.read](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
+    if (v.kind != JsonValue::Kind::string || !v.string.empty()) named(o, v, path);
+  };
+  return f;
+}
+
+}  // namespace
+
+template <>
+const Fields<nets::ModelOptions>& fields() {
+  using O = nets::ModelOptions;
+  static const Fields<O> table = {
+      model_name_field(),
+      whole("num_classes", &O::num_classes, 0, 65536,
+            "Classes, background included; needed by every command. Label maps hold at most 255"),
+      whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
+      text("backbone", &O::backbone,
+           "What makes the features, for example `resnet50`; empty: the network's default. A wrong name "
+           "lists them"),
+      number("width_multiplier", &O::width_multiplier, 0, 16,
+             "Factor of all channel counts inside; 1 is the published network", true),
+      whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
+      whole("depth", &O::depth, 2, 8, "unet: levels, the bottom included"),
+      whole("layers", &O::layers, 0, 1000, "fc_densenet: 56, 67 or 103; 0: 103"),
+      text("form", &O::form, "Which published form, where a network has several; empty: the paper's"),
+      choice("stem", &O::stem, {"", "plain", "deep"},
+             "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
+             "default"),
+      choice("attention", &O::attention, {"none", "se", "scse"},
+             "unet with a backbone: squeeze and excitation of channels, or of channels and pixels, in the "
+             "decoder"),
+      choice("padding", &O::padding, {"same", "valid"},
+             "unet: `valid` is the paper's form with cropped skips"),
+      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: how a level goes up"),
+      choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
+             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
+             "Networks without any (VGG16 and its FCN and DeepLab) refuse another"),
+      choice("backbone_norm", &O::backbone_norm, {"", "batch", "frozen", "group"},
+             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have none and refuse one"),
+      wholes("rates", &O::rates, 1,
+             "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
+      wholes("multi_grid", &O::multi_grid, 1,
+             "Factors of the rates of the blocks of a ResNet's last stage, one per block; empty: the "
+             "network's default"),
+      numbers("input_scales", &O::input_scales, 0, 4,
+              "deeplabv2: the image at these scales goes through the same weights, the scores are fused by "
+              "their maximum; empty: "
+              "one scale"),
+      align_corners_field(),
+      whole("output_stride", &O::output_stride, 0, 64,
+            "Input pixels per pixel of the deepest features; 0: the network's default"),
+      flag("aux_loss", &O::aux_loss, "Adds the auxiliary head; its loss counts `train.aux_weight`"),
+      flag("at_once", &O::at_once, "fcn8s, fcn16s on vgg16: fixed scales on the skips, trained in one go"),
+      number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
+      section("detection", &O::detection,
+              "Networks that find objects (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
+              "regions"),
+      weights_field(),
+      texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
+  };
+  return table;
+}
+
+template <>
+const Fields<nets::DetectionOptions>& fields() {
+  using O = nets::DetectionOptions;
+  static const Fields<O> table = {
+      wholes("min_size", &O::min_size, 1,
+             "Images are resized so that the shorter side has this length: one of them at random in "
+             "training, the last in inference; empty: 800 (fasterrcnn_vgg16: 600)"),
+      whole("max_size", &O::max_size, 0, side,
+            "But the longer side at most this; 0: 1333 (fasterrcnn_vgg16: 1000)"),
+      flag("exact_scale", &O::exact_scale,
+           "The scale is computed in double precision. Off: in single, as torchvision 0.14 does, which makes "
+           "some images a row or column smaller"),
+      numbers("mean", &O::mean, -1e6, 1e6,
+              "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
+      numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
+      numbers("anchor_sizes", &O::anchor_sizes, 0, side,
+              "Square roots of the anchors' areas in pixels: one per map of the pyramid, or all on the only "
+              "map; empty: 32, 64, 128, 256, 512 (fasterrcnn_vgg16: 128, 256, 512)"),
+      numbers("anchor_ratios", &O::anchor_ratios, 0, 1000, "Heights divided by widths of the anchors"),
+      flag("rounded_anchors", &O::rounded_anchors,
+           "Corners of anchors are whole pixels (torchvision); off: as computed, and strides of the maps are "
+           "powers of two (Detectron2)"),
+      whole("rpn_pre_nms_train", &O::rpn_pre_nms_train, 0, big,
+            "Proposals per map before suppression, in training; 0: 2000 (fasterrcnn_vgg16: 12000)"),
+      whole("rpn_pre_nms_test", &O::rpn_pre_nms_test, 0, big,
+            "The same in inference; 0: 1000 (fasterrcnn_vgg16: 6000)"),
+      whole("rpn_post_nms_train", &O::rpn_post_nms_train, 0, big,
+            "Proposals per image after suppression, in training; 0: 2000"),
+      whole("rpn_post_nms_test", &O::rpn_post_nms_test, 0, big,
+            "The same in inference; 0: 1000 (fasterrcnn_vgg16: 300)"),
+      number("rpn_nms", &O::rpn_nms, 0, 1, "Proposals of a map that overlap more suppress each other"),
+      number("rpn_score", &O::rpn_score, 0, 1, "Proposals that score less are dropped"),
+      number("rpn_positive_iou", &O::rpn_positive_iou, 0, 1,
+             "Anchors that overlap an object at least so much learn it"),
+      number("rpn_negative_iou", &O::rpn_negative_iou, 0, 1,
+             "Anchors that overlap every object less learn the background"),
+      whole("rpn_samples", &O::rpn_samples, 1, big, "Anchors per image that count in a step"),
+      number("rpn_positive_fraction", &O::rpn_positive_fraction, 0, 1, "At most this share is positive"),
+      choice("roi_op", &O::roi_op, {"align", "pool"},
+             "How features of a region are taken: RoIAlign, or RoIPool (fasterrcnn_vgg16 only)"),
+      flag("aligned", &O::aligned, "RoIAlign with the half pixel of Detectron2's second version"),
+      whole("sampling_ratio", &O::sampling_ratio, 0, 64,
+            "RoIAlign: samples per cell and axis; 0: as many as the cell has pixels (Detectron2)"),
+      number("box_positive_iou", &O::box_positive_iou, 0, 1,
+             "Proposals that overlap an object at least so much learn it"),
+      number("box_negative_iou", &O::box_negative_iou, 0, 1,
+             "Proposals that overlap every object less learn the background"),
+      whole("box_samples", &O::box_samples, 0, big,
+            "Proposals per image that count in a step; 0: 512 (fasterrcnn_vgg16: 128)"),
+      number("box_positive_fraction", &O::box_positive_fraction, 0, 1, "At most this share is positive"),
+      number("box_score", &O::box_score, 0, 1, "Detections score more than this"),
+      number("box_nms", &O::box_nms, 0, 1, "Detections of a class that overlap more suppress each other"),
+      whole("max_detections", &O::max_detections, 1, big, "Detections per image: the best ones"),
+      number("smooth_l1_beta", &O::smooth_l1_beta, 0, 1000,
+             "Offsets of boxes: errors below it count squared; 0: plain L1 (Detectron2)"),
+      choice(
+          "sampler", &O::sampler, {"random", "first"},
+          "Which anchors and proposals count in a step. `first` takes them in order, to compare with other "
+          "programs"),
+      number("backbone_norm_eps", &O::backbone_norm_eps, 0, 1,
+             "Added to the variance by the ResNet's norms. 0 for torchvision's published weights of the "
+             "first versions (not _v2)"),
+  };
+  return table;
+}
+
+}  // namespace atrous::train::schema
