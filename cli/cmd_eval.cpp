@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/eval_report.h"
 #include "cli/inference_flags.h"
+#include "cli/instances.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/scores.h"
@@ -20,7 +21,7 @@ namespace atrous::cli {
 namespace {
 
 struct Options {
-  std::string config, weights, report_folder;
+  std::string config, weights, report_folder, results;
   std::string split = "val";
   std::string device = "cpu";
   std::vector<std::string> overrides;
@@ -42,7 +43,17 @@ std::vector<data::ClassInfo> classes_shown(const data::Dataset& dataset, const t
 void run_eval(const Options& o) {
   const Device device = chosen_device(o.device);
   const layers::BuildDeviceGuard build_on(device);
-  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
+  const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
+  if (nets::is_detector(network.config.model.name)) {
+    o.inference.refuse("finds objects");
+    evaluate_instances({network.config, nets::as_detector(network.model), network.classes},
+                       {o.split, o.weights, o.results, o.report_folder, o.worst}, o.report);
+    return;
+  }
+  ATROUS_CHECK(o.results.empty(), ErrorKind::usage,
+               "[eval] --results is for networks that find objects. Got {}. Leave it out.",
+               network.config.model.name);
+  const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
   const train::Config& config = loaded.config;
   const auto dataset =
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
@@ -110,6 +121,10 @@ void add_eval_command(CLI::App& app) {
       ->type_name("DIR");
   command->add_option("--worst", o->worst, "How many of the worst images the report shows")
       ->capture_default_str();
+  command
+      ->add_option("--results", o->results,
+                   "Networks that find objects: file for all that was found, in COCO's results form")
+      ->type_name("FILE");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);

@@ -4,9 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "cli/coco_report.h"
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/atomic_file.h"
@@ -16,11 +16,10 @@
 #include "eval/coco_scores.h"
 #include "eval/html.h"
 #include "eval/voc_ap.h"
+#include "train/coco_scores_json.h"
 
 namespace atrous::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string gt, dt;
@@ -31,37 +30,6 @@ struct Options {
   Report report;
 };
 
-Json existing(double score) {
-  return score < 0 ? Json(nullptr) : Json(score);
-}
-
-void print_table(std::FILE* out, const eval::CocoSummary& s, const Options& o) {
-  for (size_t i = 0; i < s.stats.size(); ++i)
-    fmt::print(out, " {} = {:0.3f}\n", eval::coco_stat_name(i), s.stats[i]);
-  fmt::print(out,
-             "\n{} {} and {} objects of {} images; of each image and class the first {} detections count\n",
-             s.detections, o.iou_type == "bbox" ? "boxes" : "masks", s.objects, s.images,
-             eval::coco::max_detections);
-  fmt::print(out, "\n{:<16} {:>8}  {}\n", "error", "count", "points of AP50 if mended (TIDE's definitions)");
-  for (size_t e = 1; e < eval::detection_errors; ++e) {
-    fmt::print(out, "{:<16} {:>8}  {:+.1f}\n", name_of(static_cast<eval::DetectionError>(e)),
-               s.errors[e].count, 100 * s.errors[e].ap_gain);
-  }
-}
-
-void print_classes(std::FILE* out, const eval::CocoSummary& s) {
-  size_t width = 5;
-  for (const eval::CocoClassScores& c : s.classes) width = std::max(width, c.name.size());
-  fmt::print(out, "\n{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>10}\n", "class", width, "AP",
-             "AP50", "AP75", "small", "medium", "large", "AR", "objects", "detections");
-  for (const eval::CocoClassScores& c : s.classes) {
-    fmt::print(out, "{:<{}} ", c.name, width);
-    for (double score : {c.ap, c.ap50, c.ap75, c.ap_small, c.ap_medium, c.ap_large, c.ar})
-      fmt::print(out, " {:>7}", score < 0 ? "-" : fmt::format("{:.3f}", score));
-    fmt::print(out, " {:>9} {:>10}\n", c.objects, c.detections);
-  }
-}
-
 void print_voc(std::FILE* out, const eval::VocSummary& s, const Options& o) {
   fmt::print(out, "\nVOC AP at IoU 0.5, {}: {}\n", o.voc == "11" ? "11 points" : "all points",
              s.mean_ap ? fmt::format("{:.4f}", *s.mean_ap) : "-");
@@ -70,58 +38,31 @@ void print_voc(std::FILE* out, const eval::VocSummary& s, const Options& o) {
     fmt::print(out, "  {}  {}\n", c.ap ? fmt::format("{:.4f}", *c.ap) : "     -", c.name);
 }
 
-Json errors_json(const std::array<eval::DetectionErrorScore, eval::detection_errors>& errors) {
-  Json j = Json::object();
-  for (size_t e = 1; e < errors.size(); ++e)
-    j[name_of(static_cast<eval::DetectionError>(e))] = {{"count", errors[e].count},
-                                                        {"ap50_gain", errors[e].ap_gain}};
-  return j;
-}
-
-Json voc_json(const eval::VocSummary& s, const std::string& rule) {
-  const auto number = [](const std::optional<double>& v) { return v ? Json(*v) : Json(nullptr); };
-  Json j{{"rule", rule}, {"mean_ap", number(s.mean_ap)}, {"per_class", Json::array()}};
-  for (const eval::VocClassScores& c : s.classes)
-    j["per_class"].push_back(
-        {{"name", c.name}, {"ap", number(c.ap)}, {"objects", c.objects}, {"detections", c.detections}});
+train::JsonValue voc_json(const eval::VocSummary& s, const std::string& rule) {
+  using train::JsonValue;
+  const auto number = [](const std::optional<double>& v) { return v ? JsonValue::of(*v) : JsonValue{}; };
+  JsonValue j = JsonValue::make_object();
+  j["rule"] = JsonValue::of(rule);
+  j["mean_ap"] = number(s.mean_ap);
+  JsonValue& rows = j["per_class"] = JsonValue::of(std::vector<int64_t>{});
+  for (const eval::VocClassScores& c : s.classes) {
+    JsonValue& row = rows.array.emplace_back(JsonValue::make_object());
+    row["name"] = JsonValue::of(c.name);
+    row["ap"] = number(c.ap);
+    row["objects"] = JsonValue::of(c.objects);
+    row["detections"] = JsonValue::of(c.detections);
+  }
   return j;
 }
 
 std::string scores_text(const eval::CocoSummary& s, const std::optional<eval::VocSummary>& voc,
                         const Options& o) {
-  Json j{{"stats", s.stats},
-         {"iou_type", o.iou_type},
-         {"images", s.images},
-         {"objects", s.objects},
-         {"detections", s.detections},
-         {"annotations", o.gt},
-         {"results", o.dt},
-         {"per_class", Json::array()},
-         {"pr_curves", Json::object()},
-         {"errors", errors_json(s.errors)}};
-  j["pr_curves"] = {{"recall", eval::coco::recall_points()}, {"classes", Json::array()}};
-  for (const eval::CocoClassScores& c : s.classes) {
-    j["per_class"].push_back({{"id", c.id},
-                              {"name", c.name},
-                              {"objects", c.objects},
-                              {"detections", c.detections},
-                              {"ap", existing(c.ap)},
-                              {"ap50", existing(c.ap50)},
-                              {"ap75", existing(c.ap75)},
-                              {"ap_small", existing(c.ap_small)},
-                              {"ap_medium", existing(c.ap_medium)},
-                              {"ap_large", existing(c.ap_large)},
-                              {"ar", existing(c.ar)},
-                              {"errors", errors_json(c.errors)}});
-    if (c.precision.empty()) continue;
-    j["pr_curves"]["classes"].push_back({{"id", c.id},
-                                         {"name", c.name},
-                                         {"iou50", c.precision50},
-                                         {"iou75", c.precision75},
-                                         {"mean", c.precision}});
-  }
+  train::JsonValue j = train::coco_to_json(s);
+  j["iou_type"] = train::JsonValue::of(o.iou_type);
+  j["annotations"] = train::JsonValue::of(o.gt);
+  j["results"] = train::JsonValue::of(o.dt);
   if (voc) j["voc"] = voc_json(*voc, o.voc);
-  return j.dump(1, ' ', false, Json::error_handler_t::replace);
+  return to_text(j);
 }
 
 // VOC's corners are pixels that belong to the box: one of w x h pixels ends at x + w - 1, y + h - 1.
@@ -173,8 +114,9 @@ void run_coco(const Options& o) {
   const eval::CocoSummary summary = eval::score_coco_results(annotations, results, type).summary();
   std::optional<eval::VocSummary> voc;
   if (!o.voc.empty()) voc = voc_summary(annotations, results, o.voc);
-  print_table(o.report.table(), summary, o);
-  if (o.per_class) print_classes(o.report.table(), summary);
+  print_coco_stats(o.report.table(), summary);
+  print_coco_errors(o.report.table(), summary);
+  if (o.per_class) print_coco_classes(o.report.table(), summary);
   if (voc) print_voc(o.report.table(), *voc, o);
   if (!o.report.wants_json() && o.report_folder.empty()) return;
   const std::string scores = scores_text(summary, voc, o);

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
+#include "cli/instances.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "core/error.h"
@@ -35,6 +36,10 @@ struct Job {
   std::string image;
   std::string labels;   // OUT/<stem>.png
   std::string overlay;  // OUT/overlays/<stem>.png
+  std::string objects;  // OUT/<stem>.json, of networks that find objects
+
+  // What is written last: its presence means that all is done.
+  const std::string& last() const { return objects.empty() ? labels : objects; }
 };
 
 bool looks_like_image(const fs::path& path) {
@@ -78,7 +83,8 @@ void check_inputs_survive(const std::vector<Job>& jobs) {
   std::map<std::string, std::string> images;
   for (const Job& job : jobs) images.emplace(canonical(job.image), job.image);
   for (const Job& job : jobs) {
-    for (const std::string& output : {job.labels, job.overlay}) {
+    for (const std::string& output : {job.labels, job.overlay, job.objects}) {
+      if (output.empty()) continue;
       const auto image = images.find(canonical(output));
       ATROUS_CHECK(image == images.end(), ErrorKind::usage,
                    "[predict] results must not replace images. The result \"{}\" of \"{}\" is the image "
@@ -88,7 +94,7 @@ void check_inputs_survive(const std::vector<Job>& jobs) {
   }
 }
 
-std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out) {
+std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out, bool objects) {
   std::vector<Job> jobs;
   std::map<std::string, std::string> by_stem;
   for (const std::string& image : images) {
@@ -99,8 +105,8 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
                  "\"{}\". Predict them into "
                  "different folders.",
                  other->second, image);
-    jobs.push_back(
-        {image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem)});
+    jobs.push_back({image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem),
+                    objects ? fmt::format("{}/{}.json", out, stem) : ""});
   }
   check_inputs_survive(jobs);
   return jobs;
@@ -113,17 +119,34 @@ void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::I
   const Tensor picture =
       eval::with_legend(eval::overlay(image, labels, palette), labels, loaded.classes, palette);
   data::write_png(job.overlay, picture);
-  data::write_png(job.labels, labels, palette);  // last: with --resume its presence means that all is done
+  data::write_png(job.labels, labels, palette);  // last: see Job::last
+}
+
+// Does the jobs; what fits no network of the kind is refused before.
+std::function<void(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
+  if (nets::is_detector(network.config.model.name)) {
+    o.inference.refuse("finds objects");
+    const LoadedDetector detector{network.config, nets::as_detector(network.model), network.classes};
+    return [detector](const Job& job) {
+      predict_instances(detector, {job.image, job.labels, job.overlay, job.objects});
+    };
+  }
+  const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
+  return [loaded, inference = o.inference.apply(loaded.config.eval),
+          palette = eval::palette_of(loaded.classes)](const Job& job) {
+    predict_one(job, loaded, inference, palette);
+  };
 }
 
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
-  const std::vector<Job> jobs = plan(expand(o.inputs), o.out);
-  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
+  std::vector<std::string> images = expand(o.inputs);
+  plan(images, o.out, false);  // what is wrong with the names shows before the weights are read
+  const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
+  const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
+  const std::function<void(const Job&)> predict = worker(o, network);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
-  const eval::InferenceOptions inference = o.inference.apply(loaded.config.eval);
-  const eval::Palette palette = eval::palette_of(loaded.classes);
 
   nlohmann::ordered_json j = {{"written", nlohmann::ordered_json::array()}, {"skipped", 0}};
   std::vector<std::string> refused;
@@ -133,13 +156,16 @@ void run_predict(const Options& o) {
     for (size_t i = 0; i < jobs.size(); ++i) {
       const Job& job = jobs[i];
       std::error_code unknown;  // then the image is predicted
-      if (o.resume && fs::exists(job.labels, unknown) && fs::exists(job.overlay, unknown)) {
+      if (o.resume && fs::exists(job.last(), unknown) && fs::exists(job.overlay, unknown)) {
         ++skipped;
       } else {
         try {
-          predict_one(job, loaded, inference, palette);
-          fmt::print(o.report.table(), "{}\n", job.labels);
-          j["written"].push_back({{"image", job.image}, {"labels", job.labels}, {"overlay", job.overlay}});
+          predict(job);
+          fmt::print(o.report.table(), "{}\n", job.last());
+          nlohmann::ordered_json written{{"image", job.image}, {"overlay", job.overlay}};
+          if (fs::exists(job.labels, unknown)) written["labels"] = job.labels;
+          if (!job.objects.empty()) written["objects"] = job.objects;
+          j["written"].push_back(std::move(written));
         } catch (const Error& e) {
           if (e.kind() != ErrorKind::data) throw;
           fmt::print(stderr, "refused: {}\n", e.what());
@@ -170,8 +196,10 @@ void add_predict_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
   command
-      ->add_option("--out", o->out,
-                   "Folder: <name>.png holds class indices with palette, overlays/<name>.png the picture")
+      ->add_option(
+          "--out", o->out,
+          "Folder: <name>.png holds class indices with palette, overlays/<name>.png the picture; of networks "
+          "that find objects <name>.json what was found, as COCO results")
       ->required();
   command->add_option("images", o->inputs, "Image files or folders of images")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");

@@ -15,11 +15,11 @@ void add_forward_command(CLI::App& app);  // cmd_forward.cpp
 void add_metrics_command(CLI::App& app);  // cmd_metrics.cpp
 // To `metrics`: cmd_metrics_coco.cpp
 void add_metrics_coco_command(CLI::App& metrics);
-void add_summary_command(CLI::App& app);  // cmd_summary.cpp
-void add_data_command(CLI::App& app);     // cmd_data.cpp
+void add_summary_command(CLI::App& app);         // cmd_summary.cpp
+void add_data_command(CLI::App& app);            // cmd_data.cpp
 void add_import_weights_command(CLI::App& app);  // cmd_weights.cpp
 void add_export_weights_command(CLI::App& app);  // cmd_weights.cpp
-void add_bench_command(CLI::App& app);    // cmd_bench.cpp
-void add_doctor_command(CLI::App& app);   // cmd_doctor.cpp
+void add_bench_command(CLI::App& app);           // cmd_bench.cpp
+void add_doctor_command(CLI::App& app);          // cmd_doctor.cpp
 
 }  // namespace atrous::cli

@@ -19,6 +19,14 @@ void InferenceFlags::add_options(CLI::App& command) {
   command.add_flag("--flip", flip, "Average probabilities with the mirrored image");
 }
 
+void InferenceFlags::refuse(const char* what) const {
+  ATROUS_CHECK(
+      sliding.empty() && !multi_scale && !flip, ErrorKind::usage,
+      "[--sliding, --multi-scale, --flip] are for networks that label pixels. Got one that {}. Leave "
+      "them out.",
+      what);
+}
+
 eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {
   if (multi_scale) options.scales = {0.5, 0.75, 1.0, 1.25, 1.5, 1.75};
   if (flip) options.flip = true;

@@ -18,6 +18,8 @@ struct InferenceFlags {
   bool flip = false;
 
   void add_options(CLI::App& command);
+  // Error(usage) if one of them is given, for networks that they do not suit: `what` such a network does.
+  void refuse(const char* what) const;
   // The config's options with what the flags ask for.
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };

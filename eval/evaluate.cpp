@@ -8,26 +8,12 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "eval/boundary.h"
+#include "eval/eval_mode.h"
 #include "kernels/confusion_matrix/confusion_matrix.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 
 namespace atrous::eval {
 namespace {
-
-// Restores the mode of the network, also after an error.
-class EvalMode {
- public:
-  explicit EvalMode(layers::SegmentationModel& model) : model_(model), was_training_(model.training()) {
-    model_.eval();
-  }
-  ~EvalMode() { model_.train(was_training_); }
-  EvalMode(const EvalMode&) = delete;
-  EvalMode& operator=(const EvalMode&) = delete;
-
- private:
-  layers::SegmentationModel& model_;
-  bool was_training_;
-};
 
 struct Scored {
   ConfusionMatrix confusion;

@@ -19,6 +19,7 @@ struct InferenceOptions {
   int64_t window_width = 0;
   double window_overlap = 0.5;            // fraction of the window
   std::string window_blend = "gaussian";  // or "mean": see window_weights in eval/network_pass.h
+  double min_score = 0.5;                 // detectors: what is drawn in pictures scores at least this
 };
 
 // A few rows of a prediction, at the size of the image.

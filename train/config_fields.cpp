@@ -214,6 +214,8 @@ const Fields<eval::InferenceOptions>& fields() {
              "How overlapping windows are averaged: \"gaussian\" lets them fade towards their rims, \"mean\" "
              "counts "
              "all alike"),
+      number("min_score", &O::min_score, 0, 1,
+             "Networks that find objects: pictures show what scores at least this"),
   };
   return table;
 }

@@ -28,7 +28,7 @@ void check_trainable(const Config& c) {
   ATROUS_CHECK(!c.model.name.empty() && c.model.num_classes > 0, ErrorKind::config,
                "[config] training needs model.name and model.num_classes. Got \"{}\" and {}. Add them.",
                c.model.name, c.model.num_classes);
-  ATROUS_CHECK(c.model.num_classes <= 255, ErrorKind::config,
+  ATROUS_CHECK(nets::is_detector(c.model.name) || c.model.num_classes <= 255, ErrorKind::config,
                "[config] label maps hold at most 255 classes. Got model.num_classes = {}. Merge some.",
                c.model.num_classes);
   ATROUS_CHECK(

@@ -11,9 +11,11 @@
 #include "core/cpu.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "eval/coco_html.h"
 #include "eval/html.h"
 #include "eval/score_html.h"
 #include "eval/svg_chart.h"
+#include "train/coco_scores_json.h"
 #include "train/json_value.h"
 #include "train/run_log.h"
 #include "train/scores_json.h"
@@ -85,6 +87,15 @@ std::string best_validation(const JsonValue& best, const eval::SemanticScores& s
   return out + eval::confusion_section(confusion_from_json(*counts), eval::names_of(scores));
 }
 
+// Cards and sections of a detector: best.json has "box" and, with masks, "mask".
+std::vector<std::pair<std::string, eval::CocoSummary>> coco_scores(const JsonValue& best) {
+  std::vector<std::pair<std::string, eval::CocoSummary>> found;
+  for (const char* what : {"mask", "box"}) {
+    if (const JsonValue* scores = best.find(what)) found.emplace_back(what, coco_from_json(*scores));
+  }
+  return found;
+}
+
 std::string sample_figures(const std::string& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code ignored;
@@ -95,7 +106,7 @@ std::string sample_figures(const std::string& folder) {
   std::sort(files.begin(), files.end());
   std::string out =
       "<h2>Samples of the validation set</h2>\n<p class=\"sub\">Image, label, prediction (latest validation; "
-      "ignored pixels are left uncoloured).</p>\n";
+      "ignored pixels are left uncoloured); for detectors objects as annotated and as found.</p>\n";
   for (const auto& file : files) {
     out +=
         fmt::format("<figure>{1}<figcaption>{0}</figcaption></figure>\n", escape_html(file.stem().string()),
@@ -142,17 +153,24 @@ void write_report(const std::string& folder) {
     html += card(eval::percent_text(scores.mean_dice) + " %", "mean Dice");
     html += card(fmt::format("{:.4f}", number_of(best, "val_loss")), "validation loss");
   }
+  for (const auto& [what, summary] : coco_scores(best)) html += eval::coco_cards(summary, what);
   if (!lines.empty()) html += card(fmt::format("{:.0f}", number_of(lines.back(), "step")), "steps");
   html += "</div>\n" + expectations(parsed, best) + "<h2>Curves</h2>\n<div class=\"charts\">\n";
   const Series loss = series_of(lines, "loss", "training", "#3f7fd0");
   html += svg_chart("Loss", "step", {loss, series_of(lines, "val_loss", "validation", "#d2573c")});
-  html += svg_chart("Validation scores", "step",
-                    {series_of(lines, "miou", "mIoU", "#1f9d74"),
-                     series_of(lines, "pixel_accuracy", "pixel accuracy", "#8a6fd1")});
+  html += svg_chart(
+      "Validation scores", "step",
+      {series_of(lines, "miou", "mIoU", "#1f9d74"),
+       series_of(lines, "pixel_accuracy", "pixel accuracy", "#8a6fd1"),
+       series_of(lines, "mask_ap", "mask AP", "#1f9d74"),
+       series_of(lines, "mask_ap50", "mask AP50", "#8a6fd1"), series_of(lines, "box_ap", "box AP", "#3f7fd0"),
+       series_of(lines, "box_ap50", "box AP50", "#d2573c")});
   html += svg_chart("Learning rate", "step", {series_of(lines, "lr", "lr", "#3f7fd0")});
   html += svg_chart("Speed (images per second)", "step",
                     {series_of(lines, "images_per_second", "images/s", "#3f7fd0")});
-  html += "</div>\n" + best_validation(best, scores) + sample_figures(folder);
+  html += "</div>\n" + best_validation(best, scores);
+  for (const auto& [what, summary] : coco_scores(best)) html += eval::coco_sections(summary, what);
+  html += sample_figures(folder);
   if (!config.empty())
     html += "<h2>Config</h2>\n<details><summary>All values</summary><pre>" + escape_html(config) +
             "</pre></details>\n";

@@ -4,24 +4,14 @@
 #include <cmath>
 
 #include "core/random.h"
-#include "data/image_io.h"
 #include "eval/pictures.h"
 #include "train/class_weights.h"
+#include "train/sample_pictures.h"
 #include "train/scores_json.h"
 #include "train/signals.h"
 
 namespace atrous::train {
 namespace {
-
-// "city/0001.png" -> "city_0001.png": one flat folder.
-std::string file_name_of(std::string id) {
-  for (char& c : id) {
-    const bool plain =
-        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-    if (!plain) c = '_';
-  }
-  return id;
-}
 
 constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
 
@@ -143,25 +133,17 @@ std::string SemanticTask::first_loss_warning(double loss) const {
 std::optional<Validation> SemanticTask::validate(int64_t step, const RunFolder& folder, RunLog& log) {
   const data::Dataset& set = *sets_.val;
   const eval::Palette palette = eval::palette_of(sets_.classes);
-  const int64_t wanted = std::min(config_.train.sample_images, set.size());
-  int64_t index = 0, pictures = 0;
+  SamplePictures pictures(config_.train.sample_images, set.size());
   eval::EvaluationHooks hooks;
   hooks.progress = [&](int64_t done, int64_t total) { log.validation_progress(done, total); };
   hooks.stop = [] { return SignalGuard::stop_requested() != 0; };
   hooks.image = [&](const data::Sample& sample, const Tensor& prediction, const eval::ImageScore&) {
-    // Evenly over the set: neighbours in a list are often frames of one film.
-    const bool take = pictures < wanted && index >= pictures * set.size() / wanted;
-    ++index;
-    if (!take) return;
-    ++pictures;
+    if (!pictures.take()) return;
     const Tensor nothing = Tensor::full(sample.label.shape(), data::ignore_label, DType::u8);
     const Tensor picture = eval::side_by_side({eval::overlay(sample.image, nothing, palette),
                                                eval::overlay(sample.image, sample.label, palette, 0.75),
                                                eval::overlay(sample.image, prediction, palette, 0.75)});
-    const std::string name = fmt::format("{}_{}", pictures, file_name_of(sample.id));
-    const std::string path = folder.file("samples/" + name + ".png");
-    data::write_png(path, picture);
-    log.image("samples/" + name, step, path, picture.dim(0), picture.dim(1));
+    pictures.write(picture, sample.id, step, folder, log);
   };
   const eval::EvaluationResult result =
       eval::evaluate(*model_, set, config_.data, config_.eval, false, hooks);

@@ -21,8 +21,8 @@ TEST_CASE("The recipes parse, their networks exist, and their parameter groups m
     REQUIRE_NOTHROW(config = train::load_config(entry.path().string(), {}));
     CHECK((config.train.epochs > 0) != (config.train.max_steps > 0));
     CHECK(config.data.dataset.size() > 0);
-    std::shared_ptr<layers::SegmentationModel> model;
-    REQUIRE_NOTHROW(model = nets::build_model(config.model));
+    std::shared_ptr<layers::Model> model;
+    REQUIRE_NOTHROW(model = nets::build_network(config.model));
     // The optimiser's tensors are as large as the network: only where groups or factors can be wrong.
     if (!config.optimizer.groups.empty() || config.optimizer.backbone_lr_factor != 1) {
       CHECK_NOTHROW(train::Optimizer(config.optimizer, model->parameters(),

@@ -1,0 +1,38 @@
+// What `eval` and `predict` do with networks that find objects.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/report.h"
+#include "data/coco_json.h"
+#include "layers/detection_model.h"
+#include "train/checkpoint.h"
+
+namespace atrous::cli {
+
+using LoadedDetector = train::Loaded<layers::DetectionModel>;
+
+struct InstanceEvaluationOptions {
+  std::string split, weights;
+  std::string results;        // file for the detections, in COCO's form; empty: none
+  std::string report_folder;  // empty: none
+  size_t worst = 0;           // images that the report shows
+};
+
+// Scores the detector on the split of its data set; prints, writes the JSON and what the options ask for.
+void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOptions& options,
+                        const Report& report);
+
+// Finds objects in one image and writes
+//   labels    u8 PNG with palette: class of the object with the highest score at each pixel, 0 none; not for
+//             networks without masks
+//   overlay   the image with masks, boxes, names and scores of what scores at least eval.min_score
+//   objects   all that was found, in COCO's results form: image_id is 1, category_id the label (that is the
+//             official id where data.category_ids is "raw"). Written last.
+struct PredictionFiles {
+  std::string image, labels, overlay, objects;
+};
+void predict_instances(const LoadedDetector& loaded, const PredictionFiles& files);
+
+}  // namespace atrous::cli

@@ -1,0 +1,68 @@
+// Scores a detector on a whole data set, by COCO's rules, in the images' own resolution.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/coco_json.h"
+#include "data/instances.h"
+#include "eval/coco_scores.h"
+#include "layers/detection_model.h"
+
+namespace atrous::eval {
+
+struct InstanceEvaluation {
+  CocoSummary boxes;
+  std::optional<CocoSummary> masks;  // of networks with masks, on sets with masks
+  // What was scored with what; the results are those of all images so far.
+  data::CocoAnnotations annotations;
+  std::vector<data::CocoResult> results;
+  int64_t images = 0;
+  double seconds = 0;
+
+  // What says which weights are the best: AP of masks where there are masks, of boxes otherwise.
+  const char* main_score() const { return masks ? "mask_ap" : "box_ap"; }
+};
+
+struct InstanceHooks {
+  // After each image, in order: images done and all.
+  std::function<void(int64_t done, int64_t total)> progress;
+  // Each sample as decoded; what was found in it; the masks of that, on the image's pixels (none of networks
+  // without masks); and the number of errors at IoU 0.5: objects that were missed, and detections of at least
+  // `min_score` that found none.
+  std::function<void(const data::InstanceSample& sample, const layers::Detections& found,
+                     const std::vector<data::Rle>& masks, int64_t errors)>
+      image;
+  double min_score = 0.5;
+  // Asked before each image; true ends early (the scores then cover the images so far). For signals.
+  std::function<bool()> stop;
+};
+
+// Puts the model into eval mode for the time of the call. While one image runs, the next is decoded by a
+// thread of its own. Images run one by one, so no score depends on a batch size. Masks cover the pixels whose
+// probability is above 0.5.
+InstanceEvaluation evaluate(layers::DetectionModel& model, const data::InstanceDataset& dataset,
+                            const InstanceHooks& hooks = {});
+
+// u8 [H, W, C] as decoded -> f32 in [0, 1], as detectors want it.
+Tensor as_detector_input(const Tensor& image);
+
+// Those whose score is at least `score`: the first ones.
+layers::Detections above(const layers::Detections& found, double score);
+
+// The masks of all detections as runs, one by one: memory for one plane of the image at a time.
+std::vector<data::Rle> mask_runs(const layers::Detections& found, double threshold = 0.5);
+
+// The same as objects, for pictures. `masks` may hold those of further detections too, behind.
+Instances as_instances(const layers::Detections& found, const std::vector<data::Rle>& masks);
+
+// Results in COCO's form. `image` is the index of the image in the annotations; `category_of_label` holds the
+// index of each label's category in them, or -1 for labels that are left out.
+void append_coco_results(std::vector<data::CocoResult>& results, int64_t image,
+                         const layers::Detections& found, const std::vector<data::Rle>& masks,
+                         std::span<const int64_t> category_of_label);
+
+}  // namespace atrous::eval

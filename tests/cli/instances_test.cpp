@@ -1,0 +1,132 @@
+// `atrous eval` and `atrous predict` with a small untrained detector: results, and what users get wrong.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "data/image_io.h"
+#include "data/shapes.h"
+#include "nets/factory.h"
+#include "tests/cli/program.h"
+#include "train/checkpoint.h"
+
+using namespace atrous;
+using namespace atrous::cli_test;
+using Catch::Contains;
+using nlohmann::json;
+
+namespace {
+
+// Shapes to validate on, and the checkpoint of a detector that finds something, though not the shapes.
+struct Project {
+  TemporaryFolder folder;
+  std::string set = folder.path("set");
+  std::string weights = folder.path("net.safetensors");
+
+  explicit Project(const std::string& model = "maskrcnn_resnet50_fpn") {
+    data::write_shapes(set, {.train = 1, .val = 3, .height = 48, .width = 64, .classes = 3, .seed = 3});
+    json j;
+    j["model"] = {{"name", model},
+                  {"num_classes", 3},
+                  {"backbone", "resnet18"},
+                  {"width_multiplier", 0.0625},
+                  {"detection",
+                   {{"min_size", {48}},
+                    {"max_size", 96},
+                    {"anchor_sizes", {8, 16, 24, 32, 48}},
+                    {"rpn_post_nms_test", 20},
+                    {"max_detections", 4},
+                    {"box_score", 0.0}}}};
+    j["data"] = {{"dataset", "shapes_instances"}, {"root", set}};
+    const train::Config config = train::parse_config(j.dump(), "test", {});
+    const auto network = nets::make_detector(config.model, 1);
+    const std::vector<data::ClassInfo> classes = {
+        {"background", {0, 0, 0}}, {"circle", {255, 0, 0}}, {"square", {0, 255, 0}}};
+    train::save_checkpoint(weights, {.config = &config, .classes = &classes, .model = network.get()});
+  }
+  Outcome run_on(const char* command, std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {command, "--weights", weights};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its results file") {
+  const Project p;
+  const std::string results = p.folder.path("results.json"), report = p.folder.path("report");
+  const Outcome o = p.run_on(
+      "eval", {"--json", p.folder.path("s.json"), "--results", results, "--report", report, "--worst", "1"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  CHECK_THAT(o.out, Contains("Average Precision") && Contains("circle"));
+  const json j = json::parse(read_text(p.folder.path("s.json")));
+  CHECK(j["images"] == 3);
+  CHECK(j["box"]["detections"] == 12);
+  CHECK(j["mask"]["objects"].get<int>() > 0);
+  for (const auto& [type, key] : {std::pair{"bbox", "box"}, {"segm", "mask"}}) {
+    const Outcome again = run({"metrics", "coco", "--gt", p.set + "/instances_val.json", "--dt", results,
+                               "--iou-type", type, "--json", p.folder.path("m.json")});
+    INFO(again.err);
+    REQUIRE(again.code == 0);
+    const json m = json::parse(read_text(p.folder.path("m.json")));
+    CHECK(m["stats"] == j[key]["stats"]);
+    CHECK(m["detections"] == j[key]["detections"]);
+  }
+  CHECK_THAT(read_text(report + "/report.html"), Contains("Images with the most errors"));
+  CHECK(json::parse(read_text(report + "/scores.json")) == j);
+}
+
+TEST_CASE("predict with a detector writes picture, label image and COCO results") {
+  const Project p;
+  const std::string image =
+      p.set + "/images/" + std::filesystem::directory_iterator(p.set + "/images")->path().filename().string();
+  const std::string stem = std::filesystem::path(image).stem().string(), out = p.folder.path("out");
+  const Outcome o = p.run_on(
+      "predict", {"--out", out, "--set", "eval.min_score=0", "--json", p.folder.path("p.json"), image});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const json found = json::parse(read_text(out + "/" + stem + ".json"));
+  REQUIRE(found.size() == 4);
+  for (const json& object : found) {
+    CHECK(object["image_id"] == 1);
+    CHECK((object["category_id"] == 1 || object["category_id"] == 2));
+    CHECK(object["bbox"].size() == 4);
+    CHECK(object["segmentation"]["size"] == json({48, 64}));
+  }
+  CHECK(std::filesystem::exists(out + "/overlays/" + stem + ".png"));
+  CHECK(data::read_image(out + "/" + stem + ".png").dim(0) == 48);
+  const json j = json::parse(read_text(p.folder.path("p.json")));
+  CHECK(j["written"][0]["objects"] == out + "/" + stem + ".json");
+  const Outcome again = p.run_on("predict", {"--out", out, "--resume", image});
+  CHECK(again.code == 0);
+  CHECK_THAT(again.err, Contains("already done"));
+}
+
+TEST_CASE("a detector without masks writes boxes, and no label image") {
+  const Project p("fasterrcnn_resnet50_fpn");
+  const std::string image = std::filesystem::directory_iterator(p.set + "/images")->path().string();
+  const std::string stem = std::filesystem::path(image).stem().string(), out = p.folder.path("out");
+  const Outcome o = p.run_on("predict", {"--out", out, image});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  CHECK_FALSE(std::filesystem::exists(out + "/" + stem + ".png"));
+  CHECK(std::filesystem::exists(out + "/overlays/" + stem + ".png"));
+  for (const json& object : json::parse(read_text(out + "/" + stem + ".json")))
+    CHECK_FALSE(object.contains("segmentation"));
+  const Outcome scores = p.run_on("eval", {"--json", p.folder.path("s.json")});
+  REQUIRE(scores.code == 0);
+  CHECK_FALSE(json::parse(read_text(p.folder.path("s.json"))).contains("mask"));
+}
+
+TEST_CASE("what is for networks that label pixels is refused for detectors") {
+  const Project p;
+  for (const char* flag : {"--flip", "--multi-scale"}) {
+    const Outcome o = p.run_on("eval", {flag});
+    CHECK(o.code == 2);
+    CHECK_THAT(o.err, Contains("label pixels"));
+  }
+  const Outcome list = p.run_on("eval", {"--set", "data.dataset=list"});
+  CHECK(list.code == 3);
+  CHECK_THAT(list.err, Contains("shapes_instances"));
+}

@@ -1,0 +1,139 @@
+#include "train/coco_scores_json.h"
+
+#include <algorithm>
+
+namespace atrous::train {
+namespace {
+
+using eval::CocoClassScores;
+using eval::CocoSummary;
+using Errors = std::array<eval::DetectionErrorScore, eval::detection_errors>;
+
+struct ScoreField {
+  const char* key;
+  double CocoClassScores::*member;
+};
+constexpr ScoreField score_fields[] = {
+    {"ap", &CocoClassScores::ap},
+    {"ap50", &CocoClassScores::ap50},
+    {"ap75", &CocoClassScores::ap75},
+    {"ap_small", &CocoClassScores::ap_small},
+    {"ap_medium", &CocoClassScores::ap_medium},
+    {"ap_large", &CocoClassScores::ap_large},
+    {"ar", &CocoClassScores::ar},
+};
+struct CurveField {
+  const char* key;
+  std::vector<double> CocoClassScores::*member;
+};
+constexpr CurveField curve_fields[] = {
+    {"iou50", &CocoClassScores::precision50},
+    {"iou75", &CocoClassScores::precision75},
+    {"mean", &CocoClassScores::precision},
+};
+
+JsonValue errors_to_json(const Errors& errors) {
+  JsonValue out = JsonValue::make_object();
+  for (size_t e = 1; e < errors.size(); ++e) {
+    JsonValue& row = out[name_of(static_cast<eval::DetectionError>(e))] = JsonValue::make_object();
+    row["count"] = JsonValue::of(errors[e].count);
+    row["ap50_gain"] = JsonValue::of(errors[e].ap_gain);
+  }
+  return out;
+}
+
+int64_t count(const JsonValue& object, const char* key) {
+  const JsonValue* v = object.find(key);
+  return v ? v->integer : 0;
+}
+
+std::vector<double> numbers(const JsonValue* list) {
+  std::vector<double> out;
+  if (list) {
+    for (const JsonValue& v : list->array) out.push_back(v.number);
+  }
+  return out;
+}
+
+Errors errors_from_json(const JsonValue* json) {
+  Errors errors{};
+  for (size_t e = 1; json && e < errors.size(); ++e) {
+    const JsonValue* row = json->find(name_of(static_cast<eval::DetectionError>(e)));
+    if (!row) continue;
+    errors[e].count = count(*row, "count");
+    if (const JsonValue* gain = row->find("ap50_gain")) errors[e].ap_gain = gain->number;
+  }
+  return errors;
+}
+
+JsonValue class_to_json(const CocoClassScores& c) {
+  JsonValue row = JsonValue::make_object();
+  row["id"] = JsonValue::of(c.id);
+  row["name"] = JsonValue::of(c.name);
+  row["objects"] = JsonValue::of(c.objects);
+  row["detections"] = JsonValue::of(c.detections);
+  for (const ScoreField& f : score_fields)
+    row[f.key] = c.*f.member < 0 ? JsonValue{} : JsonValue::of(c.*f.member);
+  row["errors"] = errors_to_json(c.errors);
+  return row;
+}
+
+}  // namespace
+
+JsonValue coco_to_json(const CocoSummary& s) {
+  JsonValue out = JsonValue::make_object();
+  out["stats"] = JsonValue::of(std::vector<double>(s.stats.begin(), s.stats.end()));
+  out["images"] = JsonValue::of(s.images);
+  out["objects"] = JsonValue::of(s.objects);
+  out["detections"] = JsonValue::of(s.detections);
+  JsonValue classes = JsonValue::of(std::vector<int64_t>{}), curves = classes;
+  for (const CocoClassScores& c : s.classes) {
+    classes.array.push_back(class_to_json(c));
+    if (c.precision.empty()) continue;
+    JsonValue& row = curves.array.emplace_back(JsonValue::make_object());
+    row["id"] = JsonValue::of(c.id);
+    row["name"] = JsonValue::of(c.name);
+    for (const CurveField& f : curve_fields) row[f.key] = JsonValue::of(c.*f.member);
+  }
+  out["per_class"] = std::move(classes);
+  const auto recalls = eval::coco::recall_points();
+  JsonValue& pr = out["pr_curves"] = JsonValue::make_object();
+  pr["recall"] = JsonValue::of(std::vector<double>(recalls.begin(), recalls.end()));
+  pr["classes"] = std::move(curves);
+  out["errors"] = errors_to_json(s.errors);
+  return out;
+}
+
+CocoSummary coco_from_json(const JsonValue& json) {
+  CocoSummary s;
+  s.stats.fill(-1);
+  const std::vector<double> stats = numbers(json.find("stats"));
+  std::copy_n(stats.begin(), std::min(stats.size(), s.stats.size()), s.stats.begin());
+  s.images = count(json, "images");
+  s.objects = count(json, "objects");
+  s.detections = count(json, "detections");
+  s.errors = errors_from_json(json.find("errors"));
+  const JsonValue* rows = json.find("per_class");
+  const JsonValue* pr = json.find("pr_curves");
+  const JsonValue* curves = pr ? pr->find("classes") : nullptr;
+  if (!rows) return s;
+  for (const JsonValue& row : rows->array) {
+    CocoClassScores& c = s.classes.emplace_back();
+    c.id = count(row, "id");
+    if (const JsonValue* name = row.find("name")) c.name = name->string;
+    c.objects = count(row, "objects");
+    c.detections = count(row, "detections");
+    for (const ScoreField& f : score_fields) {
+      const JsonValue* v = row.find(f.key);
+      if (v && v->is_number()) c.*f.member = v->number;
+    }
+    c.errors = errors_from_json(row.find("errors"));
+    for (size_t i = 0; curves && i < curves->array.size(); ++i) {
+      if (count(curves->array[i], "id") != c.id) continue;
+      for (const CurveField& f : curve_fields) c.*f.member = numbers(curves->array[i].find(f.key));
+    }
+  }
+  return s;
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,122 @@
+#include "train/detection_task.h"
+
+#include "core/random.h"
+#include "data/image_io.h"
+#include "eval/instance_pictures.h"
+#include "eval/pictures.h"
+#include "train/coco_scores_json.h"
+#include "train/sample_pictures.h"
+#include "train/signals.h"
+
+namespace atrous::train {
+namespace {
+
+constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
+constexpr uint64_t sampler_stream = 0x73616d706c6572;  // "sampler"
+
+std::unique_ptr<data::InstanceDataset> open_split(const Config& config, const std::string& split) {
+  auto set =
+      data::open_instance_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
+  ATROUS_CHECK(set->size() > 0, ErrorKind::data,
+               "[data] a split must hold images. Got none in \"{}\" of {}. Check data.root.", split,
+               config.data.root);
+  return set;
+}
+
+std::shared_ptr<layers::DetectionModel> make_detection_model(const Config& config, bool weights_follow) {
+  return weights_follow ? nets::build_detector(config.model) : nets::make_detector(config.model, config.seed);
+}
+
+int64_t count_training_images(const Config& config, const data::InstanceDataset& set) {
+  data::DataOptions options = config.data;
+  options.workers = 0;  // no batch is taken
+  return data::InstanceLoader(set, options, config.augment, config.seed, 0).images();
+}
+
+void add_scores(Validation& v, const eval::CocoSummary& s, const std::string& what) {
+  const auto add = [&](const char* name, double score) {
+    v.scores.emplace_back(what + name, score);
+    v.curves.emplace_back("val/" + what + name, score);
+    v.line[what + name] = JsonValue::of(score);
+  };
+  add("_ap", s.ap());
+  add("_ap50", s.ap50());
+  add("_ap75", s.stats[2]);
+  for (const eval::CocoClassScores& c : s.classes) {
+    if (c.ap >= 0) v.curves.emplace_back("val_" + what + "_ap/" + c.name, c.ap);
+  }
+  v.best[what] = coco_to_json(s);
+}
+
+Validation summary_of(const eval::InstanceEvaluation& result) {
+  Validation v;
+  v.line = v.best = JsonValue::make_object();
+  add_scores(v, result.boxes, "box");
+  if (result.masks) add_scores(v, *result.masks, "mask");
+  for (const auto& [name, score] : v.scores) v.best[name] = JsonValue::of(score);
+  v.seconds = result.seconds;
+  for (const auto& [name, score] : v.scores)
+    v.text += fmt::format("{}{} {:.4f}", v.text.empty() ? "" : "  ", name, score);
+  if (result.boxes.objects == 0) v.warnings.push_back("warning: the validation images have no objects");
+  if (result.boxes.detections == 0) v.warnings.push_back("warning: nothing is found in any image");
+  return v;
+}
+
+}  // namespace
+
+DetectionTask::DetectionTask(const Config& config, bool weights_follow)
+    : config_(config),
+      train_(open_split(config, "train")),
+      val_(open_split(config, "val")),
+      model_(make_detection_model(config, weights_follow)),
+      images_(count_training_images(config, *train_)) {}
+
+void DetectionTask::begin(RunState&, int64_t first, int64_t) {
+  loader_.emplace(*train_, config_.data, config_.augment, config_.seed, first);
+}
+
+std::vector<std::string> DetectionTask::describe() const {
+  std::vector<std::string> lines = {train_->describe(), val_->describe()};
+  if (images_ < train_->size())
+    lines.push_back(
+        fmt::format("{} of {} training images have objects; the others are left out "
+                    "(data.keep_empty_images takes them in)",
+                    images_, train_->size()));
+  return lines;
+}
+
+TrainingBatch detection_batch(layers::DetectionModel& model, data::InstanceBatch batch, uint64_t seed) {
+  std::vector<std::string> ids = batch.ids;
+  return {std::move(ids), [&model, batch = std::move(batch), seed] {
+            const auto step = static_cast<uint64_t>(batch.step);
+            model.set_random_key({seed, mix_streams(dropout_stream, step)});
+            Rng rng(seed, mix_streams(sampler_stream, step));
+            const layers::DetectionLosses losses = model.losses(batch.images, batch.targets, rng);
+            return BatchLoss{losses.total(), losses.named()};
+          }};
+}
+
+TrainingBatch DetectionTask::next() {
+  return detection_batch(*model_, loader_->next(), config_.seed);
+}
+
+std::optional<Validation> DetectionTask::validate(int64_t step, const RunFolder& folder, RunLog& log) {
+  SamplePictures pictures(config_.train.sample_images, val_->size());
+  eval::InstanceHooks hooks;
+  hooks.progress = [&](int64_t done, int64_t total) { log.validation_progress(done, total); };
+  hooks.stop = [] { return SignalGuard::stop_requested() != 0; };
+  hooks.image = [&](const data::InstanceSample& sample, const layers::Detections& found,
+                    const std::vector<data::Rle>& masks, int64_t) {
+    if (!pictures.take()) return;
+    const layers::Detections sure = eval::above(found, config_.eval.min_score);
+    const Tensor picture = eval::side_by_side(
+        {eval::draw_instances(sample.image, sample.instances, classes()),
+         eval::draw_instances(sample.image, eval::as_instances(sure, masks), classes(), sure.scores)});
+    pictures.write(picture, sample.id, step, folder, log);
+  };
+  const eval::InstanceEvaluation result = eval::evaluate(*model_, *val_, hooks);
+  if (SignalGuard::stop_requested()) return std::nullopt;
+  return summary_of(result);
+}
+
+}  // namespace atrous::train

@@ -1,0 +1,27 @@
+// Pictures of a validation: a few images of the set, evenly chosen, the same ones each time.
+#pragma once
+
+#include <string>
+
+#include "core/tensor.h"
+#include "train/run_folder.h"
+#include "train/run_log.h"
+
+namespace atrous::train {
+
+class SamplePictures {
+ public:
+  // Takes `wanted` of `total` images.
+  SamplePictures(int64_t wanted, int64_t total);
+  // Once for each image in order: whether it is one of them.
+  bool take();
+  // Writes samples/<number>_<id>.png of the image just taken, and tells the log. picture: u8 [H, W, 3].
+  void write(const Tensor& picture, const std::string& id, int64_t step, const RunFolder& folder,
+             RunLog& log) const;
+
+ private:
+  const int64_t wanted_, total_;
+  int64_t index_ = 0, taken_ = 0;
+};
+
+}  // namespace atrous::train
