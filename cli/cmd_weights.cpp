@@ -50,7 +50,10 @@ ordered_json to_json(const nets::ImportReport& r) {
 void import_weights(const Import& o) {
   check_other_file("import-weights", o.input, o.output);
   const train::Config config = train::load_config(o.config, o.set);
-  const auto model = nets::make_network(config.model, config.seed);
+  nets::ModelOptions from_seed = config.model;  // recipes name files to start from; here --input is that
+  from_seed.weights.clear();
+  from_seed.backbone_weights.clear();
+  const auto model = nets::make_network(from_seed, config.seed);
   const nets::ImportReport report =
       nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
   std::fprintf(o.report.table(), "%s\n%s\n", o.input.c_str(), report.str().c_str());

@@ -23,10 +23,13 @@ void adopt_fully_connected(TensorFile& file, const std::map<std::string, Shape>&
     }
   }
   if (!wanted.contains("fc6.weight")) return;
+  const auto as_filters = [](const Tensor& t, const Shape& krsc) {
+    const bool fits = t.rank() == 2 && t.dim(0) == krsc[0] && t.dim(1) == krsc[1] * krsc[2] * krsc[3];
+    return fits ? t.reshape({krsc[0], krsc[3], krsc[1], krsc[2]}) : t;
+  };
   for (auto& [name, t] : file.tensors) {
-    if (name == "classifier.0.weight" && t.shape() == Shape{4096, 512 * 7 * 7})
-      t = t.reshape({4096, 512, 7, 7});
-    if (name == "classifier.3.weight" && t.shape() == Shape{4096, 4096}) t = t.reshape({4096, 4096, 1, 1});
+    if (name == "classifier.0.weight") t = as_filters(t, wanted.at("fc6.weight"));
+    if (name == "classifier.3.weight") t = as_filters(t, wanted.at("fc7.weight"));
     if (name.starts_with("classifier.0.")) name = "fc6." + name.substr(13);
     if (name.starts_with("classifier.3.")) name = "fc7." + name.substr(13);
   }
@@ -36,6 +39,25 @@ void adopt_fully_connected(TensorFile& file, const std::map<std::string, Shape>&
 // segmentation and detection networks under a name of their own.
 constexpr const char* feature_prefixes[] = {"",         "features.",         "backbone.",
                                             "encoder.", "encoder.features.", "backbone.body."};
+
+// The ImageNet files of PSPNet's authors call the convolutions and norms of the deep stem conv1, bn1 ...
+// conv3, bn3; their networks, and ours, have them as layer0.0 ... layer0.7.
+void adopt_deep_stem(TensorFile& file, const std::string& own, const std::map<std::string, Shape>& wanted) {
+  if (!wanted.contains(own + "layer0.0.weight")) return;
+  for (const std::string prefix : feature_prefixes) {
+    if (!file.find(prefix + "conv3.weight")) continue;  // a plain stem has conv1 alone
+    for (auto& [name, t] : file.tensors) {
+      for (int i = 0; i < 3; ++i) {
+        const std::string conv = fmt::format("{}conv{}.", prefix, i + 1);
+        const std::string norm = fmt::format("{}bn{}.", prefix, i + 1);
+        if (name.starts_with(conv))
+          name = fmt::format("{}layer0.{}.{}", prefix, 3 * i, name.substr(conv.size()));
+        if (name.starts_with(norm))
+          name = fmt::format("{}layer0.{}.{}", prefix, 3 * i + 1, name.substr(norm.size()));
+      }
+    }
+  }
+}
 
 // The prefix under which most tensors of the file are, by name, parameters and buffers of the backbone.
 std::string backbone_prefix_in(const TensorFile& file, const std::string& own,
@@ -71,6 +93,7 @@ void rename_all(TensorFile& file, const Model& model) {
     if (const std::string today = current_name(name); wanted.contains(today)) name = today;
   }
   adopt_fully_connected(file, wanted);
+  adopt_deep_stem(file, model.backbone_prefix(), wanted);
   const std::string own = model.backbone_prefix(), theirs = backbone_prefix_in(file, own, wanted);
   if (theirs == own) return;
   for (auto& [name, t] : file.tensors) {

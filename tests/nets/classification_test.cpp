@@ -1,6 +1,7 @@
 // Classification networks, and their weights as a start for others.
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <set>
@@ -121,6 +122,79 @@ TEST_CASE("The file of a classification network starts the backbone of a segment
     }
     CHECK(compared > 20);
   }
+}
+
+// At full width that is 134.3 of its 134.4 million parameters; the backbone alone is 14.7 million.
+TEST_CASE("All of FCN on VGG16 but the scores starts from the whole classification network") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("atrous_vgg16_{}.safetensors", ::getpid()))
+          .string();
+  const auto source = trained(small("vgg16"));
+  write_safetensors(path, layers::state_dict(*source));
+  const auto net = nets::make_model(small("fcn16s"), 2);
+  const nets::ImportReport report = nets::import_weights(*net, path, {});
+  std::filesystem::remove(path);
+  CHECK(report.load.misshaped.empty());
+  CHECK(report.load.missing == std::vector<std::string>{"score_fr.weight", "score_fr.bias",
+                                                        "score_pool4.weight", "score_pool4.bias"});
+  CHECK(report.load.unexpected == std::vector<std::string>{"classifier.6.weight", "classifier.6.bias"});
+  // In files both are channel by channel, so the numbers stay where they are.
+  const TensorFile want = file_of(*source), got = file_of(*net);
+  for (const auto& [today, before] : {std::pair{"fc6", "classifier.0"}, {"fc7", "classifier.3"}}) {
+    const Tensor weight = want.at(fmt::format("{}.weight", before));
+    const Tensor filters = got.at(fmt::format("{}.weight", today));
+    CHECK(difference(filters.reshape(weight.shape()), weight) == 0);
+    CHECK(difference(got.at(fmt::format("{}.bias", today)), want.at(fmt::format("{}.bias", before))) == 0);
+  }
+  CHECK(difference(got.at("features.28.bias"), want.at("features.28.bias")) == 0);
+}
+
+TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has names of its own") {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("atrous_deep_stem_{}.safetensors", ::getpid()))
+          .string();
+  nets::ModelOptions o = small("resnet50");
+  o.stem = "deep";
+  const auto source = trained(o);
+  NamedTensors tensors = layers::state_dict(*source);
+  int64_t old = 0;
+  for (auto& [name, t] : tensors) {
+    for (const auto& [today, before] : {std::pair<std::string, std::string>{"layer0.0.", "conv1."},
+                                        {"layer0.1.", "bn1."},
+                                        {"layer0.3.", "conv2."},
+                                        {"layer0.4.", "bn2."},
+                                        {"layer0.6.", "conv3."},
+                                        {"layer0.7.", "bn3."}}) {
+      if (!name.starts_with(today)) continue;
+      name = before + name.substr(today.size());
+      ++old;
+      break;
+    }
+  }
+  REQUIRE(old == 3 * (1 + 5));
+  write_safetensors(path, tensors);
+  const TensorFile want = file_of(*source);
+  for (const char* network : {"pspnet", "deeplabv3_resnet50"}) {
+    CAPTURE(network);
+    nets::ModelOptions options = small(network);
+    options.stem = "deep";
+    const auto net = nets::make_model(options, 2);
+    const nets::ImportReport report = nets::import_weights(*net, path, {.backbone_only = true});
+    CHECK(report.load.missing.empty());
+    CHECK(report.load.misshaped.empty());
+    const std::string own = net->backbone_prefix();
+    for (const auto& [name, t] : file_of(*net).tensors) {
+      if (net->in_backbone(name) && t.dtype() == DType::f32)
+        CHECK(difference(t, want.at(name.substr(own.size()))) == 0);
+    }
+  }
+  // A plain stem has a conv1 and a bn1 as well; they are not those of a deep one.
+  o.stem = "plain";
+  write_safetensors(path, layers::state_dict(*trained(o)));
+  const auto net = nets::make_model(small("pspnet"), 2);
+  const nets::ImportReport report = nets::import_weights(*net, path, {.backbone_only = true});
+  std::filesystem::remove(path);
+  CHECK(std::count(report.load.missing.begin(), report.load.missing.end(), "layer0.1.weight") == 1);
 }
 
 // What segmentation_models_pytorch wrote before 0.5, when the decoder of DeepLab v3 was a sequence.
