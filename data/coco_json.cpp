@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -344,6 +345,14 @@ CocoImage read_image(const Json& record, const std::string& where) {
   return image;
 }
 
+// The mask, if the masks of its file have room for it: `left` is what they may still take.
+Rle counted(Rle mask, std::atomic<int64_t>& left, const CocoLimits& limits, const std::string& path) {
+  ATROUS_CHECK((left -= static_cast<int64_t>(mask.counts.size())) >= 0, ErrorKind::data,
+               "[{}] the masks of a file may have at most {} runs. They have more. Split the file.", path,
+               limits.max_runs);
+  return mask;
+}
+
 // By rising id, which must differ.
 template <class Record>
 void sort_by_id(std::vector<Record>& records, const char* what, const std::string& path) {
@@ -423,6 +432,7 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
                  "[{}] ids of annotations must differ. {} occurs twice.", path, a.id);
     resolve(a, all, fmt::format("{}: annotation {}", path, a.id));
   }
+  std::atomic<int64_t> left = limits.max_runs;
   parallel_for(static_cast<int64_t>(outlines.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       CocoAnnotation& a = all.annotations[i];
@@ -430,7 +440,7 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
       if (outlines[i].empty() || !drawn) continue;
       Rle mask = mask_of(outlines[i], all.images[static_cast<size_t>(a.image)],
                          fmt::format("{}: annotation {}", path, a.id));
-      if (masks == CocoMasks::keep) a.mask = std::move(mask);
+      if (masks == CocoMasks::keep) a.mask = counted(std::move(mask), left, limits, path);
     }
   });
   return all;
@@ -459,6 +469,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     results.push_back(std::move(result));
   });
   reader.read();
+  std::atomic<int64_t> left = limits.max_runs;
   parallel_for(static_cast<int64_t>(results.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       CocoResult& r = results[i];
@@ -477,7 +488,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
       }
       r.area = boxes ? r.box.area() : static_cast<double>(rle_area(mask));
       if (!kept[i].has_box) r.box = rle_box(mask);
-      if (masks == CocoMasks::keep) r.mask = std::move(mask);
+      if (masks == CocoMasks::keep) r.mask = counted(std::move(mask), left, limits, path);
     }
   });
   return results;

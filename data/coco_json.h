@@ -3,7 +3,8 @@
 // Read are `images`, `categories` and `annotations` of the first, and the list that the second is. Everything
 // else is skipped: `info`, `licenses`, keypoints, captions, fields of one's own. Nothing is repaired: what
 // breaks a rule is an Error(data) that names the file, the record and the rule. A file is read as a stream,
-// record by record; what is kept takes at most eight times its bytes.
+// record by record; what is kept takes at most eight times its bytes, and 4 bytes per run of its masks: a few
+// corners may enclose any number of columns.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,8 @@ struct CocoLimits {
   // Numbers, texts and lists of one record; its text is held in memory as a whole.
   int64_t max_values_per_record = int64_t{1} << 22;
   int64_t max_depth = 32;  // of lists and objects in one another
+  // Of all masks that are kept, 4 bytes each. Some 200 per object are usual.
+  int64_t max_runs = int64_t{1} << 30;
 };
 
 struct CocoImage {

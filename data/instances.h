@@ -90,8 +90,9 @@ class InstanceLoader {
   //
   // data.aspect_ratio_bins = k > 0 makes batches of images of like shape, as torchvision's
   // GroupedBatchSampler does: bins are edged by 2^(-1), ..., 2^1 in 2k + 1 steps of width / height. An epoch
-  // has floor(n / batch_size) batches (at least one), filled up within the bins at its end; images beyond
-  // that come with other epochs' orders.
+  // has floor(n / batch_size) batches (at least one), filled up within the bins at its end, those with the
+  // most images left first. An image beyond that comes with other epochs' orders, unless its bin always has
+  // too few left: one of a rare shape may never come.
   InstanceLoader(const InstanceDataset& dataset, const DataOptions& data, const AugmentOptions& augment,
                  uint64_t seed, int64_t first_step);
   ~InstanceLoader();

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int fine = 5;    // steps of the fine grid per pixel
 constexpr int middle = 2;  // a column's middle lies between fine columns 5 c + 2 and 5 c + 3
-// Of one polygon; a contour that touches every pixel of the largest image has fewer.
+// Of the polygons of one object together.
 constexpr size_t max_crossings = size_t{1} << 24;
 
 struct Point {
@@ -35,8 +35,9 @@ int64_t ceil_div(int64_t a, int64_t b) {
 
 class Crossings {
  public:
-  Crossings(int64_t height, int64_t width, const std::string& where)
-      : height_(height), width_(width), where_(where) {}
+  // `total`: crossings of the object so far, those of its other polygons included.
+  Crossings(int64_t height, int64_t width, const std::string& where, size_t& total)
+      : height_(height), width_(width), where_(where), total_(total) {}
 
   void add_edge(Point a, Point b) {
     const int dx = std::abs(b.x - a.x), dy = std::abs(b.y - a.y);
@@ -113,9 +114,9 @@ class Crossings {
 
   // The upper one of the two fine rows at which the column is passed.
   void note(int64_t column, int64_t fine_row) {
-    ATROUS_CHECK(positions_.size() < max_crossings, ErrorKind::data,
-                 "[{}] a polygon may pass at most {} pixel columns, counted again for each edge. This one "
-                 "passes more.",
+    ATROUS_CHECK(total_++ < max_crossings, ErrorKind::data,
+                 "[{}] the polygons of an object may pass at most {} pixel columns, counted again for each "
+                 "edge. These pass more.",
                  where_, max_crossings);
     const int64_t row = std::clamp<int64_t>(ceil_div(fine_row - middle, fine), 0, height_);
     positions_.push_back(static_cast<uint32_t>(column * height_ + row));
@@ -123,25 +124,32 @@ class Crossings {
 
   int64_t height_, width_;
   const std::string& where_;
+  size_t& total_;
   std::vector<uint32_t> positions_;
 };
 
-}  // namespace
-
-Rle rle_from_polygon(int64_t height, int64_t width, std::span<const double> corners,
-                     const std::string& where) {
+Rle fill_polygon(int64_t height, int64_t width, std::span<const double> corners, const std::string& where,
+                 size_t& crossings_so_far) {
   ATROUS_CHECK(height >= 1 && width >= 1 && height <= max_mask_pixels && width <= max_mask_pixels &&
                    height * width <= max_mask_pixels,
                ErrorKind::data, "[{}] a mask must have between 1 and {} pixels. Got height {} and width {}.",
                where, max_mask_pixels, height, width);
   check_polygon(corners, where);
-  Crossings crossings(height, width, where);
+  Crossings crossings(height, width, where, crossings_so_far);
   const size_t n = corners.size() / 2;
   const auto corner = [&](size_t i) {
     return Point{fine_coordinate(corners[2 * i]), fine_coordinate(corners[2 * i + 1])};
   };
   for (size_t i = 0; i < n; ++i) crossings.add_edge(corner(i), corner(i + 1 < n ? i + 1 : 0));
   return crossings.finish();
+}
+
+}  // namespace
+
+Rle rle_from_polygon(int64_t height, int64_t width, std::span<const double> corners,
+                     const std::string& where) {
+  size_t crossings = 0;
+  return fill_polygon(height, width, corners, where, crossings);
 }
 
 void check_polygon(std::span<const double> corners, const std::string& where) {
@@ -161,10 +169,13 @@ Rle rle_from_polygons(int64_t height, int64_t width, const std::vector<std::vect
                       const std::string& where) {
   ATROUS_CHECK(!polygons.empty(), ErrorKind::data,
                "[{}] an object needs at least one polygon. Got an empty list.", where);
-  std::vector<Rle> parts;
-  parts.reserve(polygons.size());
-  for (const std::vector<double>& p : polygons) parts.push_back(rle_from_polygon(height, width, p, where));
-  return parts.size() == 1 ? std::move(parts[0]) : rle_merge(parts, MaskSet::union_of);
+  size_t crossings = 0;
+  Rle all = fill_polygon(height, width, polygons[0], where, crossings);
+  for (size_t i = 1; i < polygons.size(); ++i) {
+    const Rle both[] = {std::move(all), fill_polygon(height, width, polygons[i], where, crossings)};
+    all = rle_merge(both, MaskSet::union_of);
+  }
+  return all;
 }
 
 Rle rle_from_box(int64_t height, int64_t width, const CocoBox& box, const std::string& where) {

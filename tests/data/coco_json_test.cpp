@@ -159,6 +159,15 @@ TEST_CASE("coco json: nesting without end does not end the program, and long rec
   limits.max_values_per_record = 15;
   CHECK_SAYS(ErrorKind::data, read_text(folder, good().dump(), CocoMasks::keep, limits), "annotations[0]",
              "at most 15 values");
+  // Few bytes, many runs: a triangle over all columns of a wide image.
+  limits = {};
+  limits.max_runs = 1000;
+  Json wide = good();
+  wide["images"][0]["width"] = 700;
+  wide["annotations"].erase(1);
+  wide["annotations"][0]["segmentation"] = {{0, 0, 700, 0, 700, 4}};
+  CHECK_SAYS(ErrorKind::data, read_text(folder, wide.dump(), CocoMasks::keep, limits), "at most 1000 runs");
+  CHECK(read_text(folder, wide.dump(), CocoMasks::skip, limits).annotations.size() == 1);
   limits = {};
   limits.max_file_bytes = 100;
   CHECK_SAYS(ErrorKind::data, read_text(folder, good().dump(), CocoMasks::keep, limits), "at most 100 bytes");

@@ -227,6 +227,11 @@ TEST_CASE("rle: polygons that are none are refused") {
   for (int i = 0; i < 200; ++i) comb.insert(comb.end(), {i % 2 ? 200000. : 0., i % 7 + 0.});
   CHECK_SAYS(ErrorKind::data, rle_from_polygon(8, 200000, comb, "ann 7"), "[ann 7]",
              "16777216 pixel columns");
+  // The same in many polygons.
+  const std::vector<double> strip = {0, 0, 200000, 0, 200000, 1};
+  CHECK(rle_area(rle_from_polygons(8, 200000, {strip, strip}, "ann 7")) > 0);
+  CHECK_SAYS(ErrorKind::data, rle_from_polygons(8, 200000, std::vector(50, strip), "ann 7"), "[ann 7]",
+             "16777216 pixel columns");
 }
 
 TEST_CASE("rle: masks of different sizes cannot be compared or merged") {
