@@ -92,11 +92,13 @@ class Canvas {
     return a.left >= 0 && a.top >= 0 && a.right <= width_ && a.bottom <= height_;
   }
 
+  // A box may lie anywhere: what is outside of the picture ends a pixel beyond it.
   Area box(const float* b) const {
-    const auto scaled = [&](float v) {
-      return static_cast<int64_t>(std::lround(v * static_cast<float>(factor_)));
+    const auto scaled = [&](float v, int64_t extent) {
+      const float at = v * static_cast<float>(factor_), end = static_cast<float>(extent + 1);
+      return static_cast<int64_t>(std::lround(at > -1 ? std::min(at, end) : -1.0f));  // NaN: -1
     };
-    const Area a{scaled(b[0]), scaled(b[1]), scaled(b[2]), scaled(b[3])};
+    const Area a{scaled(b[0], width_), scaled(b[1], height_), scaled(b[2], width_), scaled(b[3], height_)};
     return {a.left, a.top, std::max(a.right, a.left + 1), std::max(a.bottom, a.top + 1)};
   }
 
@@ -152,7 +154,8 @@ Tensor draw_instances(const Tensor& image, const Instances& objects,
   std::iota(order.begin(), order.end(), int64_t{0});
   const auto area = [&](int64_t i) {
     const float* b = objects.box(i);
-    return (b[2] - b[0]) * (b[3] - b[1]);
+    const float product = (b[2] - b[0]) * (b[3] - b[1]);
+    return std::isnan(product) ? 0.0f : product;
   };
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return area(a) > area(b); });
   const auto is_crowd = [&](int64_t i) {

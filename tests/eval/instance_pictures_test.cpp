@@ -1,6 +1,7 @@
 #include "eval/instance_pictures.h"
 
 #include <catch2/catch.hpp>
+#include <limits>
 
 using namespace atrous;
 
@@ -77,4 +78,20 @@ TEST_CASE("pictures of objects: names of a crowded picture do not pile up") {
   CHECK(changed(picture, 0) < 40 * 40 + 6 * 15 * 15);
   boxes.assign(1, {-20, -20, 700, 700});  // beyond the picture
   CHECK(eval::draw_instances(image, objects(640, 640, boxes), classes).dim(0) == 640);
+}
+
+TEST_CASE("pictures of objects: boxes far outside cost no time, and none that is not a number breaks it") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor image = Tensor::full({700, 700, 3}, 7, DType::u8);
+  const auto draw = [&](const std::vector<std::array<float, 4>>& boxes) {
+    return eval::draw_instances(image, objects(700, 700, boxes), classes);
+  };
+  CHECK(changed(draw({{-1e18f, -1e18f, 1e18f, 1e18f}, {-inf, -inf, inf, inf}, {nan, nan, nan, nan}}), 7) ==
+        0);
+  // The edge inside is drawn as far as the picture goes.
+  const Tensor picture = draw({{-1e18f, 300, 1e18f, 1e18f}});
+  CHECK(at(picture, 300, 0) != std::array<int, 3>{7, 7, 7});
+  CHECK(at(picture, 300, 699) == at(picture, 300, 0));
+  CHECK(changed(picture, 7) >= 700);
 }
