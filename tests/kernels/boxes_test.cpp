@@ -1,11 +1,16 @@
-// What the ops on boxes promise in words: numbers known from torchvision 0.14, and choices at equality.
+// What the ops on boxes and regions promise in words: numbers known from torchvision 0.14, and choices at
+// equality.
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <limits>
 
 #include "kernels/anchors/anchors.h"
+#include "kernels/box_coder/box_coder.h"
 #include "kernels/box_iou/box_iou.h"
 #include "kernels/match_boxes/match_boxes.h"
 #include "kernels/nms/nms.h"
+#include "kernels/pointwise_loss/pointwise_loss.h"
+#include "kernels/roi_align/roi_align.h"
 #include "kernels/take_rows/take_rows.h"
 #include "kernels/topk/topk.h"
 
@@ -138,4 +143,48 @@ TEST_CASE("an index that names no row gives zeros and takes no gradient") {
   const Tensor dx = take_rows_backward(Tensor::full({5, 1}, 1), index, 2);
   CHECK(dx.data<float>()[0] == 0);
   CHECK(dx.data<float>()[1] == 2);
+}
+
+TEST_CASE("a box of the least size and a score of the least value are usable, unless asked for more") {
+  const float below = std::nextafter(2.0f, 0.0f);
+  const Tensor four = boxes({0, 0, 2, 2, 0, 0, below, 2, 0, 0, 2, below, 5, 5, 5, 5});
+  const Tensor scores = Tensor::from<float>({4}, {0.5f, 1, 1, 0.5f});
+  const auto usable = [&](Device device, const UsableOptions& options) {
+    return values(usable_boxes(four.to(device), scores.to(device), options).to(Device::cpu).to(DType::i32));
+  };
+  for (const Device device : {Device::cpu, Device::sim}) {
+    CHECK(usable(device, {2, 0.5, false}) == Ints{1, 0, 0, 0});
+    CHECK(usable(device, {2, 0.5, true}) == Ints{0, 0, 0, 0});
+    CHECK(usable(device, {0, 0.5, false}) == Ints{1, 1, 1, 1});
+  }
+}
+
+TEST_CASE("smooth_l1 with beta 0 has no slope where nothing differs") {
+  for (const Device device : {Device::cpu, Device::sim}) {
+    const Tensor x = Tensor::from<float>({3}, {4, 5, 3}).to(device), four = Tensor::full({3}, 4).to(device);
+    const auto [loss, gradient] = smooth_l1(x, four, 0, LossReduction::sum, true);
+    CHECK(loss.to(Device::cpu).data<float>()[0] == 2);
+    const Tensor g = gradient.to(Device::cpu);
+    CHECK(std::vector<float>(g.data<float>(), g.data<float>() + 3) == std::vector<float>{0, 1, -1});
+  }
+}
+
+TEST_CASE("roi_align: a gradient that is not finite reaches only the pixels that its bin reads") {
+  // Two bins of one sample each: rows 1, 2 and 9, 10 of a column, rows 5, 6 and 13, 14 of another.
+  const RoiAlignOptions options{2, 1, {1}, 1, true};
+  const std::vector<Shape> map{{1, 16, 16, 1}};
+  const Tensor rois = Tensor::from<float>({2, 5}, {0, 3, -2, 4, 14, 0, 9, 2, 10, 18});
+  const Tensor dy = Tensor::from<float>({2, 2, 1, 1}, {not_a_number, 1, not_a_number, 1});
+  for (const Device device : {Device::cpu, Device::sim}) {
+    const Tensor dx = roi_align_backward(dy.to(device), rois.to(device), {}, map, 0, options).to(Device::cpu);
+    int64_t spoiled = 0;
+    double sum = 0;
+    for (int64_t i = 0; i < dx.numel(); ++i) {
+      const float v = dx.data<float>()[i];
+      spoiled += std::isnan(v);
+      sum += std::isnan(v) ? 0 : static_cast<double>(v);
+    }
+    CHECK(spoiled == 4);
+    CHECK(sum == 2);
+  }
 }
