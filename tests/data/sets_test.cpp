@@ -57,6 +57,51 @@ TEST_CASE("named sets: each has a summary, distinct class names, and a label map
   }
 }
 
+// A slip in a table would give every picture wrong names, or numbers, and nothing else would notice.
+TEST_CASE("named sets: classes stand in the order of the numbers in the files") {
+  Made made("x");
+  for (const char* folder : {"JPEGImages", "SegmentationClassContext", "images"})
+    fs::create_directories(made.file(folder));
+  const auto plan_of = [&](const std::string& name) {
+    for (const NamedSet& set : named_sets()) {
+      if (set.name == name) return set.plan(made.options, "val");
+    }
+    FAIL("no such set");
+    return SplitPlan();
+  };
+  const auto name_of = [&](const std::string& set, size_t k) { return plan_of(set).classes.at(k).name; };
+  Ids camvid;
+  for (const ClassInfo& c : plan_of("camvid").classes) camvid.push_back(c.name);
+  CHECK(camvid == Ids{"sky", "building", "pole", "road", "pavement", "tree", "sign_symbol", "fence", "car",
+                      "pedestrian", "bicyclist"});
+  for (const auto& [k, name] : {std::pair<size_t, const char*>{0, "wall"},
+                                {1, "building"},
+                                {2, "sky"},
+                                {12, "person"},
+                                {20, "car"},
+                                {80, "bus"},
+                                {83, "truck"},
+                                {127, "bicycle"},
+                                {136, "traffic light"},
+                                {149, "flag"}})
+    CHECK(name_of("ade20k", k) == name);
+  for (const auto& [k, name] : {std::pair<size_t, const char*>{0, "person"},
+                                {7, "truck"},
+                                {14, "bird"},
+                                {15, "cat"},
+                                {56, "chair"},
+                                {58, "potted plant"},
+                                {62, "tv"},
+                                {79, "toothbrush"},
+                                {80, "banner"},
+                                {170, "wood"}})
+    CHECK(name_of("cocostuff171", k) == name);
+  // The categories without a picture: 182 has them, 171 refuses their values.
+  const LabelMap things = LabelMap::parse(plan_of("cocostuff171").label_map, 171);
+  for (const int category : {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+    CHECK(things.lookup(category - 1) == things.lookup(200));
+}
+
 TEST_CASE("named sets reject: a root without the layout, and say where they looked") {
   for (const auto& [name, part] :
        {std::pair{"voc2012", "VOCdevkit/VOC2012/JPEGImages"},

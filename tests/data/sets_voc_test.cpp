@@ -1,4 +1,6 @@
 // VOC 2012, SBD and PASCAL-Context on made-up files in their official layouts.
+#include <algorithm>
+
 #include "tests/data/made_set.h"
 #include "tests/data/mat_files.h"
 
@@ -139,6 +141,27 @@ TEST_CASE("pascal_context: PNG files of 0 to 59, as 59 classes or with backgroun
   CHECK(set.check().errors() == 0);
   set.label("VOC2010/SegmentationClassContext/a.png", {60});
   CHECK_SAYS(ErrorKind::data, set.open()->load(0), "value 60");
+}
+
+// The numbers of the Detail API; classes count through them.
+TEST_CASE("pascal_context: which of the raw labels are the 59 classes") {
+  Made set("pascal_context59");
+  for (const char* folder : {"JPEGImages", "trainval"}) fs::create_directories(set.file(folder));
+  const std::vector<int> raw = {2,   9,   18,  19,  22,  23,  25,  31,  33,  34,  44,  45,  46,  59,  65,
+                                68,  72,  80,  85,  98,  104, 105, 113, 115, 144, 158, 159, 162, 187, 189,
+                                207, 220, 232, 258, 259, 260, 284, 295, 296, 308, 324, 326, 347, 349, 354,
+                                355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458};
+  REQUIRE(raw.size() == 59);
+  for (const NamedSet& named : named_sets()) {
+    if (named.name != "pascal_context59") continue;
+    const LabelMap map = LabelMap::parse(named.plan(set.options, "val").label_map, 59);
+    int next = 0;
+    for (int value = 0; value <= 459; ++value) {
+      const bool is_class = std::find(raw.begin(), raw.end(), value) != raw.end();
+      CAPTURE(value);
+      CHECK(map.lookup(value) == (is_class ? next++ : ignore_label));
+    }
+  }
 }
 
 TEST_CASE("pascal_context: the 459 raw labels as .mat or 16-bit PNG; raw ids above 459 are refused") {
