@@ -23,7 +23,7 @@ import sys
 import common
 import torch
 
-from references import detection
+import detection_references as detection
 
 BOXES, SCORES, MASKS = 1e-2, 1e-4, 1e-3  # pixels, probabilities, probabilities
 LOSSES, GRADIENTS = 1e-4, 1e-3  # relative
