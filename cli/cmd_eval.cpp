@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "eval/evaluate.h"
 #include "train/checkpoint.h"
+#include "train/plan.h"
 
 namespace atrous::cli {
 namespace {
@@ -46,6 +47,7 @@ void run_eval(const Options& o) {
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("finds objects");
+    train::check_detector(network.config);
     evaluate_instances({network.config, nets::as_detector(network.model), network.classes},
                        {o.split, o.weights, o.results, o.report_folder, o.worst}, o.report);
     return;
@@ -120,11 +122,13 @@ void add_eval_command(CLI::App& app) {
                    "Folder for a report: page, confusion matrix, pictures of the worst images, scores")
       ->type_name("DIR");
   command->add_option("--worst", o->worst, "How many of the worst images the report shows")
+      ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   command
       ->add_option("--results", o->results,
-                   "Networks that find objects: file for all that was found, in COCO's results form")
-      ->type_name("FILE");
+                   "Networks that find objects: folder for all that was found, as bbox.json and segm.json in "
+                   "COCO's results form")
+      ->type_name("DIR");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->report.add_option(*command);

@@ -118,7 +118,9 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   const train::Config& config = loaded.config;
   const auto dataset = data::open_instance_dataset(config.data, options.split, config.model.num_classes,
                                                    config.model.in_channels);
-  if (!options.report_folder.empty()) make_output_folder(options.report_folder);
+  for (const std::string& folder : {options.report_folder, options.results}) {
+    if (!folder.empty()) make_output_folder(folder);
+  }
   fmt::print(stderr, "{}\n", dataset->describe());
 
   WorstPictures worst(options.report_folder.empty() ? 0 : options.worst, config.eval.min_score);
@@ -138,7 +140,13 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
   fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", result.images, result.seconds,
              static_cast<double>(memory.peak_in_use) / (1 << 20));
-  if (!options.results.empty()) data::write_coco_results(options.results, result.annotations, result.results);
+  if (!options.results.empty()) {
+    data::write_coco_results(options.results + "/bbox.json", result.annotations, result.results,
+                             data::CocoFields::boxes);
+    if (result.masks)
+      data::write_coco_results(options.results + "/segm.json", result.annotations, result.results,
+                               data::CocoFields::masks);
+  }
   const std::string scores = scores_text(result, loaded, options);
   report.write_json(scores);
   if (options.report_folder.empty()) return;

@@ -194,6 +194,13 @@ HeaderReader read_header(std::istream& in, uint64_t size, const std::string& ori
   if (size < 8) reject(origin, "A file begins with 8 bytes of header length. Got {} bytes.", size);
   uint64_t length = 0;
   read_exactly(in, reinterpret_cast<char*>(&length), 8, origin);
+  // What torch.save writes: a ZIP archive, before 1.6 a pickle.
+  const bool zip = (length & 0xffffffff) == 0x04034b50,
+             pickle = (length & 0xff) == 0x80 && length > header_limit;
+  if (zip || pickle)
+    reject(
+        origin,
+        "A .pth of PyTorch is no safetensors file; docs/weights.md has the line of Python that converts it.");
   if (length > header_limit)
     reject(origin, "The header may have at most {} bytes. Got {}.", header_limit, length);
   if (length > size - 8)

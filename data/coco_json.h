@@ -91,9 +91,13 @@ struct CocoResult {
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
                                           CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {});
 
-// A results file, as any COCO tool reads it. Ids are those of `annotations`; `mask` is written if it has
+// What each result of a file has. COCO's tools take the area of a result from its box if there is one, also to
+// tell small masks from large ones: where masks are to count by their own area, they come without boxes.
+enum class CocoFields { boxes, masks, both };
+
+// A results file, as any COCO tool reads it. Ids are those of `annotations`; a mask is written if it has
 // counts. Error(io).
 void write_coco_results(const std::string& path, const CocoAnnotations& annotations,
-                        const std::vector<CocoResult>& results);
+                        const std::vector<CocoResult>& results, CocoFields fields = CocoFields::both);
 
 }  // namespace atrous::data

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <unordered_map>
 
+#include "core/text.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 
@@ -23,7 +24,13 @@ const NamedSet& set_called(const std::string& name) {
       "[data.dataset] `{}` holds objects, for networks that find objects. A network that labels pixels "
       "needs one of {}. Set data.dataset.",
       name, fmt::join(set_names(), ", "));
-  fail(ErrorKind::config, "[data.dataset] must be one of {}. Got `{}`.", fmt::join(set_names(), ", "), name);
+  std::vector<std::string> all = set_names();
+  for (const std::string& objects : instance_set_names()) all.push_back(objects);
+  const std::string nearest = nearest_word(name, all);
+  fail(ErrorKind::config,
+       "[data.dataset] must be one of {}, or for networks that find objects one of {}. Got `{}`.{}",
+       fmt::join(set_names(), ", "), fmt::join(instance_set_names(), ", "), name,
+       nearest.empty() ? "" : fmt::format(" Did you mean `{}`?", nearest));
 }
 
 int64_t resolve_classes(const DataOptions& options, const SplitPlan& plan, int64_t num_classes) {

@@ -41,7 +41,16 @@ std::vector<std::string> backbone_names() {
   return names;
 }
 
+void check_backbone_name(const std::string& name) {
+  const std::vector<std::string> names = backbone_names();
+  if (std::find(names.begin(), names.end(), name) != names.end()) return;
+  const std::string nearest = nearest_word(name, names);
+  fail(ErrorKind::config, "[model.backbone] must be one of {}. Got \"{}\".{}", fmt::join(names, ", "), name,
+       nearest.empty() ? "" : fmt::format(" Did you mean \"{}\"?", nearest));
+}
+
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
+  check_backbone_name(options.name);
   for (const Family& f : families) {
     if (options.name != f.name) continue;
     ATROUS_CHECK(f.takes_multi_grid || options.multi_grid.empty(), ErrorKind::config,
@@ -51,10 +60,7 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
                  "[model.stem] {} has no other stem. Got \"{}\". Leave it out.", f.name, options.stem);
     return f.make(options);
   }
-  const std::vector<std::string> names = backbone_names();
-  const std::string nearest = nearest_word(options.name, names);
-  fail(ErrorKind::config, "[model.backbone] must be one of {}. Got \"{}\".{}", fmt::join(names, ", "),
-       options.name, nearest.empty() ? "" : fmt::format(" Did you mean \"{}\"?", nearest));
+  fail(ErrorKind::internal, "[model.backbone] no network of the name \"{}\"", options.name);
 }
 
 BackboneOptions backbone_options(const ModelOptions& model, const char* default_name,

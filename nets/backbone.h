@@ -49,6 +49,8 @@ class Backbone : public layers::Block {
 };
 
 std::vector<std::string> backbone_names();
+// Error(config), with the names, unless it is one of them.
+void check_backbone_name(const std::string& name);
 // Error(config) for an unknown name, or what the backbone has no form for.
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
 // The options of a network's backbone: name (or `default_name`), channels, width, norm, stem, output stride

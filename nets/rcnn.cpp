@@ -80,6 +80,7 @@ class Rcnn : public DetectionModel {
     const auto width = [&](int64_t channels) { return scaled_width(channels, m.width_multiplier); };
     BackboneOptions body = backbone_options(m, form.vgg ? "vgg16" : "resnet50");
     body.norm_eps = options_.backbone_norm_eps;
+    check_backbone_name(body.name);
     ATROUS_CHECK(body.name.starts_with(form.vgg ? "vgg" : "resne"), ErrorKind::config,
                  "[model.backbone] {} needs a {}. Got \"{}\".", m.name, form.vgg ? "VGG" : "ResNet",
                  body.name);

@@ -223,8 +223,9 @@ const Fields<eval::InferenceOptions>& fields() {
 namespace {
 
 // Metrics that `expected` may name; run_training compares them by these names.
-const std::vector<std::string> expected_metrics = {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou",
-                                                   "mean_dice"};
+const std::vector<std::string> expected_metrics = {"miou",      "pixel_accuracy", "mean_accuracy", "fw_iou",
+                                                   "mean_dice", "box_ap",         "box_ap50",      "box_ap75",
+                                                   "mask_ap",   "mask_ap50",      "mask_ap75"};
 
 Field<Config> expected_field() {
   Field<Config> f{"expected",

@@ -28,7 +28,15 @@ void check_trainable(const Config& c) {
   ATROUS_CHECK(!c.model.name.empty() && c.model.num_classes > 0, ErrorKind::config,
                "[config] training needs model.name and model.num_classes. Got \"{}\" and {}. Add them.",
                c.model.name, c.model.num_classes);
-  ATROUS_CHECK(nets::is_detector(c.model.name) || c.model.num_classes <= 255, ErrorKind::config,
+  const bool finds_objects = nets::is_detector(c.model.name);
+  if (finds_objects) check_detector(c);
+  for (const auto& [metric, target] : c.expected) {
+    ATROUS_CHECK(finds_objects == (metric.find("_ap") != std::string::npos), ErrorKind::config,
+                 "[expected] {} is no score of {}. Give one of {}.", metric, c.model.name,
+                 finds_objects ? "box_ap, box_ap50, box_ap75, mask_ap, mask_ap50, mask_ap75"
+                               : "miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice");
+  }
+  ATROUS_CHECK(finds_objects || c.model.num_classes <= 255, ErrorKind::config,
                "[config] label maps hold at most 255 classes. Got model.num_classes = {}. Merge some.",
                c.model.num_classes);
   ATROUS_CHECK(
@@ -41,6 +49,23 @@ void check_trainable(const Config& c) {
       c.data.dataset != "tensors" || c.train.max_steps > 0, ErrorKind::config,
       "[config] a run on given tensors needs train.max_steps. Got train.epochs = {}. Set train.max_steps.",
       c.train.epochs);
+}
+
+void check_detector(const Config& c) {
+  const auto refuse = [&](bool given, const char* key, const char* instead) {
+    ATROUS_CHECK(!given, ErrorKind::config, "[{}] is for networks that label pixels. {} finds objects. {}",
+                 key, c.model.name, instead);
+  };
+  const eval::InferenceOptions plain;
+  const char* leave_out = "Leave it out.";
+  refuse(!c.data.mean.empty(), "data.mean", "Set model.detection.mean.");
+  refuse(!c.data.std.empty(), "data.std", "Set model.detection.std.");
+  refuse(!c.data.label_map.empty(), "data.label_map", leave_out);
+  refuse(!c.train.losses.empty(), "train.losses", leave_out);
+  refuse(c.train.class_weights != TrainOptions{}.class_weights, "train.class_weights", leave_out);
+  refuse(c.eval.scales != plain.scales, "eval.scales", "Its image size is model.detection.min_size.");
+  refuse(c.eval.flip, "eval.flip", leave_out);
+  refuse(c.eval.window_height > 0 || c.eval.window_width > 0, "eval.window_height", leave_out);
 }
 
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed) {

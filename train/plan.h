@@ -23,6 +23,9 @@ Plan make_plan(const Config& config, int64_t training_images);
 // What training needs beyond a valid config. Error(config).
 void check_trainable(const Config& config);
 
+// Refuses settings that a network that finds objects would ignore. Error(config).
+void check_detector(const Config& config);
+
 // A run that goes on must be the same run: Error(config) lists the keys that differ, except `allowed` and
 // those that say where, how fast and how talkative the run is.
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);

@@ -54,7 +54,7 @@ struct Project {
 
 TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its results file") {
   const Project p;
-  const std::string results = p.folder.path("results.json"), report = p.folder.path("report");
+  const std::string results = p.folder.path("results"), report = p.folder.path("report");
   const Outcome o = p.run_on(
       "eval", {"--json", p.folder.path("s.json"), "--results", results, "--report", report, "--worst", "1"});
   INFO(o.err);
@@ -65,8 +65,9 @@ TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its result
   CHECK(j["box"]["detections"] == 12);
   CHECK(j["mask"]["objects"].get<int>() > 0);
   for (const auto& [type, key] : {std::pair{"bbox", "box"}, {"segm", "mask"}}) {
-    const Outcome again = run({"metrics", "coco", "--gt", p.set + "/instances_val.json", "--dt", results,
-                               "--iou-type", type, "--json", p.folder.path("m.json")});
+    const Outcome again =
+        run({"metrics", "coco", "--gt", p.set + "/instances_val.json", "--dt", results + "/" + type + ".json",
+             "--iou-type", type, "--json", p.folder.path("m.json")});
     INFO(again.err);
     REQUIRE(again.code == 0);
     const json m = json::parse(read_text(p.folder.path("m.json")));

@@ -167,15 +167,15 @@ def cases():
     detectron2 = {"aligned": True, "sampling_ratio": 0, "rounded_anchors": False, "smooth_l1_beta": 0.0}
     resnet18 = {"backbone": "resnet18"}
     r18 = {"name": "maskrcnn_resnet50_fpn", **resnet18}
-    yield Case("maskrcnn_resnet18_fpn", {**r18, "detection": everything}, tiny, deep=True)
+    yield Case("maskrcnn_resnet18_fpn", {**r18, "detection": everything}, tiny, deep=True, heavy=True)
     yield Case("maskrcnn_resnet18_fpn sampled", {**r18, "norm": "frozen", "detection": small}, tiny, deep=True)
-    yield Case("maskrcnn_resnet18_fpn group", {**r18, "norm": "group", "detection": everything}, tiny, objects=(4, 2), deep=True)
+    yield Case("maskrcnn_resnet18_fpn group", {**r18, "norm": "group", "detection": everything}, tiny, objects=(4, 2), deep=True, heavy=True)
     yield Case("maskrcnn_resnet18_fpn no objects", {**r18, "detection": small}, tiny, objects=(0, 0))
-    yield Case("maskrcnn_resnet18_fpn detectron2", {**r18, "norm": "frozen", "detection": {**everything, **detectron2}}, tiny, deep=True)
+    yield Case("maskrcnn_resnet18_fpn detectron2", {**r18, "norm": "frozen", "detection": {**everything, **detectron2}}, tiny, deep=True, heavy=True)
     yield Case("maskrcnn_resnet18_fpn_v2", {**r18, "name": "maskrcnn_resnet50_fpn_v2", "detection": everything}, tiny, deep=True)
     yield Case("fasterrcnn_resnet18_fpn", {**r18, "name": "fasterrcnn_resnet50_fpn", "detection": everything}, tiny, deep=True)
     eps0 = {**everything, "backbone_norm_eps": 0.0}
-    yield Case("fasterrcnn_resnet34_fpn eps 0", {"name": "fasterrcnn_resnet50_fpn", "backbone": "resnet34", "norm": "frozen", "detection": eps0}, tiny, deep=True)
+    yield Case("fasterrcnn_resnet34_fpn eps 0", {"name": "fasterrcnn_resnet50_fpn", "backbone": "resnet34", "norm": "frozen", "detection": eps0}, tiny, deep=True, heavy=True)
     vgg = {"name": "fasterrcnn_vgg16", "dropout": 0.0}
     vgg_small = {**everything, "anchor_sizes": [32, 64, 96]}
     for op in ("align", "pool"):
