@@ -22,9 +22,6 @@ struct InstanceEvaluation {
   std::vector<data::CocoResult> results;
   int64_t images = 0;
   double seconds = 0;
-
-  // What says which weights are the best: AP of masks where there are masks, of boxes otherwise.
-  const char* main_score() const { return masks ? "mask_ap" : "box_ap"; }
 };
 
 struct InstanceHooks {

@@ -7,9 +7,6 @@
 namespace atrous::train::schema {
 namespace {
 
-constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
-constexpr int64_t side = 1 << 16;          // longest image side
-
 std::vector<std::string> dataset_choices() {
   std::vector<std::string> names = data::set_names();
   for (const std::string& name : data::instance_set_names()) names.push_back(name);

@@ -4,9 +4,6 @@
 namespace atrous::train::schema {
 namespace {
 
-constexpr int64_t big = int64_t{1} << 40;  // "no limit" that still cannot overflow when multiplied by a batch
-constexpr int64_t side = 1 << 16;          // longest image side
-
 Field<nets::ModelOptions> align_corners_field() {
   Field<nets::ModelOptions> f{
       "align_corners",

@@ -16,6 +16,11 @@
 
 namespace atrous::train::schema {
 
+// Limits that several sections share.
+inline constexpr int64_t big = int64_t{1}
+                               << 40;     // "no limit" that still cannot overflow when multiplied by a batch
+inline constexpr int64_t side = 1 << 16;  // longest image side
+
 enum class Type {
   boolean,
   whole,

@@ -11,7 +11,6 @@
 namespace atrous::train {
 namespace {
 
-constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
 constexpr uint64_t sampler_stream = 0x73616d706c6572;  // "sampler"
 
 std::unique_ptr<data::InstanceDataset> open_split(const Config& config, const std::string& split) {
@@ -88,9 +87,8 @@ std::vector<std::string> DetectionTask::describe() const {
 TrainingBatch detection_batch(layers::DetectionModel& model, data::InstanceBatch batch, uint64_t seed) {
   std::vector<std::string> ids = batch.ids;
   return {std::move(ids), [&model, batch = std::move(batch), seed] {
-            const auto step = static_cast<uint64_t>(batch.step);
-            model.set_random_key({seed, mix_streams(dropout_stream, step)});
-            Rng rng(seed, mix_streams(sampler_stream, step));
+            model.set_random_key(random_key_of_batch(seed, batch.step));
+            Rng rng(seed, mix_streams(sampler_stream, static_cast<uint64_t>(batch.step)));
             const layers::DetectionLosses losses = model.losses(batch.images, batch.targets, rng);
             return BatchLoss{losses.total(), losses.named()};
           }};
@@ -116,6 +114,11 @@ std::optional<Validation> DetectionTask::validate(int64_t step, const RunFolder&
   };
   const eval::InstanceEvaluation result = eval::evaluate(*model_, *val_, hooks);
   if (SignalGuard::stop_requested()) return std::nullopt;
+  ATROUS_CHECK(
+      result.masks || !model_->has_masks(), ErrorKind::data,
+      "[train] objects of the validation split need masks, by which {} is judged. Got some without in {}. "
+      "Use a network without masks (fasterrcnn_...), or another split.",
+      config_.model.name, config_.data.root);
   return summary_of(result);
 }
 

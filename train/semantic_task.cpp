@@ -13,8 +13,6 @@
 namespace atrous::train {
 namespace {
 
-constexpr uint64_t dropout_stream = 0x64726f706f7574;  // "dropout"
-
 std::shared_ptr<layers::SegmentationModel> make_segmentation_model(const Config& config,
                                                                    bool weights_follow) {
   auto model = weights_follow ? nets::build_model(config.model) : nets::make_model(config.model, config.seed);
@@ -99,7 +97,7 @@ TrainingBatch semantic_batch(layers::SegmentationModel& model, data::Batch batch
                              const layers::LossOptions& options, uint64_t seed) {
   std::vector<std::string> ids = batch.ids;
   return {std::move(ids), [&model, batch = std::move(batch), &options, seed] {
-            model.set_random_key({seed, mix_streams(dropout_stream, static_cast<uint64_t>(batch.step))});
+            model.set_random_key(random_key_of_batch(seed, batch.step));
             const layers::SegmentationOutput output = model.forward(Variable(model.input_of(batch.images)));
             return BatchLoss{layers::segmentation_loss(output, batch.labels, options)};
           }};

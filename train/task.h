@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/random.h"
 #include "layers/model.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
@@ -54,6 +55,10 @@ class Task {
   // Scores the model as it is and writes sample pictures. Empty if a signal came in between.
   virtual std::optional<Validation> validate(int64_t step, const RunFolder& folder, RunLog& log) = 0;
 };
+
+// What a network draws from in the batch of that number, as dropout does: a function of both, so that a
+// resumed run draws the same.
+RandomKey random_key_of_batch(uint64_t seed, int64_t batch);
 
 // The task of the config's network. Its weights are initialised, or read from model.weights, unless
 // `weights_follow`: then they are to be overwritten. Error(config), Error(data).

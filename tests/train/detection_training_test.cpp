@@ -134,6 +134,22 @@ TEST_CASE("a few steps on two images lower a detector's loss") {
   }
 }
 
+TEST_CASE("a network with masks says so if validation has none, and keeps what it has learned") {
+  const TemporaryFolder folder;
+  make_objects(folder / "set");
+  const std::string val = folder / "set/instances_val.json";
+  std::string text = content_of(val);
+  for (size_t at = 0; (at = text.find("\"segmentation\"", at)) != std::string::npos;)
+    text.replace(at, 14, "\"unknownfield\"");
+  std::ofstream(val) << text;
+  const Quiet quiet;
+  const Error error =
+      error_of([&] { run_training(detector_config(folder / "set"), out_folder(folder / "run")); });
+  CHECK(error.kind() == ErrorKind::data);
+  CHECK_THAT(error.what(), Contains("need masks"));
+  CHECK(read_checkpoint(folder / "run/checkpoints/last.safetensors").state.step == 3);
+}
+
 TEST_CASE("detectors and data sets that do not go together are told apart") {
   const TemporaryFolder folder;
   make_objects(folder / "set");
