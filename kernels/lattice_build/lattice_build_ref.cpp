@@ -1,0 +1,106 @@
+#include <array>
+#include <map>
+#include <vector>
+
+#include "kernels/common/visit.h"
+#include "kernels/lattice_build/lattice_build_impl.h"
+#include "kernels/lattice_build/lattice_math.h"
+
+namespace atrous::kernels {
+namespace {
+
+// The quotients of the first d coordinates and the remainder of all.
+template <int D>
+using Key = std::array<int64_t, D + 1>;
+
+// `direction` 1: the vertex after this one along an axis, -1: the one before.
+template <int D>
+Key<D> neighbour_of(const Key<D>& key, int axis, int64_t direction) {
+  const int64_t remainder = (key[D] + direction + D + 1) % (D + 1);
+  Key<D> result;
+  for (int i = 0; i < D; ++i) {
+    const int64_t coordinate =
+        (D + 1) * key[static_cast<size_t>(i)] + key[D] + direction * (i == axis ? -D : 1);
+    result[static_cast<size_t>(i)] = (coordinate - remainder) / (D + 1);
+  }
+  result[D] = remainder;
+  return result;
+}
+
+template <int D, class T>
+Lattice build(const LatticeProblem& p, const Tensor& features) {
+  const LatticeScale<T, D> scale;
+  std::vector<Simplex<T, D>> simplexes(static_cast<size_t>(p.points));
+  std::vector<Key<D>> corners;  // of each point
+  std::map<Key<D>, int32_t> numbers;
+  const T* in = features.data<T>();
+  for (Simplex<T, D>& s : simplexes) {
+    T point[D];
+    for (T& v : point) v = *in++;
+    find_simplex(point, scale, s);
+    if (!(s.reach <= lattice_most_reach)) refuse_features(features);
+    for (int k = 0; k <= D; ++k) {
+      Key<D> key;
+      for (int i = 0; i < D; ++i) key[static_cast<size_t>(i)] = static_cast<int64_t>(s.quotient_of(i, k));
+      key[D] = k;
+      corners.push_back(key);
+      numbers.emplace(key, 0);
+    }
+  }
+
+  const Lattice lattice = empty_lattice(p, static_cast<int64_t>(numbers.size()), Device::cpu);
+  int32_t count = 0;
+  for (auto& [key, number] : numbers) number = count++;
+
+  std::vector<std::vector<int32_t>> entries(numbers.size());
+  for (size_t e = 0; e < corners.size(); ++e) {
+    const int32_t v = numbers.at(corners[e]);
+    lattice.vertex.data<int32_t>()[e] = v;
+    lattice.weight.data<T>()[e] = simplexes[e / (D + 1)].weight[e % (D + 1)];
+    entries[static_cast<size_t>(v)].push_back(static_cast<int32_t>(e));
+  }
+  auto* begin = lattice.splat_begin.data<int32_t>();
+  auto* entry = lattice.splat_entry.data<int32_t>();
+  *begin = 0;
+  for (const auto& of_vertex : entries) {
+    for (int32_t e : of_vertex) *entry++ = e;
+    begin[1] = begin[0] + static_cast<int32_t>(of_vertex.size());
+    ++begin;
+  }
+
+  auto* neighbour = lattice.neighbours.data<int32_t>();
+  for (int axis = 0; axis <= D; ++axis) {
+    for (const auto& [key, number] : numbers) {
+      for (int64_t direction : {-1, 1}) {
+        const auto found = numbers.find(neighbour_of<D>(key, axis, direction));
+        *neighbour++ = found == numbers.end() ? -1 : found->second;
+      }
+    }
+  }
+  return lattice;
+}
+
+}  // namespace
+
+Lattice lattice_build_ref(const LatticeProblem& p, const Tensor& features) {
+  Lattice lattice;
+  visit_float(p.dtype, [&](auto tag) {
+    visit_lattice_dims(p.dims, [&](auto d) { lattice = build<d(), decltype(tag)>(p, features); });
+  });
+  return lattice;
+}
+
+void lattice_features_ref(const LatticeFeaturesProblem& p, const Tensor& image, const Tensor& features) {
+  auto* out = features.data<float>();
+  for (int64_t i = 0; i < p.height * p.width; ++i) {
+    *out++ = static_cast<float>(i % p.width) / p.xy_std;
+    *out++ = static_cast<float>(i / p.width) / p.xy_std;
+    for (int64_t c = 3 * i; c < 3 * i + 3; ++c) {
+      const float value =
+          p.dtype == DType::u8 ? static_cast<float>(image.data<uint8_t>()[c]) : image.data<float>()[c];
+      *out++ = value / p.color_std;
+    }
+  }
+}
+
+}  // namespace atrous::kernels
