@@ -1,0 +1,77 @@
+#include "kernels/gaussian_filter/gaussian_filter.h"
+
+#include <cmath>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/gaussian_filter/gaussian_filter_impl.h"
+
+namespace atrous::kernels {
+namespace gaussian_filter_impl {
+namespace {
+
+constexpr Implementation<GaussianFilterProblem, FilterFn> table[] = {
+    ATROUS_ON_GPU("naive", why_not_f64, filter_naive),
+    {"ref", Device::cpu, why_not_bf16, filter_ref},
+};
+
+Tensor factors(const char* name, const Tensor& t, const Tensor& x) {
+  if (!t.defined()) return t;
+  ATROUS_CHECK(
+      t.numel() == x.pixels() && t.dtype() == x.dtype(), ErrorKind::usage,
+      "[gaussian_filter] `{}` must have one factor per pixel, in the type of the values. Got {} for {}.",
+      name, t.describe(), x.describe());
+  return t.contiguous_copy_if_needed();
+}
+
+}  // namespace
+}  // namespace gaussian_filter_impl
+
+std::string GaussianFilterProblem::str() const {
+  return fmt::format("n{} h{} w{} c{} sigma {} {}", batch, height, width, channels, sigma, name_of(dtype));
+}
+
+std::vector<double> gaussian_taps(double sigma, int64_t farthest) {
+  std::vector<double> taps;
+  const auto tap = [&](int64_t r) {
+    const double distance = static_cast<double>(r) / sigma;
+    return std::exp(-0.5 * distance * distance);
+  };
+  // No radius below 5 sigma leaves so little outside; beyond 10 sigma, what is left counts for nothing.
+  int64_t radius = farthest;
+  if (static_cast<double>(farthest) > 5 * sigma) {
+    const auto end = static_cast<int64_t>(std::ceil(10 * sigma));
+    double all = 1, outside = 0;
+    for (int64_t r = 1; r <= end; ++r) all += 2 * tap(r);
+    for (radius = end; radius > 0 && outside + 2 * tap(radius) < 0x1p-24 * all; --radius)
+      outside += 2 * tap(radius);
+    radius = std::min(radius, farthest);
+  }
+  for (int64_t r = 0; r <= radius; ++r) taps.push_back(tap(r));
+  return taps;
+}
+
+Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before, const Tensor& after) {
+  ATROUS_CHECK(x.defined() && x.rank() == 4 && is_floating(x.dtype()), ErrorKind::usage,
+               "[gaussian_filter] needs a map [N, H, W, C] in f32, f64 or bf16. Got {}.",
+               x.defined() ? x.describe() : "nothing");
+  ATROUS_CHECK(std::isfinite(sigma) && sigma > 0, ErrorKind::usage,
+               "[gaussian_filter] sigma must be above 0, in pixels. Got {}.", sigma);
+  const Tensor from = gaussian_filter_impl::factors("before", before, x);
+  const Tensor to = gaussian_filter_impl::factors("after", after, x);
+  check_same_device("gaussian_filter", {x, from, to});
+  const GaussianFilterProblem problem{x.dim(0), x.dim(1), x.dim(2), x.dim(3), sigma, x.dtype()};
+  const Tensor y = Tensor::empty_like(x);
+  if (y.numel() > 0) {
+    dispatch("gaussian_filter", "gaussian_filter.filter", gaussian_filter_impl::table, problem, {y}, x, from,
+             to, y);
+  }
+  return y;
+}
+
+std::vector<std::string> gaussian_filter_candidates(std::string_view entry,
+                                                    const GaussianFilterProblem& problem, Device device) {
+  if (entry == "filter") return candidates(gaussian_filter_impl::table, problem, device);
+  unknown_entry("gaussian_filter", entry);
+}
+
+}  // namespace atrous::kernels

@@ -1,0 +1,41 @@
+// Gaussian sum over all pixels of an image, per channel: the spatial kernel of a dense CRF.
+//
+//   y_i = after_i * sum over j of exp(-|p_i - p_j|^2 / (2 sigma^2)) * before_j * x_j
+//
+// p: column and row of a pixel. Not normalised, j = i counts, nothing lies outside of the image. The weight
+// is a product of one factor per axis, so two passes of 2 radius + 1 taps do it. Self-adjoint: the gradient
+// of x is the same sum over dy with before and after exchanged.
+//
+// The radius is the smallest for which the taps beyond it weigh less than 2^-24 of all taps together: what is
+// left out lies below the resolution of f32. For sigma = 3 it is 16.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::kernels {
+
+struct GaussianFilterProblem {
+  int64_t batch = 0, height = 0, width = 0, channels = 0;
+  double sigma = 0;
+  DType dtype = DType::f32;
+  std::string str() const;  // "n1 h48 w48 c21 sigma 3 f32"
+};
+
+// x: [N, H, W, C], f32, f64 (CPU) or bf16 (a device), any pixel stride. before, after: one factor per pixel,
+// [N, H, W] or any shape of as many elements, of the type of x; undefined: 1. The result is contiguous.
+// Errors (usage): other shapes and types, sigma not above 0.
+Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before = {}, const Tensor& after = {});
+
+// Weights of the taps at distance 0, 1, ..., radius along an axis where no two pixels are more than
+// `farthest` apart.
+std::vector<double> gaussian_taps(double sigma, int64_t farthest);
+
+// See candidates() in kernels/common/dispatch.h.
+std::vector<std::string> gaussian_filter_candidates(std::string_view entry,
+                                                    const GaussianFilterProblem& problem, Device device);
+
+}  // namespace atrous::kernels

@@ -1,0 +1,105 @@
+#include "kernels/lattice_filter/lattice_filter.h"
+
+#include <cmath>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/lattice_filter/lattice_filter_impl.h"
+
+namespace atrous::kernels {
+namespace lattice_filter_impl {
+namespace {
+
+constexpr auto f32_only = [](const LatticeFilterProblem& p) -> const char* {
+  return p.dtype == DType::f32 ? nullptr : "f32 only";
+};
+
+constexpr Implementation<LatticeFilterProblem, SplatBlurFn> splat_blur_table[] = {
+    ATROUS_ON_GPU("naive", f32_only, splat_blur_naive),
+    {"ref", Device::cpu, always, splat_blur_ref},
+};
+constexpr Implementation<LatticeFilterProblem, SliceFn> slice_table[] = {
+    ATROUS_ON_GPU("naive", f32_only, slice_naive),
+    {"ref", Device::cpu, always, slice_ref},
+};
+
+LatticeFilterProblem checked(const char* where, const Lattice& lattice, const Tensor& rows, int64_t count,
+                             bool transposed) {
+  ATROUS_CHECK(lattice.weight.defined(), ErrorKind::usage,
+               "[{}] the lattice is empty. Build one with lattice_build.", where);
+  ATROUS_CHECK(rows.defined() && rows.rank() >= 2 && rows.channels() > 0 && rows.pixels() == count &&
+                   rows.dtype() == lattice.weight.dtype(),
+               ErrorKind::usage, "[{}] needs {} rows of channels in {}, as the lattice has it. Got {}.",
+               where, count, name_of(lattice.weight.dtype()), rows.defined() ? rows.describe() : "nothing");
+  check_same_device(where, {lattice.weight, rows});
+  return {lattice.points, lattice.dims, lattice.vertices, rows.channels(), transposed, rows.dtype()};
+}
+
+}  // namespace
+
+Tensor padded_rows(int64_t rows, int64_t channels, DType dtype, Device device) {
+  return Tensor::empty({rows, (channels + 7) / 8 * 8}, dtype, device).narrow_channels(0, channels);
+}
+
+}  // namespace lattice_filter_impl
+
+std::string LatticeFilterProblem::str() const {
+  return fmt::format("n{} d{} v{} c{}{} {}", points, dims, vertices, channels,
+                     transposed ? " transposed" : "", name_of(dtype));
+}
+
+double lattice_alpha(int64_t dims) {
+  return 1 / (1 + std::exp2(-static_cast<double>(dims)));
+}
+
+Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool transposed) {
+  using namespace lattice_filter_impl;
+  const auto problem = checked("lattice_splat_blur", lattice, values, lattice.points, transposed);
+  const Tensor v = padded_rows(problem.vertices, problem.channels, problem.dtype, values.device());
+  dispatch("lattice_filter", "lattice_filter.splat_blur", splat_blur_table, problem, {v}, lattice, values, v);
+  return v;
+}
+
+Tensor lattice_slice(const Lattice& lattice, const Tensor& vertex_values) {
+  using namespace lattice_filter_impl;
+  const auto problem = checked("lattice_slice", lattice, vertex_values, lattice.vertices, false);
+  const Tensor y = Tensor::empty({problem.points, problem.channels}, problem.dtype, vertex_values.device());
+  dispatch("lattice_filter", "lattice_filter.slice", slice_table, problem, {y}, lattice, vertex_values, y);
+  return y;
+}
+
+Tensor lattice_filter(const Lattice& lattice, const Tensor& values, bool transposed) {
+  return lattice_slice(lattice, lattice_splat_blur(lattice, values, transposed)).reshape(values.shape());
+}
+
+Lattice lattice_to(const Lattice& lattice, DType dtype) {
+  Lattice result = lattice;
+  result.weight = lattice.weight.to(dtype);
+  return result;
+}
+
+Lattice lattice_to(const Lattice& lattice, Device device) {
+  Lattice result = lattice;
+  for (Tensor* t :
+       {&result.vertex, &result.weight, &result.neighbours, &result.splat_begin, &result.splat_entry}) {
+    *t = t->to(device);
+  }
+  return result;
+}
+
+Lattice on_host(const Lattice& lattice, HostCopies& host) {
+  Lattice result = lattice;
+  for (Tensor* t :
+       {&result.vertex, &result.weight, &result.neighbours, &result.splat_begin, &result.splat_entry}) {
+    if (t->defined()) *t = host(*t);
+  }
+  return result;
+}
+
+std::vector<std::string> lattice_filter_candidates(std::string_view entry,
+                                                   const LatticeFilterProblem& problem, Device device) {
+  if (entry == "splat_blur") return candidates(lattice_filter_impl::splat_blur_table, problem, device);
+  if (entry == "slice") return candidates(lattice_filter_impl::slice_table, problem, device);
+  unknown_entry("lattice_filter", entry);
+}
+
+}  // namespace atrous::kernels
