@@ -9,10 +9,16 @@
 namespace atrous::kernels {
 namespace {
 
+constexpr auto why_not_wide = [](const LatticeProblem& p) -> const char* {
+  return p.dtype == DType::f32 ? nullptr : "f32 only";
+};
+
 constexpr Implementation<LatticeProblem, LatticeBuildFn> build_table[] = {
+    {"sorted", Device::cpu, why_not_wide, lattice_build_sorted},
     {"ref", Device::cpu, always, lattice_build_ref},
 };
 constexpr Implementation<LatticeFeaturesProblem, LatticeFeaturesFn> features_table[] = {
+    {"rows", Device::cpu, always, lattice_features_rows},
     {"ref", Device::cpu, always, lattice_features_ref},
 };
 
@@ -44,7 +50,7 @@ void refuse_features(const Tensor& features) {
         text += fmt::format("{}{:.6g}", i ? ", " : "", row[i]);
       }
       Simplex<double, D> s;
-      find_simplex(point, LatticeScale<double, D>(), s);
+      find_simplex(point, LatticeScale<double>(), s);
       // A margin for what f32 rounds the other way.
       ATROUS_CHECK(
           s.reach <= 0.999 * double{lattice_most_reach}, ErrorKind::usage,
@@ -57,12 +63,13 @@ void refuse_features(const Tensor& features) {
        features.describe());
 }
 
-Lattice empty_lattice(const LatticeProblem& p, int64_t vertices, Device device) {
+Lattice empty_lattice(const LatticeProblem& p, const Tensor& weight, int64_t vertices) {
+  const Device device = weight.device();
   return {.points = p.points,
           .dims = p.dims,
           .vertices = vertices,
           .vertex = Tensor::empty({p.points, p.dims + 1}, DType::i32, device),
-          .weight = Tensor::empty({p.points, p.dims + 1}, p.dtype, device),
+          .weight = weight,
           .neighbours = Tensor::empty({p.dims + 1, vertices, 2}, DType::i32, device),
           .splat_begin = Tensor::empty({vertices + 1}, DType::i32, device),
           .splat_entry = Tensor::empty({p.points * (p.dims + 1)}, DType::i32, device)};

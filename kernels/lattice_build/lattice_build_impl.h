@@ -1,8 +1,6 @@
 // The implementations of lattice_build; private to this folder.
 #pragma once
 
-#include <array>
-
 #include "kernels/gpu/declare.h"
 #include "kernels/lattice_build/lattice_build.h"
 
@@ -13,13 +11,13 @@ using LatticeBuildFn = Lattice(const LatticeProblem&, const Tensor& features);
 // `image` is contiguous.
 using LatticeFeaturesFn = void(const LatticeFeaturesProblem&, const Tensor& image, const Tensor& features);
 
-LatticeBuildFn lattice_build_ref;
-LatticeFeaturesFn lattice_features_ref;
+LatticeBuildFn lattice_build_ref, lattice_build_sorted;
+LatticeFeaturesFn lattice_features_ref, lattice_features_rows;
 
 // Throws what is wrong with features of which some reach beyond lattice_most_reach.
 [[noreturn]] void refuse_features(const Tensor& features);
 
-// The result for V vertices: everything allocated on the device of the features, nothing written.
-Lattice empty_lattice(const LatticeProblem& p, int64_t vertices, Device device);
+// The result for V vertices, on the device of the weights: the rest is allocated, not written.
+Lattice empty_lattice(const LatticeProblem& p, const Tensor& weight, int64_t vertices);
 
 }  // namespace atrous::kernels

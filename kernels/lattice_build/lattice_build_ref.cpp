@@ -29,7 +29,7 @@ Key<D> neighbour_of(const Key<D>& key, int axis, int64_t direction) {
 
 template <int D, class T>
 Lattice build(const LatticeProblem& p, const Tensor& features) {
-  const LatticeScale<T, D> scale;
+  const LatticeScale<T> scale;
   std::vector<Simplex<T, D>> simplexes(static_cast<size_t>(p.points));
   std::vector<Key<D>> corners;  // of each point
   std::map<Key<D>, int32_t> numbers;
@@ -48,7 +48,8 @@ Lattice build(const LatticeProblem& p, const Tensor& features) {
     }
   }
 
-  const Lattice lattice = empty_lattice(p, static_cast<int64_t>(numbers.size()), Device::cpu);
+  const Lattice lattice =
+      empty_lattice(p, Tensor::empty({p.points, D + 1}, p.dtype), static_cast<int64_t>(numbers.size()));
   int32_t count = 0;
   for (auto& [key, number] : numbers) number = count++;
 

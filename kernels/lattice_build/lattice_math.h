@@ -6,10 +6,11 @@
 #include <type_traits>
 
 #include "kernels/common/rounded.h"
+#include "kernels/lattice_build/lattice_build.h"
 
 namespace atrous::kernels {
 
-// F is float, double or a vector of floats (kernels/common/lanes.h); E is its element. Coordinates are in
+// F is float, double or a vector of floats; E is its element. Coordinates are in
 // units of d + 1, so that the vertices with remainder 0 are the integer points whose sum is 0.
 template <class F, int D>
 struct Simplex {
@@ -19,17 +20,18 @@ struct Simplex {
   F reach;            // largest magnitude of a coordinate; NaN if a feature is NaN
 
   // Vertex k has remainder k and these quotients.
-  ATROUS_HD F quotient_of(int i, int k) const {
+  ATROUS_HD [[gnu::always_inline]] inline F quotient_of(int i, int k) const {
     return rank[i] > static_cast<float>(D - k) ? quotient[i] - 1 : quotient[i];
   }
 };
 
 // What features are multiplied by: makes the blurred splat a Gaussian with standard deviation 1.
-template <class E, int D>
+template <class E>
 struct LatticeScale {
-  E of[D];
+  E of[lattice_most_dims];
   LatticeScale() {
-    for (int i = 0; i < D; ++i) of[i] = static_cast<E>(std::sqrt(2.0 / (3 * (i + 1) * (i + 2))));
+    for (int i = 0; i < lattice_most_dims; ++i)
+      of[i] = static_cast<E>(std::sqrt(2.0 / (3 * (i + 1) * (i + 2))));
   }
 };
 
@@ -38,25 +40,27 @@ inline constexpr float lattice_most_reach = 1 << 14;
 
 namespace lattice_math {
 
+// In place, as vectors are not passed by value between functions for several instruction sets.
 template <class F, class E>
-ATROUS_HD inline F product(const F& a, E b) {
+ATROUS_HD [[gnu::always_inline]] inline void multiply(F& a, E b) {
   if constexpr (std::is_same_v<F, float>)
-    return rounded_product(a, b);
+    a = rounded_product(a, b);
   else
-    return a * b;
+    a = a * b;
 }
 
-// To the nearest integer, halves to even: the sum's last bit is worth 1.
+// To the nearest integer, halves to even: the last bit of the sum is worth 1.
 template <class E, class F>
-ATROUS_HD inline F nearest(const F& v) {
+ATROUS_HD [[gnu::always_inline]] inline void round_to_nearest(F& v) {
   constexpr E magic = std::is_same_v<E, float> ? E{0x1.8p23} : E{0x1.8p52};
-  return (v + magic) - magic;
+  v = (v + magic) - magic;
 }
 
 }  // namespace lattice_math
 
 template <int D, class E, class F>
-ATROUS_HD inline void find_simplex(const F (&feature)[D], const LatticeScale<E, D>& scale, Simplex<F, D>& s) {
+ATROUS_HD [[gnu::always_inline]] inline void find_simplex(const F (&feature)[D], const LatticeScale<E>& scale,
+                                                          Simplex<F, D>& s) {
   using namespace lattice_math;
   const F zero = F{}, one = F{} + E{1};
   // Onto the hyperplane, by an orthogonal basis: axis i is (1, ..., 1, -i, 0, ..., 0), its length in `scale`.
@@ -64,8 +68,11 @@ ATROUS_HD inline void find_simplex(const F (&feature)[D], const LatticeScale<E, 
   position[0] = zero;
   s.reach = zero;
   for (int i = D; i > 0; --i) {
-    const F scaled = product(feature[i - 1], scale.of[i - 1]);
-    position[i] = position[0] - product(scaled, static_cast<E>(i));
+    F scaled = feature[i - 1];
+    multiply(scaled, scale.of[i - 1]);
+    F back = scaled;
+    multiply(back, static_cast<E>(i));
+    position[i] = position[0] - back;
     position[0] = position[0] + scaled;
   }
   // Coordinate 0 comes last: it adds up all features, so a NaN stays.
@@ -80,7 +87,8 @@ ATROUS_HD inline void find_simplex(const F (&feature)[D], const LatticeScale<E, 
   F rest[D + 1];
   F sum = zero;
   for (int i = 0; i <= D; ++i) {
-    s.quotient[i] = nearest<E>(position[i]);
+    s.quotient[i] = position[i];
+    round_to_nearest<E>(s.quotient[i]);
     rest[i] = position[i] - s.quotient[i];
     sum = sum + s.quotient[i];
     s.rank[i] = zero;
@@ -112,7 +120,7 @@ ATROUS_HD inline void find_simplex(const F (&feature)[D], const LatticeScale<E, 
 
 // f(std::integral_constant<int, d>) for a number of features that is known at run time.
 template <class F>
-decltype(auto) visit_lattice_dims(int64_t dims, F&& f) {
+[[gnu::always_inline]] inline decltype(auto) visit_lattice_dims(int64_t dims, F&& f) {
   switch (dims) {
     case 2:
       return f(std::integral_constant<int, 2>());

@@ -55,7 +55,7 @@ std::vector<double> elevate(const std::vector<double>& feature) {
 template <int D>
 void check_simplexes() {
   Rng rng(D, 0x51);
-  const kernels::LatticeScale<double, D> scale;
+  const kernels::LatticeScale<double> scale;
   for (int trial = 0; trial < 300; ++trial) {
     double feature[D];
     // Whole numbers put many points onto borders between simplexes.

@@ -1,0 +1,92 @@
+// Vertices as integers: sorting them sorts vertices, and a step to a neighbour is an addition.
+//
+//   key  = q_0 - low_0 | ... | q_{d-1} - low_{d-1} | r      each field as wide as the points need
+//   item = key | entry                                     a corner of a point: entry = p (d+1) + k
+//
+// No two items are equal; in rising order they are grouped by vertex, and by entry within a vertex.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "core/host_device.h"
+#include "kernels/lattice_build/lattice_build.h"
+
+namespace atrous::kernels {
+
+// Quotients of the vertices with remainder 0, over all points.
+struct LatticeBounds {
+  int32_t low[lattice_most_dims], high[lattice_most_dims];
+};
+
+// Bits of the fields of an item. The others' quotients are at most one less than those of the bounds, and
+// neighbours, of which many do not exist, one beyond that: no field runs over.
+struct LatticeBits {
+  int quotient[lattice_most_dims] = {}, remainder = 0, entry = 0;
+  int key = 0;  // all but the entry
+  LatticeBits(const LatticeProblem& p, const LatticeBounds& bounds) {
+    remainder = std::bit_width(static_cast<uint64_t>(p.dims));
+    entry = std::bit_width(static_cast<uint64_t>(p.points * (p.dims + 1) - 1));
+    key = remainder;
+    for (int64_t i = 0; i < p.dims; ++i) {
+      quotient[i] = std::bit_width(static_cast<uint32_t>(bounds.high[i] - bounds.low[i] + 3));
+      key += quotient[i];
+    }
+  }
+  int item() const { return key + entry; }
+};
+
+using WideKey = unsigned __int128;
+
+// Key: uint64_t if an item fits, else WideKey.
+template <class Key>
+struct LatticeKeys {
+  int32_t least[lattice_most_dims] = {};    // what a field of 0 means
+  Key unit[lattice_most_dims] = {};         // 1 in the field of q_i
+  Key step[2][lattice_most_dims + 1] = {};  // to the vertex after along an axis; [1]: from remainder d
+  Key remainder_mask = 0, entry_mask = 0;
+  int dims = 0, entry_bits = 0, key_bits = 0;
+
+  LatticeKeys(const LatticeProblem& p, const LatticeBounds& bounds, const LatticeBits& bits)
+      : dims(static_cast<int>(p.dims)), entry_bits(bits.entry), key_bits(bits.key) {
+    int shift = bits.remainder;
+    Key all = 0;
+    for (int i = dims - 1; i >= 0; --i) {
+      least[i] = bounds.low[i] - 2;
+      unit[i] = Key{1} << shift;
+      shift += bits.quotient[i];
+      all += unit[i];
+    }
+    // One more in every coordinate raises the remainder, or all quotients if that was d. Then d + 1 less in
+    // one coordinate. (Unsigned numbers wrap as they should.)
+    for (int axis = 0; axis <= dims; ++axis) {
+      const Key less = axis < dims ? unit[axis] : 0;
+      step[0][axis] = Key{1} - less;
+      step[1][axis] = all - static_cast<Key>(dims) - less;
+    }
+    remainder_mask = (Key{1} << bits.remainder) - 1;
+    entry_mask = (Key{1} << bits.entry) - 1;
+  }
+
+  ATROUS_HD Key key_of(Key item) const { return item >> entry_bits; }
+  ATROUS_HD int32_t entry_of(Key item) const { return static_cast<int32_t>(item & entry_mask); }
+  ATROUS_HD Key item_of(Key key, int64_t entry) const { return key << entry_bits | static_cast<Key>(entry); }
+  // Whether the step from this vertex wraps its remainder.
+  ATROUS_HD int wraps(Key key) const { return (key & remainder_mask) == static_cast<Key>(dims); }
+  ATROUS_HD Key after(Key key, int axis) const { return key + step[wraps(key)][axis]; }
+};
+
+// f(keys) with the narrowest keys. Error(usage) if there are none.
+template <class F>
+decltype(auto) visit_lattice_keys(const LatticeProblem& p, const LatticeBounds& bounds, F&& f) {
+  const LatticeBits bits(p, bounds);
+  ATROUS_CHECK(
+      bits.item() <= 128, ErrorKind::usage,
+      "[lattice_build] features span so much that a vertex and its points take more than 128 bits. Got "
+      "{} bits for {}. Take larger standard deviations.",
+      bits.item(), p.str());
+  if (bits.item() <= 64) return f(LatticeKeys<uint64_t>(p, bounds, bits));
+  return f(LatticeKeys<WideKey>(p, bounds, bits));
+}
+
+}  // namespace atrous::kernels
