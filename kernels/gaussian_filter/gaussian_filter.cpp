@@ -9,8 +9,17 @@ namespace atrous::kernels {
 namespace gaussian_filter_impl {
 namespace {
 
+template <Isa needed>
+constexpr auto vectors = [](const GaussianFilterProblem& p) -> const char* {
+  if (p.dtype != DType::f32) return "f32 only";
+  return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
+};
+
 constexpr Implementation<GaussianFilterProblem, FilterFn> table[] = {
     ATROUS_ON_GPU("naive", why_not_f64, filter_naive),
+    {"avx512", Device::cpu, vectors<Isa::avx512>, filter_avx512},
+    {"avx2", Device::cpu, vectors<Isa::avx2>, filter_avx2},
+    {"portable", Device::cpu, vectors<Isa::generic>, filter_portable},
     {"ref", Device::cpu, why_not_bf16, filter_ref},
 };
 

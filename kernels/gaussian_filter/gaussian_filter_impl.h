@@ -9,7 +9,26 @@ namespace atrous::kernels::gaussian_filter_impl {
 // before and after are contiguous or undefined, y is contiguous, nothing is empty.
 using FilterFn = void(const GaussianFilterProblem&, const Tensor& x, const Tensor& before,
                       const Tensor& after, const Tensor& y);
-FilterFn filter_ref;
+FilterFn filter_ref, filter_portable, filter_avx2, filter_avx512;
 ATROUS_DECLARE_ON_GPU(FilterFn filter_naive;)
+
+// For the per-instruction-set files: rows of floats, and rows of pixels.
+struct Taps {
+  const float* weight;  // at distance 0, 1, ..., radius
+  int64_t radius;
+};
+struct Runs {
+  int64_t strip;  // rows are padded to a multiple of so many floats
+  // to[i] = sum over j in [first, last] of weight[|j - at|] * row(j)[i] for i < length; row(j) begins at
+  // rows + j % ring * pitch. length is a multiple of the strip.
+  void (*columns)(const Taps&, const float* rows, int64_t pitch, int64_t ring, int64_t at, int64_t first,
+                  int64_t last, float* to, int64_t length);
+  // to[i] = sum over k in [-radius, radius] of weight[|k|] * from[i + k * step] for i < length.
+  void (*row)(const Taps&, const float* from, int64_t step, float* to, int64_t length);
+  // to[p, c] = factor[p] * from[p, c]; no factors: a copy.
+  void (*scale)(const float* from, int64_t from_stride, const float* factor, float* to, int64_t pixels,
+                int channels);
+};
+extern const Runs runs_portable, runs_avx2, runs_avx512;
 
 }  // namespace atrous::kernels::gaussian_filter_impl

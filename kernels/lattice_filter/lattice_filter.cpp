@@ -13,12 +13,22 @@ constexpr auto f32_only = [](const LatticeFilterProblem& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "f32 only";
 };
 
+template <Isa needed>
+constexpr auto vectors = [](const LatticeFilterProblem& p) -> const
+    char* { return cpu_isa() < needed ? "needs a newer instruction set" : f32_only(p); };
+
 constexpr Implementation<LatticeFilterProblem, SplatBlurFn> splat_blur_table[] = {
     ATROUS_ON_GPU("naive", f32_only, splat_blur_naive),
+    {"avx512", Device::cpu, vectors<Isa::avx512>, splat_blur_avx512},
+    {"avx2", Device::cpu, vectors<Isa::avx2>, splat_blur_avx2},
+    {"portable", Device::cpu, vectors<Isa::generic>, splat_blur_portable},
     {"ref", Device::cpu, always, splat_blur_ref},
 };
 constexpr Implementation<LatticeFilterProblem, SliceFn> slice_table[] = {
     ATROUS_ON_GPU("naive", f32_only, slice_naive),
+    {"avx512", Device::cpu, vectors<Isa::avx512>, slice_avx512},
+    {"avx2", Device::cpu, vectors<Isa::avx2>, slice_avx2},
+    {"portable", Device::cpu, vectors<Isa::generic>, slice_portable},
     {"ref", Device::cpu, always, slice_ref},
 };
 

@@ -6,16 +6,54 @@
 
 namespace atrous::kernels::lattice_filter_impl {
 
-// The tensors of the lattice are contiguous. There are points and channels.
+// The tensors of the lattice are contiguous. There are points and channels. Vertex values that are written
+// are padded_rows.
 using SplatBlurFn = void(const LatticeFilterProblem&, const Lattice&, const Tensor& values,
                          const Tensor& vertex_values);
 using SliceFn = void(const LatticeFilterProblem&, const Lattice&, const Tensor& vertex_values,
                      const Tensor& y);
-SplatBlurFn splat_blur_ref;
-SliceFn slice_ref;
+SplatBlurFn splat_blur_ref, splat_blur_portable, splat_blur_avx2, splat_blur_avx512;
+SliceFn slice_ref, slice_portable, slice_avx2, slice_avx512;
 ATROUS_DECLARE_ON_GPU(SplatBlurFn splat_blur_naive; SliceFn slice_naive;)
 
 // [V, C], uninitialised, rows apart by a multiple of 8 elements: rows begin on the borders of vectors.
 Tensor padded_rows(int64_t rows, int64_t channels, DType dtype, Device device);
+
+// What the per-instruction-set files work on; strides are floats between rows.
+struct SplatRun {
+  const int32_t* begin;  // of each vertex, in
+  const int32_t* entry;
+  const float* weight;
+  int corners;  // of a simplex
+  const float* x;
+  int64_t x_stride;
+  float* v;
+  int64_t v_stride;
+  int channels;
+};
+struct BlurRun {
+  const int32_t* neighbours;  // along one axis
+  const float* from;
+  float* to;
+  int64_t stride;
+  int channels;
+};
+struct SliceRun {
+  const int32_t* vertex;
+  const float* weight;
+  int corners;
+  float alpha;
+  const float* v;
+  int64_t v_stride;
+  float* y;
+  int channels;
+};
+// The vertices or points [begin, end).
+struct Runs {
+  void (*splat)(const SplatRun&, int64_t begin, int64_t end);
+  void (*blur)(const BlurRun&, int64_t begin, int64_t end);
+  void (*slice)(const SliceRun&, int64_t begin, int64_t end);
+};
+extern const Runs runs_portable, runs_avx2, runs_avx512;
 
 }  // namespace atrous::kernels::lattice_filter_impl

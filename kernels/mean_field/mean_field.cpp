@@ -14,12 +14,22 @@ constexpr auto f32_only = [](const MeanFieldProblem& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "f32 only";
 };
 
+template <Isa needed>
+constexpr auto vectors = [](const MeanFieldProblem& p) -> const
+    char* { return cpu_isa() < needed ? "needs a newer instruction set" : f32_only(p); };
+
 constexpr Implementation<MeanFieldProblem, UpdateFn> update_table[] = {
     ATROUS_ON_GPU("naive", f32_only, update_naive),
+    {"avx512", Device::cpu, vectors<Isa::avx512>, update_avx512},
+    {"avx2", Device::cpu, vectors<Isa::avx2>, update_avx2},
+    {"portable", Device::cpu, vectors<Isa::generic>, update_portable},
     {"ref", Device::cpu, always, update_ref},
 };
 constexpr Implementation<MeanFieldProblem, UnaryFn> unary_table[] = {
     ATROUS_ON_GPU("naive", f32_only, unary_naive),
+    {"avx512", Device::cpu, vectors<Isa::avx512>, unary_avx512},
+    {"avx2", Device::cpu, vectors<Isa::avx2>, unary_avx2},
+    {"portable", Device::cpu, vectors<Isa::generic>, unary_portable},
     {"ref", Device::cpu, always, unary_ref},
 };
 

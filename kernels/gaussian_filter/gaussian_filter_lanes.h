@@ -1,0 +1,67 @@
+// Sums over taps in L-wide vectors. Included by files that are compiled per instruction set.
+//
+// A row of W pixels with C channels is W * C floats; a tap is the same row somewhere else. So vectors need
+// not know where a pixel ends, and no lane is idle whatever C is.
+#pragma once
+
+#include "kernels/gaussian_filter/gaussian_filter_impl.h"
+#include "kernels/lattice_filter/lattice_rows.h"
+
+namespace atrous::kernels::gaussian_filter_impl {
+namespace {
+
+// Sums in flight: enough to hide the latency of a multiply-add.
+constexpr int in_flight = 8;
+
+template <int L>
+void columns(const Taps& taps, const float* rows, int64_t pitch, int64_t ring, int64_t at, int64_t first,
+             int64_t last, float* to, int64_t length) {
+  using V = Lanes<L>;
+  for (int64_t i = 0; i < length; i += in_flight * L) {
+    typename V::F sum[in_flight]{};
+    int64_t slot = first % ring;
+    for (int64_t j = first; j <= last; ++j) {
+      const float weight = taps.weight[j < at ? at - j : j - at];
+      const float* from = rows + slot * pitch + i;
+      for (int s = 0; s < in_flight; ++s) sum[s] += weight * V::load(from + s * L);
+      if (++slot == ring) slot = 0;
+    }
+    for (int s = 0; s < in_flight; ++s) V::store(to + i + s * L, sum[s]);
+  }
+}
+
+template <int L>
+void row(const Taps& taps, const float* from, int64_t step, float* to, int64_t length) {
+  using V = Lanes<L>;
+  for (int64_t i = 0; i < length; i += in_flight * L) {
+    typename V::F sum[in_flight]{};
+    for (int64_t k = -taps.radius; k <= taps.radius; ++k) {
+      const float weight = taps.weight[k < 0 ? -k : k];
+      for (int s = 0; s < in_flight; ++s) sum[s] += weight * V::load(from + i + k * step + s * L);
+    }
+    if (length - i >= in_flight * L) {
+      for (int s = 0; s < in_flight; ++s) V::store(to + i + s * L, sum[s]);
+    } else {
+      __builtin_memcpy(to + i, sum, static_cast<size_t>(length - i) * sizeof(float));
+    }
+  }
+}
+
+template <int L>
+void scale(const float* from, int64_t from_stride, const float* factor, float* to, int64_t pixels,
+           int channels) {
+  for_column_blocks<L>(channels, [&]<class R>(R, int first, int tail) {
+    for (int64_t p = 0; p < pixels; ++p) {
+      R x;
+      x.load_tail(from + p * from_stride + first, tail);
+      if (factor) x.multiply(factor[p]);
+      x.store_tail(to + p * channels + first, tail);
+    }
+  });
+}
+
+template <int L>
+constexpr Runs runs{in_flight * L, columns<L>, row<L>, scale<L>};
+
+}  // namespace
+}  // namespace atrous::kernels::gaussian_filter_impl

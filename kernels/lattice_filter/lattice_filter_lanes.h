@@ -1,0 +1,70 @@
+// Splat, blur and slice in L-wide vectors. Included by files that are compiled per instruction set.
+//
+// The rows that belong together lie far apart in memory. A row is known some rows in advance, so it is
+// fetched while the ones before it are added up.
+#pragma once
+
+#include "kernels/lattice_filter/lattice_filter_impl.h"
+#include "kernels/lattice_filter/lattice_rows.h"
+
+namespace atrous::kernels::lattice_filter_impl {
+namespace {
+
+template <int L>
+void splat(const SplatRun& r, int64_t begin, int64_t end) {
+  const auto corners = static_cast<uint32_t>(r.corners);
+  const int32_t last = r.begin[end] - 1;
+  constexpr int32_t ahead = 16;
+  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
+    for (int64_t s = begin; s < end; ++s) {
+      R sum, x;
+      for (int32_t e = r.begin[s]; e < r.begin[s + 1]; ++e) {
+        const auto next = static_cast<uint32_t>(r.entry[e + ahead < last ? e + ahead : last]);
+        prefetch_row<R>(r.x + next / corners * r.x_stride + first);
+        __builtin_prefetch(r.weight + next);
+        const auto k = static_cast<uint32_t>(r.entry[e]);
+        x.load_tail(r.x + k / corners * r.x_stride + first, tail);
+        sum.add(r.weight[k], x);
+      }
+      sum.store(r.v + s * r.v_stride + first);
+    }
+  });
+}
+
+template <int L>
+void blur(const BlurRun& r, int64_t begin, int64_t end) {
+  constexpr int64_t ahead = 8;
+  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int) {
+    const float* from = r.from + first;
+    for (int64_t s = begin; s < end; ++s) {
+      const int32_t* neighbours = r.neighbours + 2 * s;
+      R sum, other;
+      sum.load(from + s * r.stride);
+      for (int side = 0; side < 2; ++side) {
+        if (s + ahead < end && neighbours[2 * ahead + side] >= 0)
+          prefetch_row<R>(from + neighbours[2 * ahead + side] * r.stride);
+        if (neighbours[side] < 0) continue;
+        other.load(from + neighbours[side] * r.stride);
+        sum.add(0.5f, other);
+      }
+      sum.store(r.to + s * r.stride + first);
+    }
+  });
+}
+
+template <int L>
+void slice(const SliceRun& r, int64_t begin, int64_t end) {
+  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
+    for (int64_t p = begin; p < end; ++p) {
+      R v = sliced<R>(r.vertex, r.weight, r.corners, r.v + first, r.v_stride, p, end, tail);
+      v.multiply(r.alpha);
+      v.store_tail(r.y + p * r.channels + first, tail);
+    }
+  });
+}
+
+template <int L>
+constexpr Runs runs{splat<L>, blur<L>, slice<L>};
+
+}  // namespace
+}  // namespace atrous::kernels::lattice_filter_impl

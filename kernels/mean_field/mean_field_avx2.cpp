@@ -1,0 +1,7 @@
+#include "kernels/mean_field/mean_field_lanes.h"
+
+namespace atrous::kernels::mean_field_impl {
+
+const Runs runs_avx2 = runs<8>;
+
+}  // namespace atrous::kernels::mean_field_impl
