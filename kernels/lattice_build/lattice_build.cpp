@@ -14,10 +14,12 @@ constexpr auto why_not_wide = [](const LatticeProblem& p) -> const char* {
 };
 
 constexpr Implementation<LatticeProblem, LatticeBuildFn> build_table[] = {
+    ATROUS_ON_GPU("sorted", why_not_wide, lattice_build_sorted),
     {"sorted", Device::cpu, why_not_wide, lattice_build_sorted},
     {"ref", Device::cpu, always, lattice_build_ref},
 };
 constexpr Implementation<LatticeFeaturesProblem, LatticeFeaturesFn> features_table[] = {
+    ATROUS_ON_GPU("rows", always, lattice_features_rows),
     {"rows", Device::cpu, always, lattice_features_rows},
     {"ref", Device::cpu, always, lattice_features_ref},
 };

@@ -13,6 +13,7 @@ using LatticeFeaturesFn = void(const LatticeFeaturesProblem&, const Tensor& imag
 
 LatticeBuildFn lattice_build_ref, lattice_build_sorted;
 LatticeFeaturesFn lattice_features_ref, lattice_features_rows;
+ATROUS_DECLARE_ON_GPU(LatticeBuildFn lattice_build_sorted; LatticeFeaturesFn lattice_features_rows;)
 
 // Throws what is wrong with features of which some reach beyond lattice_most_reach.
 [[noreturn]] void refuse_features(const Tensor& features);
