@@ -5,9 +5,10 @@
 
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/concat.h"
+#include "layers/reshape.h"
 #include "layers/resize.h"
-#include "layers/state_dict.h"
 #include "layers/trace.h"
+#include "layers/transpose.h"
 
 namespace atrous::nets {
 
@@ -135,14 +136,9 @@ Variable Aspp::forward(const Variable& x) const {
 }
 
 Variable flatten_channels_first(const Variable& x) {
-  const Device device = x.value().device();
-  const Shape shape = x.shape();
-  const Tensor y =
-      to_file_layout(x.value()).reshape({shape[0], 1, 1, shape[1] * shape[2] * shape[3]}).to(device);
-  return record("flatten", y, {x}, [shape, device](const BackwardContext& ctx) -> std::vector<Tensor> {
-    const Tensor dy = ctx.grad().to(Device::cpu).contiguous_copy_if_needed();
-    return {from_file_layout(dy.reshape({shape[0], shape[3], shape[1], shape[2]})).to(device)};
-  });
+  const Shape s = x.shape();
+  const int64_t pixels = s[1] * s[2];
+  return reshape(transpose(reshape(x, {s[0], pixels, s[3]})), {s[0], 1, 1, s[3] * pixels});
 }
 
 }  // namespace atrous::nets

@@ -31,8 +31,7 @@ class ConvNormRelu : public Head {
   layers::ConvNorm conv_;
 };
 
-// [N, H, W, C] as [N, 1, 1, C*H*W], in the order in which PyTorch flattens: channel by channel. Through host
-// memory; there are few pixels left where it is wanted.
+// [N, H, W, C] as [N, 1, 1, C*H*W], in the order in which PyTorch flattens: channel by channel.
 Variable flatten_channels_first(const Variable& x);
 
 // torchvision's FCNHead: 3x3 to a quarter of the channels with norm and ReLU (0, 1, 2), dropout (3), 1x1

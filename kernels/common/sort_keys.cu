@@ -22,8 +22,8 @@ __global__ void __launch_bounds__(threads)
     bitonic_sort(shared, base, length);
   } else {
     bitonic_merge(shared, base, length, size, length / 2);
+    __syncthreads();
   }
-  __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < length; i += threads) keys[base + i] = shared[i];
 }
 

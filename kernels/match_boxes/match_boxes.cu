@@ -65,10 +65,9 @@ struct Truths {
   int32_t best[tile];
 };
 
-// Truths from `first` on, with what best[] has for them, or 0. Contains barriers.
+// Truths from `first` on, with what best[] has for them, or 0: thread i writes truth i. Ends in a barrier.
 __device__ inline int load_tile(Truths& t, const float* g, const int32_t* best, int first, int truths) {
   const int count = min(tile, truths - first), own = static_cast<int>(threadIdx.x);
-  __syncthreads();  // the last tile has been read
   if (own < count) {
     t.box[own] = box_at(g, first + own);
     t.area[own] = area_of(t.box[own]);
@@ -91,7 +90,7 @@ __global__ void __launch_bounds__(threads)
       const int32_t overlap = overlap_bits(iou_of(t[0].box[i], t[0].area[i], box, area));
       if (overlap > 0) atomicMax(&t[0].best[i], overlap);
     }
-    __syncthreads();
+    __syncthreads();  // the tile has been read, and its best are found
     const int i = static_cast<int>(threadIdx.x);
     if (i < count && t[0].best[i] > 0) atomicMax(best + first + i, t[0].best[i]);
   }
@@ -110,6 +109,7 @@ __global__ void __launch_bounds__(threads)
     const int count = load_tile(t[0], g, best, first, truths);
     for (int i = 0; exists && i < count; ++i)
       match.take(overlap_bits(iou_of(t[0].box[i], t[0].area[i], box, area)), first + i, t[0].best[i]);
+    __syncthreads();  // the tile has been read
   }
   if (exists) matches[own] = thresholds.match(match.best, match.index, match.low_quality);
 }

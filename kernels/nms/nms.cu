@@ -105,7 +105,7 @@ __device__ inline bool is_free(const Box& box, float area, const KeptBoxes& befo
   bool free = true;
   for (int first = 0; first < count; first += threads) {
     const int own = first + static_cast<int>(threadIdx.x), here = min(threads, count - first);
-    __syncthreads();  // the last ones have been read
+    __syncthreads();  // the last ones have been read, and what the last tile kept is written
     if (own < count) {
       staged.box[threadIdx.x] = before.box[own];
       staged.area[threadIdx.x] = before.area[own];
@@ -122,7 +122,7 @@ __device__ inline bool is_free(const Box& box, float area, const KeptBoxes& befo
 __device__ inline bool settle_tile(const Box& box, float area, bool alive, float threshold, Tile& tile,
                                    unsigned (&verdicts)[words]) {
   const int own = static_cast<int>(threadIdx.x), warp = own / 32, lane = own % 32;
-  __syncthreads();  // the tile has been read
+  __syncthreads();  // the tile and the last verdicts have been read
   tile.box[own] = box;
   tile.area[own] = area;
   __syncthreads();
@@ -172,7 +172,6 @@ __global__ void __launch_bounds__(threads) tiles_kernel(Sorted sorted, KeptBoxes
       of_group.area[count + before] = area;
     }
     for (int w = 0; w < words; ++w) count += __popc(verdicts[w]);
-    __syncthreads();  // the verdicts have been read, and what is kept is written
   }
 }
 

@@ -3,12 +3,10 @@
 // NHWC, regions as f32 [R,5]; bins as in roi_pool_math.h.
 //
 //   forward    naive       one channel of one bin per thread
-//              vectorised  16 bytes of channels per thread: fewer and wider accesses, the bin computed once
-//              for
-//                          all of them
+//              vectorised  16 bytes of channels per thread: fewer and wider accesses, the bin computed
+//                          once for all of them
 //   backward   naive       each pixel of the map asks all regions and bins over it whether it won there:
-//   every
-//                          element is written once, in the order of the regions, without atomics
+//                          every element is written once, in the order of the regions, without atomics
 //              tiled       a block owns an 8x8 tile of the map. It lists the regions that touch the tile, in
 //                          order, and which of their bins cover its rows and columns, into shared memory: a
 //                          region costs only the tiles that it touches

@@ -4,11 +4,11 @@
 //   rows                naive       an element per thread
 //                       vectorised  16 bytes per thread
 //   rows_backward       naive       every element of dx looks through all picks for those of its row
-//                       counted     a first kernel leaves with each row how many picks name it and the first
-//                       of
-//                                   them: rows that nobody picked, nearly all, are done at once, and a row
-//                                   that was picked once reads one place. Counts and minima of integers do
-//                                   not depend on who comes first; sums are formed in the order of the picks
+//                       counted     a first kernel leaves with each row how many picks name it and the
+//                                   first of them: rows that nobody picked, nearly all, are done at once,
+//                                   and a row that was picked once reads one place. Counts and minima of
+//                                   integers do not depend on who comes first; sums are formed in the order
+//                                   of the picks
 //   by_class            naive       an element per thread: one class of many is read, in pieces anyway
 //   by_class_backward   naive, vectorised   writes zeros nearly everywhere
 #include <climits>

@@ -98,8 +98,8 @@ __device__ inline uint64_t last_key(const Segment& s) {
     __syncthreads();
     prefix |= static_cast<uint64_t>(chosen[0]) << shift;
     wanted = chosen[1];
+    // What the next pass overwrites has been read by then: barriers are on the way there.
     if (chosen[2]) return prefix | ((uint64_t{1} << shift) - 1);
-    __syncthreads();  // the next pass overwrites both
   }
   return prefix;
 }
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(threads) select_kernel(RowLayout rows, Segment
   for (int i = static_cast<int>(threadIdx.x); i < sorted; i += threads) keys[i] = no_key;
   if (threadIdx.x == 0) taken[0] = 0;
   const uint64_t last = s.count < s.length ? last_key(s) : no_key;
-  __syncthreads();
+  __syncthreads();  // keys and taken are set
   for_each_key(s, [&](uint64_t key, bool exists) {
     if (exists && key <= last) keys[atomicAdd(&taken[0], 1)] = key;
   });

@@ -32,6 +32,7 @@ void add_anchors_cases(CaseList& list) {
   add(list, {13, 21, 61, 64, three});
   add(list, {25, 11, 32, 31, nine});
   add(list, {5, 3, 16, 16, {{-1, -2, 3, 4}}});
+  add(list, {4, 9, 8, 8, kernels::exact_cell_anchors(std::vector<double>(23, 32), ratios)});  // 69 at a place
   add(list, {0, 3, 16, 16, three});
   add(list, {4, 3, 16, 16, {}});
   add(list, {200, 336, 4, 4, three}, "maskrcnn_800x1344_p2");

@@ -3,9 +3,11 @@
 #include <numeric>
 #include <set>
 
+#include "core/device_runtime.h"
 #include "layers/reshape.h"
 #include "nets/box_sampler.h"
 #include "nets/detection_transform.h"
+#include "nets/heads.h"
 
 using namespace atrous;
 using namespace atrous::nets;
@@ -102,4 +104,37 @@ TEST_CASE("Gradients pass through a reshape, also of a slice") {
   backward(y, wide.narrow_channels(1, 3));
   CHECK(x.grad().shape() == x.shape());
   CHECK(x.grad().contiguous_copy_if_needed().data<float>()[11] == 1);
+}
+
+TEST_CASE("Flattening goes channel by channel, and gradients back") {
+  const Variable x(Tensor::from<float>({1, 2, 2, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}), true);
+  const Variable y = flatten_channels_first(x);
+  REQUIRE(y.shape() == Shape({1, 1, 1, 12}));
+  const std::vector<float> flat(y.value().data<float>(), y.value().data<float>() + 12);
+  CHECK(flat == std::vector<float>{0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11});
+  // So the gradient of y's own values are x's.
+  backward(y, y.value());
+  const Tensor gradient = x.grad();
+  REQUIRE(gradient.shape() == x.shape());
+  for (int64_t i = 0; i < 12; ++i) CHECK(gradient.data<float>()[i] == static_cast<float>(i));
+}
+
+// A graph may not contain a copy to host memory.
+TEST_CASE("Flattening stays on its device") {
+  const Variable x(Tensor::full({3, 2, 2, 5}, 2, DType::f32, Device::sim), true);
+  const Tensor dy = Tensor::full({3, 1, 1, 20}, 3, DType::f32, Device::sim);
+  const Stream stream = Stream::create(Device::sim);
+  const StreamGuard on(stream);
+  Tensor y;
+  const auto work = [&] {
+    const Variable flat = flatten_channels_first(x);
+    y = flat.value();
+    x.clear_grad();
+    backward(flat, dy);
+  };
+  for (int warm = 0; warm < 2; ++warm) work();
+  const Graph graph = Graph::capture(stream, work);
+  graph.launch(stream);
+  CHECK(y.to(Device::cpu).data<float>()[19] == 2);
+  CHECK(x.grad().to(Device::cpu).data<float>()[59] == 3);
 }

@@ -1,0 +1,30 @@
+// Swaps the last two axes:
+//
+//   y[..., c, r] = x[..., r, c]
+//
+// Of a feature map [N, H*W, C] this makes channels first, the order in which PyTorch flattens. Its gradient
+// is itself.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace atrous::kernels {
+
+struct TransposeProblem {
+  int64_t matrices = 0, rows = 0, columns = 0;  // of x
+  DType dtype = DType::f32;
+  std::string str() const;  // "512 of 49x256 f32"
+};
+
+// x [..., R, C] of any dtype and pixel stride -> [..., C, R], dense. Error(usage): fewer than two axes.
+Tensor transpose(const Tensor& x);
+
+// See candidates() in kernels/common/dispatch.h. Entry: forward.
+std::vector<std::string> transpose_candidates(std::string_view entry, const TransposeProblem& problem,
+                                              Device device);
+
+}  // namespace atrous::kernels
