@@ -84,6 +84,7 @@ __global__ void __launch_bounds__(threads)
   if (p >= points) return;
   Simplex<float, D> s;
   load_simplex(features, p, scale, s);
+  const Key remainder = Key{1} << keys.remainder_shift;
   Key key = 0;
   ATROUS_UNROLL
   for (int i = 0; i < D; ++i)
@@ -94,7 +95,7 @@ __global__ void __launch_bounds__(threads)
     weight[entry] = s.weight[k];
     items[entry] = keys.item_of(key, entry);
     // The next corner has one more in every coordinate, and d + 1 less in that which ranks last.
-    key += 1;
+    key += remainder;
     ATROUS_UNROLL
     for (int i = 0; i < D; ++i) {
       if (s.rank[i] == static_cast<float>(D - k)) key -= keys.unit[i];

@@ -48,8 +48,8 @@ struct LatticeProblem {
 };
 
 // The lattice around features [N, d], f32 or (on the CPU) f64, 2 <= d <= 8, N >= 1, already divided by the
-// standard deviations; on the device of the features. Vertices are numbered in rising order of (q_0, ...,
-// q_{d-1}, r): the result does not depend on threads or scheduling, and vertices near each other are near in
+// standard deviations; on the device of the features. Vertices are numbered in rising order of (r, q_0, ...,
+// q_{d-1}): the result does not depend on threads or scheduling, and vertices near each other are near in
 // memory. Takes N (d+1) 12 bytes for points and V (8d + 12) for vertices, and about three times the former
 // while it works. On a GPU the host waits twice, for the range of the features and the number of vertices.
 //

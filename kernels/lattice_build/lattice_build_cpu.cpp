@@ -1,16 +1,16 @@
-// Corners of all points as integers, sorted by digits; the vertices are what differs.
+// Corners of all points as integers, sorted by digits, so that those of a vertex lie together.
 //
 //   1. range of the quotients           all points, 8 at a time
 //   2. weights, and an item per corner  the same again: cheaper than to store what 1 found
-//   3. sort of the items                least digit first, stable
+//   3. sort of the items                those of one remainder are a segment of their own
 //   4. vertices, their entries          a pass over the sorted items
-//   5. neighbours                       two walks over the sorted vertices per axis: a key, and the key a
-//   step
-//                                       further on, which is sorted as well
+//   5. neighbours                       per axis and remainder: the keys a step further on are sorted as well
 //
 // Integers only after step 2: the result does not depend on who did what when.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/cpu.h"
@@ -108,8 +108,8 @@ LatticeBounds bounds_of(const LatticeProblem& p, const Tensor& features) {
 }
 
 template <int D, class Key>
-void embed(const float* features, const LatticeKeys<Key>& keys, int64_t begin, int64_t end, float* weight,
-           Key* items) {
+void embed(const float* features, const LatticeKeys<Key>& keys, int64_t points, int64_t begin, int64_t end,
+           float* weight, Key* items) {
   const LatticeScale<float> scale;
   SimplexBlock block;
   for (int64_t first = begin; first < end; first += lanes) {
@@ -124,7 +124,7 @@ void embed(const float* features, const LatticeKeys<Key>& keys, int64_t begin, i
       // The next corner has one more in every coordinate, and d + 1 less in that which ranks last.
       for (int k = 0; k <= D; ++k) {
         weight[entry + k] = block.weight[k][lane];
-        items[entry + k] = keys.item_of(key, entry + k);
+        items[k * points + first + lane] = keys.item_of(key, entry + k);
         key += keys.step[0][axis[D - k]];
       }
     }
@@ -135,40 +135,29 @@ void embed(const float* features, const LatticeKeys<Key>& keys, int64_t begin, i
 
 constexpr int most_digit_bits = 11;
 
-// Moves items by `bits` bits from `shift` on, stably. Chunks are counted, then written to where the counts of
-// smaller digits, and of equal ones in chunks before, let them begin.
+// Sorts by `bits` bits from `shift` on, stably: items go behind those with smaller digits and those before
+// them, least digit first. The result lies in `items`.
 template <class Key>
-void sort_by_digit(const Key* from, Key* to, int64_t count, int shift, int bits) {
-  const size_t digits = size_t{1} << bits;
-  const auto digit_of = [=](Key item) { return static_cast<size_t>(item >> shift) & (digits - 1); };
-  const int64_t chunk = std::max<int64_t>((count + num_threads() - 1) / num_threads(), 1 << 15);
-  const int64_t chunks = (count + chunk - 1) / chunk;
-  std::vector<uint32_t> begins(static_cast<size_t>(chunks) * digits);
-  parallel_for(count, chunk, [&](int64_t begin, int64_t end) {
-    uint32_t* counts = begins.data() + static_cast<size_t>(begin / chunk) * digits;
-    for (int64_t i = begin; i < end; ++i) ++counts[digit_of(from[i])];
-  });
-  uint32_t sum = 0;
-  for (size_t digit = 0; digit < digits; ++digit) {
-    for (size_t at = digit; at < begins.size(); at += digits) sum += std::exchange(begins[at], sum);
+void sort_segment(Key* items, Key* other, int64_t count, int shift, int bits) {
+  const int passes = (bits + most_digit_bits - 1) / most_digit_bits,
+            digit_bits = (bits + passes - 1) / passes;
+  const size_t digits = size_t{1} << digit_bits;
+  const auto digit_of = [=](Key item, int pass) {
+    return static_cast<size_t>(item >> (shift + pass * digit_bits)) & (digits - 1);
+  };
+  std::vector<uint32_t> next(static_cast<size_t>(passes) * digits);
+  for (int64_t i = 0; i < count; ++i) {
+    for (int pass = 0; pass < passes; ++pass)
+      ++next[static_cast<size_t>(pass) * digits + digit_of(items[i], pass)];
   }
-  parallel_for(count, chunk, [&](int64_t begin, int64_t end) {
-    uint32_t* next = begins.data() + static_cast<size_t>(begin / chunk) * digits;
-    for (int64_t i = begin; i < end; ++i) to[next[digit_of(from[i])]++] = from[i];
-  });
-}
-
-// The sorted items lie in either of the two.
-template <class Key>
-Tensor sorted(Tensor items, Tensor other, int64_t count, int shift, int bits) {
-  for (int passes = (bits + most_digit_bits - 1) / most_digit_bits; passes > 0; --passes) {
-    const int digit_bits = (bits + passes - 1) / passes;
-    sort_by_digit(data_of<Key>(items), data_of<Key>(other), count, shift, digit_bits);
-    std::swap(items, other);
-    shift += digit_bits;
-    bits -= digit_bits;
+  Key* from = items;
+  for (int pass = 0; pass < passes; ++pass) {
+    uint32_t* begin = next.data() + static_cast<size_t>(pass) * digits;
+    std::exclusive_scan(begin, begin + digits, begin, uint32_t{0});
+    for (int64_t i = 0; i < count; ++i) other[begin[digit_of(from[i], pass)]++] = from[i];
+    std::swap(from, other);
   }
-  return items;
+  if (from != items) std::copy_n(from, count, items);
 }
 
 // ---- 4: vertices ----
@@ -211,52 +200,64 @@ void number_vertices(const LatticeKeys<Key>& keys, const Key* items, int64_t cou
 
 // ---- 5: neighbours ----
 
-// Neighbours after the vertices begin ... end along an axis; each of these learns what is before it.
+// From the vertices of one remainder a step leads to those of another and keeps their order: both lists are
+// walked at once. Every pair of steps writes what may be the last word about either vertex; so nothing hangs
+// on a branch that no processor could predict.
 template <class Key>
-void find_neighbours(const LatticeKeys<Key>& keys, const Key* vertices, int64_t count, int axis,
-                     int64_t begin, int64_t end, int32_t* neighbours) {
-  // Steps that wrap the remainder and those that do not each keep the order of the keys.
-  const Key* at[2];
-  for (int wraps : {0, 1})
-    at[wraps] = std::lower_bound(vertices, vertices + count, vertices[begin] + keys.step[wraps][axis]);
-  for (int64_t v = begin; v < end; ++v) {
-    const int wraps = keys.wraps(vertices[v]);
-    const Key wanted = vertices[v] + keys.step[wraps][axis];
-    const Key*& next = at[wraps];
-    while (next < vertices + count && *next < wanted) ++next;
-    const bool found = next < vertices + count && *next == wanted;
-    const int64_t after = next - vertices;
-    neighbours[2 * v + 1] = found ? static_cast<int32_t>(after) : -1;
-    if (found) neighbours[2 * after] = static_cast<int32_t>(v);
+void join_neighbours(const Key* vertices, int64_t from, int64_t from_end, int64_t to, int64_t to_end,
+                     Key step, int32_t* neighbours) {
+  while (from < from_end && to < to_end) {
+    const Key wanted = vertices[from] + step, there = vertices[to];
+    neighbours[2 * from + 1] = wanted == there ? static_cast<int32_t>(to) : -1;
+    neighbours[2 * to] = wanted == there ? static_cast<int32_t>(from) : -1;
+    from += wanted <= there;
+    to += there <= wanted;
   }
+  for (; from < from_end; ++from) neighbours[2 * from + 1] = -1;
+  for (; to < to_end; ++to) neighbours[2 * to] = -1;
+}
+
+template <class Key>
+void find_neighbours(const LatticeKeys<Key>& keys, const Key* vertices, const Lattice& lattice) {
+  const int64_t corners = lattice.dims + 1;
+  std::vector<int64_t> first;  // of each remainder
+  for (int r = 0; r <= corners; ++r) {
+    const Key least = static_cast<Key>(r) << keys.remainder_shift;
+    first.push_back(std::lower_bound(vertices, vertices + lattice.vertices, least) - vertices);
+  }
+  parallel_for(corners * corners, 1, [&](int64_t task, int64_t) {
+    const int64_t axis = task / corners;
+    const auto r = static_cast<size_t>(task % corners), after = (r + 1) % static_cast<size_t>(corners);
+    join_neighbours(vertices, first[r], first[r + 1], first[after], first[after + 1],
+                    keys.step[after == 0][axis],
+                    lattice.neighbours.data<int32_t>() + axis * lattice.vertices * 2);
+  });
 }
 
 template <class Key>
 Lattice build(const LatticeProblem& p, const Tensor& features, const LatticeKeys<Key>& keys) {
   const int64_t count = p.points * (p.dims + 1);
   const Tensor weight = Tensor::empty({p.points, p.dims + 1});
-  const Tensor raw = workspace<Key>(count), other = workspace<Key>(count);
+  const Tensor corners = workspace<Key>(count), other = workspace<Key>(count);
   parallel_for(p.points, grain, [&](int64_t begin, int64_t end) {
     visit_lattice_dims(p.dims, [&](auto d) {
-      embed<d()>(features.data<float>(), keys, begin, end, weight.data<float>(), data_of<Key>(raw));
+      embed<d()>(features.data<float>(), keys, p.points, begin, end, weight.data<float>(),
+                 data_of<Key>(corners));
     });
   });
-  const Tensor in_order = sorted<Key>(raw, other, count, keys.entry_bits, keys.key_bits);
-  const Key* items = data_of<Key>(in_order);
+  Key* items = data_of<Key>(corners);
+  // Segments of one remainder each, one after the other: they fit the cache.
+  parallel_for(p.dims + 1, 1, [&](int64_t k, int64_t) {
+    sort_segment(items + k * p.points, data_of<Key>(other) + k * p.points, p.points, keys.entry_bits,
+                 keys.remainder_shift);
+  });
   const std::vector<int64_t> first = count_vertices(keys, items, count);
 
   const Lattice lattice = empty_lattice(p, weight, first.back());
   const Tensor vertices = workspace<Key>(lattice.vertices);
   number_vertices(keys, items, count, first, lattice, data_of<Key>(vertices));
 
-  lattice.neighbours.fill(-1);
-  const int64_t chunks = (lattice.vertices + grain - 1) / grain;
-  parallel_for((p.dims + 1) * chunks, 1, [&](int64_t task, int64_t) {
-    const int64_t axis = task / chunks, begin = task % chunks * grain;
-    find_neighbours(keys, data_of<Key>(vertices), lattice.vertices, static_cast<int>(axis), begin,
-                    std::min(begin + grain, lattice.vertices),
-                    lattice.neighbours.data<int32_t>() + axis * lattice.vertices * 2);
-  });
+  find_neighbours(keys, data_of<Key>(vertices), lattice);
   return lattice;
 }
 

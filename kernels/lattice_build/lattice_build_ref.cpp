@@ -9,21 +9,19 @@
 namespace atrous::kernels {
 namespace {
 
-// The quotients of the first d coordinates and the remainder of all.
+// The remainder of all coordinates and the quotients of the first d.
 template <int D>
 using Key = std::array<int64_t, D + 1>;
 
 // `direction` 1: the vertex after this one along an axis, -1: the one before.
 template <int D>
-Key<D> neighbour_of(const Key<D>& key, int axis, int64_t direction) {
-  const int64_t remainder = (key[D] + direction + D + 1) % (D + 1);
+Key<D> neighbour_of(const Key<D>& key, size_t axis, int64_t direction) {
   Key<D> result;
-  for (int i = 0; i < D; ++i) {
-    const int64_t coordinate =
-        (D + 1) * key[static_cast<size_t>(i)] + key[D] + direction * (i == axis ? -D : 1);
-    result[static_cast<size_t>(i)] = (coordinate - remainder) / (D + 1);
+  result[0] = (key[0] + direction + D + 1) % (D + 1);
+  for (size_t i = 0; i < D; ++i) {
+    const int64_t coordinate = (D + 1) * key[i + 1] + key[0] + direction * (i == axis ? -D : 1);
+    result[i + 1] = (coordinate - result[0]) / (D + 1);
   }
-  result[D] = remainder;
   return result;
 }
 
@@ -41,8 +39,8 @@ Lattice build(const LatticeProblem& p, const Tensor& features) {
     if (!(s.reach <= lattice_most_reach)) refuse_features(features);
     for (int k = 0; k <= D; ++k) {
       Key<D> key;
-      for (int i = 0; i < D; ++i) key[static_cast<size_t>(i)] = static_cast<int64_t>(s.quotient_of(i, k));
-      key[D] = k;
+      key[0] = k;
+      for (int i = 0; i < D; ++i) key[static_cast<size_t>(i) + 1] = static_cast<int64_t>(s.quotient_of(i, k));
       corners.push_back(key);
       numbers.emplace(key, 0);
     }
@@ -70,7 +68,7 @@ Lattice build(const LatticeProblem& p, const Tensor& features) {
   }
 
   auto* neighbour = lattice.neighbours.data<int32_t>();
-  for (int axis = 0; axis <= D; ++axis) {
+  for (size_t axis = 0; axis <= D; ++axis) {
     for (const auto& [key, number] : numbers) {
       for (int64_t direction : {-1, 1}) {
         const auto found = numbers.find(neighbour_of<D>(key, axis, direction));

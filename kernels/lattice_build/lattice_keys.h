@@ -1,6 +1,6 @@
 // Vertices as integers: sorting them sorts vertices, and a step to a neighbour is an addition.
 //
-//   key  = q_0 - low_0 | ... | q_{d-1} - low_{d-1} | r      each field as wide as the points need
+//   key  = r | q_0 - low_0 | ... | q_{d-1} - low_{d-1}      each field as wide as the points need
 //   item = key | entry                                     a corner of a point: entry = p (d+1) + k
 //
 // No two items are equal; in rising order they are grouped by vertex, and by entry within a vertex.
@@ -44,36 +44,36 @@ struct LatticeKeys {
   int32_t least[lattice_most_dims] = {};    // what a field of 0 means
   Key unit[lattice_most_dims] = {};         // 1 in the field of q_i
   Key step[2][lattice_most_dims + 1] = {};  // to the vertex after along an axis; [1]: from remainder d
-  Key remainder_mask = 0, entry_mask = 0;
-  int dims = 0, entry_bits = 0, key_bits = 0;
+  Key entry_mask = 0;
+  int dims = 0, entry_bits = 0, remainder_shift = 0, key_bits = 0;
 
   LatticeKeys(const LatticeProblem& p, const LatticeBounds& bounds, const LatticeBits& bits)
       : dims(static_cast<int>(p.dims)), entry_bits(bits.entry), key_bits(bits.key) {
-    int shift = bits.remainder;
     Key all = 0;
+    int shift = 0;
     for (int i = dims - 1; i >= 0; --i) {
       least[i] = bounds.low[i] - 2;
       unit[i] = Key{1} << shift;
       shift += bits.quotient[i];
       all += unit[i];
     }
+    remainder_shift = shift;
     // One more in every coordinate raises the remainder, or all quotients if that was d. Then d + 1 less in
     // one coordinate. (Unsigned numbers wrap as they should.)
+    const Key one = Key{1} << shift;
     for (int axis = 0; axis <= dims; ++axis) {
       const Key less = axis < dims ? unit[axis] : 0;
-      step[0][axis] = Key{1} - less;
-      step[1][axis] = all - static_cast<Key>(dims) - less;
+      step[0][axis] = one - less;
+      step[1][axis] = all - static_cast<Key>(dims) * one - less;
     }
-    remainder_mask = (Key{1} << bits.remainder) - 1;
     entry_mask = (Key{1} << bits.entry) - 1;
   }
 
   ATROUS_HD Key key_of(Key item) const { return item >> entry_bits; }
   ATROUS_HD int32_t entry_of(Key item) const { return static_cast<int32_t>(item & entry_mask); }
   ATROUS_HD Key item_of(Key key, int64_t entry) const { return key << entry_bits | static_cast<Key>(entry); }
-  // Whether the step from this vertex wraps its remainder.
-  ATROUS_HD int wraps(Key key) const { return (key & remainder_mask) == static_cast<Key>(dims); }
-  ATROUS_HD Key after(Key key, int axis) const { return key + step[wraps(key)][axis]; }
+  ATROUS_HD int remainder_of(Key key) const { return static_cast<int>(key >> remainder_shift); }
+  ATROUS_HD Key after(Key key, int axis) const { return key + step[remainder_of(key) == dims][axis]; }
 };
 
 // f(keys) with the narrowest keys. Error(usage) if there are none.
