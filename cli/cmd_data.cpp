@@ -14,6 +14,7 @@
 #include "data/sets/instance_sets.h"
 #include "data/sets/sets.h"
 #include "data/shapes.h"
+#include "eval/bitmap_font.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/config.h"
@@ -118,11 +119,26 @@ Tensor to_bytes(const Tensor& image) {
   return out;
 }
 
+// A line of text above a picture u8 [H, W, 3].
+Tensor with_heading(const Tensor& picture, const std::string& heading) {
+  constexpr int64_t margin = 4;
+  const int64_t h = picture.dim(0), w = picture.dim(1);
+  const int64_t scale = w >= 480 && eval::text_width(heading, 2) + 2 * margin <= w ? 2 : 1;
+  const int64_t line = eval::glyph_height * scale + 2 * margin;
+  // A small picture gets a margin rather than half a word.
+  const int64_t width = std::max(w, eval::text_width(heading, scale) + 2 * margin);
+  const Tensor result = Tensor::full({line + h, width, 3}, 255, DType::u8);
+  eval::draw_text(result, margin, margin, heading, scale, {0, 0, 0});
+  for (int64_t y = 0; y < h; ++y)
+    std::copy_n(picture.data<uint8_t>() + y * w * 3, w * 3, result.data<uint8_t>() + (line + y) * width * 3);
+  return result;
+}
+
 void show(const train::Config& config, const std::string& split, const std::string& folder, int64_t count) {
-  make_output_folder(folder);
   const auto dataset =
       data::open_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
   std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  make_new_folder(folder);
   const eval::Palette palette = eval::palette_of(dataset->classes());
   data::AugmentOptions as_the_loader_does = config.augment;
   as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
@@ -135,15 +151,16 @@ void show(const train::Config& config, const std::string& split, const std::stri
     const data::Sample changed = augment(sample, as_the_loader_does, rng);
     const Tensor image = to_bytes(changed.image);
     std::vector<Tensor> pictures;
-    const auto add = [&](const Tensor& picture, const Tensor& label) {
+    const auto add = [&](const Tensor& picture, const Tensor& label, const std::string& what) {
       const Tensor nothing = Tensor::full({picture.dim(0), picture.dim(1)}, data::ignore_label, DType::u8);
-      pictures.push_back(eval::overlay(picture, nothing, palette));
-      if (label.defined())
-        pictures.push_back(
-            eval::with_legend(eval::overlay(picture, label, palette), label, dataset->classes(), palette));
+      pictures.push_back(with_heading(eval::overlay(picture, nothing, palette), what));
+      if (!label.defined()) return;
+      const Tensor overlay =
+          eval::with_legend(eval::overlay(picture, label, palette), label, dataset->classes(), palette);
+      pictures.push_back(with_heading(overlay, what + ", labels"));
     };
-    add(sample.image, sample.label);
-    add(image, changed.label);
+    add(sample.image, sample.label, "image");
+    add(image, changed.label, "augmented");
     const std::string path = fmt::format("{}/{:03}.png", folder, i);
     data::write_png(path, eval::side_by_side(pictures));
     std::printf("%s %s\n", path.c_str(), sample.image_path.c_str());
@@ -153,10 +170,10 @@ void show(const train::Config& config, const std::string& split, const std::stri
 // Each sample as it is annotated, and as a network sees it after augmentation.
 void show_objects(const train::Config& config, const std::string& split, const std::string& folder,
                   int64_t count) {
-  make_output_folder(folder);
   const auto dataset =
       data::open_instance_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
   std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  make_new_folder(folder);
   data::AugmentOptions as_the_loader_does = config.augment;
   as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
   const int64_t shown = std::min(count, dataset->size());
@@ -169,11 +186,14 @@ void show_objects(const train::Config& config, const std::string& split, const s
     changed = augment(resize_sample(changed, config.data.image_height, config.data.image_width),
                       as_the_loader_does, rng);
     const std::string path = fmt::format("{}/{:03}.png", folder, i);
-    data::write_png(path,
-                    eval::side_by_side({
-                        eval::draw_instances(stored.image, stored.instances, dataset->classes()),
-                        eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
-                    }));
+    data::write_png(
+        path,
+        eval::side_by_side({
+            with_heading(eval::draw_instances(stored.image, stored.instances, dataset->classes()),
+                         "as annotated"),
+            with_heading(eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
+                         "augmented, targets"),
+        }));
     std::printf("%s %s\n", path.c_str(), stored.image_path.c_str());
   }
 }
@@ -191,13 +211,15 @@ void add_show(CLI::App& parent) {
   };
   const auto options = std::make_shared<Options>();
   options->source.add_options(*command);
-  command->add_option("--out", options->out, "Folder for the pictures")->type_name("DIR")->required();
+  command->add_option("--out", options->out, "Folder for the pictures, new or empty")
+      ->type_name("DIR")
+      ->required();
   command->add_option("--split", options->split, "train, val or test")
       ->capture_default_str()
       ->check(CLI::IsMember({"train", "val", "test"}));
   command->add_option("--count", options->count, "Number of samples, spread over the split")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
   command->callback([options] {
     const train::Config config = options->source.resolve();
     const auto draw = data::is_instance_set(config.data.dataset) ? show_objects : show;
@@ -216,9 +238,13 @@ void add_make_shapes(CLI::App& parent) {
   const auto options = std::make_shared<Options>();
   data::ShapesOptions& shapes = options->shapes;
   options->size = fmt::format("{}x{}", shapes.height, shapes.width);
-  command->add_option("--out", options->out, "Folder of the set")->type_name("DIR")->required();
-  command->add_option("--train", shapes.train, "Training images")->capture_default_str();
-  command->add_option("--val", shapes.val, "Validation images")->capture_default_str();
+  command->add_option("--out", options->out, "Folder of the set, new or empty")->type_name("DIR")->required();
+  command->add_option("--train", shapes.train, "Training images")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, data::max_shapes_images));
+  command->add_option("--val", shapes.val, "Validation images")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, data::max_shapes_images));
   command->add_option("--size", options->size, "Height and width")->type_name("HxW")->capture_default_str();
   command->add_option("--seed", shapes.seed, "The same seed makes the same set")->capture_default_str();
   command->add_option("--classes", shapes.classes, "Classes, background included: 2 to 8")
@@ -227,7 +253,8 @@ void add_make_shapes(CLI::App& parent) {
     const Size size = parse_size(options->size, "--size");
     options->shapes.height = size.height;
     options->shapes.width = size.width;
-    make_output_folder(options->out);
+    data::check_shapes(options->shapes);
+    make_new_folder(options->out);
     data::write_shapes(options->out, options->shapes);
     std::printf("%s: %lld train and %lld val images of %ld x %ld, %lld classes\n", options->out.c_str(),
                 static_cast<long long>(options->shapes.train), static_cast<long long>(options->shapes.val),

@@ -75,6 +75,20 @@ CLI::App* find_command(CLI::App& app, int argc, char** argv) {
   return current;
 }
 
+// CLI11's text for a value that is none of its option's kind names neither the kind nor its limits.
+std::string explained(const CLI::ParseError& error, const CLI::App& command) {
+  const std::string text = error.what(), lead = "Could not convert: ", middle = " = ";
+  const size_t equals = text.find(middle);
+  if (!text.starts_with(lead) || equals == std::string::npos) return text;
+  const std::string name = text.substr(lead.size(), equals - lead.size());
+  const CLI::Option* option = command.get_option_no_throw(name);
+  const std::string type = option ? option->get_type_name() : "";
+  const char* kind = type.starts_with("UINT")  ? "a whole number from 0 to 18446744073709551615"
+                     : type.starts_with("INT") ? "a whole number of at most 64 bits"
+                                               : "a number";
+  return fmt::format("{} must be {}. Got \"{}\"", name, kind, text.substr(equals + middle.size()));
+}
+
 // An unknown flag is told before anything else that is wrong: it often explains the rest ("--weights is
 // required").
 [[noreturn]] void explain_usage(const CLI::ParseError& error, const CLI::App& app, const CLI::App& command) {
@@ -89,7 +103,7 @@ CLI::App* find_command(CLI::App& app, int argc, char** argv) {
     const std::string flag = word.substr(0, word.find('='));
     fail(ErrorKind::usage, "[{}] unknown option \"{}\".{} {}", path, flag, did_you_mean(flag, flags), help);
   }
-  fail(ErrorKind::usage, "[{}] {}. {}", path, error.what(), help);
+  fail(ErrorKind::usage, "[{}] {}. {}", path, explained(error, command), help);
 }
 
 // Before any command runs: slips in variables are told once and at the start.

@@ -91,6 +91,19 @@ void make_output_folder(const std::string& path) {
   std::remove(probe.c_str());
 }
 
+void make_new_folder(const std::string& path) {
+  std::error_code unknown;  // making it tells what is wrong
+  const std::filesystem::directory_iterator first(path, unknown);
+  if (!unknown && first != std::filesystem::directory_iterator()) {
+    fail(
+        ErrorKind::usage,
+        "[--out] the folder must be new or empty: nothing is replaced or mixed with other files. Got \"{}\", "
+        "which holds {}. Choose another folder, or remove this one.",
+        path, first->path().filename().string());
+  }
+  make_output_folder(path);
+}
+
 std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string> files;
   std::error_code error;

@@ -35,6 +35,9 @@ bool is_colour_terminal(std::FILE* stream);
 // reason.
 void make_output_folder(const std::string& path);
 
+// The same for a folder that must be new or empty, so that files of two calls never mix. Error(usage).
+void make_new_folder(const std::string& path);
+
 // The regular files of a folder (not of its sub-folders), sorted. Error(io) if it cannot be read.
 std::vector<std::string> files_in(const std::string& folder);
 

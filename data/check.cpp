@@ -113,6 +113,7 @@ class Checker {
     std::set<int64_t> values;
     for (const auto& [value, count] : s.values) values.insert(value);
     guess_from_values(s.split, values, classes, dataset.label_map());
+    if (!dataset.left_out().empty()) warn(fmt::format("{}: {}.", s.split, dataset.left_out()));
     const bool labelled = s.histogram.total > s.histogram.ignored;
     if (s.histogram.total > 0 && !labelled) {
       error(fmt::format("{}: every labelled pixel is ignored. Check data.label_map.", s.split));

@@ -26,7 +26,9 @@ struct InstanceSplitReport {
   int64_t boxes_outside = 0;            // more than a pixel beyond the image
   int64_t masks_empty = 0;              // no pixel
   int64_t masks_beside_box = 0;         // box and mask share less than half of what they cover
-  std::vector<int64_t> class_objects;   // by label, crowds not counted
+  // Sets of mask pictures alone: objects whose largest connected piece has less than 2/3 of their pixels.
+  int64_t objects_scattered = 0;
+  std::vector<int64_t> class_objects;  // by label, crowds not counted
   std::vector<int64_t> class_images;
 };
 

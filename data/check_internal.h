@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/instances.h"
 #include "core/tensor.h"
 #include "data/check.h"
 
@@ -27,10 +28,18 @@ class CopyFinder {
   std::unordered_map<uint64_t, std::pair<std::string, std::string>> seen_;
 };
 
+// The parts of a mask that do not touch each other, not even at corners.
+struct Pieces {
+  int64_t count = 0;
+  int64_t largest = 0;  // pixels
+  int64_t area = 0;     // of all
+};
+Pieces pieces_of(const Mask& mask);
+
 // "480x360 (120), 640x480 (3), and 7 more"
 std::string list_counts(const std::map<std::string, int64_t>& counts);
 double percent(int64_t part, int64_t whole);
-// "2 errors, 1 warnings" under a line each.
+// "2 errors, 1 warning" under a line each.
 std::string findings_table(const std::vector<Finding>& findings);
 
 }  // namespace atrous::data::internal

@@ -41,13 +41,14 @@ std::string list_counts(const std::map<std::string, int64_t>& counts) {
 
 std::string findings_table(const std::vector<Finding>& findings) {
   std::string out = "\n";
-  int64_t errors = 0;
+  size_t errors = 0;
   for (const Finding& f : findings) {
     out += fmt::format("{}: {}\n", f.is_error ? "error" : "warning", f.message);
     errors += f.is_error;
   }
-  return out +
-         fmt::format("{} errors, {} warnings\n", errors, static_cast<int64_t>(findings.size()) - errors);
+  const size_t warnings = findings.size() - errors;
+  return out + fmt::format("{} error{}, {} warning{}\n", errors, errors == 1 ? "" : "s", warnings,
+                           warnings == 1 ? "" : "s");
 }
 
 }  // namespace atrous::data::internal

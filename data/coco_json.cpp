@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "data/coco_budget.h"
 
 namespace atrous::data {
 namespace {
@@ -45,8 +45,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
     for (const auto& [name, unused] : sections_) {
       ATROUS_CHECK(seen_.count(name), ErrorKind::data,
                    "[{}] an annotation file must have the lists \"images\", \"annotations\" and "
-                   "\"categories\". There is "
-                   "no \"{}\".",
+                   "\"categories\". There is no \"{}\".",
                    path_, name);
     }
   }
@@ -73,8 +72,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
     if (depth_ == 0) {
       ATROUS_CHECK(is_results_, ErrorKind::data,
                    "[{}] an annotation file must be an object with \"images\", \"annotations\" and "
-                   "\"categories\". Got a "
-                   "list. Is it a results file?",
+                   "\"categories\". Got a list. Is it a results file?",
                    path_);
     }
     const bool begins_list = depth_ == record_depth() - 1 && on_record_;
@@ -198,7 +196,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
 // Text of a value for messages.
 std::string shown(const Json& v) {
   constexpr size_t longest = 60;
-  const std::string text = v.is_structured() ? fmt::format("a {} of {}", v.type_name(), v.size())
+  const std::string text = v.is_structured() ? fmt::format("an {} of {}", v.type_name(), v.size())
                                              : v.dump(-1, ' ', true, Json::error_handler_t::replace);
   return text.size() <= longest ? text : text.substr(0, longest) + "...";
 }
@@ -316,12 +314,15 @@ Outline read_outline(const Json& record, const std::string& where) {
 }
 
 // Takes the outline's memory.
-Rle mask_of(Outline& outline, const CocoImage& image, const std::string& where) {
+Rle mask_of(Outline& outline, const CocoImage& image, const std::string& where,
+            internal::CocoBudget& budget) {
   if (!outline.polygons.empty()) {
     ATROUS_CHECK(image.height > 0, ErrorKind::data,
                  "[{}] a polygon needs \"height\" and \"width\" of its image. Image {} has none.", where,
                  image.id);
-    Rle mask = rle_from_polygons(image.height, image.width, outline.polygons, where);
+    int64_t crossings = 0;
+    Rle mask = rle_from_polygons(image.height, image.width, outline.polygons, where, &crossings);
+    budget.pass(crossings);
     outline = {};
     return mask;
   }
@@ -343,14 +344,6 @@ CocoImage read_image(const Json& record, const std::string& where) {
                "[{}] an image must have pixels. Got height {} and width {}.", where, image.height,
                image.width);
   return image;
-}
-
-// The mask, if the masks of its file have room for it: `left` is what they may still take.
-Rle counted(Rle mask, std::atomic<int64_t>& left, const CocoLimits& limits, const std::string& path) {
-  ATROUS_CHECK((left -= static_cast<int64_t>(mask.counts.size())) >= 0, ErrorKind::data,
-               "[{}] the masks of a file may have at most {} runs. They have more. Split the file.", path,
-               limits.max_runs);
-  return mask;
 }
 
 // By rising id, which must differ.
@@ -379,8 +372,7 @@ void resolve(Record& record, const CocoAnnotations& all, const std::string& wher
                where, all.images.size(), all.path, record.image);
   ATROUS_CHECK(category >= 0, ErrorKind::data,
                "[{}] \"category_id\" must be one of the {} categories of {}. Got {}. Are these class numbers "
-               "instead of "
-               "the category ids?",
+               "instead of the category ids?",
                where, all.categories.size(), all.path, record.category);
   record.image = image;
   record.category = category;
@@ -405,6 +397,9 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
        {"categories",
         [&](const Json& r, const std::string& where) {
           const int64_t id = whole(need(r, "id", where), "id", where);
+          ATROUS_CHECK(static_cast<int64_t>(all.categories.size()) < limits.max_categories, ErrorKind::data,
+                       "[{}] a file may have at most {} categories. It has more.", path,
+                       limits.max_categories);
           all.categories.push_back({id, text_or(r, "name", fmt::format("category {}", id), where)});
         }},
        {"annotations", [&](const Json& r, const std::string& place) {
@@ -432,15 +427,15 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
                  "[{}] ids of annotations must differ. {} occurs twice.", path, a.id);
     resolve(a, all, fmt::format("{}: annotation {}", path, a.id));
   }
-  std::atomic<int64_t> left = limits.max_runs;
+  internal::CocoBudget budget(limits, path);
   parallel_for(static_cast<int64_t>(outlines.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       CocoAnnotation& a = all.annotations[i];
       const bool drawn = masks == CocoMasks::keep || outlines[i].polygons.empty();
       if (outlines[i].empty() || !drawn) continue;
       Rle mask = mask_of(outlines[i], all.images[static_cast<size_t>(a.image)],
-                         fmt::format("{}: annotation {}", path, a.id));
-      if (masks == CocoMasks::keep) a.mask = counted(std::move(mask), left, limits, path);
+                         fmt::format("{}: annotation {}", path, a.id), budget);
+      if (masks == CocoMasks::keep) a.mask = budget.keep(std::move(mask));
     }
   });
   return all;
@@ -469,7 +464,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     results.push_back(std::move(result));
   });
   reader.read();
-  std::atomic<int64_t> left = limits.max_runs;
+  internal::CocoBudget budget(limits, path);
   parallel_for(static_cast<int64_t>(results.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       CocoResult& r = results[i];
@@ -479,7 +474,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
       Outline& outline = kept[i].outline;
       Rle mask;
       if (!outline.empty() && (masks == CocoMasks::keep || !boxes || outline.polygons.empty())) {
-        mask = mask_of(outline, image, where);
+        mask = mask_of(outline, image, where, budget);
       } else if (masks == CocoMasks::keep) {
         ATROUS_CHECK(image.height > 0, ErrorKind::data,
                      "[{}] a box as mask needs \"height\" and \"width\" of its image. Image {} has none.",
@@ -488,7 +483,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
       }
       r.area = boxes ? r.box.area() : static_cast<double>(rle_area(mask));
       if (!kept[i].has_box) r.box = rle_box(mask);
-      if (masks == CocoMasks::keep) r.mask = counted(std::move(mask), left, limits, path);
+      if (masks == CocoMasks::keep) r.mask = budget.keep(std::move(mask));
     }
   });
   return results;

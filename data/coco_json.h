@@ -22,6 +22,10 @@ struct CocoLimits {
   int64_t max_depth = 32;  // of lists and objects in one another
   // Of all masks that are kept, 4 bytes each. Some 200 per object are usual.
   int64_t max_runs = int64_t{1} << 30;
+  // Of all polygons: pixel columns that their edges pass, which is the work of filling them. COCO's largest
+  // file has some 10^8; crossings may cancel, so runs alone bound nothing.
+  int64_t max_crossings = int64_t{1} << 32;
+  int64_t max_categories = 65535;
 };
 
 struct CocoImage {
@@ -91,8 +95,8 @@ struct CocoResult {
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
                                           CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {});
 
-// What each result of a file has. COCO's tools take the area of a result from its box if there is one, also to
-// tell small masks from large ones: where masks are to count by their own area, they come without boxes.
+// What each result of a file has. COCO's tools take the area of a result from its box if there is one, also
+// to tell small masks from large ones: where masks are to count by their own area, they come without boxes.
 enum class CocoFields { boxes, masks, both };
 
 // A results file, as any COCO tool reads it. Ids are those of `annotations`; a mask is written if it has

@@ -163,6 +163,7 @@ std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const
       .in_channels = in_channels ? in_channels : plan.in_channels,
       .unknown_to_ignore = options.map_unknown_to_ignore,
       .accept_wide_labels = own_map ? plan.wide_labels : options.label_map != "identity",
+      .left_out = std::move(plan.left_out),
       .objection = own_map ? plan.objection : nullptr,
       .image = image_options(options),
   });

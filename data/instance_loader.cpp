@@ -50,6 +50,34 @@ int64_t bytes_of(const InstanceSample& sample) {
 
 }  // namespace
 
+TrainingImages training_images(const InstanceDataset& dataset, const DataOptions& data) {
+  ATROUS_CHECK(dataset.size() > 0, ErrorKind::data, "[loader] the data set is empty.");
+  ATROUS_CHECK(data.aspect_ratio_bins >= 0, ErrorKind::config,
+               "[loader] aspect_ratio_bins is at least 0. Got {}.", data.aspect_ratio_bins);
+  TrainingImages out;
+  if (data.keep_empty_images && data.aspect_ratio_bins == 0) {
+    for (int64_t i = 0; i < dataset.size(); ++i) out.members.push_back(i);
+    return out;
+  }
+  std::vector<Survey> surveys(static_cast<size_t>(dataset.size()));
+  parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      surveys[static_cast<size_t>(i)] = survey_of(dataset.boxes(i), data.aspect_ratio_bins);
+  });
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const Survey& s = surveys[static_cast<size_t>(i)];
+    if (!s.useful && !data.keep_empty_images) continue;
+    out.members.push_back(i);
+    out.bins.push_back(s.bin);
+  }
+  ATROUS_CHECK(
+      !out.members.empty(), ErrorKind::data,
+      "[loader] training needs an image with an object. Got {} images with crowds, boxes of a pixel or "
+      "nothing at all. Run `atrous data check`, or set data.keep_empty_images.",
+      dataset.size());
+  return out;
+}
+
 struct InstanceLoader::State {
   using Batches = std::vector<std::vector<int64_t>>;  // of an epoch: positions in `members`
 
@@ -57,24 +85,23 @@ struct InstanceLoader::State {
   const DataOptions data;
   AugmentOptions augment;
   const uint64_t seed;
-  std::vector<int64_t> members;  // indices of the images that take part
-  std::vector<int64_t> bins;     // of each member
+  const TrainingImages images;
   internal::SampleCache<InstanceSample> cache;
   internal::PerEpoch<std::vector<int64_t>> orders;
   internal::PerEpoch<Batches> grouped;
   std::optional<internal::Prefetcher<InstanceBatch>> batches;  // last: its threads use all the rest
 
-  State(const InstanceDataset& d, const DataOptions& o, const AugmentOptions& a, uint64_t s,
-        int64_t first_step)
+  State(const InstanceDataset& d, TrainingImages which, const DataOptions& o, const AugmentOptions& a,
+        uint64_t s, int64_t first_step)
       : dataset(d),
         data(o),
         augment(with_border(a, o, d)),
         seed(s),
+        images(std::move(which)),
         cache(
             d.size(), o.cache_mb, [this](int64_t index) { return load(index); }, bytes_of),
         orders([this](int64_t epoch) { return internal::shuffled_order(count(), seed, epoch); }),
         grouped([this](int64_t epoch) { return group(internal::shuffled_order(count(), seed, epoch)); }) {
-    take_survey();
     batches.emplace([this](int64_t step) { return make_batch(step); }, o.workers, first_step);
   }
 
@@ -84,30 +111,7 @@ struct InstanceLoader::State {
     return augment;
   }
 
-  int64_t count() const { return static_cast<int64_t>(members.size()); }
-
-  void take_survey() {
-    if (data.keep_empty_images && data.aspect_ratio_bins == 0) {
-      for (int64_t i = 0; i < dataset.size(); ++i) members.push_back(i);
-      return;
-    }
-    std::vector<Survey> surveys(static_cast<size_t>(dataset.size()));
-    parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        surveys[static_cast<size_t>(i)] = survey_of(dataset.boxes(i), data.aspect_ratio_bins);
-    });
-    for (int64_t i = 0; i < dataset.size(); ++i) {
-      const Survey& s = surveys[static_cast<size_t>(i)];
-      if (!s.useful && !data.keep_empty_images) continue;
-      members.push_back(i);
-      bins.push_back(s.bin);
-    }
-    ATROUS_CHECK(
-        !members.empty(), ErrorKind::data,
-        "[loader] training needs an image with an object. Got {} images with crowds, boxes of a pixel or "
-        "nothing at all. Run `atrous data check`, or set data.keep_empty_images.",
-        dataset.size());
-  }
+  int64_t count() const { return static_cast<int64_t>(images.members.size()); }
 
   InstanceSample load(int64_t index) const {
     InstanceSample sample = dataset.load(index);
@@ -122,7 +126,7 @@ struct InstanceLoader::State {
     Batches out;
     std::map<int64_t, std::vector<int64_t>> waiting, seen;
     for (const int64_t member : order) {
-      const int64_t bin = bins[static_cast<size_t>(member)];
+      const int64_t bin = images.bins[static_cast<size_t>(member)];
       std::vector<int64_t>& batch = waiting[bin];
       batch.push_back(member);
       seen[bin].push_back(member);
@@ -151,12 +155,12 @@ struct InstanceLoader::State {
       const auto at = static_cast<size_t>(step % batches_per_epoch());
       const int64_t member =
           grouped.with(epoch, [&](const Batches& b) { return b[at][static_cast<size_t>(i)]; });
-      return {epoch, members[static_cast<size_t>(member)]};
+      return {epoch, images.members[static_cast<size_t>(member)]};
     }
     const int64_t position = step * data.batch_size + i, epoch = position / count();
     const auto at = static_cast<size_t>(position % count());
     const int64_t member = orders.with(epoch, [&](const auto& order) { return order[at]; });
-    return {epoch, members[static_cast<size_t>(member)]};
+    return {epoch, images.members[static_cast<size_t>(member)]};
   }
 
   InstanceBatch make_batch(int64_t step) {
@@ -175,17 +179,17 @@ struct InstanceLoader::State {
   }
 };
 
-InstanceLoader::InstanceLoader(const InstanceDataset& dataset, const DataOptions& data,
+InstanceLoader::InstanceLoader(const InstanceDataset& dataset, TrainingImages images, const DataOptions& data,
                                const AugmentOptions& augment, uint64_t seed, int64_t first_step) {
-  ATROUS_CHECK(dataset.size() > 0, ErrorKind::data, "[loader] the data set is empty.");
-  ATROUS_CHECK(
-      data.batch_size >= 1 && data.workers >= 0 && first_step >= 0 && data.aspect_ratio_bins >= 0,
-      ErrorKind::config,
-      "[loader] batch_size is at least 1, workers, aspect_ratio_bins and step at least 0. Got {}, {}, {} "
-      "and {}.",
-      data.batch_size, data.workers, data.aspect_ratio_bins, first_step);
-  state_ = std::make_unique<State>(dataset, data, augment, seed, first_step);
+  ATROUS_CHECK(data.batch_size >= 1 && data.workers >= 0 && first_step >= 0, ErrorKind::config,
+               "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
+               data.batch_size, data.workers, first_step);
+  state_ = std::make_unique<State>(dataset, std::move(images), data, augment, seed, first_step);
 }
+
+InstanceLoader::InstanceLoader(const InstanceDataset& dataset, const DataOptions& data,
+                               const AugmentOptions& augment, uint64_t seed, int64_t first_step)
+    : InstanceLoader(dataset, training_images(dataset, data), data, augment, seed, first_step) {}
 
 InstanceLoader::~InstanceLoader() = default;
 

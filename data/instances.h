@@ -27,7 +27,8 @@ class InstanceDataset {
   // The image's id in COCO results. Sets without ids of their own count from 1.
   virtual int64_t image_id(int64_t index) const = 0;
   // Decodes the image and all of its objects as annotated: crowds and objects without area included, boxes
-  // not clipped. Error(data) names file, object and remedy. Thread-safe, as is instances().
+  // not clipped. Error(data) names file, object and remedy, also for masks beyond max_window_pixels.
+  // Thread-safe, as is instances().
   virtual InstanceSample load(int64_t index) const = 0;
   // The objects alone, no image is decoded.
   virtual Instances instances(int64_t index) const = 0;
@@ -49,6 +50,10 @@ class InstanceDataset {
 // As open_dataset() of dataset.h, for the instance sets of `atrous data sets`.
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
                                                        int64_t num_classes, int64_t in_channels);
+
+// Pixels of the windows of all masks of an image together. Real images have a few times their own; a file of
+// some kilobytes can name thousands of objects that each reach from corner to corner.
+inline constexpr int64_t max_window_pixels = int64_t{1} << 30;
 
 // A mask as COCO's run lengths, and back.
 Mask mask_of(const Rle& rle);
@@ -82,6 +87,14 @@ struct InstanceBatch {
   int64_t step = 0;  // global batch number
 };
 
+// The images of a set that training takes: indices, and the bin of each one's aspect ratio (none if
+// data.aspect_ratio_bins is 0 and no image is left out). Reads the boxes of all images. Error(data) if there
+// are none.
+struct TrainingImages {
+  std::vector<int64_t> members, bins;
+};
+TrainingImages training_images(const InstanceDataset& dataset, const DataOptions& data);
+
 // Batches for training, prepared by worker threads. As Loader (loader.h): batch number `step` is a pure
 // function of (dataset, options, seed), whatever the number of workers and wherever reading started.
 class InstanceLoader {
@@ -95,6 +108,9 @@ class InstanceLoader {
   // too few left: one of a rare shape may never come.
   InstanceLoader(const InstanceDataset& dataset, const DataOptions& data, const AugmentOptions& augment,
                  uint64_t seed, int64_t first_step);
+  // The same for those who know the images already.
+  InstanceLoader(const InstanceDataset& dataset, TrainingImages images, const DataOptions& data,
+                 const AugmentOptions& augment, uint64_t seed, int64_t first_step);
   ~InstanceLoader();
   InstanceLoader(const InstanceLoader&) = delete;
   InstanceLoader& operator=(const InstanceLoader&) = delete;

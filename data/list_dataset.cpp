@@ -165,7 +165,8 @@ std::string ListDataset::describe() const {
   return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}",
                      parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root,
                      parts_.label_map.describe(parts_.classes),
-                     parts_.unknown_to_ignore ? ", all else ignored" : "");
+                     parts_.unknown_to_ignore ? ", all else ignored" : "") +
+         (parts_.left_out.empty() ? "" : "\n" + parts_.left_out);
 }
 
 }  // namespace atrous::data

@@ -59,6 +59,7 @@ class ListDataset final : public Dataset {
     int64_t in_channels = 3;
     bool unknown_to_ignore = false;
     bool accept_wide_labels = false;  // 16-bit labels: only where the label map says what they mean
+    std::string left_out = {};        // SplitPlan's
     // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
     std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;
@@ -75,6 +76,7 @@ class ListDataset final : public Dataset {
   const std::vector<ClassInfo>& classes() const override { return parts_.classes; }
   std::string describe() const override;
   const LabelMap& label_map() const { return parts_.label_map; }
+  const std::string& left_out() const { return parts_.left_out; }
   std::string image_path(int64_t index) const;
   std::string label_path(int64_t index) const;  // empty: no label
 

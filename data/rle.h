@@ -69,9 +69,9 @@ Rle rle_from_polygon(int64_t height, int64_t width, std::span<const double> corn
                      const std::string& where = "polygon");
 // Error(data) unless the list is a polygon; for readers that need no mask.
 void check_polygon(std::span<const double> corners, const std::string& where = "polygon");
-// The union of an object's polygons; at least one.
+// The union of an object's polygons; at least one. `crossings`: how many pixel columns their edges pass.
 Rle rle_from_polygons(int64_t height, int64_t width, const std::vector<std::vector<double>>& polygons,
-                      const std::string& where = "polygon");
+                      const std::string& where = "polygon", int64_t* crossings = nullptr);
 // The pixels of a box, as those of the polygon of its corners.
 Rle rle_from_box(int64_t height, int64_t width, const CocoBox& box, const std::string& where = "box");
 

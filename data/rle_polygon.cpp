@@ -166,7 +166,7 @@ void check_polygon(std::span<const double> corners, const std::string& where) {
 }
 
 Rle rle_from_polygons(int64_t height, int64_t width, const std::vector<std::vector<double>>& polygons,
-                      const std::string& where) {
+                      const std::string& where, int64_t* crossings_passed) {
   ATROUS_CHECK(!polygons.empty(), ErrorKind::data,
                "[{}] an object needs at least one polygon. Got an empty list.", where);
   size_t crossings = 0;
@@ -175,6 +175,7 @@ Rle rle_from_polygons(int64_t height, int64_t width, const std::vector<std::vect
     const Rle both[] = {std::move(all), fill_polygon(height, width, polygons[i], where, crossings)};
     all = rle_merge(both, MaskSet::union_of);
   }
+  if (crossings_passed) *crossings_passed = static_cast<int64_t>(crossings);
   return all;
 }
 

@@ -222,7 +222,8 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
     const Placement place = draw_placement(options, rng);
     const std::vector<int64_t> pixels = footprint(place, scene, full_area);
     if (pixels.empty()) continue;
-    // The hue leans towards the class; the tails of neighbouring classes overlap, and there the outline decides.
+    // The hue leans towards the class; the tails of neighbouring classes overlap, and there the outline
+    // decides.
     const double class_hue = static_cast<double>(place.label) / 7 + 0.03 * rng.normal();
     const double strength = rng.uniform(0.5, 0.9), brightness = rng.uniform(0.5, 0.95);
     const Texture fill(rng, class_hue, strength, brightness, grain_seed());

@@ -12,6 +12,8 @@
 
 namespace atrous::data {
 
+inline constexpr int64_t max_shapes_images = 1000000;  // per split
+
 struct ShapesOptions {
   int64_t train = 200;  // images
   int64_t val = 40;
@@ -39,8 +41,12 @@ std::vector<ClassInfo> shape_classes(int64_t count);
 
 ShapeScene generate_scene(const ShapesOptions& options, int64_t index);
 
+// Error(usage) for options that no set can have; write_shapes() asks it too.
+void check_shapes(const ShapesOptions& options);
+
 // Writes images/, labels/ (palette PNG), instances/ (grey PNG), train.txt, val.txt, classes.json and COCO
-// annotations instances_{train,val}.json (category ids are class ids; masks as uncompressed RLE). Error(io).
+// annotations instances_{train,val}.json (category ids are class ids; masks as uncompressed RLE). Files of
+// those names are replaced. Error(io).
 void write_shapes(const std::string& folder, const ShapesOptions& options);
 
 }  // namespace atrous::data

@@ -88,12 +88,18 @@ void write_split(const fs::path& root, const ShapesOptions& options, const std::
 
 }  // namespace
 
+void check_shapes(const ShapesOptions& options) {
+  ATROUS_CHECK(options.train >= 1 && options.val >= 1 && options.train <= max_shapes_images &&
+                   options.val <= max_shapes_images,
+               ErrorKind::usage,
+               "[shapes] each split needs an image, and has at most {}. Got {} for train and {} for val.",
+               max_shapes_images, options.train, options.val);
+  generate_scene(options, 0);
+}
+
 void write_shapes(const std::string& folder, const ShapesOptions& options) {
   const fs::path root(folder);
-  ATROUS_CHECK(options.train >= 1 && options.val >= 1, ErrorKind::usage,
-               "[shapes] each split needs an image. Got {} for train and {} for val.", options.train,
-               options.val);
-  generate_scene(options, 0);  // checks the options before anything is written
+  check_shapes(options);  // before anything is written
   for (const char* name : {"images", "labels", "instances"}) {
     std::error_code error;
     fs::create_directories(root / name, error);

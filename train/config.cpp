@@ -53,6 +53,11 @@ std::string short_number(double value) {
   return to_text(JsonValue::of(value), -1);
 }
 
+// Ranges do not show an upper end that nobody meets; who met it must see it.
+std::string with_upper_end(const std::string& range, const std::string& high) {
+  return range.ends_with(high) ? range : range + " and <= " + high;
+}
+
 }  // namespace
 
 void wrong_type(const JsonValue& value, const std::string& path, const char* wanted) {
@@ -91,7 +96,8 @@ std::string range_text(int64_t low, int64_t high) {
 int64_t read_whole(const JsonValue& value, const std::string& path, int64_t low, int64_t high,
                    const std::string& range) {
   if (value.kind != JsonValue::Kind::integer) wrong_type(value, path, "a whole number");
-  if (value.integer < low || value.integer > high) out_of_range(value, path, range);
+  if (value.integer < low) out_of_range(value, path, range);
+  if (value.integer > high) out_of_range(value, path, with_upper_end(range, std::to_string(high)));
   return value.integer;
 }
 
@@ -99,7 +105,8 @@ double read_number(const JsonValue& value, const std::string& path, double low, 
                    const std::string& range) {
   if (!value.is_number()) wrong_type(value, path, "a number");
   const bool above = low_open ? value.number > low : value.number >= low;
-  if (!above || !(value.number <= high)) out_of_range(value, path, range);
+  if (!above) out_of_range(value, path, range);
+  if (!(value.number <= high)) out_of_range(value, path, with_upper_end(range, short_number(high)));
   return value.number;
 }
 
@@ -146,8 +153,11 @@ JsonValue override_value(const std::string& text, Type type, const std::string& 
   try {
     value = parse_json(text, origin);
   } catch (const Error&) {
-    fail(ErrorKind::config, "[config] {}: the value must be a JSON {}. Got \"{}\". Correct the value.",
-         origin, name_of(type), text);
+    const char* limit = type == Type::whole    ? " of at most 64 bits"
+                        : type == Type::number ? " of at most 1.8e308"
+                                               : "";
+    fail(ErrorKind::config, "[config] {}: the value must be a JSON {}{}. Got \"{}\". Correct the value.",
+         origin, name_of(type), limit, text);
   }
   return value;
 }

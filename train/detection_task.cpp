@@ -26,12 +26,6 @@ std::shared_ptr<layers::DetectionModel> make_detection_model(const Config& confi
   return weights_follow ? nets::build_detector(config.model) : nets::make_detector(config.model, config.seed);
 }
 
-int64_t count_training_images(const Config& config, const data::InstanceDataset& set) {
-  data::DataOptions options = config.data;
-  options.workers = 0;  // no batch is taken
-  return data::InstanceLoader(set, options, config.augment, config.seed, 0).images();
-}
-
 void add_scores(Validation& v, const eval::CocoSummary& s, const std::string& what) {
   const auto add = [&](const char* name, double score) {
     v.scores.emplace_back(what + name, score);
@@ -68,19 +62,19 @@ DetectionTask::DetectionTask(const Config& config, bool weights_follow)
       train_(open_split(config, "train")),
       val_(open_split(config, "val")),
       model_(make_detection_model(config, weights_follow)),
-      images_(count_training_images(config, *train_)) {}
+      images_(data::training_images(*train_, config.data)) {}
 
 void DetectionTask::begin(RunState&, int64_t first, int64_t) {
-  loader_.emplace(*train_, config_.data, config_.augment, config_.seed, first);
+  loader_.emplace(*train_, images_, config_.data, config_.augment, config_.seed, first);
 }
 
 std::vector<std::string> DetectionTask::describe() const {
   std::vector<std::string> lines = {train_->describe(), val_->describe()};
-  if (images_ < train_->size())
+  if (training_images() < train_->size())
     lines.push_back(
         fmt::format("{} of {} training images have objects; the others are left out "
                     "(data.keep_empty_images takes them in)",
-                    images_, train_->size()));
+                    training_images(), train_->size()));
   return lines;
 }
 

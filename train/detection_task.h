@@ -12,7 +12,7 @@ class DetectionTask : public Task {
 
   layers::Model& model() override { return *model_; }
   const std::vector<data::ClassInfo>& classes() const override { return train_->classes(); }
-  int64_t training_images() const override { return images_; }
+  int64_t training_images() const override { return static_cast<int64_t>(images_.members.size()); }
   void begin(RunState& state, int64_t first, int64_t needed) override;
   std::vector<std::string> describe() const override;
   TrainingBatch next() override;
@@ -25,7 +25,7 @@ class DetectionTask : public Task {
   const Config config_;
   const std::unique_ptr<data::InstanceDataset> train_, val_;
   const std::shared_ptr<layers::DetectionModel> model_;
-  int64_t images_ = 0;  // that training uses
+  const data::TrainingImages images_;
   std::optional<data::InstanceLoader> loader_;
 };
 

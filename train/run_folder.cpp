@@ -31,6 +31,20 @@ bool only_entry(const std::filesystem::path& folder, const char* name) {
   return entries == 1;
 }
 
+// A file or folder in `path` that no run writes, or "". A run that failed early leaves some of its own.
+std::string foreign_entry(const std::string& path) {
+  std::error_code unreadable;  // locking tells
+  for (std::filesystem::directory_iterator entry(path, unreadable), end; !unreadable && entry != end;
+       entry.increment(unreadable)) {
+    const std::string name = entry->path().filename().string();
+    const bool own = name == ".lock" || name == "checkpoints" || name == "samples" ||
+                     name.starts_with("config.json") || name.starts_with("metrics.jsonl") ||
+                     name.starts_with("events.out.tfevents.");
+    if (!own) return name;
+  }
+  return "";
+}
+
 // What creating the folders of a run will create.
 std::vector<std::filesystem::path> missing_folders(const std::string& path) {
   std::error_code unknown;
@@ -48,6 +62,16 @@ std::vector<std::filesystem::path> missing_folders(const std::string& path) {
 }  // namespace
 
 RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
+  const auto holds_run = [&] {
+    std::error_code unreadable;  // locking tells
+    return std::filesystem::exists(last(), unreadable) || std::filesystem::exists(previous(), unreadable) ||
+           written(file("metrics.jsonl"));
+  };
+  const std::string foreign = holds_run() ? "" : foreign_entry(path);
+  ATROUS_CHECK(foreign.empty(), ErrorKind::usage,
+               "[--out] the folder of a run must be new, empty or that of a run. Got \"{}\", which holds {} "
+               "but no run. Choose another folder.",
+               path, foreign);
   std::error_code error;
   made_ = missing_folders(path);
   std::filesystem::create_directories(path + "/checkpoints", error);
@@ -69,9 +93,7 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
          "choose another folder.",
          path);
   }
-  const bool holds_run = std::filesystem::exists(last()) || std::filesystem::exists(previous()) ||
-                         written(file("metrics.jsonl"));
-  if (holds_run && !resume) {
+  if (holds_run() && !resume) {
     ::close(lock_);
     fail(ErrorKind::usage,
          "[--out] a run is never overwritten. Got \"{}\", which holds one. Add --resume to go on with it, or "

@@ -16,7 +16,7 @@ namespace atrous::train {
 class RunFolder {
  public:
   // Makes the folder, checks that files can be made in it, and locks it. Error(io) if another process holds
-  // the lock. Error(usage) if the folder already holds a run and `resume` is false.
+  // the lock. Error(usage) if the folder already holds a run and `resume` is false, or files but no run.
   RunFolder(const std::string& path, bool resume);
   // Folders that it made go again if nothing was written into them: a run that is refused leaves no trace.
   ~RunFolder();

@@ -177,7 +177,7 @@ SplitPlan plan_ade20k(const DataOptions& options, const std::string& split) {
     return plan;
   }
   const path labels = split == "test" ? path() : base / "annotations" / folder;
-  plan.entries = files::pair_folders(options.root, {images, ".jpg", labels, ".png"});
+  files::add_pairs(plan, options.root, {images, ".jpg", labels, ".png"});
   return plan;
 }
 

@@ -86,9 +86,7 @@ SplitPlan plan_cityscapes(const DataOptions& options, const std::string& split) 
   for (const std::string& city : files::subfolders(root / images)) {
     const path labels = split == "test" ? path() : base / "gtFine" / split / city;
     if (!labels.empty()) check_label_files(root / labels);
-    const auto entries =
-        files::pair_folders(options.root, {images / city, image_suffix, labels, label_suffix});
-    plan.entries.insert(plan.entries.end(), entries.begin(), entries.end());
+    files::add_pairs(plan, options.root, {images / city, image_suffix, labels, label_suffix});
   }
   return plan;
 }

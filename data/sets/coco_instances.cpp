@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -95,7 +96,7 @@ void check_disjoint(const std::vector<ListEntry>& entries, const DataOptions& op
   }
 }
 
-// All objects have masks, or none has.
+// All objects have masks, or none has; boxes are near their images (f32 would make some infinite).
 void check_geometry(const CocoAnnotations& all) {
   const auto masked = std::count_if(all.annotations.begin(), all.annotations.end(),
                                     [](const CocoAnnotation& a) { return a.has_mask(); });
@@ -103,6 +104,13 @@ void check_geometry(const CocoAnnotations& all) {
     ATROUS_CHECK(a.has_box || a.has_mask(), ErrorKind::data,
                  "[{}] annotation {} must have \"bbox\" or \"segmentation\". It has neither.", all.path,
                  a.id);
+    const double corners[] = {a.box.x, a.box.y, a.box.x + a.box.width, a.box.y + a.box.height};
+    const bool near = std::all_of(std::begin(corners), std::end(corners),
+                                  [](double c) { return std::abs(c) <= max_polygon_coordinate; });
+    ATROUS_CHECK(near, ErrorKind::data,
+                 "[{}] \"bbox\" of annotation {} must lie within {:g} pixels of the corner of its image. Got "
+                 "{:g}, {:g}, {:g}, {:g}. Correct it.",
+                 all.path, a.id, max_polygon_coordinate, a.box.x, a.box.y, a.box.width, a.box.height);
     ATROUS_CHECK(
         a.has_mask() || masked == 0, ErrorKind::data,
         "[{}] annotation {} has no \"segmentation\", but {} others have one. Add it, or remove those of all "
@@ -125,7 +133,15 @@ class CocoInstances final : public InstanceFiles {
 
   Instances instances(int64_t index) const override {
     Instances out = boxes(index);
-    for (const size_t number : objects_of_[static_cast<size_t>(index)]) {
+    const std::vector<size_t>& objects = objects_of_[static_cast<size_t>(index)];
+    double windows = 0;
+    for (const size_t number : objects) windows += rle_box(all_.annotations[number].mask).area();
+    ATROUS_CHECK(
+        windows <= static_cast<double>(max_window_pixels), ErrorKind::data,
+        "[{}] the boxes around the masks of an image may have at most {} pixels together. Got {:.0f} in "
+        "{} objects of image {}. Is each the mask of one object?",
+        all_.path, max_window_pixels, windows, objects.size(), image_id(index));
+    for (const size_t number : objects) {
       const Rle& mask = all_.annotations[number].mask;
       if (!mask.counts.empty()) out.masks.push_back(mask_of(mask));
     }

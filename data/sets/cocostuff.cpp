@@ -233,14 +233,14 @@ SplitPlan plan_cocostuff(const DataOptions& options, const std::string& split, b
     return plan;
   }
   if (split == "test") {
-    plan.entries = files::pair_folders(options.root, {images, ".jpg", "", ""});
+    files::add_pairs(plan, options.root, {images, ".jpg", "", ""});
     return plan;
   }
   // mmsegmentation's converter writes files with the 171 classes beside the pixel maps.
   const bool converted = !all_categories && files::fs::is_directory(path(options.root) / labels) &&
                          !files::stems_in(path(options.root) / labels, train_ids).empty();
   if (converted) plan.label_map = "0-170:0,255:ignore";
-  plan.entries = files::pair_folders(options.root, {images, ".jpg", labels, converted ? train_ids : ".png"});
+  files::add_pairs(plan, options.root, {images, ".jpg", labels, converted ? train_ids : ".png"});
   return plan;
 }
 

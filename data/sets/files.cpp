@@ -93,6 +93,20 @@ std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& p
   return entries;
 }
 
+void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair) {
+  const std::vector<ListEntry> entries = pair_folders(root, pair);
+  plan.entries.insert(plan.entries.end(), entries.begin(), entries.end());
+  const std::vector<std::string> all = stems_in(fs::path(root) / pair.images, "");
+  std::vector<std::string> others;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(others),
+               [&](const std::string& name) { return !name.ends_with(pair.image_suffix); });
+  if (others.empty()) return;
+  if (!plan.left_out.empty()) plan.left_out += "\n";
+  plan.left_out +=
+      fmt::format("left out: {} file{} in {} whose name does not end in `{}` ({})", others.size(),
+                  others.size() == 1 ? "" : "s", pair.images.string(), pair.image_suffix, first_few(others));
+}
+
 std::vector<ListEntry> read_ids(const fs::path& list) {
   const std::vector<uint8_t> bytes = read_file(list.string(), int64_t{1} << 28);
   std::istringstream text(std::string(bytes.begin(), bytes.end()));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/list_dataset.h"
+#include "data/sets/sets.h"
 
 namespace atrous::data::files {
 
@@ -32,6 +33,8 @@ struct FolderPair {
 };
 // One entry per image. Error(data) names images without label and labels without image.
 std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& pair);
+// Adds them to the plan, and what its line says of the other files in the image folder.
+void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair);
 
 // The ids of an official list: the first field of each line; for lists of file pairs, the stem of the first.
 // Error(data) for an empty list, an empty line, an id given twice and ids that are no plain names.

@@ -16,7 +16,7 @@ using files::fs::path;
 // One pass for the windows of all objects, one over each window for its pixels: hundreds of nuclei cost no
 // more than two readings of the picture.
 template <class T>
-std::map<int64_t, Mask> masks_in(const T* ids, int64_t height, int64_t width) {
+std::map<int64_t, Mask> masks_in(const T* ids, int64_t height, int64_t width, const std::string& file) {
   struct Window {
     int64_t left, top, right, bottom;
   };
@@ -27,6 +27,18 @@ std::map<int64_t, Mask> masks_in(const T* ids, int64_t height, int64_t width) {
       w = {std::min(w.left, x), std::min(w.top, y), std::max(w.right, x + 1), y + 1};
     }
   }
+  int64_t objects = 0, pixels = 0;
+  for (size_t id = 1; id < windows.size(); ++id) {
+    const Window& w = windows[id];
+    if (w.right == 0) continue;
+    ++objects;
+    pixels += (w.right - w.left) * (w.bottom - w.top);
+  }
+  ATROUS_CHECK(
+      pixels <= max_window_pixels, ErrorKind::data,
+      "[mask {}] the boxes around the objects of an image may have at most {} pixels together. Got {} "
+      "in {} objects. Is each value one object?",
+      file, max_window_pixels, pixels, objects);
   std::map<int64_t, Mask> masks;
   for (size_t id = 1; id < windows.size(); ++id) {
     const Window& w = windows[id];
@@ -89,8 +101,8 @@ class IdMasks final : public InstanceFiles {
         file);
     const Tensor& ids = label.values;
     const std::map<int64_t, Mask> masks = ids.dtype() == DType::u8
-                                              ? masks_in(ids.data<uint8_t>(), ids.dim(0), ids.dim(1))
-                                              : masks_in(ids.data<int32_t>(), ids.dim(0), ids.dim(1));
+                                              ? masks_in(ids.data<uint8_t>(), ids.dim(0), ids.dim(1), file)
+                                              : masks_in(ids.data<int32_t>(), ids.dim(0), ids.dim(1), file);
     ATROUS_CHECK(
         !(masks.size() == 1 && masks.begin()->first == 255), ErrorKind::data,
         "[mask {}] every object needs a number of its own. Got only 0 and 255, which say where objects "
@@ -105,7 +117,7 @@ class IdMasks final : public InstanceFiles {
       for (size_t k = 0; k < 4; ++k) out.box(i)[k] = static_cast<float>(bounds[k]);
       out.labels.push_back(1);
       out.crowd.push_back(0);
-      out.ids.push_back((image_id(index) << 16) + id);
+      out.ids.push_back(id_mask_object(image_id(index), id));
       out.areas.push_back(static_cast<double>(mask.area()));
       out.masks.push_back(mask);
       ++i;

@@ -78,6 +78,13 @@ bool is_instance_set(const std::string& name) {
   return false;
 }
 
+bool has_id_masks(const std::string& name) {
+  for (const InstanceSet& set : instance_sets()) {
+    if (set.name == name) return set.plan != nullptr;
+  }
+  return false;
+}
+
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
                                                        int64_t num_classes, int64_t in_channels) {
   for (const InstanceSet& set : instance_sets()) {

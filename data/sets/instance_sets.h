@@ -22,6 +22,16 @@ struct InstanceSet {
 };
 
 const std::vector<InstanceSet>& instance_sets();
+// Whether the set's masks are pictures of numbers.
+bool has_id_masks(const std::string& name);
+// The value in its picture of an object of such a set, from Instances::ids: unique in the set, the image's
+// number above 16 bits of value.
+constexpr int64_t id_mask_object(int64_t image_id, int64_t value) {
+  return (image_id << 16) + value;
+}
+constexpr int64_t id_mask_value(int64_t object_id) {
+  return object_id & 0xffff;
+}
 
 // Everything but the objects themselves.
 class InstanceFiles : public InstanceDataset {

@@ -32,15 +32,16 @@ SplitPlan plan_loveda(const DataOptions& options, const std::string& split) {
     if (files::fs::is_directory(root / candidate / folder)) base = candidate;
   }
   if (!files::fs::is_directory(root / base / folder)) {
-    plan.missing = files::not_there(root / folder);
+    const std::string& list = list_name(options, split);
+    plan.missing = fmt::format("neither the folder {} is there nor the list {} of a selection{}",
+                               (root / folder).string(), (root / list).string(),
+                               split == "test" ? "" : " (`image label` per line)");
     return plan;
   }
   for (const std::string& scene : files::subfolders(root / base / folder)) {  // Rural, Urban
     const path scene_folder = base / folder / scene;
     const path labels = split == "test" ? path() : scene_folder / "masks_png";
-    const auto entries =
-        files::pair_folders(options.root, {scene_folder / "images_png", ".png", labels, ".png"});
-    plan.entries.insert(plan.entries.end(), entries.begin(), entries.end());
+    files::add_pairs(plan, options.root, {scene_folder / "images_png", ".png", labels, ".png"});
   }
   return plan;
 }

@@ -24,6 +24,8 @@ struct SplitPlan {
   bool wide_labels = false;  // label values may exceed 255
   // An id stands for one image, whichever split names it. Otherwise the path of an image does.
   bool global_ids = false;
+  // What of the folders was left out, a line for people; empty: nothing.
+  std::string left_out = {};
   // Looks at the values in a label file for what a label map cannot say. Empty, or what is wrong and what to
   // do.
   std::function<std::string(const LabelFile&)> objection = {};

@@ -243,6 +243,13 @@ TEST_CASE("data make-shapes writes a set that data check and data show read") {
     CHECK(std::filesystem::is_regular_file(p.shapes + "/" + file));
   }
   CHECK(run({"data", "make-shapes", "--out", p.folder.path("x"), "--size", "32"}).code == 2);
+  CHECK(run({"data", "make-shapes", "--out", p.folder.path("x"), "--classes", "9"}).code == 2);
+  CHECK_FALSE(std::filesystem::exists(p.folder.path("x")));
+  const std::string before = read_text(p.shapes + "/train.txt");
+  const Outcome again = run({"data", "make-shapes", "--out", p.shapes, "--train", "1", "--val", "1"});
+  CHECK(again.code == 2);
+  CHECK_THAT(again.err, Contains("new or empty") && Contains(p.shapes) && Contains("remove this one"));
+  CHECK(read_text(p.shapes + "/train.txt") == before);
   Outcome o = run({"data", "check", "--config", p.config, "--json", "-"});
   INFO(o.err);
   CHECK(o.code == 0);
@@ -257,6 +264,17 @@ TEST_CASE("data make-shapes writes a set that data check and data show read") {
   CHECK(run({"data", "show", "--config", p.config, "--out", p.folder.path("look"), "--count", "2"}).code ==
         0);
   CHECK(std::filesystem::is_regular_file(p.folder.path("look/001.png")));
+  // Four panels under headings: dark letters on white, above pictures of 32 x 48.
+  const Tensor look = data::read_image(p.folder.path("look/001.png"));
+  CHECK(look.dim(0) > 32);
+  int64_t ink = 0;
+  for (int64_t x = 0; x < look.dim(1); ++x) {
+    for (int64_t y = 4; y < 11; ++y) ink += look.data<uint8_t>()[(y * look.dim(1) + x) * 3] == 0;
+  }
+  CHECK(ink > 100);
+  o = run({"data", "show", "--config", p.config, "--out", p.folder.path("look"), "--count", "1"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("new or empty") && Contains(".png"));
   const std::vector<std::string> objects{"--dataset", "shapes_instances", "--root", p.shapes};
   const auto with_objects = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), objects.begin(), objects.end());

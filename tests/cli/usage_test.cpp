@@ -57,6 +57,25 @@ TEST_CASE("unknown commands and options are usage errors that name the nearest")
   CHECK_THAT(o.err, Contains("vla"));
 }
 
+TEST_CASE("numbers that are none, or out of range, are told with the range") {
+  const std::vector<std::string> shapes{"data", "make-shapes", "--out", "none"};
+  const auto with = [&](const std::string& option, const std::string& value) {
+    std::vector<std::string> arguments = shapes;
+    arguments.insert(arguments.end(), {option, value});
+    const Outcome o = run(arguments);
+    CHECK(o.code == 2);
+    return o.err;
+  };
+  for (const char* value : {"1e400", "-3", "0", "99999999999999999999", "1e30"})
+    CHECK_THAT(with("--train", value),
+               Contains("--train") && Contains("in range") && Contains("1 to 1000000"));
+  CHECK_THAT(with("--seed", "-1.5"),
+             Contains("--seed must be a whole number from 0 to 18446744073709551615. Got "
+                      "\"-1.5\""));
+  CHECK_THAT(with("--classes", "many"),
+             Contains("--classes must be a whole number of at most 64 bits. Got \"many\""));
+}
+
 TEST_CASE("doctor reports in text and JSON; --json - keeps stdout clean") {
   const Outcome o = run({"doctor", "--json", "-"}, {"ATROUS_THREADS=3"});
   CHECK(o.code == 0);

@@ -168,6 +168,19 @@ TEST_CASE("coco json: nesting without end does not end the program, and long rec
   wide["annotations"][0]["segmentation"] = {{0, 0, 700, 0, 700, 4}};
   CHECK_SAYS(ErrorKind::data, read_text(folder, wide.dump(), CocoMasks::keep, limits), "at most 1000 runs");
   CHECK(read_text(folder, wide.dump(), CocoMasks::skip, limits).annotations.size() == 1);
+  // The same columns there and back: no run is left, but the work was done.
+  limits = {};
+  limits.max_crossings = 1000;
+  wide["annotations"][0]["segmentation"] = {{0, 0, 700, 0, 350, 0}};
+  CHECK_SAYS(ErrorKind::data, read_text(folder, wide.dump(), CocoMasks::keep, limits),
+             "at most 1000 crossings");
+  limits.max_crossings = 1400;
+  CHECK(read_text(folder, wide.dump(), CocoMasks::keep, limits).annotations.size() == 1);
+  limits = {};
+  limits.max_categories = 1;
+  Json two = good();
+  two["categories"] = {{{"id", 1}}, {{"id", 2}}};
+  CHECK_SAYS(ErrorKind::data, read_text(folder, two.dump(), CocoMasks::keep, limits), "at most 1 categories");
   limits = {};
   limits.max_file_bytes = 100;
   CHECK_SAYS(ErrorKind::data, read_text(folder, good().dump(), CocoMasks::keep, limits), "at most 100 bytes");
@@ -190,7 +203,7 @@ TEST_CASE("coco json: numbers must be numbers, and finite") {
   CHECK_SAYS(ErrorKind::data, put("area", "-1"), "\"area\" must not be negative");
   CHECK_SAYS(ErrorKind::data, put("area", "null"), "must have \"area\"");
   CHECK_SAYS(ErrorKind::data, put("bbox", "[1, 2, 3]"),
-             "\"bbox\" must be [x, y, width, height]. Got a array of 3");
+             "\"bbox\" must be [x, y, width, height]. Got an array of 3");
   CHECK_SAYS(ErrorKind::data, put("bbox", "[1, 2, 3, null]"), "finite number. Got null");
   CHECK_SAYS(ErrorKind::data, put("bbox", "[1, 2, -3, 4]"), "must not be negative. Got width -3");
   CHECK_SAYS(ErrorKind::data, put("bbox", "{}"), "\"bbox\" must be");

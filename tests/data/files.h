@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "data/dataset.h"
 #include "data/image_io.h"
 
 namespace atrous::data::test {
@@ -71,6 +72,15 @@ std::vector<int> values_of(const Tensor& t) {
 inline bool same(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
          std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
+}
+
+// What a loader is told, apart from the set.
+inline DataOptions options_with(int64_t workers, int64_t batch_size = 3, int64_t bins = 0) {
+  DataOptions o;
+  o.workers = workers;
+  o.batch_size = batch_size;
+  o.aspect_ratio_bins = bins;
+  return o;
 }
 
 // The message of the Error(kind) that f throws.

@@ -57,6 +57,7 @@ class Made final : public InstanceDataset {
     return o;
   }
   Instances boxes(int64_t index) const override {
+    ++surveyed;
     Instances out = instances(index);
     out.masks.clear();
     return out;
@@ -68,21 +69,13 @@ class Made final : public InstanceDataset {
   int64_t category_id(int64_t label) const override { return label; }
   std::string describe() const override { return "made"; }
 
-  mutable std::atomic<int64_t> loads = 0;
+  mutable std::atomic<int64_t> loads = 0, surveyed = 0;
   int64_t broken = -1;
 
  private:
   std::vector<Kind> kinds_;
   std::vector<ClassInfo> classes_ = {{"background"}, {"a"}, {"b"}};
 };
-
-DataOptions options_with(int64_t workers, int64_t batch_size = 3, int64_t bins = 0) {
-  DataOptions o;
-  o.workers = workers;
-  o.batch_size = batch_size;
-  o.aspect_ratio_bins = bins;
-  return o;
-}
 
 const AugmentOptions some{.crop_height = 36,
                           .crop_width = 40,
@@ -248,4 +241,19 @@ TEST_CASE("instance loader: an error surfaces at its batch with the file's name;
   read(again, none, 0, 5);
   CHECK(again.loads == 20);
   CHECK_SAYS(ErrorKind::data, InstanceLoader(Made(0, Kind::ordinary), none, some, 1, 0), "empty");
+}
+
+TEST_CASE("instance loader: images that are known are not surveyed again") {
+  const Made set({Kind::ordinary, Kind::empty, Kind::ordinary, Kind::crowd_only});
+  const DataOptions data = options_with(0, 2, 3);
+  const TrainingImages images = training_images(set, data);
+  CHECK(images.members == std::vector<int64_t>{0, 2});
+  CHECK(images.bins.size() == 2);
+  CHECK(set.surveyed == 4);
+  InstanceLoader told(set, images, data, some, 3, 0);
+  const InstanceBatch batch = told.next();
+  CHECK(set.surveyed == 4);
+  InstanceLoader alone(set, data, some, 3, 0);
+  CHECK(set.surveyed == 8);
+  check_equal(batch, alone.next());
 }

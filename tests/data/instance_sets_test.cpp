@@ -291,6 +291,93 @@ TEST_CASE("id masks: images without objects are legal, binary masks and colours 
   CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0), "gone.png");
 }
 
+TEST_CASE("masks that reach over each other without end are refused before memory is taken") {
+  Made made("id_masks");
+  masks(made);
+  constexpr size_t width = 2000, height = 1200;
+  RawPng mirrored{.width = width, .height = height, .bit_depth = 16};
+  mirrored.rows.assign(height, std::vector<uint8_t>(2 * width, 0));
+  for (size_t x = 0; x < width; ++x) {  // number x + 1 in the first row, and mirrored in the last
+    for (const auto& [row, at] : {std::pair{size_t{0}, x}, {height - 1, width - 1 - x}}) {
+      mirrored.rows[row][2 * at] = static_cast<uint8_t>((x + 1) >> 8);
+      mirrored.rows[row][2 * at + 1] = static_cast<uint8_t>(x + 1);
+    }
+  }
+  write_raw_png(made.file("masks/a.png"), mirrored);
+  CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0)->instances(0), "a.png",
+             "1073741824 pixels together", "in 2000 objects", "Is each value one object?");
+  Coco coco;
+  coco.train["images"][1]["height"] = coco.train["images"][1]["width"] = 1 << 14;
+  for (int i = 0; i < 5; ++i)
+    coco.object(coco.train, 10, 1, {0, 0, 9, 9}, {{0, 0, 1 << 14, 0, 1 << 14, 1 << 14}});
+  CHECK_SAYS(ErrorKind::data, coco.read()->instances(0), "1073741824 pixels together", "image 10",
+             "6 objects");
+}
+
+TEST_CASE("coco rejects: boxes that f32 cannot hold") {
+  for (const std::vector<double>& box :
+       {std::vector<double>{1e300, 0, 4, 4}, {0, 0, 4, 1e39}, {0, -2e6, 1, 1}}) {
+    Coco made;
+    made.object(made.train, 10, 1, box, {{1, 2, 4, 2, 4, 6, 1, 6}});
+    CHECK_SAYS(ErrorKind::data, made.read(), "annotation 101", "within 1e+06 pixels");
+  }
+}
+
+namespace {
+
+// A set of mask pictures of 20 x 20 pixels, `place(image, y, x)` being their values; and what the check says.
+template <class Place>
+std::string warnings_of_masks(int images, Place place, const std::string& dataset = "id_masks") {
+  Made made(dataset);
+  for (int i = 0; i < images; ++i) {
+    Tensor image = Tensor::full({20, 20, 3}, i, DType::u8), mask = Tensor::empty({20, 20}, DType::u8);
+    for (int64_t p = 0; p < 400; ++p)
+      mask.data<uint8_t>()[p] = static_cast<uint8_t>(place(i, p / 20, p % 20));
+    write_png(made.file(fmt::format("images/i{}.png", i)), image);
+    write_png(made.file(fmt::format("masks/i{}.png", i)), mask);
+    const std::string line = fmt::format("images/i{0}.png masks/i{0}.png\n", i);
+    std::ofstream(made.file(i == 0 ? "val.txt" : "train.txt"), std::ios::app) << line;
+  }
+  const InstanceCheckReport report = check_instances(made.options, 0, 0);
+  CHECK(report.errors() == 0);
+  return all_findings(report, false);
+}
+
+}  // namespace
+
+TEST_CASE("checking objects: label pictures in the place of id masks are noticed") {
+  // Three bars of one class each image, and one of another.
+  const auto classes = [](int, int64_t y, int64_t x) { return y < 5 ? 2 : y > 7 && x % 7 < 3 ? 1 : 0; };
+  const std::string found = warnings_of_masks(5, classes);
+  for (const char* part : {"train: 4 of 8 objects, in 4 of 4 images, are scattered",
+                           "value 1 of i1 in 3 places", "...", "number of its own", "data.dataset=list"})
+    CHECK_THAT(found, Catch::Contains(part));
+  CHECK_THAT(found, !Catch::Contains("val:"));  // one picture is no evidence
+  // Every class in one piece, but the same in every image.
+  const auto organs = [](int i, int64_t y, int64_t x) { return y < 5 + i % 3 ? 0 : x < 10 ? 1 : 2; };
+  CHECK_THAT(warnings_of_masks(11, organs), Catch::Contains("train: all 10 images") &&
+                                                Catch::Contains("the same 2 values") &&
+                                                Catch::Contains("data.dataset=list"));
+  CHECK_THAT(warnings_of_masks(6, organs), !Catch::Contains("data.dataset=list"));
+}
+
+TEST_CASE("checking objects: id masks are no label pictures because of a few split objects") {
+  // Object 1 has a bar in front of it, of unequal sides; touching at a corner is one piece; object 3 is
+  // alone.
+  const auto objects = [](int i, int64_t y, int64_t x) {
+    if (y < 6) return x == 4 ? 2 : 1;
+    if (y > 8 && y < 15) return (y < 12) == (x < 10) ? 4 : 0;
+    return y > 16 && x < 3 + i ? 3 : 0;
+  };
+  CHECK_THAT(warnings_of_masks(9, objects), !Catch::Contains("data.dataset=list"));
+  // One in sixteen in two equal parts.
+  const auto rare = [](int i, int64_t y, int64_t x) {
+    const int number = static_cast<int>(1 + y / 5 * 4 + x / 5);
+    return x % 5 == 4 || y % 5 == 4 || (number == 6 && x == 7) || (number == 16 && i % 2) ? 0 : number;
+  };
+  CHECK_THAT(warnings_of_masks(9, rare), !Catch::Contains("data.dataset=list"));
+}
+
 TEST_CASE("pennfudan as published: the last five of seventeen of either place are for validation") {
   Made made("pennfudan");
   const auto add = [&](const std::string& stem) {

@@ -49,13 +49,6 @@ class Numbers final : public Dataset {
   std::vector<ClassInfo> classes_;
 };
 
-DataOptions options_with(int64_t workers, int64_t batch_size = 3) {
-  DataOptions o;
-  o.workers = workers;
-  o.batch_size = batch_size;
-  return o;
-}
-
 const AugmentOptions everything{.crop_height = 8,
                                 .crop_width = 9,
                                 .scale_min = 0.8,

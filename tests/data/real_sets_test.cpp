@@ -123,6 +123,7 @@ std::vector<int64_t> count_objects(const std::string& dataset, const std::string
   CHECK(report.errors() == 0);
   std::vector<int64_t> out;
   for (const InstanceSplitReport& s : report.splits) out.push_back(s.objects);
+  for (const Finding& f : report.findings) CHECK_THAT(f.message, !Catch::Contains("data.dataset=list"));
   return out;
 }
 
@@ -172,4 +173,16 @@ TEST_CASE("real samples: fruits and nuts, polygons") {
   if (root.empty()) return;
   CHECK(count_objects("coco", root) == std::vector<int64_t>{127, 38});
   CHECK(objects("coco", root, "train")->classes()[3].name == "hazelnut");
+}
+
+TEST_CASE("real samples: label pictures are not taken for masks of objects") {
+  const std::string root = sample("camvid");
+  if (root.empty()) return;
+  DataOptions options;
+  options.dataset = "id_masks";
+  options.root = root;
+  const InstanceCheckReport report = check_instances(options, 0, 0, {"val"});
+  REQUIRE(report.findings.size() == 1);
+  CHECK_FALSE(report.findings[0].is_error);
+  CHECK_THAT(report.findings[0].message, Catch::Contains("scattered over their image"));
 }

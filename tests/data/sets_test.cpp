@@ -300,9 +300,18 @@ TEST_CASE("loveda: urban and rural scenes, 0 is no data; lists of one's own") {
   add("Train/Urban", "1366");
   add("Train/Rural", "0");
   add("Val/Urban", "3514");
+  Made empty("loveda");
+  CHECK_SAYS(ErrorKind::data, empty.open(), "/Train is there", "/train.txt of a selection",
+             "`image label` per line");
   CHECK(set.ids() == Ids{"0", "1366"});
   CHECK(set.labels(3) == std::vector<int>{255, 0, 6});
   CHECK(set.check().errors() == 0);
+  CHECK_THAT(set.open()->describe(), !Catch::Contains("left out"));
+  set.image("Train/Urban/images_png/1367.tif");
+  set.text("Train/Urban/images_png/.DS_Store", "");  // no file of anybody's
+  for (const std::string& told : {set.open()->describe(), set.check().table()})
+    CHECK_THAT(told, Catch::Contains("left out: 1 file in Train/Urban/images_png whose name does not end in "
+                                     "`.png` (1367.tif)"));
   set.image("Test/Rural/images_png/4191.png");
   CHECK_FALSE(set.open("test")->load(0).label.defined());
   set.label("Train/Rural/masks_png/0.png", {8});

@@ -71,6 +71,10 @@ TEST_CASE("a value out of range is refused with the range") {
   CHECK_THAT(message_of(R"({"optimizer": {"lr": 0}})"), Contains("optimizer.lr must be > 0.0. Got 0"));
   CHECK_THAT(message_of(R"({"optimizer": {"name": "adamv"}})"),
              Contains("one of \"sgd\", \"adam\"") && Contains("did you mean"));
+  // Upper ends that the reference does not show.
+  CHECK_THAT(message_of(R"({"optimizer": {"lr": 1e300}})"),
+             Contains("must be > 0.0 and <= 1e+30. Got 1e+300"));
+  CHECK_THAT(message_of("{\"data\": {\"workers\": 300}}"), Contains("must be 0 to 256. Got 300"));
   CHECK_THAT(message_of(R"({"model": {"name": "unett"}})"), Contains("did you mean \"unet\"?"));
   CHECK_THAT(message_of(R"({"eval": {"scales": [1.0, 0]}})"), Contains("eval.scales must be each > 0"));
 }
@@ -127,6 +131,8 @@ TEST_CASE("overrides are read by the type of the field") {
              Contains("--set optimizer.lrr=1") && Contains("did you mean \"lr\"?"));
   CHECK_THAT(message_of(text, {"optimizer.lr=fast"}),
              Contains("--set optimizer.lr=fast") && Contains("a JSON number"));
+  CHECK_THAT(message_of(text, {"optimizer.lr=1e400"}), Contains("a JSON number of at most 1.8e308"));
+  CHECK_THAT(message_of(text, {"train.epochs=1e400"}), Contains("a JSON integer of at most 64 bits"));
   CHECK_THAT(message_of(text, {"data.workers=-3"}),
              Contains("--set data.workers=-3: data.workers must be 0 to 256"));
   CHECK_THROWS_WITH(parse_config(text, "c.json", {"nonsense"}), Contains("--set takes key=value"));

@@ -80,6 +80,18 @@ TEST_CASE("a run leaves its files, learns, and never overwrites") {
   const Error again = error_of([&] { run_training(config, out_folder(run)); });
   CHECK(again.kind() == ErrorKind::usage);
   CHECK_THAT(again.what(), Contains("never overwritten"));
+  // Files of others are neither mixed with a run nor touched.
+  std::filesystem::create_directories(folder / "mine");
+  std::ofstream(folder / "mine/notes.txt") << "mine";
+  for (const bool resume : {false, true}) {
+    const Error mixed = error_of([&] { run_training(config, out_folder(folder / "mine", resume)); });
+    CHECK(mixed.kind() == ErrorKind::usage);
+    CHECK_THAT(mixed.what(), Contains("notes.txt") && Contains("no run"));
+  }
+  CHECK(std::distance(std::filesystem::directory_iterator(folder / "mine"), {}) == 1);
+  // But what a user puts beside a run does not hinder it.
+  std::ofstream(run + "/notes.txt") << "mine";
+  CHECK(run_training(config, out_folder(run, /*resume=*/true)).steps == 60);
 
   const LoadedModel loaded = load_model(run + "/checkpoints/best.safetensors");
   CHECK_FALSE(loaded.model->training());
