@@ -29,17 +29,16 @@ namespace atrous::kernels {
 
 inline constexpr int64_t lattice_least_dims = 2, lattice_most_dims = 8;
 
+// Along axis j, the vertex after another has 1 more in every coordinate, then d + 1 less in coordinate j; the
+// one before it has it the other way round.
 struct Lattice {
   int64_t points = 0, dims = 0, vertices = 0;
   Tensor vertex;       // i32 [N, d+1]: vertices of the simplex around each point, by remainder
   Tensor weight;       // f32 [N, d+1] (f64 for f64 features): barycentric; not negative, sum 1
-  Tensor neighbours;   // i32 [d+1, V, 2]: of each vertex along each axis, before and after; -1 where there is
-                       // none
+  Tensor neighbours;   // i32 [d+1, V, 2]: before and after each vertex along each axis; -1: there is none
   Tensor splat_begin;  // i32 [V+1]: where the entries of a vertex begin in
   Tensor splat_entry;  // i32 [N*(d+1)]: p*(d+1)+k, rising within a vertex, so that sums have one order
 };
-// Along axis j, the vertex after this one has 1 more in every coordinate and d less in coordinate j; the one
-// before it has 1 less and d more.
 
 struct LatticeProblem {
   int64_t points = 0, dims = 0;
@@ -50,11 +49,12 @@ struct LatticeProblem {
 // The lattice around features [N, d], f32 or (on the CPU) f64, 2 <= d <= 8, N >= 1, already divided by the
 // standard deviations; on the device of the features. Vertices are numbered in rising order of (r, q_0, ...,
 // q_{d-1}): the result does not depend on threads or scheduling, and vertices near each other are near in
-// memory. Takes N (d+1) 12 bytes for points and V (8d + 12) for vertices, and about three times the former
-// while it works. On a GPU the host waits twice, for the range of the features and the number of vertices.
+// memory. Takes 12 N (d+1) + V (8d + 12) bytes, and 16 N (d+1) + 8 V more while it works (twice these where
+// 64 bits are too few for a key). On a GPU the host waits twice, for the range of the features and the number
+// of vertices.
 //
-// Errors (usage): another shape or type, N (d+1) >= 2^31, features that are not finite or so large (beyond
-// some ten thousand standard deviations) that vertices have no keys.
+// Errors (usage): another shape or type, N (d+1) >= 2^31, features that are not finite or beyond some ten
+// thousand (for d > 6 it may be less: keys have at most 128 bits).
 Lattice lattice_build(const Tensor& features);
 
 // The features of a bilateral kernel: row p of the result is (x / xy_std, y / xy_std, R / color_std, G /

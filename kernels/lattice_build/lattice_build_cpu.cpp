@@ -226,8 +226,9 @@ void find_neighbours(const LatticeKeys<Key>& keys, const Key* vertices, const La
     first.push_back(std::lower_bound(vertices, vertices + lattice.vertices, least) - vertices);
   }
   parallel_for(corners * corners, 1, [&](int64_t task, int64_t) {
-    const int64_t axis = task / corners;
-    const auto r = static_cast<size_t>(task % corners), after = (r + 1) % static_cast<size_t>(corners);
+    // Tasks at the same time are of different axes: two of one axis would write into the same cache lines.
+    const int64_t axis = task % corners;
+    const auto r = static_cast<size_t>(task / corners), after = (r + 1) % static_cast<size_t>(corners);
     join_neighbours(vertices, first[r], first[r + 1], first[after], first[after + 1],
                     keys.step[after == 0][axis],
                     lattice.neighbours.data<int32_t>() + axis * lattice.vertices * 2);

@@ -10,12 +10,12 @@
 
 namespace atrous::kernels {
 
-// F is float, double or a vector of floats; E is its element. Coordinates are in
-// units of d + 1, so that the vertices with remainder 0 are the integer points whose sum is 0.
+// F is float, double or a vector of floats; E is its element. Coordinates are in units of d + 1, so that the
+// vertices with remainder 0 are the integer points whose sum is 0.
 template <class F, int D>
 struct Simplex {
   F quotient[D + 1];  // of the vertex with remainder 0
-  F rank[D + 1];      // 0 ... D, by falling distance from that vertex: the order in which coordinates grow
+  F rank[D + 1];      // of the coordinates, 0 ... D, by falling distance of the point from that vertex
   F weight[D + 1];    // of the vertices, by remainder
   F reach;            // largest magnitude of a coordinate; NaN if a feature is NaN
 
