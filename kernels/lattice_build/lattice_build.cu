@@ -16,8 +16,6 @@
 //
 // Hash tables would want locks or probes whose order differs from run to run; here every result is the only
 // one there is.
-#include <array>
-
 #include "kernels/common/radix_sort.cuh"
 #include "kernels/lattice_build/lattice_build_impl.h"
 #include "kernels/lattice_build/lattice_keys.h"
