@@ -187,20 +187,23 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
                                                      options_.gaussian_weight, classes, device_);
   const Tensor bilateral_costs = compatibility_tensor("bilateral", options_.bilateral_compatibility,
                                                       options_.bilateral_weight, classes, device_);
-  Tensor q = kernels::mean_field_update(log_unary, {});
+  const Tensor q = kernels::mean_field_update(log_unary, {});
+  // Memory that every iteration uses again.
+  Tensor filtered;
+  kernels::LatticeBuffers buffers;
   for (int64_t i = 0; i < options_.iterations; ++i) {
     std::vector<kernels::MeanFieldTerm> terms;
     if (options_.gaussian_weight != 0) {
-      const Tensor filtered = kernels::gaussian_filter(
-          q.reshape({1, height_, width_, classes}), options_.gaussian_xy, gaussian_before_, gaussian_after_);
+      filtered = kernels::gaussian_filter(q.reshape({1, height_, width_, classes}), options_.gaussian_xy,
+                                          gaussian_before_, gaussian_after_, filtered);
       terms.push_back({.filtered = filtered, .compatibility = gaussian_costs});
     }
     if (options_.bilateral_weight != 0) {
       terms.push_back({.lattice = slice_,
-                       .vertex_values = kernels::lattice_splat_blur(splat_, q),
+                       .vertex_values = kernels::lattice_splat_blur(splat_, q, false, &buffers),
                        .compatibility = bilateral_costs});
     }
-    q = kernels::mean_field_update(log_unary, terms);
+    kernels::mean_field_update(log_unary, terms, q);
   }
   return q.reshape({height_, width_, classes});
 }

@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "kernels/common/arguments.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/common/pool2d.h"
 #include "kernels/gaussian_filter/gaussian_filter_impl.h"
 
 namespace atrous::kernels {
@@ -59,7 +61,7 @@ std::vector<double> gaussian_taps(double sigma, int64_t farthest) {
   return taps;
 }
 
-Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before, const Tensor& after) {
+Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before, const Tensor& after, Tensor out) {
   ATROUS_CHECK(x.defined() && x.rank() == 4 && is_floating(x.dtype()), ErrorKind::usage,
                "[gaussian_filter] needs a map [N, H, W, C] in f32, f64 or bf16. Got {}.",
                x.defined() ? x.describe() : "nothing");
@@ -67,9 +69,12 @@ Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before, cons
                "[gaussian_filter] sigma must be above 0, in pixels. Got {}.", sigma);
   const Tensor from = gaussian_filter_impl::factors("before", before, x);
   const Tensor to = gaussian_filter_impl::factors("after", after, x);
-  check_same_device("gaussian_filter", {x, from, to});
+  check_same_device("gaussian_filter", {x, from, to, out});
   const GaussianFilterProblem problem{x.dim(0), x.dim(1), x.dim(2), x.dim(3), sigma, x.dtype()};
-  const Tensor y = Tensor::empty_like(x);
+  const Tensor y = pool_target("gaussian_filter", std::move(out), x.shape(), x);
+  ATROUS_CHECK(y.contiguous(), ErrorKind::usage, "[gaussian_filter] the output must be contiguous. Got {}.",
+               y.describe());
+  check_disjoint("gaussian_filter", y, x);
   if (y.numel() > 0) {
     dispatch("gaussian_filter", "gaussian_filter.filter", gaussian_filter_impl::table, problem, {y}, x, from,
              to, y);

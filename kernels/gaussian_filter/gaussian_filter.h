@@ -26,9 +26,10 @@ struct GaussianFilterProblem {
 };
 
 // x: [N, H, W, C], f32, f64 (CPU) or bf16 (a device), any pixel stride. before, after: one factor per pixel,
-// [N, H, W] or any shape of as many elements, of the type of x; undefined: 1. The result is contiguous.
-// Errors (usage): other shapes and types, sigma not above 0.
-Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before = {}, const Tensor& after = {});
+// [N, H, W] or any shape of as many elements, of the type of x; undefined: 1. The result is contiguous,
+// written into `out` if given. Errors (usage): other shapes and types, sigma not above 0.
+Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before = {}, const Tensor& after = {},
+                       Tensor out = {});
 
 // Weights of the taps at distance 0, 1, ..., radius along an axis where no two pixels are more than
 // `farthest` apart.

@@ -40,7 +40,8 @@ void filter_rows(const Runs& with, const GaussianFilterProblem& p, const Taps& c
   const int64_t ring = std::min(rows_at_once + 2 * column_taps.radius, p.height);
   const int channels = static_cast<int>(p.channels);
   // What pads the rows is 0: there is nothing outside of the image.
-  const Tensor rows = Tensor::zeros({ring, padded}), sums = Tensor::zeros({reach + padded + reach});
+  const Tensor rows = Tensor::zeros({ring, padded}),
+               sums = Tensor::zeros({rows_at_once, reach + padded + reach});
   const auto pixel_row = [&](int64_t h) { return (top + h) * p.width; };
   int64_t loaded = std::max<int64_t>(0, begin - column_taps.radius);
   for (int64_t first = begin; first < end; first += rows_at_once) {
@@ -50,12 +51,11 @@ void filter_rows(const Runs& with, const GaussianFilterProblem& p, const Taps& c
                  factors_at(before, pixel_row(loaded)), rows.data<float>() + loaded % ring * padded, p.width,
                  channels);
     }
+    with.columns(column_taps, {rows.data<float>(), padded, ring, p.height}, first, behind,
+                 sums.data<float>() + reach, sums.channels());
     for (int64_t h = first; h < behind; ++h) {
-      with.columns(column_taps, rows.data<float>(), padded, ring, h,
-                   std::max<int64_t>(0, h - column_taps.radius),
-                   std::min(p.height - 1, h + column_taps.radius), sums.data<float>() + reach, padded);
       float* to = y.data<float>() + pixel_row(h) * p.channels;
-      with.row(row_taps, sums.data<float>() + reach, p.channels, to, length);
+      with.row(row_taps, sums.data<float>() + (h - first) * sums.channels() + reach, p.channels, to, length);
       if (after.defined()) with.scale(to, p.channels, factors_at(after, pixel_row(h)), to, p.width, channels);
     }
   }

@@ -17,12 +17,17 @@ struct Taps {
   const float* weight;  // at distance 0, 1, ..., radius
   int64_t radius;
 };
+struct ColumnRun {
+  const float* rows;
+  int64_t pitch, ring;
+  int64_t height;  // of the image
+};
 struct Runs {
   int64_t strip;  // rows are padded to a multiple of so many floats
-  // to[i] = sum over j in [first, last] of weight[|j - at|] * row(j)[i] for i < length; row(j) begins at
-  // rows + j % ring * pitch. length is a multiple of the strip.
-  void (*columns)(const Taps&, const float* rows, int64_t pitch, int64_t ring, int64_t at, int64_t first,
-                  int64_t last, float* to, int64_t length);
+  // Sums over columns for the rows h of [begin, end):  to(h)[i] = sum over rows j of weight[|j - h|] *
+  // row(j)[i], i < pitch. row(j) begins at rows + j % ring * pitch, to(h) at to + (h - begin) * to_pitch.
+  // pitch is a multiple of the strip.
+  void (*columns)(const Taps&, const ColumnRun&, int64_t begin, int64_t end, float* to, int64_t to_pitch);
   // to[i] = sum over k in [-radius, radius] of weight[|k|] * from[i + k * step] for i < length.
   void (*row)(const Taps&, const float* from, int64_t step, float* to, int64_t length);
   // to[p, c] = factor[p] * from[p, c]; no factors: a copy.

@@ -13,20 +13,24 @@ namespace {
 // Sums in flight: enough to hide the latency of a multiply-add.
 constexpr int in_flight = 8;
 
+// Strip by strip, so that what the rows of [begin, end) share is read from the nearest cache.
 template <int L>
-void columns(const Taps& taps, const float* rows, int64_t pitch, int64_t ring, int64_t at, int64_t first,
-             int64_t last, float* to, int64_t length) {
+void columns(const Taps& taps, const ColumnRun& r, int64_t begin, int64_t end, float* to, int64_t to_pitch) {
   using V = Lanes<L>;
-  for (int64_t i = 0; i < length; i += in_flight * L) {
-    typename V::F sum[in_flight]{};
-    int64_t slot = first % ring;
-    for (int64_t j = first; j <= last; ++j) {
-      const float weight = taps.weight[j < at ? at - j : j - at];
-      const float* from = rows + slot * pitch + i;
-      for (int s = 0; s < in_flight; ++s) sum[s] += weight * V::load(from + s * L);
-      if (++slot == ring) slot = 0;
+  for (int64_t i = 0; i < r.pitch; i += in_flight * L) {
+    for (int64_t h = begin; h < end; ++h) {
+      const int64_t first = h > taps.radius ? h - taps.radius : 0;
+      const int64_t last = h + taps.radius < r.height ? h + taps.radius : r.height - 1;
+      typename V::F sum[in_flight]{};
+      int64_t slot = first % r.ring;
+      for (int64_t j = first; j <= last; ++j) {
+        const float weight = taps.weight[j < h ? h - j : j - h];
+        const float* from = r.rows + slot * r.pitch + i;
+        for (int s = 0; s < in_flight; ++s) sum[s] += weight * V::load(from + s * L);
+        if (++slot == r.ring) slot = 0;
+      }
+      for (int s = 0; s < in_flight; ++s) V::store(to + (h - begin) * to_pitch + i + s * L, sum[s]);
     }
-    for (int s = 0; s < in_flight; ++s) V::store(to + i + s * L, sum[s]);
   }
 }
 

@@ -44,12 +44,12 @@ LatticeFilterProblem checked(const char* where, const Lattice& lattice, const Te
   return {lattice.points, lattice.dims, lattice.vertices, rows.channels(), transposed, rows.dtype()};
 }
 
-}  // namespace
-
+// [V, C], uninitialised, rows apart by a multiple of 8 elements: rows begin on the borders of vectors.
 Tensor padded_rows(int64_t rows, int64_t channels, DType dtype, Device device) {
   return Tensor::empty({rows, (channels + 7) / 8 * 8}, dtype, device).narrow_channels(0, channels);
 }
 
+}  // namespace
 }  // namespace lattice_filter_impl
 
 std::string LatticeFilterProblem::str() const {
@@ -61,11 +61,22 @@ double lattice_alpha(int64_t dims) {
   return 1 / (1 + std::exp2(-static_cast<double>(dims)));
 }
 
-Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool transposed) {
+Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool transposed,
+                          LatticeBuffers* buffers) {
   using namespace lattice_filter_impl;
   const auto problem = checked("lattice_splat_blur", lattice, values, lattice.points, transposed);
-  const Tensor v = padded_rows(problem.vertices, problem.channels, problem.dtype, values.device());
-  dispatch("lattice_filter", "lattice_filter.splat_blur", splat_blur_table, problem, {v}, lattice, values, v);
+  LatticeBuffers own;
+  LatticeBuffers& memory = buffers ? *buffers : own;
+  for (Tensor* t : {&memory.result, &memory.scratch}) {
+    if (!t->defined() || t->shape() != Shape{problem.vertices, problem.channels} ||
+        t->dtype() != problem.dtype || t->device() != values.device()) {
+      *t = padded_rows(problem.vertices, problem.channels, problem.dtype, values.device());
+    }
+  }
+  const Tensor v = memory.result;
+  v.bump_version();
+  dispatch("lattice_filter", "lattice_filter.splat_blur", splat_blur_table, problem, {v}, lattice, values, v,
+           memory.scratch);
   return v;
 }
 

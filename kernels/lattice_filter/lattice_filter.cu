@@ -56,10 +56,10 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 void splat_blur_naive(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& values,
-                      const Tensor& vertex_values) {
+                      const Tensor& vertex_values, const Tensor& scratch) {
   const LaunchShape shape{blocks_for(p.vertices * p.channels, threads), threads};
   const int channels = static_cast<int>(p.channels), axes = static_cast<int>(p.dims) + 1;
-  Tensor from = padded_rows(p.vertices, p.channels, p.dtype, values.device()), to = vertex_values;
+  Tensor from = scratch, to = vertex_values;
   // d + 1 blurs end in vertex_values.
   if (axes % 2 == 0) std::swap(from, to);
   launch<splat_naive>(shape, static_cast<const int32_t*>(lattice.splat_begin.device_data<int32_t>()),

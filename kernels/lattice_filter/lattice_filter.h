@@ -34,7 +34,14 @@ struct LatticeFilterProblem {
 // The values of the vertices, [V, C], after splat and blur. values: N rows of C channels in any shape, f32 or
 // (on the CPU) f64, any pixel stride, on the device of the lattice, whose weights are of the same type. The
 // rows of the result are apart by a multiple of 8 elements. Errors (usage): other sizes and types.
-Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool transposed = false);
+//
+// buffers: memory for the result and what comes before it, allocated when it does not fit. Whoever filters
+// again and again saves the allocations; the result then lives until the next call.
+struct LatticeBuffers {
+  Tensor result, scratch;
+};
+Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool transposed = false,
+                          LatticeBuffers* buffers = nullptr);
 // [N, C] from values of the vertices [V, C].
 Tensor lattice_slice(const Lattice& lattice, const Tensor& vertex_values);
 // Both; of the shape of `values`.

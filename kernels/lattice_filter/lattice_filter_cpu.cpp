@@ -16,8 +16,8 @@ int64_t rows_per_run(const LatticeFilterProblem& p) {
 }
 
 void splat_blur_with(const Runs& with, const LatticeFilterProblem& p, const Lattice& lattice,
-                     const Tensor& values, const Tensor& vertex_values) {
-  Tensor from = padded_rows(p.vertices, p.channels, p.dtype, Device::cpu), to = vertex_values;
+                     const Tensor& values, const Tensor& vertex_values, const Tensor& scratch) {
+  Tensor from = scratch, to = vertex_values;
   const int64_t axes = p.dims + 1;
   if (axes % 2 == 0) std::swap(from, to);  // so that the last blur ends in vertex_values
   const int channels = static_cast<int>(p.channels);
@@ -30,12 +30,17 @@ void splat_blur_with(const Runs& with, const LatticeFilterProblem& p, const Latt
                        from.data<float>(),
                        from.pixel_stride(),
                        channels};
+  const Tensor zeros = Tensor::zeros({from.pixel_stride()});
   parallel_for(p.vertices, rows_per_run(p),
                [&](int64_t begin, int64_t end) { with.splat(splat, begin, end); });
   for (int64_t i = 0; i < axes; ++i, std::swap(from, to)) {
     const int64_t axis = p.transposed ? axes - 1 - i : i;
-    const BlurRun blur{lattice.neighbours.data<int32_t>() + axis * p.vertices * 2, from.data<float>(),
-                       to.data<float>(), from.pixel_stride(), channels};
+    const BlurRun blur{lattice.neighbours.data<int32_t>() + axis * p.vertices * 2,
+                       from.data<float>(),
+                       to.data<float>(),
+                       from.pixel_stride(),
+                       channels,
+                       zeros.data<float>()};
     parallel_for(p.vertices, rows_per_run(p),
                  [&](int64_t begin, int64_t end) { with.blur(blur, begin, end); });
   }
@@ -57,16 +62,16 @@ void slice_with(const Runs& with, const LatticeFilterProblem& p, const Lattice& 
 }  // namespace
 
 void splat_blur_portable(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& values,
-                         const Tensor& vertex_values) {
-  splat_blur_with(runs_portable, p, lattice, values, vertex_values);
+                         const Tensor& vertex_values, const Tensor& scratch) {
+  splat_blur_with(runs_portable, p, lattice, values, vertex_values, scratch);
 }
 void splat_blur_avx2(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& values,
-                     const Tensor& vertex_values) {
-  splat_blur_with(runs_avx2, p, lattice, values, vertex_values);
+                     const Tensor& vertex_values, const Tensor& scratch) {
+  splat_blur_with(runs_avx2, p, lattice, values, vertex_values, scratch);
 }
 void splat_blur_avx512(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& values,
-                       const Tensor& vertex_values) {
-  splat_blur_with(runs_avx512, p, lattice, values, vertex_values);
+                       const Tensor& vertex_values, const Tensor& scratch) {
+  splat_blur_with(runs_avx512, p, lattice, values, vertex_values, scratch);
 }
 
 void slice_portable(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& vertex_values,

@@ -6,18 +6,15 @@
 
 namespace atrous::kernels::lattice_filter_impl {
 
-// The tensors of the lattice are contiguous. There are points and channels. Vertex values that are written
-// are padded_rows.
+// The tensors of the lattice are contiguous. There are points and channels. Vertex values that are written,
+// and scratch, which is like them, have rows apart by a multiple of 8 floats.
 using SplatBlurFn = void(const LatticeFilterProblem&, const Lattice&, const Tensor& values,
-                         const Tensor& vertex_values);
+                         const Tensor& vertex_values, const Tensor& scratch);
 using SliceFn = void(const LatticeFilterProblem&, const Lattice&, const Tensor& vertex_values,
                      const Tensor& y);
 SplatBlurFn splat_blur_ref, splat_blur_portable, splat_blur_avx2, splat_blur_avx512;
 SliceFn slice_ref, slice_portable, slice_avx2, slice_avx512;
 ATROUS_DECLARE_ON_GPU(SplatBlurFn splat_blur_naive; SliceFn slice_naive;)
-
-// [V, C], uninitialised, rows apart by a multiple of 8 elements: rows begin on the borders of vectors.
-Tensor padded_rows(int64_t rows, int64_t channels, DType dtype, Device device);
 
 // What the per-instruction-set files work on; strides are floats between rows.
 struct SplatRun {
@@ -37,6 +34,7 @@ struct BlurRun {
   float* to;
   int64_t stride;
   int channels;
+  const float* zeros;  // a row
 };
 struct SliceRun {
   const int32_t* vertex;

@@ -26,7 +26,7 @@ std::vector<double> blurred(const Lattice& lattice, int64_t axis, int64_t channe
 }  // namespace
 
 void splat_blur_ref(const LatticeFilterProblem& p, const Lattice& lattice, const Tensor& values,
-                    const Tensor& vertex_values) {
+                    const Tensor& vertex_values, const Tensor&) {
   visit_float(p.dtype, [&](auto tag) {
     using T = decltype(tag);
     std::vector<double> v(static_cast<size_t>(p.vertices * p.channels));

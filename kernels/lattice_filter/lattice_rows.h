@@ -24,22 +24,28 @@ struct Part {
     for (int i = 0; i < n; ++i) p[i] = v[i];
   }
 };
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
 template <>
 struct Part<8> {
   using F = Lanes<8>::F;
-  static __m256i mask(int n) { return (__m256i)(Lanes<8>::iota() < n); }
-  static F load(const float* p, int n) { return _mm256_maskload_ps(p, mask(n)); }
-  static void store(float* p, const F& v, int n) { _mm256_maskstore_ps(p, mask(n), v); }
+  static __mmask8 mask(int n) { return static_cast<__mmask8>((1u << n) - 1); }
+  static F load(const float* p, int n) { return _mm256_maskz_loadu_ps(mask(n), p); }
+  static void store(float* p, const F& v, int n) { _mm256_mask_storeu_ps(p, mask(n), v); }
 };
-#endif
-#if defined(__AVX512F__)
 template <>
 struct Part<16> {
   using F = Lanes<16>::F;
   static __mmask16 mask(int n) { return static_cast<__mmask16>((1u << n) - 1); }
   static F load(const float* p, int n) { return _mm512_maskz_loadu_ps(mask(n), p); }
   static void store(float* p, const F& v, int n) { _mm512_mask_storeu_ps(p, mask(n), v); }
+};
+#elif defined(__AVX2__)
+template <>
+struct Part<8> {
+  using F = Lanes<8>::F;
+  static __m256i mask(int n) { return (__m256i)(Lanes<8>::iota() < n); }
+  static F load(const float* p, int n) { return _mm256_maskload_ps(p, mask(n)); }
+  static void store(float* p, const F& v, int n) { _mm256_maskstore_ps(p, mask(n), v); }
 };
 #endif
 
@@ -88,6 +94,26 @@ struct Row {
   [[gnu::always_inline]] void subtract_product(const Row& a, const Row& b) {
     for (int i = 0; i < NV; ++i) v[i] -= a.v[i] * b.v[i];
     if constexpr (half) h -= a.h * b.h;
+  }
+  [[gnu::always_inline]] float max() const {
+    if constexpr (NV == 0) return H::max_of(h)[0];
+    typename V::F m = v[0];
+    for (int i = 1; i < NV; ++i) m = v[i] > m ? v[i] : m;
+    const float most = V::max_of(m)[0];
+    if constexpr (!half) return most;
+    const float other = H::max_of(h)[0];
+    return other > most ? other : most;
+  }
+  // Replaces x by exp(x - max); returns the sum.
+  [[gnu::always_inline]] float exponentials(float max) {
+    typename V::F s{};
+    for (int i = 0; i < NV; ++i) s += v[i] = V::exp(v[i] - max);
+    float sum = NV ? V::sum_of(s)[0] : 0.0f;
+    if constexpr (half) {
+      h = H::exp(h - max);
+      sum += H::sum_of(h)[0];
+    }
+    return sum;
   }
   [[gnu::always_inline]] void multiply(float factor) {
     for (int i = 0; i < NV; ++i) v[i] *= factor;

@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "kernels/common/arguments.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/common/pool2d.h"
 #include "kernels/lattice_filter/lattice_filter.h"
 #include "kernels/mean_field/mean_field_impl.h"
 
@@ -93,14 +95,18 @@ std::string MeanFieldProblem::str() const {
   return fmt::format("n{} c{}{}{} {}", points, channels, kernels.empty() ? "" : " ", kernels, name_of(dtype));
 }
 
-Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTerm>& terms) {
+Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTerm>& terms, Tensor out) {
   using namespace mean_field_impl;
   MeanFieldProblem problem = checked_rows("mean_field", "the unary", log_unary);
   ATROUS_CHECK(terms.size() <= mean_field_most_terms, ErrorKind::usage,
                "[mean_field] takes up to {} kernels. Got {}.", mean_field_most_terms, terms.size());
   std::vector<MeanFieldTerm> good;
   for (const MeanFieldTerm& term : terms) good.push_back(checked(term, log_unary, problem));
-  const Tensor q = Tensor::empty({problem.points, problem.channels}, problem.dtype, log_unary.device());
+  const Tensor q = pool_target("mean_field", std::move(out), {problem.points, problem.channels}, log_unary);
+  ATROUS_CHECK(q.contiguous(), ErrorKind::usage, "[mean_field] the output must be contiguous. Got {}.",
+               q.describe());
+  check_same_device("mean_field", {log_unary, q});
+  check_disjoint("mean_field", q, log_unary);
   dispatch("mean_field", "mean_field.update", update_table, problem, {q}, log_unary, good, q);
   return q;
 }

@@ -36,9 +36,9 @@ struct MeanFieldProblem {
 };
 
 // q [N, C] from log_unary, N rows of C classes in any shape with any pixel stride. f32 or (on the CPU) f64.
-// Without terms it is softmax(log_unary). At most mean_field_most_terms. Errors (usage): other sizes, types
-// and devices.
-Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTerm>& terms);
+// Without terms it is softmax(log_unary). At most mean_field_most_terms. Written into `out` if given. Errors
+// (usage): other sizes, types and devices.
+Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTerm>& terms, Tensor out = {});
 inline constexpr size_t mean_field_most_terms = 4;
 
 // log(max(p, 1e-5)) of probabilities, N rows of C classes in any shape, f32 or (on the CPU) f64 -> [N, C].

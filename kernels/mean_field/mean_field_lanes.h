@@ -1,7 +1,4 @@
 // A mean-field update in L-wide vectors. Included by files that are compiled per instruction set.
-//
-// The exponents z of a pixel stand in a row of scratch, in the first-level cache: blocks of registers pass
-// over it, so that any number of classes will do.
 #pragma once
 
 #include "kernels/lattice_filter/lattice_rows.h"
@@ -10,86 +7,113 @@
 namespace atrous::kernels::mean_field_impl {
 namespace {
 
-// z = log_unary, -infinity behind the last class.
-template <int L>
-[[gnu::always_inline]] inline void begin_pixel(const UpdateRun& r, int64_t p, float* z) {
-  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
-    R row, padding;
-    row.load_tail(r.log_unary + p * r.stride + first, tail);
-    padding.load(r.padding + first);
-    row.add(1.0f, padding);
-    row.store(z + first);
-  });
+// What kernel t says about a block of classes of point p: v.
+template <class R>
+[[gnu::always_inline]] inline R filtered(const TermRun& t, int64_t p, int64_t end, int first, int tail) {
+  if (t.vertex) return sliced<R>(t.vertex, t.weight, t.corners, t.v + first, t.v_stride, p, end, tail);
+  R row;
+  row.load_tail(t.v + p * t.v_stride + first, tail);
+  return row;
 }
 
-// z -= C(v). v: a row of scratch.
-template <int L>
-[[gnu::always_inline]] inline void subtract_costs(const UpdateRun& r, const TermRun& t, int64_t p,
-                                                  int64_t end, float* z, float* v) {
-  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
-    R row, sum;
-    if (t.vertex) {
-      row = sliced<R>(t.vertex, t.weight, t.corners, t.v + first, t.v_stride, p, end, tail);
-    } else {
-      row.load_tail(t.v + p * t.v_stride + first, tail);
-    }
-    if (t.costs == Costs::matrix) return row.store(v + first);
-    sum.load(z + first);
-    if (t.costs == Costs::factor) {
-      sum.add(-t.compatibility[0], row);
-    } else {
-      R factors;
-      factors.load(t.compatibility + first);
-      sum.subtract_product(factors, row);
-    }
-    sum.store(z + first);
-  });
-  if (t.costs != Costs::matrix) return;
-  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int) {
-    R sum, column;
-    sum.load(z + first);
-    for (int c = 0; c < r.channels; ++c) {
-      column.load(t.compatibility + c * r.padded + first);
-      sum.add(-v[c], column);
-    }
-    sum.store(z + first);
-  });
+// z -= C(v) where classes do not mix.
+template <class R>
+[[gnu::always_inline]] inline void subtract(const TermRun& t, const R& v, int first, R& z) {
+  if (t.costs == Costs::factor) return z.add(-t.compatibility[0], v);
+  R factors;
+  factors.load(t.compatibility + first);
+  z.subtract_product(factors, v);
 }
 
-// q = softmax(z). e: a row of scratch. z keeps what stands behind its last block of registers.
+// z -= M v for a block of classes. v: all of them.
+template <class R>
+[[gnu::always_inline]] inline void subtract_matrix(const UpdateRun& r, const TermRun& t, const float* v,
+                                                   int first, R& z) {
+  R column;
+  for (int c = 0; c < r.channels; ++c) {
+    column.load(t.compatibility + c * r.padded + first);
+    z.add(-v[c], column);
+  }
+}
+
+template <class R>
+[[gnu::always_inline]] inline R unary(const UpdateRun& r, int64_t p, int first, int tail) {
+  R z, padding;
+  z.load_tail(r.log_unary + p * r.stride + first, tail);
+  padding.load(r.padding + first);
+  z.add(1.0f, padding);
+  return z;
+}
+
+// Few classes: a pixel stays in registers.
+template <class R>
+[[gnu::always_inline]] inline void update_in_registers(const UpdateRun& r, int64_t begin, int64_t end,
+                                                       int tail, float* scratch) {
+  for (int64_t p = begin; p < end; ++p) {
+    R z = unary<R>(r, p, 0, tail);
+    for (int m = 0; m < r.count; ++m) {
+      const TermRun& t = r.terms[m];
+      const R v = filtered<R>(t, p, end, 0, tail);
+      if (t.costs != Costs::matrix) {
+        subtract(t, v, 0, z);
+        continue;
+      }
+      v.store(scratch);
+      subtract_matrix(r, t, scratch, 0, z);
+    }
+    const float sum = z.exponentials(z.max());
+    z.multiply(1.0f / sum);
+    z.store_tail(r.q + p * r.channels, tail);
+  }
+}
+
+// Many: z is a row of scratch, over which blocks of registers pass.
 template <int L>
-[[gnu::always_inline]] inline void end_pixel(const UpdateRun& r, const float* z, float* e, float* q) {
-  using V = Lanes<L>;
-  typename V::F max = V::load(z), sum{};
-  for (int c = L; c < r.channels; c += L) {
-    const typename V::F x = V::load(z + c);
-    max = x > max ? x : max;
+[[gnu::always_inline]] inline void update_in_blocks(const UpdateRun& r, int64_t begin, int64_t end, float* z,
+                                                    float* v) {
+  for (int64_t p = begin; p < end; ++p) {
+    float max = -__builtin_inff(), sum = 0;
+    for_column_blocks<L>(
+        r.channels, [&]<class R>(R, int first, int tail) { unary<R>(r, p, first, tail).store(z + first); });
+    for (int m = 0; m < r.count; ++m) {
+      const TermRun& t = r.terms[m];
+      for_column_blocks<L>(r.channels, [&]<class R>(R row, int first, int tail) {
+        const R part = filtered<R>(t, p, end, first, tail);
+        if (t.costs == Costs::matrix) return part.store(v + first);
+        row.load(z + first);
+        subtract(t, part, first, row);
+        row.store(z + first);
+      });
+      if (t.costs != Costs::matrix) continue;
+      for_column_blocks<L>(r.channels, [&]<class R>(R row, int first, int) {
+        row.load(z + first);
+        subtract_matrix(r, t, v, first, row);
+        row.store(z + first);
+      });
+    }
+    for_column_blocks<L>(r.channels, [&]<class R>(R row, int first, int) {
+      row.load(z + first);
+      const float most = row.max();
+      max = most > max ? most : max;
+    });
+    for_column_blocks<L>(r.channels, [&]<class R>(R row, int first, int) {
+      row.load(z + first);
+      sum += row.exponentials(max);
+      row.store(z + first);
+    });
+    for_column_blocks<L>(r.channels, [&]<class R>(R row, int first, int tail) {
+      row.load(z + first);
+      row.multiply(1.0f / sum);
+      row.store_tail(r.q + p * r.channels + first, tail);
+    });
   }
-  max = V::max_of(max);
-  for (int c = 0; c < r.channels; c += L) {
-    const typename V::F x = V::exp(V::load(z + c) - max);
-    V::store(e + c, x);
-    sum += x;
-  }
-  const float inverse = 1.0f / V::sum_of(sum)[0];
-  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
-    R row;
-    row.load(e + first);
-    row.multiply(inverse);
-    row.store_tail(q + first, tail);
-  });
 }
 
 template <int L>
 void update(const UpdateRun& r, int64_t begin, int64_t end, float* scratch) {
-  float* v = scratch + r.padded;
-  // Blocks may end before the last vector of end_pixel does.
-  __builtin_memcpy(scratch, r.padding, static_cast<size_t>(r.padded) * sizeof(float));
-  for (int64_t p = begin; p < end; ++p) {
-    begin_pixel<L>(r, p, scratch);
-    for (int m = 0; m < r.count; ++m) subtract_costs<L>(r, r.terms[m], p, end, scratch, v);
-    end_pixel<L>(r, scratch, v, r.q + p * r.channels);
-  }
+  if (r.channels > 4 * L) return update_in_blocks<L>(r, begin, end, scratch, scratch + r.padded);
+  for_column_blocks<L>(
+      r.channels, [&]<class R>(R, int, int tail) { update_in_registers<R>(r, begin, end, tail, scratch); });
 }
 
 template <int L>

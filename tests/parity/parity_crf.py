@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""The dense CRF against pydensecrf: labels, probabilities and time, one thread against one thread.
+
+pydensecrf approximates the spatial kernel on a lattice as well, where atrous sums it exactly. So three things are checked. The bilateral
+kernel alone: both compute the same thing, so at least 99.99 % of the labels must be the same and the probabilities close. Both kernels,
+each on a lattice, put together from the ops of atrous: the same. Both kernels as atrous has them: 99.5 %, what the exact kernel makes of
+it. The picture is made up unless --image gives some; so are the probabilities, which are far noisier than a network's.
+
+Exit code 0 if all agree, 1 if not, 77 if numpy or pydensecrf cannot be imported.
+"""
+import argparse
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIPPED = 77
+try:
+    import numpy as np
+    import pydensecrf.densecrf
+    from pydensecrf.utils import unary_from_softmax
+except ImportError as e:
+    print(f"skipped: {e}")
+    sys.exit(SKIPPED)
+
+NORMALIZATIONS = ["symmetric", "before", "after", "none"]
+PYDENSECRF = {"symmetric": pydensecrf.densecrf.NORMALIZE_SYMMETRIC, "before": pydensecrf.densecrf.NORMALIZE_BEFORE,
+              "after": pydensecrf.densecrf.NORMALIZE_AFTER, "none": pydensecrf.densecrf.NO_NORMALIZATION}
+
+
+def save(path, arrays):
+    header, at = {}, 0
+    for name, a in arrays.items():
+        header[name] = {"dtype": {"f": "F32", "u": "U8"}[a.dtype.kind], "shape": a.shape, "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for a in arrays.values():
+            f.write(np.ascontiguousarray(a).tobytes())
+
+
+def load(path):
+    with open(path, "rb") as f:
+        size = struct.unpack("<Q", f.read(8))[0]
+        entries = json.loads(f.read(size))
+        data = f.read()
+    return {name: np.frombuffer(data[slice(*e["data_offsets"])], np.float32).reshape(e["shape"])
+            for name, e in entries.items() if name != "__metadata__"}
+
+
+def zoom(coarse, height, width):
+    """Bilinear enlargement of [h, w, C]."""
+    for axis, size in enumerate((height, width)):
+        at = np.linspace(0, coarse.shape[axis] - 1, size)
+        low = np.minimum(at.astype(int), coarse.shape[axis] - 2)
+        part = (at - low).reshape([-1 if i == axis else 1 for i in range(3)])
+        coarse = np.take(coarse, low, axis) * (1 - part) + np.take(coarse, low + 1, axis) * part
+    return coarse
+
+
+def picture(height, width, r):
+    """Soft shapes, a few edges and noise."""
+    image = zoom(r.uniform(30, 220, (7, 9, 3)), height, width)
+    rows, columns = np.mgrid[:height, :width]
+    for _ in range(12):
+        y, x, radius = r.uniform(0, height), r.uniform(0, width), r.uniform(10, height / 4)
+        image[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = r.uniform(0, 255, 3)
+    return np.clip(image + r.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def probabilities(height, width, classes, r):
+    logits = zoom(r.normal(0, 2, (12, 16, classes)), height, width) + r.normal(0, 0.7, (height, width, classes))
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return (e / e.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def theirs(image, p, o, repetitions):
+    height, width, classes = p.shape
+    best = float("inf")
+    for _ in range(repetitions):
+        start = time.process_time()
+        crf = pydensecrf.densecrf.DenseCRF2D(width, height, classes)
+        crf.setUnaryEnergy(unary_from_softmax(np.ascontiguousarray(p.transpose(2, 0, 1))))
+        how = {"kernel": pydensecrf.densecrf.DIAG_KERNEL, "normalization": PYDENSECRF[o["normalization"]]}
+        if o["gaussian"][0]:
+            crf.addPairwiseGaussian(sxy=o["gaussian"][1], compat=o["gaussian"][0], **how)
+        crf.addPairwiseBilateral(sxy=o["bilateral"][1], srgb=o["bilateral"][2], rgbim=image, compat=o["bilateral"][0], **how)
+        q = np.array(crf.inference(o["iterations"]))
+        best = min(best, time.process_time() - start)
+    return q.reshape(classes, height, width).transpose(1, 2, 0), best
+
+
+def ours(program, image, p, o, repetitions):
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = os.path.join(folder, "in.safetensors"), os.path.join(folder, "out.safetensors")
+        numbers = [o["iterations"], *o["gaussian"], *o["bilateral"], NORMALIZATIONS.index(o["normalization"])]
+        save(source, {"parameters": np.array(numbers, np.float32), "probabilities": p, "image": image})
+        done = subprocess.run([program, source, target, str(repetitions)], capture_output=True, text=True, check=True,
+                              env={**os.environ, "ATROUS_THREADS": "1"})
+        report = json.loads(done.stdout)
+        return load(target), report["build"] + report["refine"], report
+
+
+def agrees(name, a, b, least_agreement, most_mean):
+    agreement = float((a.argmax(-1) == b.argmax(-1)).mean())
+    mean, most = float(np.abs(a - b).mean()), float(np.abs(a - b).max())
+    good = agreement >= least_agreement and mean <= most_mean
+    print(f"{'ok  ' if good else 'FAIL'} {name}: labels agree {100 * agreement:.3f} %, probabilities differ by {mean:.1e} on average, "
+          f"{most:.1e} at most", flush=True)
+    return good
+
+
+def compare(name, program, image, p, o, repetitions):
+    a, their_time = theirs(image, p, o, repetitions)
+    results, our_time, report = ours(program, image, p, o, repetitions)
+    exact = "two_lattices" not in results
+    good = agrees(name, a, results["refined"], *((0.9999, 1e-5) if exact else (0.995, 1e-3)))
+    if not exact:
+        good &= agrees(f"{name}, each on a lattice", a, results["two_lattices"], 0.9999, 1e-5)
+    print(f"     processor time: pydensecrf {1e3 * their_time:.0f} ms, atrous {1e3 * our_time:.0f} ms ({1e3 * report['build']:.0f} of them to build; "
+          f"{report['vertices'] / a[..., 0].size:.2f} vertices a pixel): {their_time / our_time:.1f} times faster", flush=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", required=True, help="crf_ops of the build")
+    parser.add_argument("--image", nargs="*", default=[], help="pictures (needs Pillow); default: a made-up one")
+    parser.add_argument("--size", nargs=2, type=int, default=[150, 200], help="height and width of the made-up picture")
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--repetitions", type=int, default=1)
+    args = parser.parse_args()
+    images = {}
+    for path in args.image:
+        from PIL import Image
+        images[os.path.basename(path)] = np.array(Image.open(path).convert("RGB"))
+    if not images:
+        images["made-up picture"] = picture(*args.size, np.random.default_rng(1))
+    both = {"iterations": 10, "gaussian": [3, 3], "bilateral": [4, 49, 5], "normalization": "symmetric"}
+    good = True
+    for name, image in images.items():
+        p = probabilities(*image.shape[:2], args.classes, np.random.default_rng(2))
+        good &= compare(f"{name}, both kernels", args.program, image, p, both, args.repetitions)
+        for normalization in NORMALIZATIONS[: 1 if args.image else 4]:
+            alone = {**both, "gaussian": [0, 3], "normalization": normalization}
+            if normalization == "none":
+                alone["bilateral"] = [0.01, 49, 5]
+            good &= compare(f"{name}, bilateral, {normalization}", args.program, image, p, alone, args.repetitions)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
