@@ -48,18 +48,19 @@ void run_eval(const Options& o) {
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("finds objects");
     train::check_detector(network.config);
-    evaluate_instances({network.config, nets::as_detector(network.model), network.classes},
-                       {o.split, o.weights, o.results, o.report_folder, o.worst}, o.report);
+    evaluate_instances({network.config, nets::as_detector(network.model), network.classes, network.weights},
+                       {o.split, o.results, o.report_folder, o.worst}, o.report);
     return;
   }
   ATROUS_CHECK(o.results.empty(), ErrorKind::usage,
                "[eval] --results is for networks that find objects. Got {}. Leave it out.",
                network.config.model.name);
-  const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
+  const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes,
+                                  network.weights};
   const train::Config& config = loaded.config;
   const auto dataset =
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
-  if (!o.report_folder.empty()) make_output_folder(o.report_folder);
+  if (!o.report_folder.empty()) make_output_folder(o.report_folder, "--report");
   fmt::print(stderr, "{}\n", dataset->describe());
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
 
@@ -92,7 +93,7 @@ void run_eval(const Options& o) {
                   {"math", config.math},
                   {"network", config.model.name},
                   {"split", o.split},
-                  {"weights", o.weights}};
+                  {"weights", loaded.weights}};
   print_scores(o.report.table(), report);
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
   fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", report.images, result.seconds,
@@ -110,7 +111,7 @@ void add_eval_command(CLI::App& app) {
   command->footer(
       "atrous eval --weights runs/camvid/checkpoints/best.safetensors --split val --json scores.json");
   auto o = std::make_shared<Options>();
-  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
+  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors), or the folder of a run")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
   command->add_option("--split", o->split, "train, val or test")
       ->check(CLI::IsMember({"train", "val", "test"}))

@@ -14,6 +14,7 @@
 #include "layers/resize.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
+#include "nets/start_weights.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/math.h"
@@ -39,7 +40,10 @@ Network load(const Options& o) {
     return {loaded.model, loaded.config.seed};
   }
   const train::Config config = train::load_config(o.config, o.set);
-  auto model = nets::make_network(config.model, config.seed);
+  // What a recipe starts from need not be there to look at the network.
+  if (!config.model.weights.empty() || !config.model.backbone_weights.empty())
+    std::fputs("note: the network is as initialised; model.weights are not read (give --weights)\n", stderr);
+  auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
   train::use_math(config, *model);
   return {model, config.seed};
 }
@@ -139,7 +143,7 @@ void add_forward_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
   command->add_option("--weights", o->weights,
-                      "Weights (safetensors); without them the network is as initialised");
+                      "Weights (safetensors); without them the network is as initialised from seed");
   command
       ->add_option("--input", o->input,
                    "Holds input [N,C,H,W], normalised; with --backward also grad_logits (and grad_aux). "

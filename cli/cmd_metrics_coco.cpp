@@ -89,7 +89,7 @@ eval::VocSummary voc_summary(const data::CocoAnnotations& annotations,
 }
 
 void write_report_page(const eval::CocoSummary& s, const std::string& scores, const Options& o) {
-  make_output_folder(o.report_folder);
+  make_output_folder(o.report_folder, "--report");
   const std::string what = o.iou_type == "bbox" ? "box" : "mask";
   write_file_atomically(o.report_folder + "/scores.json", scores + "\n");
   write_file_atomically(o.report_folder + "/report.html",

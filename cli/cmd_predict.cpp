@@ -196,7 +196,7 @@ void add_predict_command(CLI::App& app) {
       "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
       "folder_of_photos");
   auto o = std::make_shared<Options>();
-  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
+  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors), or the folder of a run")->required();
   command
       ->add_option(
           "--out", o->out,

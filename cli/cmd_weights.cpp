@@ -50,10 +50,8 @@ ordered_json to_json(const nets::ImportReport& r) {
 void import_weights(const Import& o) {
   check_other_file("import-weights", o.input, o.output);
   const train::Config config = train::load_config(o.config, o.set);
-  nets::ModelOptions from_seed = config.model;  // recipes name files to start from; here --input is that
-  from_seed.weights.clear();
-  from_seed.backbone_weights.clear();
-  const auto model = nets::make_network(from_seed, config.seed);
+  // Recipes name files to start from; here --input is that.
+  const auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
   const nets::ImportReport report =
       nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
   std::fprintf(o.report.table(), "%s\n%s\n", o.input.c_str(), report.str().c_str());

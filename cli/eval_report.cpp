@@ -211,7 +211,7 @@ void WorstImages::add(const data::Sample& sample, const Tensor& prediction, cons
 void write_eval_report(const std::string& folder, const ScoresReport& report,
                        const std::vector<WorstImages::Image>& worst,
                        const std::vector<data::ClassInfo>& classes) {
-  make_output_folder(folder + "/worst");
+  make_output_folder(folder + "/worst", "--report");
   remove_old_pictures(folder + "/worst");
   const eval::SemanticScores& s = report.scores;
   const eval::Palette palette = eval::palette_of(classes);

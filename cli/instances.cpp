@@ -68,9 +68,9 @@ class WorstPictures {
   std::vector<Picture> kept_;  // the most errors first
 };
 
-std::string page(const eval::InstanceEvaluation& result, const InstanceEvaluationOptions& options,
-                 const std::string& network, const std::string& pictures) {
-  std::string out = eval::page_head(network, fmt::format("{}, split {}", options.weights, options.split)) +
+std::string page(const eval::InstanceEvaluation& result, const LoadedDetector& loaded,
+                 const InstanceEvaluationOptions& options, const std::string& pictures) {
+  std::string out = eval::page_head(loaded.config.model.name, fmt::format("{}, split {}", loaded.weights, options.split)) +
                     "<div class=\"cards\">\n";
   if (result.masks) out += eval::coco_cards(*result.masks, "mask");
   out += eval::coco_cards(result.boxes, "box") + "</div>\n";
@@ -91,7 +91,7 @@ std::string scores_text(const eval::InstanceEvaluation& result, const LoadedDete
   out["images"] = train::JsonValue::of(result.images);
   out["network"] = train::JsonValue::of(loaded.config.model.name);
   out["split"] = train::JsonValue::of(options.split);
-  out["weights"] = train::JsonValue::of(options.weights);
+  out["weights"] = train::JsonValue::of(loaded.weights);
   out["device"] = train::JsonValue::of(name_of(loaded.model->device()));
   out["math"] = train::JsonValue::of(loaded.config.math);
   return to_text(out);
@@ -118,9 +118,8 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   const train::Config& config = loaded.config;
   const auto dataset = data::open_instance_dataset(config.data, options.split, config.model.num_classes,
                                                    config.model.in_channels);
-  for (const std::string& folder : {options.report_folder, options.results}) {
-    if (!folder.empty()) make_output_folder(folder);
-  }
+  if (!options.report_folder.empty()) make_output_folder(options.report_folder, "--report");
+  if (!options.results.empty()) make_output_folder(options.results, "--results");
   fmt::print(stderr, "{}\n", dataset->describe());
 
   WorstPictures worst(options.report_folder.empty() ? 0 : options.worst, config.eval.min_score);
@@ -152,7 +151,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   if (options.report_folder.empty()) return;
   write_file_atomically(options.report_folder + "/scores.json", scores + "\n");
   write_file_atomically(options.report_folder + "/report.html",
-                        page(result, options, config.model.name, worst.section()));
+                        page(result, loaded, options, worst.section()));
   fmt::print(stderr, "{}/report.html\n", options.report_folder);
 }
 

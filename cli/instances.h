@@ -14,7 +14,7 @@ namespace atrous::cli {
 using LoadedDetector = train::Loaded<layers::DetectionModel>;
 
 struct InstanceEvaluationOptions {
-  std::string split, weights;
+  std::string split;
   std::string results;        // folder for the detections, in COCO's form; empty: none
   std::string report_folder;  // empty: none
   size_t worst = 0;           // images that the report shows

@@ -76,16 +76,19 @@ bool is_colour_terminal(std::FILE* stream) {
   return is_terminal(stream) && !(no_color && *no_color);
 }
 
-void make_output_folder(const std::string& path) {
+void make_output_folder(const std::string& path, const char* option) {
   std::error_code error;
+  ATROUS_CHECK(!std::filesystem::exists(path, error) || std::filesystem::is_directory(path, error),
+               ErrorKind::io, "[{}] wants a folder. Got \"{}\", which is a file. Choose another place.",
+               option, path);
   std::filesystem::create_directories(path, error);
   ATROUS_CHECK(!error, ErrorKind::io,
-               "[--out] the folder must be creatable. Got \"{}\": {}. Choose another place.", path,
+               "[{}] the folder must be creatable. Got \"{}\": {}. Choose another place.", option, path,
                error.message());
   const std::string probe = fmt::format("{}/.atrous-probe.{}", path, ::getpid());
   std::FILE* file = std::fopen(probe.c_str(), "wb");
   ATROUS_CHECK(file, ErrorKind::io,
-               "[--out] the folder must be writable. Got \"{}\": {}. Choose another place.", path,
+               "[{}] the folder must be writable. Got \"{}\": {}. Choose another place.", option, path,
                system_reason());
   std::fclose(file);
   std::remove(probe.c_str());

@@ -31,9 +31,9 @@ class Report {
 // True if the stream is a terminal (core/terminal.h) and colours are welcome (no NO_COLOR).
 bool is_colour_terminal(std::FILE* stream);
 
-// Makes a folder and all above it, and checks that files can be made there. Error(io) with the system's
-// reason.
-void make_output_folder(const std::string& path);
+// Makes a folder and all above it, and checks that files can be made there. Error(io) names the option that
+// the folder was given with, and the system's reason.
+void make_output_folder(const std::string& path, const char* option = "--out");
 
 // The same for a folder that must be new or empty, so that files of two calls never mix. Error(usage).
 void make_new_folder(const std::string& path);

@@ -51,12 +51,13 @@ bool ends_with(const std::string& name, const char* end) {
   return name.ends_with(end);
 }
 
+constexpr size_t names_shown = 12;
+
 // Names, shortened: up to a dozen, then how many more.
 std::string list_names(const std::vector<std::string>& names) {
-  constexpr size_t shown = 12;
   std::string s;
-  for (size_t i = 0; i < std::min(shown, names.size()); ++i) s += (i ? ", " : " ") + names[i];
-  if (names.size() > shown) s += fmt::format(" and {} more", names.size() - shown);
+  for (size_t i = 0; i < std::min(names_shown, names.size()); ++i) s += (i ? ", " : " ") + names[i];
+  if (names.size() > names_shown) s += fmt::format(" and {} more", names.size() - names_shown);
   return s;
 }
 
@@ -99,16 +100,26 @@ Tensor from_file_layout(const Tensor& t) {
 
 std::string wrapper_prefix(const TensorFile& file, const Module& module) {
   if (file.tensors.empty()) return "";
-  for (const std::string prefix : wrapper_prefixes) {
+  std::string all;
+  const auto wraps = [&](const std::string& prefix) {
     const bool in_file = std::all_of(file.tensors.begin(), file.tensors.end(),
-                                     [&](const auto& t) { return t.first.starts_with(prefix); });
+                                     [&](const auto& t) { return t.first.starts_with(all + prefix); });
     bool in_model = false;
     module.visit([&](const std::string& name, const Variable*, const Tensor*) {
       in_model |= name.starts_with(prefix);
     });
-    if (in_file && !in_model) return prefix;
+    return in_file && !in_model;
+  };
+  // Wrappers wrap wrappers: DataParallel of a Lightning module gives "module.model.".
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string prefix : wrapper_prefixes) {
+      if (!wraps(prefix)) continue;
+      all += prefix;
+      found = true;
+    }
   }
-  return "";
+  return all;
 }
 
 NamedTensors state_dict(const Module& module) {
@@ -121,68 +132,93 @@ NamedTensors state_dict(const Module& module) {
   return all;
 }
 
-LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options) {
+namespace {
+
+// The names of a module and those of a file, brought together.
+struct Matched {
   std::vector<std::pair<std::string, Tensor>> targets;
-  std::set<std::string> model_names;
+  std::map<std::string, const Tensor*> in_file;  // without the wrapper's prefix
   std::string first_convolution;
-  module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
-    targets.emplace_back(name, parameter ? parameter->value() : *buffer);
-    model_names.insert(name);
-    if (parameter && parameter->value().rank() == 4 && first_convolution.empty()) first_convolution = name;
-  });
-  LoadReport report;
-  report.stripped_prefix = wrapper_prefix(file, module);
-  std::map<std::string, const Tensor*> in_file;
-  for (const auto& [name, t] : file.tensors) {
-    const std::string stripped = name.substr(report.stripped_prefix.size());
-    in_file[stripped] = &t;
-    if (!model_names.count(stripped) && !counts_for_frozen_norm(stripped, model_names))
-      report.unexpected.push_back(stripped);
+  LoadReport report;  // stripped_prefix and unexpected
+
+  Matched(const Module& module, const TensorFile& file) {
+    std::set<std::string> model_names;
+    module.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+      targets.emplace_back(name, parameter ? parameter->value() : *buffer);
+      model_names.insert(name);
+      if (parameter && parameter->value().rank() == 4 && first_convolution.empty()) first_convolution = name;
+    });
+    report.stripped_prefix = wrapper_prefix(file, module);
+    for (const auto& [name, t] : file.tensors) {
+      const std::string stripped = name.substr(report.stripped_prefix.size());
+      in_file[stripped] = &t;
+      if (!model_names.count(stripped) && !counts_for_frozen_norm(stripped, model_names))
+        report.unexpected.push_back(stripped);
+    }
   }
+};
+
+}  // namespace
+
+LoadReport compare_state_dict(const Module& module, const TensorFile& file) {
+  Matched m(module, file);
+  for (const auto& [name, target] : m.targets) {
+    const auto found = m.in_file.find(name);
+    if (found == m.in_file.end()) {
+      if (!ends_with(name, "num_batches_tracked")) m.report.missing.push_back(name);
+    } else if (found->second->shape() != file_shape(target.shape())) {
+      m.report.misshaped.push_back({name, found->second->shape(), file_shape(target.shape())});
+    }
+  }
+  return std::move(m.report);
+}
+
+LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options) {
   // A strict load changes either everything or nothing.
   if (options.strict) {
-    for (const auto& [name, target] : targets) {
-      const auto found = in_file.find(name);
-      if (found == in_file.end()) {
-        if (!ends_with(name, "num_batches_tracked")) report.missing.push_back(name);
-      } else if (found->second->shape() != file_shape(target.shape())) {
-        report.misshaped.push_back({name, found->second->shape(), file_shape(target.shape())});
-      }
-    }
-    ATROUS_CHECK(report.complete(), ErrorKind::checkpoint,
+    const LoadReport fit = compare_state_dict(module, file);
+    ATROUS_CHECK(fit.complete(), ErrorKind::checkpoint,
                  "[weights {}] the file must fit the network exactly. Got:\n{}\nCheck model.name, "
-                 "num_classes, in_channels "
-                 "and backbone, or set model.weights in the config to load what fits.",
-                 file.origin, report.str());
+                 "num_classes, in_channels and backbone, or set model.weights in the config to load what "
+                 "fits.",
+                 file.origin, fit.str(LoadReport::Outcome::refused));
   }
-  for (const auto& [name, target] : targets) {
-    const auto found = in_file.find(name);
-    if (found != in_file.end()) {
-      const bool may_fold = !options.strict && options.fold_input_channels && name == first_convolution;
+  Matched m(module, file);
+  LoadReport& report = m.report;
+  for (const auto& [name, target] : m.targets) {
+    const auto found = m.in_file.find(name);
+    if (found != m.in_file.end()) {
+      const bool may_fold = !options.strict && options.fold_input_channels && name == m.first_convolution;
       load_one(name, target, *found->second, may_fold, report);
     } else if (!options.strict && !ends_with(name, "num_batches_tracked")) {
       report.missing.push_back(name);
     }
   }
-  return report;
+  return std::move(report);
 }
 
-std::string LoadReport::str() const {
-  std::string s = fmt::format("  loaded      {}", loaded.size());
-  if (!stripped_prefix.empty()) s += fmt::format(" (without the prefix \"{}\")", stripped_prefix);
+std::string LoadReport::str(Outcome outcome) const {
+  const bool refused = outcome == Outcome::refused;
+  const char* kept = refused ? "" : ", kept as initialised";
+  std::string s = refused ? "" : fmt::format("\n  loaded      {}", loaded.size());
+  if (!stripped_prefix.empty() && !refused) s += fmt::format(" (without the prefix \"{}\")", stripped_prefix);
   if (!folded.empty())
     s += fmt::format("\n  folded      {} to other input channels:{}", folded.size(), list_names(folded));
   if (!misshaped.empty()) {
-    s += fmt::format("\n  other shape {}, kept as initialised:", misshaped.size());
-    for (const MisShaped& m : misshaped)
+    s += fmt::format("\n  other shape {}{}:", misshaped.size(), kept);
+    const size_t shown = refused ? std::min(names_shown, misshaped.size()) : misshaped.size();
+    for (size_t i = 0; i < shown; ++i) {
+      const MisShaped& m = misshaped[i];
       s += fmt::format("\n    {}: {} in the file, {} in the network", m.name, m.in_file.str(),
                        m.in_model.str());
+    }
+    if (shown < misshaped.size()) s += fmt::format("\n    and {} more", misshaped.size() - shown);
   }
   if (!missing.empty())
-    s += fmt::format("\n  missing     {}, kept as initialised:{}", missing.size(), list_names(missing));
+    s += fmt::format("\n  missing     {}{}:{}", missing.size(), kept, list_names(missing));
   if (!unexpected.empty())
     s += fmt::format("\n  not needed  {}:{}", unexpected.size(), list_names(unexpected));
-  return s;
+  return s.empty() ? s : s.substr(1);
 }
 
 }  // namespace atrous::layers

@@ -48,16 +48,21 @@ struct LoadReport {
   bool complete() const {
     return folded.empty() && missing.empty() && unexpected.empty() && misshaped.empty();
   }
+  enum class Outcome { loaded, refused };
   // A few lines for people: counts, and the names of what was not simply loaded (the first dozen of each
-  // kind; all with another shape).
-  std::string str() const;
+  // kind; all with another shape, if something was loaded).
+  std::string str(Outcome outcome = Outcome::loaded) const;
 };
 
-// The wrapper prefix that every name in the file has and none in the module; "" if there is none.
+// The wrapper prefixes, one after another, that every name in the file has and none in the module
+// ("module.model."); "" if there are none.
 std::string wrapper_prefix(const TensorFile& file, const Module& module);
 
-// Accepts names with one common wrapper prefix ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
-// Lightning, compile). num_batches_tracked may be missing (files from before PyTorch 0.4.1), and may
+// What keeps the file from fitting the module exactly; nothing is loaded. complete() if it fits.
+LoadReport compare_state_dict(const Module& module, const TensorFile& file);
+
+// Accepts names with common wrapper prefixes ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
+// Lightning, compile; also one in another). num_batches_tracked may be missing (files from before PyTorch 0.4.1), and may
 // be there where the model's batch norm is frozen and has none. Tensors are converted to the model's dtype.
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});
 

@@ -5,6 +5,10 @@
 #include <map>
 #include <regex>
 
+#include <fmt/format.h>
+
+#include "nets/backbone.h"
+
 namespace atrous::nets {
 
 using layers::Model;
@@ -102,6 +106,18 @@ void rename_all(TensorFile& file, const Model& model) {
   }
 }
 
+// Names of two versions in one file may mean one tensor. Which of them holds the weights nobody can say.
+void check_distinct(const TensorFile& file, const std::vector<std::string>& before, const char* where) {
+  std::map<std::string, size_t> seen;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const auto [other, fresh] = seen.emplace(file.tensors[i].first, i);
+    ATROUS_CHECK(fresh, ErrorKind::checkpoint,
+                 "[{} {}] a tensor of the network must have one tensor in the file. Got \"{}\" and \"{}\", "
+                 "which both are \"{}\". Remove one of them from the file.",
+                 where, file.origin, before[other->second], before[i], other->first);
+  }
+}
+
 struct Rule {
   const char* old;
   const char* today;
@@ -124,6 +140,65 @@ constexpr Rule rules[] = {
 };
 
 }  // namespace
+
+ModelOptions without_start_weights(ModelOptions options) {
+  options.weights.clear();
+  options.backbone_weights.clear();
+  return options;
+}
+
+namespace {
+
+struct Likeness {
+  std::string backbone;
+  size_t names = 0, shapes = 0;  // of parameters in common
+  double width = 1;
+};
+
+// How the file's tensors below a prefix resemble a backbone: all of its parameters must be there, with kernels
+// of its size. Channels may differ, as model.width_multiplier and in_channels make them.
+Likeness likeness(const TensorFile& file, const std::string& prefix, const std::string& name) {
+  Likeness like{name};
+  BackboneOptions options;
+  options.name = name;
+  const auto backbone = make_backbone(options);
+  for (const layers::NamedParameter& p : backbone->parameters()) {
+    const Tensor* t = file.find(prefix + p.name);
+    const Shape own = p.variable.shape();  // [K,R,S,C]; in files [K,C,R,S]
+    const bool filter = own.rank() == 4;
+    if (!t || t->rank() != own.rank() || (filter && (t->dim(2) != own[1] || t->dim(3) != own[2])))
+      return {name};
+    if (like.names++ == 0) like.width = static_cast<double>(t->dim(0)) / static_cast<double>(own[0]);
+    like.shapes += t->numel() == p.variable.value().numel() && t->dim(0) == own[0];
+  }
+  return like;
+}
+
+}  // namespace
+
+std::string recognised(const TensorFile& file) {
+  Likeness best;
+  for (const std::string& name : backbone_names()) {
+    for (const char* prefix : feature_prefixes) {
+      const Likeness like = likeness(file, prefix, name);
+      if (std::pair(like.names, like.shapes) > std::pair(best.names, best.shapes)) best = like;
+    }
+  }
+  std::vector<std::string> facts;
+  const auto has = [&](const char* part) {
+    return std::any_of(file.tensors.begin(), file.tensors.end(),
+                       [&](const auto& t) { return t.first.find(part) != std::string::npos; });
+  };
+  if (best.names > 0) facts.push_back(fmt::format("backbone {}", best.backbone));
+  if (best.names > 0 && best.width != 1) facts.push_back(fmt::format("width_multiplier {:g}", best.width));
+  if (has("roi_heads.mask_")) {
+    facts.emplace_back("the heads of a Mask R-CNN");
+  } else if (has("roi_heads.")) {
+    facts.emplace_back("the heads of a Faster R-CNN");
+  }
+  if (has("aux_classifier.")) facts.emplace_back("an auxiliary head (aux_loss)");
+  return fmt::format("{}", fmt::join(facts, ", "));
+}
 
 std::string current_name(const std::string& name) {
   for (const Rule& rule : rules) {
@@ -150,6 +225,7 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
   std::vector<std::string> before;
   for (const auto& [name, t] : file.tensors) before.push_back(name);
   rename_all(file, model);
+  check_distinct(file, before, options.where);
   ImportReport report;
   for (size_t i = 0; i < before.size(); ++i) {
     if (before[i] != file.tensors[i].first) report.renamed.emplace_back(before[i], file.tensors[i].first);

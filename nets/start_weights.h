@@ -7,6 +7,7 @@
 
 #include "layers/model.h"
 #include "layers/state_dict.h"
+#include "nets/model_options.h"
 
 namespace atrous::nets {
 
@@ -29,6 +30,13 @@ struct ImportReport {
 // segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits.
 ImportReport import_weights(const layers::Model& model, const std::string& path,
                             const ImportOptions& options);
+
+// The same network, initialised from the seed alone.
+ModelOptions without_start_weights(ModelOptions options);
+
+// What kind of network a file is for, as far as its names and shapes tell: "backbone resnet18,
+// width_multiplier 0.5, the heads of a Mask R-CNN". For messages; empty if it looks like none of ours.
+std::string recognised(const TensorFile& file);
 
 // What a name of an earlier version is called today; other names as they are.
 std::string current_name(const std::string& name);

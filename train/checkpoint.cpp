@@ -7,6 +7,7 @@
 
 #include "core/atomic_file.h"
 #include "layers/state_dict.h"
+#include "nets/start_weights.h"
 #include "train/crc32c.h"
 #include "train/json_value.h"
 #include "train/math.h"
@@ -264,14 +265,69 @@ void use_stored_math(Config& config, const layers::Model& model, const std::vect
   config.math = "f32";
 }
 
+namespace fs = std::filesystem;
+
+// The file itself, or of a run's folder the best weights of the run.
+std::string weights_file(const std::string& path) {
+  std::error_code unknown;
+  ATROUS_CHECK(fs::exists(path, unknown), ErrorKind::checkpoint,
+               "[weights] the file must exist. Got \"{}\". Check the path.", path);
+  if (!fs::is_directory(path, unknown)) return path;
+  const fs::path folder = fs::path(path).lexically_normal();
+  for (const char* name : {"checkpoints/best.safetensors", "best.safetensors"}) {
+    if (fs::is_regular_file(folder / name, unknown)) return (folder / name).string();
+  }
+  const fs::path last = folder / "checkpoints/last.safetensors";
+  fail(ErrorKind::checkpoint,
+       "[weights] a file is wanted, or the folder of a run with checkpoints/best.safetensors. Got the folder "
+       "\"{}\" without. {}",
+       path,
+       fs::is_regular_file(last, unknown) ? fmt::format("Its newest weights are \"{}\".", last.string())
+                                          : "Give a weights file (safetensors).");
+}
+
+// The config of the run that the file lies in, if there is one.
+std::string config_beside(const std::string& weights) {
+  const fs::path folder = fs::path(weights).parent_path();
+  for (const fs::path& place : {folder / "config.json", folder.parent_path() / "config.json"}) {
+    std::error_code unknown;
+    if (fs::is_regular_file(place, unknown)) return place.string();
+  }
+  return "";
+}
+
+// What to do about weights that do not fit.
+std::string advice(const layers::LoadReport& fit, const TensorFile& file, const Config& config,
+                   const std::string& config_path) {
+  std::string text;
+  if (const std::string looks = nets::recognised(file); !looks.empty())
+    text += fmt::format("The file looks like: {}. ", looks);
+  for (const layers::MisShaped& m : fit.misshaped) {  // a tensor with a row per class
+    if (m.in_model.rank() == 0 || m.in_file.rank() != m.in_model.rank() ||
+        m.in_model[0] != config.model.num_classes || m.in_file != m.in_model.with(0, m.in_file[0]))
+      continue;
+    text += fmt::format("\"{}\" is of num_classes {}. ", m.name, m.in_file[0]);
+    break;
+  }
+  const std::string beside = config_beside(file.origin);
+  if (file.metadata.contains("atrous.config"))
+    return text + fmt::format("It holds the config that it was trained with: leave out {}.",
+                              config_path.empty() ? "the overrides of model (--set)" : "--config");
+  if (!beside.empty() && beside != config_path)
+    return text + fmt::format("Its run has a config: --config {}.", beside);
+  return text +
+         "Check model.name, num_classes, in_channels and backbone. `atrous import-weights` knows names of "
+         "other programs.";
+}
+
 }  // namespace
 
-LoadedNetwork load_network(const std::string& weights_path, const std::string& config_path,
+LoadedNetwork load_network(const std::string& weights, const std::string& config_path,
                            const std::vector<std::string>& overrides) {
-  ATROUS_CHECK(std::filesystem::exists(weights_path), ErrorKind::checkpoint,
-               "[weights] the file must exist. Got \"{}\". Check the path.", weights_path);
+  const std::string weights_path = weights_file(weights);
   TensorFile file = read_safetensors(weights_path);
   LoadedNetwork loaded;
+  loaded.weights = weights_path;
   if (file.metadata.contains("atrous.format")) {
     StoredCheckpoint stored = interpret(std::move(file));
     loaded.classes = std::move(stored.classes);
@@ -283,8 +339,9 @@ LoadedNetwork load_network(const std::string& weights_path, const std::string& c
   } else {
     ATROUS_CHECK(m.contains("atrous.config"), ErrorKind::checkpoint,
                  "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one "
-                 "with --config.",
-                 weights_path);
+                 "with --config{}.",
+                 weights_path,
+                 config_beside(weights_path).empty() ? "" : ", such as " + config_beside(weights_path));
     const std::string& text = m.at("atrous.config");
     read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}); });
     loaded.config = parse_config(text, weights_path, overrides);  // what fails now is an override
@@ -294,6 +351,11 @@ LoadedNetwork load_network(const std::string& weights_path, const std::string& c
   loaded.model = nets::build_network(model);  // not initialised: every value comes from the file
   if (config_path.empty()) use_stored_math(loaded.config, *loaded.model, overrides);
   use_math(loaded.config, *loaded.model);
+  const layers::LoadReport fit = layers::compare_state_dict(*loaded.model, file);
+  ATROUS_CHECK(fit.complete(), ErrorKind::checkpoint,
+               "[weights {}] the file must fit the network exactly. Got:\n{}\n{}", weights_path,
+               fit.str(layers::LoadReport::Outcome::refused),
+               advice(fit, file, loaded.config, config_path));
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();
   if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {
@@ -311,7 +373,8 @@ LoadedNetwork load_network(const std::string& weights_path, const std::string& c
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path,
                        const std::vector<std::string>& overrides) {
   LoadedNetwork any = load_network(weights_path, config_path, overrides);
-  return {std::move(any.config), nets::as_segmentation(any.model), std::move(any.classes)};
+  return {std::move(any.config), nets::as_segmentation(any.model), std::move(any.classes),
+          std::move(any.weights)};
 }
 
 }  // namespace atrous::train

@@ -82,11 +82,12 @@ struct Loaded {
   Config config;
   std::shared_ptr<Kind> model;  // weights loaded, in eval mode
   std::vector<data::ClassInfo> classes;
+  std::string weights = {};  // the file they came from
 };
 using LoadedNetwork = Loaded<layers::Model>;
 using LoadedModel = Loaded<layers::SegmentationModel>;
 
-// Opens a checkpoint that `train` wrote. If `config_path` is not empty, that config is used instead of the
+// Opens a checkpoint that `train` wrote; of a run's folder, its checkpoints/best.safetensors. If `config_path` is not empty, that config is used instead of the
 // stored one (for weights files without one). Error(checkpoint) names what is missing, wrong or damaged in
 // the file, or that there is none; Error(config) what is wrong in `config_path` or `overrides`. A stored
 // `math` that the device cannot do becomes f32, with a note on stderr.

@@ -4,8 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/safetensors.h"
+#include "layers/state_dict.h"
+#include "nets/factory.h"
 #include "nets/start_weights.h"
 #include "tests/cli/program.h"
+#include "train/config.h"
 
 using namespace atrous;
 using namespace atrous::cli_test;
@@ -86,18 +89,31 @@ TEST_CASE("import-weights knows wrapped, older and classification networks' name
   const auto report = nlohmann::json::parse(backbone.out);
   CHECK(report["renamed"][0]["to"] == "backbone." + report["renamed"][0]["from"].get<std::string>());
   CHECK(report["not_needed"].empty());
-  // As a config says it.
-  write_text(
-      e.folder.path("start.json"),
-      R"({"model": {"name": "fcn8s", "num_classes": 3, "backbone": "resnet18", "width_multiplier": 0.125,
-                "weights": {"backbone": ")" +
-          other + R"("}}})");
+  // As a config says it; `forward` looks at the network alone, and needs no start.
+  nets::ModelOptions start = train::parse_config(fcn, "test", {}).model;
+  start.backbone_weights = other;
+  const std::string name = "backbone.conv1.weight";
+  const auto network = nets::make_network(start, 7);
+  const Tensor started = TensorFile{{}, layers::state_dict(*network), ""}.at(name);
+  CHECK(started.shape() == file.at(name).shape());
+  CHECK(std::equal(started.raw(), started.raw() + started.bytes(), file.at(name).raw()));
   const std::string in = e.folder.path("in.safetensors");
   write_safetensors(in, {{"input", Tensor::zeros({1, 3, 9, 9})}});
-  const Outcome forward = run({"forward", "--config", e.folder.path("start.json"), "--input", in, "--output",
-                               e.folder.path("out.safetensors")});
+  const Outcome forward = run({"forward", "--config", e.config, "--set", "model.weights=absent.safetensors",
+                               "--input", in, "--output", e.folder.path("out.safetensors")});
   CHECK(forward.code == 0);
-  CHECK_THAT(forward.err, Contains("renamed") && Contains("-> backbone."));
+  CHECK_THAT(forward.err, Contains("model.weights are not read"));
+  // Two names of one tensor: nobody knows which is meant.
+  TensorFile twice = file;
+  twice.tensors.emplace_back("encoder.conv1.weight", file.at(name).clone());
+  for (auto& [tensor, t] : twice.tensors) {
+    if (tensor.starts_with("backbone.") && tensor != name) tensor = "encoder." + tensor.substr(9);
+  }
+  const Outcome both = import(twice, {});
+  CHECK(both.code == 5);
+  CHECK_THAT(both.err, Contains("one tensor in the file") && Contains("encoder.conv1.weight"));
+  // Wrappers around older names.
+  CHECK(import(renamed(renamed(file, "backbone.", "encoder."), "", "module.model."), {}).code == 0);
   CHECK(nets::current_name("rpn.head.conv.weight") == "rpn.head.conv.0.0.weight");
   CHECK(nets::current_name("backbone.fpn.inner_blocks.2.bias") == "backbone.fpn.inner_blocks.2.0.bias");
   CHECK(nets::current_name("roi_heads.mask_head.mask_fcn3.weight") == "roi_heads.mask_head.2.0.weight");
@@ -146,6 +162,29 @@ TEST_CASE("import-weights refuses what does not fit, and writes nothing") {
   o = run({"export-weights", "--weights", e.weights, "--output", e.weights});
   CHECK(o.code == 2);
   CHECK_THAT(o.err, Contains("must not replace"));
+}
+
+TEST_CASE("Weights that do not fit: the message says what they look like, and what to do") {
+  const Exported e;
+  const auto use = [&](const std::string& weights, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"predict", "--weights", weights, "--out", e.folder.path("out"), "x.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const Outcome stored = use(e.weights, {"--set", "model.num_classes=4"});
+  CHECK(stored.code == 5);
+  CHECK_THAT(stored.err, Contains("backbone resnet18, width_multiplier 0.125") && Contains("num_classes 3") &&
+                             Contains("leave out the overrides") && !Contains("kept as initialised"));
+  // A run's folder stands for its best weights, and its config is named where the file has none.
+  std::filesystem::create_directories(e.folder.path("run/checkpoints"));
+  CHECK_THAT(use(e.folder.path("run"), {}).err, Contains("checkpoints/best.safetensors"));
+  const std::string best = e.folder.path("run/checkpoints/best.safetensors");
+  std::filesystem::copy_file(e.file, best);
+  std::filesystem::copy_file(e.config, e.folder.path("run/config.json"));
+  CHECK_THAT(use(e.folder.path("run"), {}).err, Contains("--config") && Contains("run/config.json"));
+  CHECK(run({"export-weights", "--weights", e.folder.path("run"), "--config", e.config, "--output",
+             e.folder.path("again.safetensors")})
+            .code == 0);
 }
 
 TEST_CASE("export-weights --backbone has the names of a classification network") {

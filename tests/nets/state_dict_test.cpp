@@ -63,6 +63,22 @@ TEST_CASE("Saved weights load into an equal network, with a wrapper's prefix too
   CHECK(same_bits(forward(*c, {1, 9, 11, 3}), expected));
 }
 
+TEST_CASE("Wrappers in wrappers are taken off one by one") {
+  const auto a = nets::make_model(small_unet(), 1), b = nets::make_model(small_unet(), 2);
+  CHECK(layers::load_state_dict(*b, file_of(*a, "module._orig_mod.model.")).stripped_prefix ==
+        "module._orig_mod.model.");
+  CHECK(same_bits(file_of(*b).at("outc.conv.weight"), file_of(*a).at("outc.conv.weight")));
+}
+
+TEST_CASE("What is said of refused weights does not say that something was kept") {
+  const auto a = nets::make_model(small_unet(5), 1), b = nets::make_model(small_unet(3), 2);
+  const layers::LoadReport fit = layers::compare_state_dict(*b, file_of(*a));
+  CHECK_FALSE(fit.complete());
+  CHECK_THAT(fit.str(layers::LoadReport::Outcome::refused),
+             Contains("outc.conv.weight") && !Contains("initialised"));
+  CHECK(layers::compare_state_dict(*b, file_of(*b)).complete());
+}
+
 TEST_CASE("A strict load refuses what does not fit and changes nothing") {
   const auto a = nets::make_model(small_unet(5), 1), b = nets::make_model(small_unet(3), 2);
   const TensorFile before = file_of(*b);
