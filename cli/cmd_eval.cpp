@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "cli/commands.h"
@@ -90,10 +92,9 @@ void run_eval(const Options& o) {
                                      : "that of the label files"},
                   {"inference", describe(inference)},
                   {"device", name_of(device)},
-                  {"math", config.math},
-                  {"network", config.model.name},
-                  {"split", o.split},
-                  {"weights", loaded.weights}};
+                  {"math", config.math}};
+  std::ranges::copy(facts_of(config.model), std::back_inserter(report.facts));
+  report.facts.insert(report.facts.end(), {{"split", o.split}, {"weights", loaded.weights}});
   print_scores(o.report.table(), report);
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
   fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", report.images, result.seconds,
@@ -111,7 +112,10 @@ void add_eval_command(CLI::App& app) {
   command->footer(
       "atrous eval --weights runs/camvid/checkpoints/best.safetensors --split val --json scores.json");
   auto o = std::make_shared<Options>();
-  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors), or the folder of a run")->required();
+  command
+      ->add_option("--weights", o->weights,
+                   "Checkpoint or weights file (safetensors), or the folder of a run")
+      ->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
   command->add_option("--split", o->split, "train, val or test")
       ->check(CLI::IsMember({"train", "val", "test"}))

@@ -94,8 +94,9 @@ void write_report_page(const eval::CocoSummary& s, const std::string& scores, co
   write_file_atomically(o.report_folder + "/scores.json", scores + "\n");
   write_file_atomically(o.report_folder + "/report.html",
                         eval::page_head("COCO scores", fmt::format("{} against {}", o.dt, o.gt)) +
-                            "<div class=\"cards\">\n" + eval::coco_cards(s, what) + "</div>\n" +
-                            eval::coco_sections(s, what) + eval::page_end());
+                            "<div class=\"cards\">\n" + eval::coco_cards(s, what) +
+                            eval::coco_count_cards(s) + "</div>\n" + eval::coco_sections(s, what) +
+                            eval::page_end());
 }
 
 void run_coco(const Options& o) {

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
 #include "cli/instances.h"
+#include "cli/predictions.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "core/error.h"
@@ -37,7 +38,7 @@ struct Job {
   std::string image;
   std::string labels;   // OUT/<stem>.png
   std::string overlay;  // OUT/overlays/<stem>.png
-  std::string objects;  // OUT/<stem>.json, of networks that find objects
+  std::string objects;  // OUT/objects/<stem>.json, of networks that find objects
 
   // What is written last: its presence means that all is done.
   const std::string& last() const { return objects.empty() ? labels : objects; }
@@ -107,7 +108,7 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
                  "different folders.",
                  other->second, image);
     jobs.push_back({image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem),
-                    objects ? fmt::format("{}/{}.json", out, stem) : ""});
+                    objects ? fmt::format("{}/objects/{}.json", out, stem) : ""});
   }
   check_inputs_survive(jobs);
   return jobs;
@@ -149,6 +150,8 @@ void run_predict(const Options& o) {
   const std::function<void(const Job&)> predict = worker(o, network);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
+  const bool objects = nets::is_detector(network.config.model.name);
+  if (objects) make_output_folder(o.out + "/objects");
 
   nlohmann::ordered_json j = {{"written", nlohmann::ordered_json::array()}, {"skipped", 0}};
   std::vector<std::string> refused;
@@ -177,6 +180,14 @@ void run_predict(const Options& o) {
       progress.update(static_cast<int64_t>(i + 1), static_cast<int64_t>(jobs.size()));
     }
   }
+  if (objects) {
+    std::vector<std::string> parts;
+    for (const Job& job : jobs) {
+      if (std::ranges::find(refused, job.image) == refused.end()) parts.push_back(job.objects);
+    }
+    j["predictions"] = o.out + "/predictions.json";
+    join_predictions(o.out + "/predictions.json", parts);
+  }
   j["skipped"] = skipped;
   j["refused"] = refused;
   o.report.write_json(j.dump(2));
@@ -196,12 +207,15 @@ void add_predict_command(CLI::App& app) {
       "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
       "folder_of_photos");
   auto o = std::make_shared<Options>();
-  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors), or the folder of a run")->required();
+  command
+      ->add_option("--weights", o->weights,
+                   "Checkpoint or weights file (safetensors), or the folder of a run")
+      ->required();
   command
       ->add_option(
           "--out", o->out,
           "Folder: <name>.png holds class indices with palette, overlays/<name>.png the picture; of networks "
-          "that find objects <name>.json what was found, as COCO results")
+          "that find objects predictions.json what was found in all images, in COCO's form")
       ->required();
   command->add_option("images", o->inputs, "Image files or folders of images")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");

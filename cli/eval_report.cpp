@@ -24,6 +24,7 @@ using eval::percent_text;
 constexpr int64_t shown_width = 560;  // of pictures on the page
 constexpr size_t listed = 200;        // rows of the table of images
 const std::array<const char*, 4> kinds = {"image", "label", "prediction", "error"};
+constexpr const char* objects_kind = "objects";  // of networks that find objects
 
 bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
   return std::pair(*a.miou, a.pixel_accuracy) < std::pair(*b.miou, b.pixel_accuracy);
@@ -33,18 +34,8 @@ bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
 bool is_picture_of_report(const std::string& name) {
   const size_t digits = name.find_first_not_of("0123456789");
   if (digits == std::string::npos || digits < 2 || name[digits] != '_') return false;
-  return std::any_of(kinds.begin(), kinds.end(),
-                     [&](const char* kind) { return name.ends_with(fmt::format("_{}.png", kind)); });
-}
-
-std::string file_name_of(size_t rank, std::string id, const char* kind) {
-  for (char& c : id) {
-    const bool plain =
-        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-    if (!plain) c = '_';
-  }
-  // Names of files end at 255 bytes.
-  return fmt::format("{:02}_{}_{}.png", rank, id.substr(0, 200), kind);
+  const auto is = [&](const char* kind) { return name.ends_with(fmt::format("_{}.png", kind)); };
+  return std::any_of(kinds.begin(), kinds.end(), is) || is(objects_kind);
 }
 
 std::array<Tensor, 4> pictures_of(const WorstImages::Image& w, const eval::Palette& palette) {
@@ -105,7 +96,7 @@ std::string worst_section(const std::string& folder, const std::vector<WorstImag
         i + 1, escape_html(w.score.id), percent_text(w.score.miou), percent_text(w.score.pixel_accuracy),
         percent_text(w.score.boundary_f1), w.score.loss);
     for (size_t k = 0; k < kinds.size(); ++k) {
-      const std::string name = "worst/" + file_name_of(i + 1, w.score.id, kinds[k]);
+      const std::string name = "worst/" + worst_file_name(i + 1, w.score.id, kinds[k]);
       data::write_png(folder + "/" + name, pictures[k]);
       out += fmt::format("<figure><a href=\"{}\">{}</a><figcaption>{}</figcaption></figure>\n", name,
                          eval::inline_png(data::encode_png(eval::shrunk(pictures[k], shown_width)), kinds[k]),
@@ -173,31 +164,61 @@ std::string image_table(const std::vector<eval::ImageScore>& images) {
 }
 
 std::string facts_section(const ScoresReport& report) {
-  std::string out = "<h2>How it was measured</h2>\n<table>\n";
-  const auto row = [&](const std::string& name, const std::string& text) {
-    out +=
-        fmt::format("<tr><td>{}</td><td class=\"text\">{}</td></tr>\n", escape_html(name), escape_html(text));
-  };
-  for (const auto& [name, text] : report.facts) row(name, text);
-  row("mIoU", "mean over classes of TP / (TP + FP + FN), from one confusion matrix over the set");
-  row("boundary F1",
+  std::vector<std::pair<std::string, std::string>> rows = report.facts;
+  rows.emplace_back("mIoU",
+                    "mean over classes of TP / (TP + FP + FN), from one confusion matrix over the set");
+  rows.emplace_back(
+      "boundary F1",
       fmt::format(
           "Csurka 2013, within {:g} % of an image's diagonal; mean over the classes of an image, then over "
           "images; of a class: mean over the images that hold it",
           100 * eval::boundary_tolerance));
-  row("pixels", fmt::format("{} scored, {} ignored", report.scores.pixels, report.scores.ignored_pixels));
+  rows.emplace_back("pixels",
+                    fmt::format("{} scored, {} ignored", report.scores.pixels, report.scores.ignored_pixels));
+  return facts_table(rows);
+}
+
+}  // namespace
+
+std::string worst_file_name(size_t rank, std::string id, const char* kind) {
+  for (char& c : id) {
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+    if (!plain) c = '_';
+  }
+  // Names of files end at 255 bytes.
+  return fmt::format("{:02}_{}_{}.png", rank, id.substr(0, 200), kind);
+}
+
+std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts) {
+  std::string out = "<h2>How it was measured</h2>\n<table>\n";
+  for (const auto& [name, text] : facts) {
+    out +=
+        fmt::format("<tr><td>{}</td><td class=\"text\">{}</td></tr>\n", escape_html(name), escape_html(text));
+  }
   return out + "</table>\n";
 }
 
-void remove_old_pictures(const std::string& folder) {
-  for (const std::string& file : files_in(folder)) {
+std::string report_head(const std::vector<std::pair<std::string, std::string>>& facts) {
+  const auto fact = [&](const char* wanted, const char* before) {
+    for (const auto& [name, text] : facts) {
+      if (name == wanted) return before + text;
+    }
+    return std::string();
+  };
+  return eval::page_head(fmt::format("Evaluation: {}{}{}", fact("network", ""), fact("backbone", ", "),
+                                     fact("width", ", width ")),
+                         fmt::format("{}, split \"{}\"", fact("weights", ""), fact("split", "")));
+}
+
+void prepare_worst_folder(const std::string& folder) {
+  make_output_folder(folder + "/worst", "--report");
+  for (const std::string& file : files_in(folder + "/worst")) {
     std::error_code ignored;
     if (is_picture_of_report(std::filesystem::path(file).filename().string()))
       std::filesystem::remove(file, ignored);
   }
 }
-
-}  // namespace
 
 void WorstImages::add(const data::Sample& sample, const Tensor& prediction, const eval::ImageScore& score) {
   if (count_ == 0 || !score.miou) return;
@@ -211,8 +232,7 @@ void WorstImages::add(const data::Sample& sample, const Tensor& prediction, cons
 void write_eval_report(const std::string& folder, const ScoresReport& report,
                        const std::vector<WorstImages::Image>& worst,
                        const std::vector<data::ClassInfo>& classes) {
-  make_output_folder(folder + "/worst", "--report");
-  remove_old_pictures(folder + "/worst");
+  prepare_worst_folder(folder);
   const eval::SemanticScores& s = report.scores;
   const eval::Palette palette = eval::palette_of(classes);
   std::vector<std::string> colors;
@@ -220,15 +240,7 @@ void write_eval_report(const std::string& folder, const ScoresReport& report,
     colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
   const std::vector<std::string> names = eval::names_of(s);
 
-  const auto fact = [&](const char* wanted) {
-    for (const auto& [name, text] : report.facts) {
-      if (name == wanted) return text;
-    }
-    return std::string();
-  };
-  std::string html = eval::page_head(fmt::format("Evaluation: {}", fact("network")),
-                                     fmt::format("{}, split \"{}\"", fact("weights"), fact("split"))) +
-                     "<div class=\"cards\">\n";
+  std::string html = report_head(report.facts) + "<div class=\"cards\">\n";
   html += eval::card(percent_text(s.miou) + " %",
                      fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size()));
   html += eval::card(percent_text(s.pixel_accuracy) + " %", "pixel accuracy");

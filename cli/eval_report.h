@@ -33,6 +33,14 @@ class WorstImages {
   std::vector<Image> kept_;
 };
 
+// What reports of all networks share: the head of the page, from the facts "network", "backbone", "width",
+// "weights" and "split"; the table of facts; the folder `worst`, made and without an earlier report's
+// pictures; and the names of its files.
+std::string report_head(const std::vector<std::pair<std::string, std::string>>& facts);
+std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts);
+void prepare_worst_folder(const std::string& report_folder);
+std::string worst_file_name(size_t rank, std::string id, const char* kind);
+
 // `folder` exists. Pictures that an earlier report left in its `worst` are removed. Error(io).
 void write_eval_report(const std::string& folder, const ScoresReport& report,
                        const std::vector<WorstImages::Image>& worst,

@@ -7,94 +7,35 @@
 #include <numeric>
 
 #include "cli/coco_report.h"
+#include "cli/instance_report.h"
+#include "cli/predictions.h"
 #include "cli/progress.h"
+#include "cli/scores.h"
 #include "core/allocator.h"
-#include "core/atomic_file.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "data/image_io.h"
-#include "eval/coco_html.h"
 #include "eval/evaluate_instances.h"
-#include "eval/html.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
-#include "train/coco_scores_json.h"
 
 namespace atrous::cli {
 namespace {
 
-// Pictures of the images with the most errors: as annotated and as found.
-class WorstPictures {
- public:
-  WorstPictures(size_t count, double min_score) : count_(count), min_score_(min_score) {}
-
-  void add(const data::InstanceSample& sample, const layers::Detections& found,
-           const std::vector<data::Rle>& masks, int64_t errors, const std::vector<data::ClassInfo>& classes) {
-    if (errors == 0 || count_ == 0) return;
-    if (kept_.size() == count_ && errors <= kept_.back().errors) return;
-    const layers::Detections sure = eval::above(found, min_score_);
-    Picture picture{errors, sample.id,
-                    eval::side_by_side({eval::draw_instances(sample.image, sample.instances, classes),
-                                        eval::draw_instances(sample.image, eval::as_instances(sure, masks),
-                                                             classes, sure.scores)})};
-    const auto at =
-        std::find_if(kept_.begin(), kept_.end(), [&](const Picture& p) { return p.errors < errors; });
-    kept_.insert(at, std::move(picture));
-    if (kept_.size() > count_) kept_.pop_back();
-  }
-
-  std::string section() const {
-    if (kept_.empty()) return "";
-    std::string out = fmt::format(
-        "<h2>Images with the most errors</h2>\n<p class=\"sub\">As annotated, and as found with a score of "
-        "at least {:g}. Errors: what was missed or found wrongly at IoU 0.5.</p>\n",
-        min_score_);
-    for (const Picture& p : kept_) {
-      out += fmt::format("<figure>{}<figcaption>{}: {} errors</figcaption></figure>\n",
-                         eval::inline_png(data::encode_png(eval::shrunk(p.picture, 1200)), p.id),
-                         eval::escape_html(p.id), p.errors);
-    }
-    return out;
-  }
-
- private:
-  struct Picture {
-    int64_t errors;
-    std::string id;
-    Tensor picture;
-  };
-  const size_t count_;
-  const double min_score_;
-  std::vector<Picture> kept_;  // the most errors first
-};
-
-std::string page(const eval::InstanceEvaluation& result, const LoadedDetector& loaded,
-                 const InstanceEvaluationOptions& options, const std::string& pictures) {
-  std::string out = eval::page_head(loaded.config.model.name, fmt::format("{}, split {}", loaded.weights, options.split)) +
-                    "<div class=\"cards\">\n";
-  if (result.masks) out += eval::coco_cards(*result.masks, "mask");
-  out += eval::coco_cards(result.boxes, "box") + "</div>\n";
-  if (result.masks) out += eval::coco_sections(*result.masks, "mask");
-  return out + eval::coco_sections(result.boxes, "box") + pictures + eval::page_end();
-}
-
-std::string scores_text(const eval::InstanceEvaluation& result, const LoadedDetector& loaded,
-                        const InstanceEvaluationOptions& options) {
-  train::JsonValue out = train::JsonValue::make_object();
-  const auto add = [&](const std::string& what, const eval::CocoSummary& s) {
-    out[what + "_ap"] = train::JsonValue::of(s.ap());
-    out[what + "_ap50"] = train::JsonValue::of(s.ap50());
-    out[what] = train::coco_to_json(s);
-  };
-  if (result.masks) add("mask", *result.masks);
-  add("box", result.boxes);
-  out["images"] = train::JsonValue::of(result.images);
-  out["network"] = train::JsonValue::of(loaded.config.model.name);
-  out["split"] = train::JsonValue::of(options.split);
-  out["weights"] = train::JsonValue::of(loaded.weights);
-  out["device"] = train::JsonValue::of(name_of(loaded.model->device()));
-  out["math"] = train::JsonValue::of(loaded.config.math);
-  return to_text(out);
+std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetector& loaded,
+                                                              const InstanceEvaluationOptions& options,
+                                                              const data::InstanceDataset& dataset) {
+  auto facts = facts_of(loaded.config.model);
+  const train::Config& config = loaded.config;
+  facts.emplace_back(
+      "data", fmt::format("{} in {}, {} images", config.data.dataset, config.data.root, dataset.size()));
+  facts.emplace_back("resolution",
+                     "that of the image files; the network resizes by model.detection.min_size and max_size");
+  facts.emplace_back("device", name_of(loaded.model->device()));
+  facts.emplace_back("math", config.math);
+  facts.emplace_back("split", options.split);
+  facts.emplace_back("weights", loaded.weights);
+  return facts;
 }
 
 void print(std::FILE* out, const eval::InstanceEvaluation& result) {
@@ -122,13 +63,23 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   if (!options.results.empty()) make_output_folder(options.results, "--results");
   fmt::print(stderr, "{}\n", dataset->describe());
 
-  WorstPictures worst(options.report_folder.empty() ? 0 : options.worst, config.eval.min_score);
+  InstanceScoresReport scores;
+  scores.min_score = config.eval.min_score;
+  scores.facts = how_measured(loaded, options, *dataset);
+  WorstInstances worst(options.report_folder.empty() ? 0 : options.worst);
   eval::InstanceHooks hooks;
   hooks.min_score = config.eval.min_score;
   hooks.image = [&](const data::InstanceSample& sample, const layers::Detections& found,
-                    const std::vector<data::Rle>& masks,
-                    int64_t errors) { worst.add(sample, found, masks, errors, dataset->classes()); };
-  eval::InstanceEvaluation result;
+                    const std::vector<data::Rle>& masks, const eval::InstanceVerdict& verdict) {
+    scores.images.push_back({sample.id, sample.image_path, sample.instances.size(),
+                             static_cast<int64_t>(verdict.errors.size()), verdict.not_found(),
+                             verdict.wrong()});
+    worst.add(scores.images.back(), [&] {
+      return eval::compare_instances(sample, eval::above(found, hooks.min_score), masks, verdict,
+                                     dataset->classes());
+    });
+  };
+  eval::InstanceEvaluation& result = scores.result;
   {
     Progress progress("eval", "images");
     hooks.progress = [&](int64_t done, int64_t total) { progress.update(done, total); };
@@ -146,12 +97,9 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
       data::write_coco_results(options.results + "/segm.json", result.annotations, result.results,
                                data::CocoFields::masks);
   }
-  const std::string scores = scores_text(result, loaded, options);
-  report.write_json(scores);
+  report.write_json(scores_json(scores));
   if (options.report_folder.empty()) return;
-  write_file_atomically(options.report_folder + "/scores.json", scores + "\n");
-  write_file_atomically(options.report_folder + "/report.html",
-                        page(result, loaded, options, worst.section()));
+  write_instance_report(options.report_folder, scores, worst.images());
   fmt::print(stderr, "{}/report.html\n", options.report_folder);
 }
 
@@ -175,15 +123,7 @@ void predict_instances(const LoadedDetector& loaded, const PredictionFiles& file
     }
     data::write_png(files.labels, labels, eval::palette_of(loaded.classes));
   }
-  data::CocoAnnotations frame;
-  frame.images.emplace_back().id = 1;
-  for (size_t label = 1; label < loaded.classes.size(); ++label)
-    frame.categories.push_back({static_cast<int64_t>(label), loaded.classes[label].name});
-  std::vector<int64_t> categories(loaded.classes.size());
-  std::iota(categories.begin(), categories.end(), -1);  // the background's is left out
-  std::vector<data::CocoResult> results;
-  eval::append_coco_results(results, 0, found, masks, categories);
-  data::write_coco_results(files.objects, frame, results);
+  write_predictions(files.objects, files.image, image, found, masks, loaded.classes);
 }
 
 }  // namespace atrous::cli

@@ -28,8 +28,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
 //   labels    u8 PNG with palette: class of the object with the highest score at each pixel, 0 none; not for
 //             networks without masks
 //   overlay   the image with masks, boxes, names and scores of what scores at least eval.min_score
-//   objects   all that was found, in COCO's results form: image_id is 1, category_id the label (that is the
-//             official id where data.category_ids is "raw"). Written last.
+//   objects   all that was found, as predictions.json has it, of this image alone. Written last.
 struct PredictionFiles {
   std::string image, labels, overlay, objects;
 };

@@ -87,9 +87,8 @@ void make_output_folder(const std::string& path, const char* option) {
                error.message());
   const std::string probe = fmt::format("{}/.atrous-probe.{}", path, ::getpid());
   std::FILE* file = std::fopen(probe.c_str(), "wb");
-  ATROUS_CHECK(file, ErrorKind::io,
-               "[{}] the folder must be writable. Got \"{}\": {}. Choose another place.", option, path,
-               system_reason());
+  ATROUS_CHECK(file, ErrorKind::io, "[{}] the folder must be writable. Got \"{}\": {}. Choose another place.",
+               option, path, system_reason());
   std::fclose(file);
   std::remove(probe.c_str());
 }

@@ -29,6 +29,18 @@ std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
 
 }  // namespace
 
+std::string fact_key(std::string name) {
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
+}
+
+std::vector<std::pair<std::string, std::string>> facts_of(const nets::ModelOptions& model) {
+  std::vector<std::pair<std::string, std::string>> facts = {{"network", model.name}};
+  if (!model.backbone.empty()) facts.emplace_back("backbone", model.backbone);
+  if (model.width_multiplier != 1) facts.emplace_back("width", fmt::format("{:g}", model.width_multiplier));
+  return facts;
+}
+
 void print_scores(std::FILE* out, const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   size_t width = 5;
@@ -82,11 +94,7 @@ std::string scores_json(const ScoresReport& report) {
     image["path"] = JsonValue::of(i.image_path);
     images.array.push_back(std::move(image));
   }
-  for (const auto& [name, text] : report.facts) {
-    std::string key = name;
-    std::replace(key.begin(), key.end(), ' ', '_');
-    j[key] = JsonValue::of(text);
-  }
+  for (const auto& [name, text] : report.facts) j[fact_key(name)] = JsonValue::of(text);
   return train::to_text(j);
 }
 

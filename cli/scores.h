@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/evaluate.h"
+#include "nets/model_options.h"
 
 namespace atrous::cli {
 
@@ -20,6 +21,11 @@ struct ScoresReport {
   // JSON too.
   std::vector<std::pair<std::string, std::string>> facts;
 };
+
+// The key of a fact in JSON: "boundary F1" is boundary_F1.
+std::string fact_key(std::string name);
+// Facts about a network: "network", and where they are set "backbone" and "width" (width_multiplier).
+std::vector<std::pair<std::string, std::string>> facts_of(const nets::ModelOptions& model);
 
 void print_scores(std::FILE* out, const ScoresReport& report);
 // Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed),

@@ -49,26 +49,6 @@ std::string class_table(const CocoSummary& s) {
   return out + "</table>\n";
 }
 
-const char* meaning_of(DetectionError error) {
-  switch (error) {
-    case DetectionError::localisation:
-      return "right class, IoU with the object between 0.1 and 0.5";
-    case DetectionError::classification:
-      return "IoU of at least 0.5 with an object of another class";
-    case DetectionError::duplicate:
-      return "the object was found already";
-    case DetectionError::background:
-      return "IoU of at most 0.1 with any object";
-    case DetectionError::both:
-      return "neither class nor place is right";
-    case DetectionError::missed:
-      return "objects that nothing found or points at";
-    case DetectionError::none:
-      break;
-  }
-  return "";
-}
-
 std::string gain_text(double gain) {
   return fmt::format("{:+.1f}", 100 * gain);
 }
@@ -178,8 +158,11 @@ std::string coco_cards(const CocoSummary& s, const std::string& what) {
   return card(percent_text(existing(s.stats[0])) + " %", what + " AP") +
          card(percent_text(existing(s.stats[1])) + " %", what + " AP50") +
          card(percent_text(existing(s.stats[2])) + " %", what + " AP75") +
-         card(percent_text(existing(s.stats[8])) + " %", what + " AR") +
-         card(fmt::format("{}", s.objects), "objects") + card(fmt::format("{}", s.detections), "detections") +
+         card(percent_text(existing(s.stats[8])) + " %", what + " AR");
+}
+
+std::string coco_count_cards(const CocoSummary& s) {
+  return card(fmt::format("{}", s.objects), "objects") + card(fmt::format("{}", s.detections), "detections") +
          card(fmt::format("{}", s.images), "images");
 }
 

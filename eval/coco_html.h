@@ -12,6 +12,8 @@ std::string coco_stat_name(size_t i);
 
 // Cards of the most important numbers, for <div class="cards">. `what`: "box" or "mask".
 std::string coco_cards(const CocoSummary& summary, const std::string& what);
+// Cards of how many objects, detections and images: the same for boxes and masks.
+std::string coco_count_cards(const CocoSummary& summary);
 // The 12 numbers, the scores of classes, what errors cost, and precision by recall.
 std::string coco_sections(const CocoSummary& summary, const std::string& what);
 

@@ -126,7 +126,8 @@ CocoImageMatches ImageMatcher::run(int64_t classes) {
 void ImageMatcher::match(const Members& m, CocoImageMatches::Class& out) {
   std::vector<double> ious(m.detections.size() * m.objects.size());
   for (size_t d = 0; d < m.detections.size(); ++d) {
-    out.detections.push_back({.score = detections_[m.detections[d]].score, .found = {}, .ignored = {}});
+    out.detections.push_back(
+        {.score = detections_[m.detections[d]].score, .found = {}, .ignored = {}, .index = m.detections[d]});
     for (size_t o = 0; o < m.objects.size(); ++o)
       ious[d * m.objects.size() + o] = iou(m.detections[d], m.objects[o]);
   }
@@ -168,6 +169,7 @@ void ImageMatcher::match_area(const Members& m, const std::vector<double>& ious,
                           (!found && area_ranges[a].outside(detections_[m.detections[d]].area));
       out.detections[d].found[a] |= static_cast<uint16_t>(found << t);
       out.detections[d].ignored[a] |= static_cast<uint16_t>(ignore << t);
+      if (area == 0 && t == 0 && best < n) out.detections[d].object = static_cast<int64_t>(m.objects[best]);
     }
     if (area == 0 && t == 0) {
       for (size_t o = 0; o < n; ++o) taken_[m.objects[o]] = taken[o];

@@ -45,8 +45,7 @@ struct CocoDetection {
 namespace coco {
 inline constexpr int thresholds = 10;  // IoU 0.50, 0.55 ... 0.95
 inline constexpr int recalls = 101;    // 0, 0.01 ... 1
-inline constexpr int areas =
-    4;  // all, small (to 32 x 32), medium, large (from 96 x 96); bounds belong to both
+inline constexpr int areas = 4;        // all, small (to 32 x 32), medium, large (from 96 x 96)
 inline constexpr int max_detections = 100;
 std::array<double, thresholds> iou_thresholds();
 std::array<double, recalls> recall_points();
@@ -65,6 +64,7 @@ enum class DetectionError : uint8_t {
 };
 inline constexpr int detection_errors = 7;  // `none` included
 const char* name_of(DetectionError error);
+const char* meaning_of(DetectionError error);  // in a few words
 
 struct DetectionErrorScore {
   int64_t count = 0;
@@ -109,6 +109,8 @@ struct CocoImageMatches {
     DetectionError error = DetectionError::none;
     bool mended = false;  // finds its object if errors of its kind are mended
     int64_t target = 0;   // class of that object
+    size_t index = 0;     // place among the image's detections
+    int64_t object = -1;  // what it found at IoU 0.5 over all areas: place among the objects
   };
   struct Class {
     int64_t category;

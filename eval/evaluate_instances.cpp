@@ -44,16 +44,6 @@ std::vector<CocoDetection> detections_of(std::span<const data::CocoResult> resul
   return detections;
 }
 
-int64_t errors_in(const CocoImageMatches& matches, double min_score) {
-  int64_t errors = 0;
-  for (const CocoImageMatches::Class& c : matches.classes) {
-    errors += c.missed;
-    for (const CocoImageMatches::Detection& d : c.detections)
-      errors += d.score >= min_score && d.error != DetectionError::none;
-  }
-  return errors;
-}
-
 // Index of each label's category in the annotations, -1 for a gap between raw ids.
 std::vector<int64_t> categories_of_labels(const data::InstanceDataset& dataset,
                                           const data::CocoAnnotations& annotations) {
@@ -153,11 +143,20 @@ InstanceEvaluation evaluate(layers::DetectionModel& model, const data::InstanceD
     append_coco_results(result.results, index, found, runs, categories);
     const std::span<const data::CocoResult> here(result.results.begin() + before, result.results.end());
     const std::vector<CocoObject>& truth = objects[static_cast<size_t>(index)];
-    CocoImageMatches matches = boxes.match(index, truth, detections_of(here, IouType::bbox));
-    const int64_t errors = errors_in(matches, hooks.min_score);
-    boxes.add(std::move(matches));
+    boxes.add(index, truth, detections_of(here, IouType::bbox));
     if (with_masks) masks.add(index, truth, detections_of(here, IouType::segm));
-    if (hooks.image) hooks.image(sample, found, runs, errors);
+    if (hooks.image) {
+      // Matched anew: a weak detection that is not shown must not take an object from one that is.
+      const CocoScores& scores = with_masks ? masks : boxes;
+      const int64_t sure = above(found, hooks.min_score).size();
+      std::vector<int64_t> shown;  // those of a class that is scored: the first results
+      for (int64_t i = 0; i < sure; ++i) {
+        if (categories[static_cast<size_t>(found.labels[static_cast<size_t>(i)])] >= 0) shown.push_back(i);
+      }
+      const CocoImageMatches matches = scores.match(
+          index, truth, detections_of(here.first(shown.size()), with_masks ? IouType::segm : IouType::bbox));
+      hooks.image(sample, found, runs, verdict_of(matches, shown, sure, sample.instances));
+    }
     ++result.images;
     if (hooks.progress) hooks.progress(index + 1, total);
   }

@@ -10,6 +10,7 @@
 #include "data/coco_json.h"
 #include "data/instances.h"
 #include "eval/coco_scores.h"
+#include "eval/instance_comparison.h"
 #include "layers/detection_model.h"
 
 namespace atrous::eval {
@@ -28,10 +29,10 @@ struct InstanceHooks {
   // After each image, in order: images done and all.
   std::function<void(int64_t done, int64_t total)> progress;
   // Each sample as decoded; what was found in it; the masks of that, on the image's pixels (none of networks
-  // without masks); and the number of errors at IoU 0.5: objects that were missed, and detections of at least
-  // `min_score` that found none.
+  // without masks); and what is right and wrong at IoU 0.5 (of masks, where they are scored) if only
+  // detections with at least `min_score` count: those of above(found, min_score).
   std::function<void(const data::InstanceSample& sample, const layers::Detections& found,
-                     const std::vector<data::Rle>& masks, int64_t errors)>
+                     const std::vector<data::Rle>& masks, const InstanceVerdict& verdict)>
       image;
   double min_score = 0.5;
   // Asked before each image; true ends early (the scores then cover the images so far). For signals.

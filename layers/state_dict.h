@@ -62,8 +62,9 @@ std::string wrapper_prefix(const TensorFile& file, const Module& module);
 LoadReport compare_state_dict(const Module& module, const TensorFile& file);
 
 // Accepts names with common wrapper prefixes ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
-// Lightning, compile; also one in another). num_batches_tracked may be missing (files from before PyTorch 0.4.1), and may
-// be there where the model's batch norm is frozen and has none. Tensors are converted to the model's dtype.
+// Lightning, compile; also one in another). num_batches_tracked may be missing (files from before PyTorch
+// 0.4.1), and may be there where the model's batch norm is frozen and has none. Tensors are converted to the
+// model's dtype.
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});
 
 }  // namespace atrous::layers

@@ -155,8 +155,8 @@ struct Likeness {
   double width = 1;
 };
 
-// How the file's tensors below a prefix resemble a backbone: all of its parameters must be there, with kernels
-// of its size. Channels may differ, as model.width_multiplier and in_channels make them.
+// How the file's tensors below a prefix resemble a backbone: all of its parameters must be there, with
+// kernels of its size. Channels may differ, as model.width_multiplier and in_channels make them.
 Likeness likeness(const TensorFile& file, const std::string& prefix, const std::string& name) {
   Likeness like{name};
   BackboneOptions options;

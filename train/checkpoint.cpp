@@ -354,8 +354,7 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
   const layers::LoadReport fit = layers::compare_state_dict(*loaded.model, file);
   ATROUS_CHECK(fit.complete(), ErrorKind::checkpoint,
                "[weights {}] the file must fit the network exactly. Got:\n{}\n{}", weights_path,
-               fit.str(layers::LoadReport::Outcome::refused),
-               advice(fit, file, loaded.config, config_path));
+               fit.str(layers::LoadReport::Outcome::refused), advice(fit, file, loaded.config, config_path));
   layers::load_state_dict(*loaded.model, file);
   loaded.model->eval();
   if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {

@@ -96,14 +96,13 @@ std::optional<Validation> DetectionTask::validate(int64_t step, const RunFolder&
   SamplePictures pictures(config_.train.sample_images, val_->size());
   eval::InstanceHooks hooks;
   hooks.progress = [&](int64_t done, int64_t total) { log.validation_progress(done, total); };
+  hooks.min_score = config_.eval.min_score;
   hooks.stop = [] { return SignalGuard::stop_requested() != 0; };
   hooks.image = [&](const data::InstanceSample& sample, const layers::Detections& found,
-                    const std::vector<data::Rle>& masks, int64_t) {
+                    const std::vector<data::Rle>& masks, const eval::InstanceVerdict& verdict) {
     if (!pictures.take()) return;
-    const layers::Detections sure = eval::above(found, config_.eval.min_score);
-    const Tensor picture = eval::side_by_side(
-        {eval::draw_instances(sample.image, sample.instances, classes()),
-         eval::draw_instances(sample.image, eval::as_instances(sure, masks), classes(), sure.scores)});
+    const Tensor picture = eval::compare_instances(sample, eval::above(found, config_.eval.min_score), masks,
+                                                   verdict, classes());
     pictures.write(picture, sample.id, step, folder, log);
   };
   const eval::InstanceEvaluation result = eval::evaluate(*model_, *val_, hooks);

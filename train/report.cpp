@@ -153,7 +153,9 @@ void write_report(const std::string& folder) {
     html += card(eval::percent_text(scores.mean_dice) + " %", "mean Dice");
     html += card(fmt::format("{:.4f}", number_of(best, "val_loss")), "validation loss");
   }
-  for (const auto& [what, summary] : coco_scores(best)) html += eval::coco_cards(summary, what);
+  const auto coco = coco_scores(best);
+  for (const auto& [what, summary] : coco) html += eval::coco_cards(summary, what);
+  if (!coco.empty()) html += eval::coco_count_cards(coco.front().second);
   if (!lines.empty()) html += card(fmt::format("{:.0f}", number_of(lines.back(), "step")), "steps");
   html += "</div>\n" + expectations(parsed, best) + "<h2>Curves</h2>\n<div class=\"charts\">\n";
   const Series loss = series_of(lines, "loss", "training", "#3f7fd0");

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/image_io.h"
 #include "data/shapes.h"
@@ -74,7 +75,13 @@ TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its result
     CHECK(m["stats"] == j[key]["stats"]);
     CHECK(m["detections"] == j[key]["detections"]);
   }
-  CHECK_THAT(read_text(report + "/report.html"), Contains("Images with the most errors"));
+  const std::string page = read_text(report + "/report.html");
+  CHECK_THAT(page, Contains("Images with the most errors") && Contains("How it was measured") &&
+                       Contains("Evaluation: maskrcnn_resnet50_fpn, resnet18, width 0.0625"));
+  CHECK(page.find(">objects</span>") == page.rfind(">objects</span>"));  // one tile, not one of each score
+  CHECK(std::ranges::distance(std::filesystem::directory_iterator(report + "/worst")) == 1);
+  REQUIRE(j["per_image"].size() == 3);
+  CHECK(j["per_image"][0]["objects"].get<int>() > 0);
   CHECK(json::parse(read_text(report + "/scores.json")) == j);
 }
 
@@ -87,10 +94,14 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
       "predict", {"--out", out, "--set", "eval.min_score=0", "--json", p.folder.path("p.json"), image});
   INFO(o.err);
   REQUIRE(o.code == 0);
-  const json found = json::parse(read_text(out + "/" + stem + ".json"));
-  REQUIRE(found.size() == 4);
-  for (const json& object : found) {
+  const json all = json::parse(read_text(out + "/predictions.json"));
+  REQUIRE(all["images"].size() == 1);
+  CHECK(all["images"][0] == json({{"id", 1}, {"file_name", image}, {"width", 64}, {"height", 48}}));
+  CHECK(all["categories"][1] == json({{"id", 2}, {"name", "square"}}));
+  REQUIRE(all["annotations"].size() == 4);
+  for (const json& object : all["annotations"]) {
     CHECK(object["image_id"] == 1);
+    CHECK(object["score"].get<double>() >= 0);
     CHECK((object["category_id"] == 1 || object["category_id"] == 2));
     CHECK(object["bbox"].size() == 4);
     CHECK(object["segmentation"]["size"] == json({48, 64}));
@@ -98,10 +109,33 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   CHECK(std::filesystem::exists(out + "/overlays/" + stem + ".png"));
   CHECK(data::read_image(out + "/" + stem + ".png").dim(0) == 48);
   const json j = json::parse(read_text(p.folder.path("p.json")));
-  CHECK(j["written"][0]["objects"] == out + "/" + stem + ".json");
+  CHECK(j["written"][0]["objects"] == out + "/objects/" + stem + ".json");
+  CHECK(j["predictions"] == out + "/predictions.json");
+  // COCO's readers take the file as annotations, and its list as results: all is found, at its own place.
+  const std::string list = p.folder.path("list.json");
+  write_text(list, all["annotations"].dump());
+  for (const char* type : {"bbox", "segm"}) {
+    const Outcome scores =
+        run({"metrics", "coco", "--gt", out + "/predictions.json", "--dt", list, "--iou-type", type});
+    INFO(scores.err);
+    CHECK(scores.code == 0);
+  }
   const Outcome again = p.run_on("predict", {"--out", out, "--resume", image});
   CHECK(again.code == 0);
   CHECK_THAT(again.err, Contains("already done"));
+  // A run over more images: one file of all of them, whether they were done before or not.
+  const Outcome more = p.run_on("predict", {"--out", out, "--resume", p.set + "/images"});
+  INFO(more.err);
+  REQUIRE(more.code == 0);
+  const json whole = json::parse(read_text(out + "/predictions.json"));
+  REQUIRE(whole["images"].size() == 4);
+  std::set<int> images, ids;
+  for (const json& object : whole["annotations"]) {
+    images.insert(object["image_id"].get<int>());
+    ids.insert(object["id"].get<int>());
+  }
+  CHECK(images == std::set<int>{1, 2, 3, 4});
+  CHECK(ids.size() == whole["annotations"].size());
 }
 
 TEST_CASE("a detector without masks writes boxes, and no label image") {
@@ -113,7 +147,7 @@ TEST_CASE("a detector without masks writes boxes, and no label image") {
   REQUIRE(o.code == 0);
   CHECK_FALSE(std::filesystem::exists(out + "/" + stem + ".png"));
   CHECK(std::filesystem::exists(out + "/overlays/" + stem + ".png"));
-  for (const json& object : json::parse(read_text(out + "/" + stem + ".json")))
+  for (const json& object : json::parse(read_text(out + "/predictions.json"))["annotations"])
     CHECK_FALSE(object.contains("segmentation"));
   const Outcome scores = p.run_on("eval", {"--json", p.folder.path("s.json")});
   REQUIRE(scores.code == 0);

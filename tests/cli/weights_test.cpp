@@ -167,7 +167,8 @@ TEST_CASE("import-weights refuses what does not fit, and writes nothing") {
 TEST_CASE("Weights that do not fit: the message says what they look like, and what to do") {
   const Exported e;
   const auto use = [&](const std::string& weights, std::vector<std::string> more) {
-    std::vector<std::string> arguments = {"predict", "--weights", weights, "--out", e.folder.path("out"), "x.png"};
+    std::vector<std::string> arguments = {"predict", "--weights",          weights,
+                                          "--out",   e.folder.path("out"), "x.png"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
   };

@@ -20,7 +20,7 @@ Instances objects(int64_t height, int64_t width, const std::vector<std::array<fl
   return o;
 }
 
-const std::vector<data::ClassInfo> classes = {{"background"}, {"ab"}};
+const std::vector<data::ClassInfo> classes = {{"background"}, {"ab"}, {"cd"}};
 
 std::array<int, 3> at(const Tensor& picture, int64_t y, int64_t x) {
   const uint8_t* p = picture.data<uint8_t>() + (y * picture.dim(1) + x) * 3;
@@ -55,6 +55,52 @@ TEST_CASE("pictures of objects: boxes, tinted masks with outlines, names") {
   CHECK(inside != std::array<int, 3>{100, 100, 100});
   const float score = 0.5f;
   CHECK(changed(eval::draw_instances(image, o, classes, {&score, 1}), 100) > changed(masks, 100));
+}
+
+TEST_CASE(
+    "pictures of objects: one class goes without names, errors are red, letters grow with the picture") {
+  const Tensor image = Tensor::full({700, 700, 1}, 100, DType::u8);
+  const Instances o = objects(700, 700, {{100, 200, 180, 260}});
+  const std::vector<data::ClassInfo> one = {{"background"}, {"ab"}};
+  CHECK(at(eval::draw_instances(image, o, one), 195, 100) == std::array<int, 3>{100, 100, 100});
+  const Tensor wrong = eval::draw_instances(image, o, one, {}, {.colors = {5}, .errors = {"bg"}});
+  CHECK(at(wrong, 195, 100) == std::array<int, 3>{225, 20, 30});  // the tag
+  int64_t white = 0, red = 0;
+  for (int64_t x = 100; x < 180; ++x) {
+    white += at(wrong, 259, x) == std::array<int, 3>{255, 255, 255};
+    red += at(wrong, 259, x) == std::array<int, 3>{225, 20, 30};
+  }
+  CHECK(white + red == 80);
+  CHECK(white > 30);
+  CHECK(red > 30);
+  // Colours by number, wherever the object is in the list.
+  const auto color_of = [&](int64_t number) {
+    return at(eval::draw_instances(image, o, one, {}, {.colors = {number}, .errors = {}}), 259, 100);
+  };
+  CHECK(color_of(3) == color_of(3));
+  CHECK(color_of(3) != color_of(4));
+  const Tensor large = Tensor::full({2000, 2000, 1}, 100, DType::u8);
+  const Tensor picture = eval::draw_instances(large, objects(2000, 2000, {{100, 200, 180, 260}}), classes);
+  CHECK(at(picture, 262 - 4, 140) == at(picture, 259, 140));  // a line of some pixels
+  CHECK_THROWS_AS(eval::draw_instances(image, o, one, {}, {.colors = {1, 2}, .errors = {}}), Error);
+}
+
+TEST_CASE("pictures of objects: tags do not cover other objects") {
+  const Tensor image = Tensor::full({640, 640, 3}, 0, DType::u8);
+  // A tight grid: only the rim has free places.
+  std::vector<std::array<float, 4>> grid;
+  for (int i = 0; i < 400; ++i) {
+    const auto x = static_cast<float>(120 + 20 * (i % 20)), y = static_cast<float>(120 + 20 * (i / 20));
+    grid.push_back({x, y, x + 20, y + 20});
+  }
+  const Tensor picture = eval::draw_instances(image, objects(640, 640, grid), classes);
+  for (int64_t y = 160; y < 480; ++y) {  // within, boxes stay hollow
+    for (int64_t x = 160; x < 480; ++x) {
+      const bool inside = y % 20 > 0 && y % 20 < 19 && x % 20 > 0 && x % 20 < 19;
+      if (inside) REQUIRE(at(picture, y, x) == std::array<int, 3>{0, 0, 0});
+    }
+  }
+  CHECK(changed(picture, 0) > 400 * 76);  // boxes, and tags around them
 }
 
 TEST_CASE("pictures of objects: small ones are enlarged, crowds are grey, nothing is nothing") {
