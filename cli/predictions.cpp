@@ -94,7 +94,8 @@ void join_predictions(const std::string& path, const std::vector<std::string>& p
     Records annotations(out);
     int64_t id = 0;
     for (size_t i = 0; i < parts.size(); ++i) {
-      for (ordered_json& a : read_part(parts[i])["annotations"]) {
+      ordered_json part = read_part(parts[i]);
+      for (ordered_json& a : part["annotations"]) {
         a["id"] = ++id;
         a["image_id"] = i + 1;
         annotations.add(a);

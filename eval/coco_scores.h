@@ -100,8 +100,7 @@ struct CocoSummary {
   double ap50() const { return stats[1]; }
 };
 
-// What one image adds to the scores.
-struct CocoImageMatches {
+struct CocoImageMatches {  // what one image adds to the scores
   struct Detection {
     double score;
     // Bit t: with IoU threshold t it has found an object; it counts neither way. By area range.

@@ -40,15 +40,15 @@ std::string legend(const InstanceVerdict& verdict) {
   for (int e = 1; e < detection_errors; ++e) {
     const auto error = static_cast<DetectionError>(e);
     if (error != DetectionError::missed && std::ranges::count(verdict.errors, error) > 0)
-      parts.push_back(fmt::format("{} = {}", mark_of(error), meaning_of(error)));
+      parts.push_back(fmt::format("{}: {}", mark_of(error), meaning_of(error)));
   }
-  return verdict.all() == 0 ? "" : fmt::format("Red dashes: errors. {}", fmt::join(parts, "; "));
+  return verdict.all() == 0 ? "" : fmt::format("Red dashes: errors. {}", fmt::join(parts, ". "));
 }
 
 // Lines of text below or above a picture, broken between words.
-Tensor with_text(const Tensor& picture, const std::string& text, bool above) {
+Tensor with_text(const Tensor& picture, const std::string& text, bool above, int64_t scale) {
   if (text.empty()) return picture;
-  const int64_t width = picture.dim(1), scale = std::max<int64_t>(1, (width + 200) / 640), gap = 3 * scale;
+  const int64_t width = picture.dim(1), gap = 3 * scale;
   std::vector<std::string> lines(1);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find(' ', at), text.size());
@@ -113,10 +113,12 @@ Tensor compare_instances(const data::InstanceSample& sample, const layers::Detec
   };
   const Tensor left = draw_instances(sample.image, sample.instances, classes, {}, truth);
   const Tensor right = draw_instances(sample.image, as_instances(found, masks), classes, found.scores, ours);
+  const int64_t scale = 1 + left.dim(1) / 500;  // of letters that can be read on a page
   const Tensor both = side_by_side(
-      {with_text(left, counted("Annotated", sample.instances.size(), verdict.not_found(), "not found"), true),
-       with_text(right, counted("Found", found.size(), verdict.wrong(), "wrong"), true)});
-  return with_text(both, legend(verdict), false);
+      {with_text(left, counted("Annotated", sample.instances.size(), verdict.not_found(), "not found"), true,
+                 scale),
+       with_text(right, counted("Found", found.size(), verdict.wrong(), "wrong"), true, scale)});
+  return with_text(both, legend(verdict), false, scale);
 }
 
 }  // namespace atrous::eval

@@ -194,7 +194,7 @@ bool tag(Canvas& canvas, int64_t object, const Area& box, const std::string& tex
     consider(top, box.right, false);
     consider(top, box.left - width, false);
   }
-  consider(std::max<int64_t>(box.top, 0), std::max<int64_t>(box.left, 0), true);
+  consider(box.top, box.left, true);
   if (!found) return false;
   canvas.fill(best, color);
   draw_text(canvas.picture(), best.top + margin, best.left + margin, text, font, text_color(color));

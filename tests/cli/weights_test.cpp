@@ -172,10 +172,16 @@ TEST_CASE("Weights that do not fit: the message says what they look like, and wh
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments);
   };
-  const Outcome stored = use(e.weights, {"--set", "model.num_classes=4"});
+  const Outcome stored = use(e.weights, {"--set", "model.width_multiplier=0.25"});
   CHECK(stored.code == 5);
-  CHECK_THAT(stored.err, Contains("backbone resnet18, width_multiplier 0.125") && Contains("num_classes 3") &&
+  CHECK_THAT(stored.err, Contains("backbone resnet18, width_multiplier 0.125") &&
                              Contains("leave out the overrides") && !Contains("kept as initialised"));
+  const std::string four = e.folder.path("four.json");
+  write_text(four, R"({"model": {"name": "fcn8s", "num_classes": 4, "backbone": "resnet18",
+                       "width_multiplier": 0.125}})");
+  const Outcome other = use(e.weights, {"--config", four});
+  CHECK(other.code == 5);
+  CHECK_THAT(other.err, Contains("is of num_classes 3") && Contains("leave out --config"));
   // A run's folder stands for its best weights, and its config is named where the file has none.
   std::filesystem::create_directories(e.folder.path("run/checkpoints"));
   CHECK_THAT(use(e.folder.path("run"), {}).err, Contains("checkpoints/best.safetensors"));
