@@ -164,7 +164,7 @@ DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : option
         kernels::lattice_build(kernels::bilateral_features(image, o.bilateral_xy, o.bilateral_rgb));
     const Factors factors = factors_of(
         o.normalization, kernels::lattice_filter(lattice, ones.reshape({pixels, 1})).reshape({pixels}));
-    splat_ = with_weights(lattice, scaled_weights(lattice, factors.before));
+    splat_ = kernels::lattice_with_walks(with_weights(lattice, scaled_weights(lattice, factors.before)));
     const bool same = o.normalization == CrfNormalization::symmetric;
     slice_ = same ? splat_ : with_weights(lattice, scaled_weights(lattice, factors.after));
   }
@@ -211,8 +211,9 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
 size_t DenseCrf::state_bytes() const {
   std::set<const std::byte*> counted;  // both sides may share
   size_t bytes = 0;
-  for (const Tensor& t : {splat_.vertex, splat_.weight, splat_.neighbours, splat_.splat_begin,
-                          splat_.splat_entry, slice_.weight, gaussian_before_, gaussian_after_}) {
+  for (const Tensor& t :
+       {splat_.vertex, splat_.weight, splat_.neighbours, splat_.splat_begin, splat_.splat_entry, splat_.walks,
+        splat_.walks, slice_.weight, gaussian_before_, gaussian_after_}) {
     if (t.defined() && counted.insert(t.device_raw()).second) bytes += t.bytes();
   }
   return bytes;

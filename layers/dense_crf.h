@@ -59,9 +59,9 @@ const char* name_of(CrfNormalization normalization);
 
 // A CRF of one image: lattice and row sums, computed once for any number of iterations, classes and calls.
 //
-// Memory. The object holds 76 bytes per pixel (100 for the normalisations `before` and `after`) and 52 per
-// vertex of the lattice; refine adds 4 floats per pixel and class and 2 per vertex and class. A photograph
-// has some 0.1 to 1 vertices per pixel, no image more than 6.
+// Memory. The object holds 76 bytes per pixel (100 for the normalisations `before` and `after`) and 76 per
+// vertex of the lattice (52 on a device); refine adds 4 floats per pixel and class and 1 per vertex and class
+// (2). A photograph has some 0.1 to 1 vertices per pixel, no image more than 6.
 class DenseCrf {
  public:
   // image: u8 [H, W, 3], or f32 in 0..255, on any device, where the work is then done. Errors: another shape

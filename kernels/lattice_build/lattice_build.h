@@ -38,6 +38,7 @@ struct Lattice {
   Tensor neighbours;   // i32 [d+1, V, 2]: before and after each vertex along each axis; -1: there is none
   Tensor splat_begin;  // i32 [V+1]: where the entries of a vertex begin in
   Tensor splat_entry;  // i32 [N*(d+1)]: p*(d+1)+k, rising within a vertex, so that sums have one order
+  Tensor walks = {};   // undefined, or see lattice_with_walks in kernels/lattice_filter
 };
 
 struct LatticeProblem {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/parallel.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/lattice_filter/lattice_filter_impl.h"
 
@@ -68,8 +69,9 @@ Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool tra
   LatticeBuffers own;
   LatticeBuffers& memory = buffers ? *buffers : own;
   for (Tensor* t : {&memory.result, &memory.scratch}) {
+    if (t == &memory.scratch && lattice.walks.defined()) continue;  // blurs in place
     if (!t->defined() || t->shape() != Shape{problem.vertices, problem.channels} ||
-        t->dtype() != problem.dtype || t->device() != values.device()) {
+        t->dtype() != problem.dtype || t->pixel_stride() % 8 != 0 || t->device() != values.device()) {
       *t = padded_rows(problem.vertices, problem.channels, problem.dtype, values.device());
     }
   }
@@ -104,6 +106,26 @@ Lattice lattice_to(const Lattice& lattice, Device device) {
        {&result.vertex, &result.weight, &result.neighbours, &result.splat_begin, &result.splat_entry}) {
     *t = t->to(device);
   }
+  if (device != Device::cpu) result.walks = {};
+  return result;
+}
+
+Lattice lattice_with_walks(const Lattice& lattice) {
+  if (lattice.weight.device() != Device::cpu) return lattice;
+  Lattice result = lattice;
+  result.walks = Tensor::zeros({lattice.dims + 1, 1 + lattice.vertices}, DType::i32);
+  parallel_for(lattice.dims + 1, 1, [&](int64_t axis, int64_t) {
+    const int32_t* neighbours = lattice.neighbours.data<int32_t>() + axis * lattice.vertices * 2;
+    int32_t* const row = result.walks.data<int32_t>() + axis * (1 + lattice.vertices);
+    int32_t* entry = row + 1;
+    for (int32_t first = 0; first < lattice.vertices; ++first) {
+      if (neighbours[2 * first] >= 0 || neighbours[2 * first + 1] < 0) continue;
+      int32_t v = first;
+      for (; neighbours[2 * v + 1] >= 0; v = neighbours[2 * v + 1]) *entry++ = v;
+      *entry++ = ~v;
+    }
+    row[0] = static_cast<int32_t>(entry - row - 1);
+  });
   return result;
 }
 

@@ -47,6 +47,13 @@ Tensor lattice_slice(const Lattice& lattice, const Tensor& vertex_values);
 // Both; of the shape of `values`.
 Tensor lattice_filter(const Lattice& lattice, const Tensor& values, bool transposed = false);
 
+// On the CPU, the lattice with the order in which blurs in place go through it, for many filters: along each
+// axis, vertices form chains, and a chain that is followed from end to end needs each row once and no second
+// buffer. Adds 4 bytes per vertex and axis. walks: i32 [d+1, 1+V], for each axis the number of entries, then
+// the vertices chain after chain, the last one of a chain as ~v; vertices without neighbours are left out. On
+// a device, the lattice as it is.
+Lattice lattice_with_walks(const Lattice& lattice);
+
 // The factor of a slice, 1 / (1 + 2^-d): it makes up for what splat, blur and slice do to the kernel's
 // height.
 double lattice_alpha(int64_t dims);

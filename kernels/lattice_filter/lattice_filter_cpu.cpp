@@ -15,26 +15,60 @@ int64_t rows_per_run(const LatticeFilterProblem& p) {
   return std::max<int64_t>(64, (1 << 15) / p.channels);
 }
 
+void splat_into(const Tensor& v, const Runs& with, const LatticeFilterProblem& p, const Lattice& lattice,
+                const Tensor& values) {
+  const int64_t corners = p.dims + 1, threads = num_threads();
+  const int channels = static_cast<int>(p.channels);
+  if (threads > 2 * corners) {  // more than scatter can keep busy
+    const SplatRun splat{lattice.splat_begin.data<int32_t>(),
+                         lattice.splat_entry.data<int32_t>(),
+                         lattice.weight.data<float>(),
+                         static_cast<int>(corners),
+                         values.data<float>(),
+                         values.pixel_stride(),
+                         v.data<float>(),
+                         v.pixel_stride(),
+                         channels};
+    return parallel_for(p.vertices, rows_per_run(p),
+                        [&](int64_t begin, int64_t end) { with.splat(splat, begin, end); });
+  }
+  parallel_for(p.vertices, rows_per_run(p), [&](int64_t begin, int64_t end) {
+    // All but what pads the last row, which need not be there.
+    const int64_t last =
+        end == p.vertices ? (end - 1) * v.pixel_stride() + p.channels : end * v.pixel_stride();
+    std::fill(v.data<float>() + begin * v.pixel_stride(), v.data<float>() + last, 0.0f);
+  });
+  const ScatterRun scatter{lattice.vertex.data<int32_t>(),
+                           lattice.weight.data<float>(),
+                           static_cast<int>(corners),
+                           values.data<float>(),
+                           values.pixel_stride(),
+                           p.points,
+                           v.data<float>(),
+                           v.pixel_stride(),
+                           channels};
+  parallel_for(corners, (corners + threads - 1) / threads,
+               [&](int64_t begin, int64_t end) { with.scatter(scatter, begin, end); });
+}
+
 void splat_blur_with(const Runs& with, const LatticeFilterProblem& p, const Lattice& lattice,
                      const Tensor& values, const Tensor& vertex_values, const Tensor& scratch) {
-  Tensor from = scratch, to = vertex_values;
+  const bool in_place = lattice.walks.defined();
   const int64_t axes = p.dims + 1;
+  Tensor from = in_place ? vertex_values : scratch, to = vertex_values;
   if (axes % 2 == 0) std::swap(from, to);  // so that the last blur ends in vertex_values
+  splat_into(from, with, p, lattice, values);
   const int channels = static_cast<int>(p.channels);
-  const SplatRun splat{lattice.splat_begin.data<int32_t>(),
-                       lattice.splat_entry.data<int32_t>(),
-                       lattice.weight.data<float>(),
-                       static_cast<int>(axes),
-                       values.data<float>(),
-                       values.pixel_stride(),
-                       from.data<float>(),
-                       from.pixel_stride(),
-                       channels};
   const Tensor zeros = Tensor::zeros({from.pixel_stride()});
-  parallel_for(p.vertices, rows_per_run(p),
-               [&](int64_t begin, int64_t end) { with.splat(splat, begin, end); });
-  for (int64_t i = 0; i < axes; ++i, std::swap(from, to)) {
+  for (int64_t i = 0; i < axes; ++i) {
     const int64_t axis = p.transposed ? axes - 1 - i : i;
+    if (in_place) {
+      const int32_t* walk = lattice.walks.data<int32_t>() + axis * (1 + p.vertices);
+      const WalkRun run{walk + 1, walk[0], to.data<float>(), to.pixel_stride(), channels};
+      parallel_for(run.count, rows_per_run(p),
+                   [&](int64_t begin, int64_t end) { with.walk(run, begin, end); });
+      continue;
+    }
     const BlurRun blur{lattice.neighbours.data<int32_t>() + axis * p.vertices * 2,
                        from.data<float>(),
                        to.data<float>(),
@@ -43,6 +77,7 @@ void splat_blur_with(const Runs& with, const LatticeFilterProblem& p, const Latt
                        zeros.data<float>()};
     parallel_for(p.vertices, rows_per_run(p),
                  [&](int64_t begin, int64_t end) { with.blur(blur, begin, end); });
+    std::swap(from, to);
   }
 }
 

@@ -28,6 +28,24 @@ struct SplatRun {
   int64_t v_stride;
   int channels;
 };
+struct ScatterRun {
+  const int32_t* vertex;
+  const float* weight;
+  int corners;
+  const float* x;
+  int64_t x_stride;
+  int64_t points;
+  float* v;  // zeros
+  int64_t v_stride;
+  int channels;
+};
+struct WalkRun {
+  const int32_t* entry;  // Lattice::walks along one axis
+  int64_t count;
+  float* v;
+  int64_t stride;
+  int channels;
+};
 struct BlurRun {
   const int32_t* neighbours;  // along one axis
   const float* from;
@@ -46,9 +64,11 @@ struct SliceRun {
   float* y;
   int channels;
 };
-// The vertices or points [begin, end).
+// The vertices, corners of every point, entries whose chain begins there, or points [begin, end).
 struct Runs {
   void (*splat)(const SplatRun&, int64_t begin, int64_t end);
+  void (*scatter)(const ScatterRun&, int64_t begin, int64_t end);
+  void (*walk)(const WalkRun&, int64_t begin, int64_t end);
   void (*blur)(const BlurRun&, int64_t begin, int64_t end);
   void (*slice)(const SliceRun&, int64_t begin, int64_t end);
 };

@@ -31,6 +31,63 @@ void splat(const SplatRun& r, int64_t begin, int64_t end) {
   });
 }
 
+// The same sums in the same order, if r.v is 0: point by point, whose neighbours have mostly the same
+// vertices. The corners of points have different vertices (their remainders differ): they may go to different
+// threads.
+template <int L>
+void scatter(const ScatterRun& r, int64_t begin, int64_t end) {
+  constexpr int64_t ahead = 8;
+  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
+    float* v = r.v + first;
+    for (int64_t p = 0; p < r.points; ++p) {
+      const int32_t* vertex = r.vertex + p * r.corners;
+      const float* weight = r.weight + p * r.corners;
+      if (p + ahead < r.points) {
+        for (int64_t k = begin; k < end; ++k) prefetch_row<R>(v + vertex[ahead * r.corners + k] * r.v_stride);
+      }
+      R x, sum;
+      x.load_tail(r.x + p * r.x_stride + first, tail);
+      for (int64_t k = begin; k < end; ++k) {
+        float* row = v + vertex[k] * r.v_stride;
+        sum.load(row);
+        sum.add(weight[k], x);
+        sum.store(row);
+      }
+    }
+  });
+}
+
+// Blurs the chains that begin at entries of [begin, end).
+template <int L>
+void walk(const WalkRun& r, int64_t begin, int64_t end) {
+  constexpr int64_t ahead = 12;
+  while (begin > 0 && begin < end && r.entry[begin - 1] >= 0) ++begin;  // the one before is not over yet
+  for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int) {
+    const auto row_of = [&](int64_t i) {
+      const int32_t s = r.entry[i];
+      return r.v + (s < 0 ? ~s : s) * r.stride + first;
+    };
+    for (int64_t i = begin; i < end; ++i) {
+      R before, own, after;
+      own.load(row_of(i));
+      for (;; ++i) {
+        prefetch_row<R>(row_of(i + ahead < r.count ? i + ahead : i));
+        const bool last = r.entry[i] < 0;
+        R sum = own;
+        sum.add(0.5f, before);
+        if (!last) {
+          after.load(row_of(i + 1));
+          sum.add(0.5f, after);
+        }
+        sum.store(row_of(i));
+        if (last) break;
+        before = own;
+        own = after;
+      }
+    }
+  });
+}
+
 // Whether a neighbour exists is anybody's guess, too hard for branch prediction: one that does not is a row
 // of zeros.
 template <int L>
@@ -69,7 +126,7 @@ void slice(const SliceRun& r, int64_t begin, int64_t end) {
 }
 
 template <int L>
-constexpr Runs runs{splat<L>, blur<L>, slice<L>};
+constexpr Runs runs{splat<L>, scatter<L>, walk<L>, blur<L>, slice<L>};
 
 }  // namespace
 }  // namespace atrous::kernels::lattice_filter_impl

@@ -20,12 +20,15 @@ void add(CaseList& list, int64_t points, int64_t dims, int64_t channels, double 
   c.candidates = [p](Device device, DType) {
     return kernels::lattice_filter_candidates("splat_blur", p, device);
   };
-  for (bool transposed : {false, true}) {
-    c.descriptor = fmt::format("n{} d{} c{} spread {}{}", points, dims, channels, spread,
-                               transposed ? " transposed" : "");
+  for (int variant = 0; variant < 4; ++variant) {
+    const bool transposed = variant % 2, walks = variant >= 2;
+    c.descriptor = fmt::format("n{} d{} c{} spread {}{}{}", points, dims, channels, spread,
+                               transposed ? " transposed" : "", walks ? " walks" : "");
     c.inputs = {{.shape = {points, channels}, .parameter = true}};  // CRFs are f32 on a GPU
-    c.run = [input, transposed](const std::vector<Tensor>& in) {
-      return std::vector<Tensor>{kernels::lattice_splat_blur(input.like(in[0]), in[0], transposed)};
+    c.run = [input, transposed, walks](const std::vector<Tensor>& in) {
+      const kernels::Lattice lattice = input.like(in[0]);
+      return std::vector<Tensor>{kernels::lattice_splat_blur(
+          walks ? kernels::lattice_with_walks(lattice) : lattice, in[0], transposed)};
     };
     list.cases.push_back(c);
   }
