@@ -66,7 +66,7 @@ Tensor decode_boxes(const Tensor& deltas, const Tensor& boxes, const BoxCoderOpt
   ATROUS_CHECK(deltas.defined() && deltas.rank() == 2 && deltas.dtype() == DType::f32 &&
                    deltas.dim(0) == b.dim(0) && deltas.dim(1) % 4 == 0,
                ErrorKind::usage, "[decode_boxes] deltas must be f32 [{}, 4 k]. Got {}.", b.dim(0),
-               deltas.defined() ? deltas.describe() : "nothing");
+               deltas.describe());
   check_options("decode_boxes", options);
   check_same_device("decode_boxes", {deltas, b});
   const Tensor dense = deltas.contiguous_copy_if_needed(), decoded = Tensor::empty_like(dense);
@@ -79,8 +79,7 @@ Tensor decode_boxes(const Tensor& deltas, const Tensor& boxes, const BoxCoderOpt
 Tensor clip_boxes(const Tensor& boxes, double height, double width) {
   ATROUS_CHECK(
       boxes.defined() && boxes.rank() >= 1 && boxes.channels() % 4 == 0 && boxes.dtype() == DType::f32,
-      ErrorKind::usage, "[clip_boxes] boxes must be f32 [..., 4 k]. Got {}.",
-      boxes.defined() ? boxes.describe() : "nothing");
+      ErrorKind::usage, "[clip_boxes] boxes must be f32 [..., 4 k]. Got {}.", boxes.describe());
   ATROUS_CHECK(height >= 0 && width >= 0, ErrorKind::usage,
                "[clip_boxes] height and width must not be negative. Got {} and {}.", height, width);
   const Tensor dense = boxes.contiguous_copy_if_needed(), clipped = Tensor::empty_like(dense);

@@ -21,8 +21,7 @@ std::string BoxIouProblem::str() const {
 
 Tensor checked_boxes(const char* op, const char* name, const Tensor& t) {
   ATROUS_CHECK(t.defined() && t.rank() == 2 && t.dim(1) == 4 && t.dtype() == DType::f32, ErrorKind::usage,
-               "[{}] {} must be f32 [n, 4]: x1, y1, x2, y2. Got {}.", op, name,
-               t.defined() ? t.describe() : "nothing");
+               "[{}] {} must be f32 [n, 4]: x1, y1, x2, y2. Got {}.", op, name, t.describe());
   narrow<int32_t>(t.dim(0), op);
   return t.contiguous_copy_if_needed();
 }

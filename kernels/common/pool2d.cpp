@@ -37,8 +37,7 @@ void check_pool_input(const char* where, const Shape& input, DType dtype) {
 
 void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype) {
   ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
-               "[{}] {} must be {} {}. Got {}.", where, name, name_of(dtype), shape.str(),
-               t.defined() ? t.describe() : "nothing");
+               "[{}] {} must be {} {}. Got {}.", where, name, name_of(dtype), shape.str(), t.describe());
 }
 
 Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x) {

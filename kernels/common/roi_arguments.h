@@ -11,10 +11,9 @@ namespace atrous::kernels {
 
 // rois: f32 [R,5].
 inline void check_rois(const char* where, const Tensor& rois) {
-  ATROUS_CHECK(rois.defined() && rois.dtype() == DType::f32 && rois.rank() == 2 && rois.dim(1) == 5,
-               ErrorKind::usage,
-               "[{}] regions must be f32 [R, 5]: index of the image, x1, y1, x2, y2. Got {}.", where,
-               rois.defined() ? rois.describe() : "nothing");
+  ATROUS_CHECK(
+      rois.defined() && rois.dtype() == DType::f32 && rois.rank() == 2 && rois.dim(1) == 5, ErrorKind::usage,
+      "[{}] regions must be f32 [R, 5]: index of the image, x1, y1, x2, y2. Got {}.", where, rois.describe());
 }
 
 // A map that regions read: [N,H,W,C] with pixels, of fewer than 2^31 pixels per image.

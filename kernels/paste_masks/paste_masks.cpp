@@ -36,7 +36,7 @@ Tensor paste_masks(const Tensor& masks, const Tensor& boxes, const PasteMasksOpt
   const Shape expected{masks.dim(0), 4};
   ATROUS_CHECK(boxes.defined() && boxes.dtype() == DType::f32 && boxes.shape() == expected, ErrorKind::usage,
                "[{}] boxes must be f32 [{}, 4], one per mask: x1, y1, x2, y2. Got {}.", where, masks.dim(0),
-               boxes.defined() ? boxes.describe() : "nothing");
+               boxes.describe());
   ATROUS_CHECK(
       options.height >= 1 && options.width >= 1 && options.height <= 1 << 24 && options.width <= 1 << 24,
       ErrorKind::usage, "[{}] the image must have 1 to 2^24 rows and columns. Got {}x{}.", where,

@@ -27,11 +27,11 @@ PointwiseLossResult evaluate(PointwiseLossProblem p, const Tensor& x, const Tens
                              LossReduction reduction, bool want_gradient) {
   const char* op = name_of(p.kind);
   ATROUS_CHECK(x.defined() && is_floating(x.dtype()), ErrorKind::usage,
-               "[{}] x must be f32, f64 or bf16. Got {}.", op, x.defined() ? x.describe() : "nothing");
+               "[{}] x must be f32, f64 or bf16. Got {}.", op, x.describe());
   ATROUS_CHECK(targets.defined() && targets.shape() == x.shape() &&
                    (targets.dtype() == DType::f32 || targets.dtype() == DType::f64),
                ErrorKind::usage, "[{}] targets must be f32 or f64 {}, like x. Got {}.", op, x.shape().str(),
-               targets.defined() ? targets.describe() : "nothing");
+               targets.describe());
   check_same_device(op, {x, targets});
   p.shape = x.shape();
   p.dtype = x.dtype();

@@ -6,13 +6,6 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr auto only_gpu_floats = [](const TakeRowsProblem& p) -> const char* {
-  return p.dtype == DType::f32 || p.dtype == DType::bf16 ? nullptr : "f32 and bf16 only";
-};
-constexpr auto only_cpu_floats = [](const TakeRowsProblem& p) -> const char* {
-  return p.dtype == DType::f32 || p.dtype == DType::f64 ? nullptr : "f32 and f64 only";
-};
-
 constexpr Implementation<TakeRowsProblem, TakeFn> rows_table[] = {
     ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
     ATROUS_ON_GPU("naive", always, take_rows_naive),
@@ -20,29 +13,28 @@ constexpr Implementation<TakeRowsProblem, TakeFn> rows_table[] = {
     {"ref", Device::cpu, always, take_rows_ref},
 };
 constexpr Implementation<TakeRowsProblem, TakeFn> rows_backward_table[] = {
-    ATROUS_ON_GPU("counted", only_gpu_floats, take_rows_backward_counted),
-    ATROUS_ON_GPU("naive", only_gpu_floats, take_rows_backward_naive),
-    {"lists", Device::cpu, only_cpu_floats, take_rows_backward_lists},
-    {"ref", Device::cpu, only_cpu_floats, take_rows_backward_ref},
+    ATROUS_ON_GPU("counted", why_not_f64, take_rows_backward_counted),
+    ATROUS_ON_GPU("naive", why_not_f64, take_rows_backward_naive),
+    {"lists", Device::cpu, why_not_bf16, take_rows_backward_lists},
+    {"ref", Device::cpu, why_not_bf16, take_rows_backward_ref},
 };
 constexpr Implementation<TakeRowsProblem, TakeFn> class_table[] = {
-    ATROUS_ON_GPU("naive", only_gpu_floats, take_class_naive),
-    {"rows", Device::cpu, only_cpu_floats, take_class_rows},
-    {"ref", Device::cpu, only_cpu_floats, take_class_ref},
+    ATROUS_ON_GPU("naive", why_not_f64, take_class_naive),
+    {"rows", Device::cpu, why_not_bf16, take_class_rows},
+    {"ref", Device::cpu, why_not_bf16, take_class_ref},
 };
 constexpr Implementation<TakeRowsProblem, TakeFn> class_backward_table[] = {
-    ATROUS_ON_GPU("vectorised", only_gpu_floats, take_class_backward_vectorised),
-    ATROUS_ON_GPU("naive", only_gpu_floats, take_class_backward_naive),
-    {"rows", Device::cpu, only_cpu_floats, take_class_backward_rows},
-    {"ref", Device::cpu, only_cpu_floats, take_class_backward_ref},
+    ATROUS_ON_GPU("vectorised", why_not_f64, take_class_backward_vectorised),
+    ATROUS_ON_GPU("naive", why_not_f64, take_class_backward_naive),
+    {"rows", Device::cpu, why_not_bf16, take_class_backward_rows},
+    {"ref", Device::cpu, why_not_bf16, take_class_backward_ref},
 };
 
 void check_inputs(const char* op, const Tensor& x, const Tensor& index) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2 && x.channels() >= 1, ErrorKind::usage,
-               "[{}] needs rows of channels, [n, ..., C]. Got {}.", op,
-               x.defined() ? x.describe() : "nothing");
+               "[{}] needs rows of channels, [n, ..., C]. Got {}.", op, x.describe());
   ATROUS_CHECK(index.defined() && index.rank() == 1 && index.dtype() == DType::i32, ErrorKind::usage,
-               "[{}] indices must be i32 [m]. Got {}.", op, index.defined() ? index.describe() : "nothing");
+               "[{}] indices must be i32 [m]. Got {}.", op, index.describe());
   check_same_device(op, {x, index});
   narrow<int32_t>(x.dim(0), op);
   narrow<int32_t>(index.dim(0), op);

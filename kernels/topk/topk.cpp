@@ -40,8 +40,7 @@ std::string TopKProblem::str() const {
 
 TopKResult topk(const Tensor& values, const std::vector<int64_t>& segments, int64_t k) {
   ATROUS_CHECK(values.defined() && values.rank() == 2 && values.dtype() == DType::f32, ErrorKind::usage,
-               "[topk] values must be f32 [rows, A]. Got {}.",
-               values.defined() ? values.describe() : "nothing");
+               "[topk] values must be f32 [rows, A]. Got {}.", values.describe());
   int64_t sum = 0;
   bool negative = k < 0;
   for (int64_t length : segments) {

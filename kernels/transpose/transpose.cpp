@@ -21,8 +21,7 @@ std::string TransposeProblem::str() const {
 
 Tensor transpose(const Tensor& x) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2, ErrorKind::usage,
-               "[transpose] needs two axes or more to swap the last two. Got {}.",
-               x.defined() ? x.describe() : "nothing");
+               "[transpose] needs two axes or more to swap the last two. Got {}.", x.describe());
   const int64_t rows = x.dim(-2), columns = x.dim(-1);
   const Tensor y = Tensor::empty(x.shape().with(-2, columns).with(-1, rows), x.dtype(), x.device());
   if (y.numel() > 0)

@@ -45,7 +45,7 @@ void add_box_iou_cases(CaseList& list) {
       "[box_iou] the second list must be f32 [n, 4]: x1, y1, x2, y2. Got f32 [3, 5]");
   bad("one box without a list", Tensor::zeros({4}), good, "the first list must be f32 [n, 4]");
   bad("integers", good, Tensor::zeros({3, 4}, DType::i32), "Got i32 [3, 4]");
-  bad("nothing", Tensor(), good, "Got nothing");
+  bad("nothing", Tensor(), good, "Got undefined");
   bad("two devices", good, good.to(Device::sim), "[box_iou]");
 }
 

@@ -75,7 +75,7 @@ void add_paste_masks_cases(CaseList& list) {
   bad("five numbers per box", paste(masks, Tensor::zeros({3, 5}), options), "boxes must be f32 [3, 4]");
   bad("fewer boxes", paste(masks, Tensor::zeros({2, 4}), options),
       "one per mask: x1, y1, x2, y2. Got f32 [2, 4]");
-  bad("no boxes", paste(masks, {}, options), "Got nothing");
+  bad("no boxes", paste(masks, {}, options), "Got undefined");
   bad("an image without rows", paste(masks, boxes, {0, 6}), "1 to 2^24 rows and columns. Got 0x6");
   bad("two devices", paste(masks, boxes.to(Device::sim), options), "[paste_masks]");
 }

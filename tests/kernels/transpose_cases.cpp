@@ -60,7 +60,7 @@ void add_transpose_cases(CaseList& list) {
       "a vector", [] { kernels::transpose(Tensor::zeros({3})); },
       "[transpose] needs two axes or more to swap the last two. Got f32 [3].");
   bad(
-      "nothing", [] { kernels::transpose(Tensor()); }, "Got nothing.");
+      "nothing", [] { kernels::transpose(Tensor()); }, "Got undefined.");
 }
 
 }  // namespace atrous::cases
