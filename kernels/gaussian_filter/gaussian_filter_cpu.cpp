@@ -19,12 +19,13 @@ int64_t blocks_of(int64_t n, int64_t block) {
 }
 
 Tensor tap_tensor(double sigma, int64_t extent) {
-  const std::vector<double> taps = gaussian_taps(sigma, extent - 1);
+  std::vector<double> taps = gaussian_taps(sigma, extent - 1);
+  taps.push_back(0);
   return Tensor::from<double>({static_cast<int64_t>(taps.size())}, taps).to(DType::f32);
 }
 
 Taps as_taps(const Tensor& t) {
-  return {t.data<float>(), t.numel() - 1};
+  return {t.data<float>(), t.numel() - 2};
 }
 
 const float* factors_at(const Tensor& t, int64_t pixel) {

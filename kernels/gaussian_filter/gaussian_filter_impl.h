@@ -14,7 +14,7 @@ ATROUS_DECLARE_ON_GPU(FilterFn filter_naive;)
 
 // For the per-instruction-set files: rows of floats, and rows of pixels.
 struct Taps {
-  const float* weight;  // at distance 0, 1, ..., radius
+  const float* weight;  // at distance 0, 1, ..., radius, and 0 at radius + 1
   int64_t radius;
 };
 struct ColumnRun {

@@ -13,24 +13,37 @@ namespace {
 // Sums in flight: enough to hide the latency of a multiply-add.
 constexpr int in_flight = 8;
 
+// A strip of `wide` vectors of rows h .. h + count - 1, which share nearly all that they read.
+template <int L, int wide, int count>
+[[gnu::always_inline]] inline void column_strip(const Taps& taps, const ColumnRun& r, int64_t i, int64_t h,
+                                                float* to, int64_t to_pitch) {
+  using V = Lanes<L>;
+  const int64_t first = h > taps.radius ? h - taps.radius : 0;
+  const int64_t end = h + count + taps.radius < r.height ? h + count + taps.radius : r.height;
+  typename V::F sum[count][wide]{};
+  int64_t slot = first % r.ring;
+  for (int64_t j = first; j < end; ++j) {
+    const float* from = r.rows + slot * r.pitch + i;
+    for (int n = 0; n < count; ++n) {
+      const float weight = taps.weight[j < h + n ? h + n - j : j - h - n];
+      for (int s = 0; s < wide; ++s) sum[n][s] += weight * V::load(from + s * L);
+    }
+    if (++slot == r.ring) slot = 0;
+  }
+  for (int n = 0; n < count; ++n) {
+    for (int s = 0; s < wide; ++s) V::store(to + n * to_pitch + i + s * L, sum[n][s]);
+  }
+}
+
 // Strip by strip, so that what the rows of [begin, end) share is read from the nearest cache.
 template <int L>
 void columns(const Taps& taps, const ColumnRun& r, int64_t begin, int64_t end, float* to, int64_t to_pitch) {
-  using V = Lanes<L>;
-  for (int64_t i = 0; i < r.pitch; i += in_flight * L) {
-    for (int64_t h = begin; h < end; ++h) {
-      const int64_t first = h > taps.radius ? h - taps.radius : 0;
-      const int64_t last = h + taps.radius < r.height ? h + taps.radius : r.height - 1;
-      typename V::F sum[in_flight]{};
-      int64_t slot = first % r.ring;
-      for (int64_t j = first; j <= last; ++j) {
-        const float weight = taps.weight[j < h ? h - j : j - h];
-        const float* from = r.rows + slot * r.pitch + i;
-        for (int s = 0; s < in_flight; ++s) sum[s] += weight * V::load(from + s * L);
-        if (++slot == r.ring) slot = 0;
-      }
-      for (int s = 0; s < in_flight; ++s) V::store(to + (h - begin) * to_pitch + i + s * L, sum[s]);
-    }
+  constexpr int wide = L == 16 ? 8 : 4;  // two rows of sums fill half the registers
+  for (int64_t i = 0; i < r.pitch; i += wide * L) {
+    int64_t h = begin;
+    for (; h + 1 < end; h += 2)
+      column_strip<L, wide, 2>(taps, r, i, h, to + (h - begin) * to_pitch, to_pitch);
+    if (h < end) column_strip<L, wide, 1>(taps, r, i, h, to + (h - begin) * to_pitch, to_pitch);
   }
 }
 

@@ -20,7 +20,9 @@ void splat(const SplatRun& r, int64_t begin, int64_t end) {
       R sum, x;
       for (int32_t e = r.begin[s]; e < r.begin[s + 1]; ++e) {
         const auto next = static_cast<uint32_t>(r.entry[e + ahead < last ? e + ahead : last]);
-        prefetch_row<R>(r.x + next / corners * r.x_stride + first);
+        const float* row = r.x + next / corners * r.x_stride + first;
+        prefetch_row<R>(row);
+        __builtin_prefetch(row + R::width - 1);  // it need not begin on a cache line
         __builtin_prefetch(r.weight + next);
         const auto k = static_cast<uint32_t>(r.entry[e]);
         x.load_tail(r.x + k / corners * r.x_stride + first, tail);
@@ -34,26 +36,31 @@ void splat(const SplatRun& r, int64_t begin, int64_t end) {
 // The same sums in the same order, if r.v is 0: point by point, whose neighbours have mostly the same
 // vertices. The corners of points have different vertices (their remainders differ): they may go to different
 // threads.
+template <class R, class Corners>
+[[gnu::always_inline]] inline void scatter_block(const ScatterRun& r, int64_t begin, Corners count, int first,
+                                                 int tail) {
+  constexpr int64_t ahead = 8;
+  float* v = r.v + first;
+  for (int64_t p = 0; p < r.points; ++p) {
+    const int32_t* vertex = r.vertex + p * r.corners + begin;
+    const float* weight = r.weight + p * r.corners + begin;
+    const int32_t* later = p + ahead < r.points ? vertex + ahead * r.corners : vertex;
+    R x, sum;
+    x.load_tail(r.x + p * r.x_stride + first, tail);
+    for (int k = 0; k < count; ++k) {
+      prefetch_row<R>(v + later[k] * r.v_stride);
+      float* row = v + vertex[k] * r.v_stride;
+      sum.load(row);
+      sum.add(weight[k], x);
+      sum.store(row);
+    }
+  }
+}
 template <int L>
 void scatter(const ScatterRun& r, int64_t begin, int64_t end) {
-  constexpr int64_t ahead = 8;
   for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int tail) {
-    float* v = r.v + first;
-    for (int64_t p = 0; p < r.points; ++p) {
-      const int32_t* vertex = r.vertex + p * r.corners;
-      const float* weight = r.weight + p * r.corners;
-      if (p + ahead < r.points) {
-        for (int64_t k = begin; k < end; ++k) prefetch_row<R>(v + vertex[ahead * r.corners + k] * r.v_stride);
-      }
-      R x, sum;
-      x.load_tail(r.x + p * r.x_stride + first, tail);
-      for (int64_t k = begin; k < end; ++k) {
-        float* row = v + vertex[k] * r.v_stride;
-        sum.load(row);
-        sum.add(weight[k], x);
-        sum.store(row);
-      }
-    }
+    with_corners(static_cast<int>(end - begin),
+                 [&](auto count) { scatter_block<R>(r, begin, count, first, tail); });
   });
 }
 

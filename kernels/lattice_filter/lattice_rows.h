@@ -99,21 +99,25 @@ struct Row {
     if constexpr (NV == 0) return H::max_of(h)[0];
     typename V::F m = v[0];
     for (int i = 1; i < NV; ++i) m = v[i] > m ? v[i] : m;
-    const float most = V::max_of(m)[0];
-    if constexpr (!half) return most;
-    const float other = H::max_of(h)[0];
-    return other > most ? other : most;
+    if constexpr (!half) return V::max_of(m)[0];
+    typename H::F low, high;
+    halves(m, low, high);
+    low = low > high ? low : high;
+    return H::max_of(low > h ? low : h)[0];
   }
   // Replaces x by exp(x - max); returns the sum.
   [[gnu::always_inline]] float exponentials(float max) {
     typename V::F s{};
     for (int i = 0; i < NV; ++i) s += v[i] = V::exp(v[i] - max);
-    float sum = NV ? V::sum_of(s)[0] : 0.0f;
-    if constexpr (half) {
-      h = H::exp(h - max);
-      sum += H::sum_of(h)[0];
-    }
-    return sum;
+    if constexpr (!half) return V::sum_of(s)[0];
+    h = H::exp(h - max);
+    typename H::F low, high;
+    halves(s, low, high);
+    return H::sum_of(low + high + h)[0];
+  }
+  static void halves(const typename V::F& x, typename H::F& low, typename H::F& high) {
+    __builtin_memcpy(&low, &x, sizeof low);
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&x) + (half ? sizeof low : 0), sizeof high);
   }
   [[gnu::always_inline]] void multiply(float factor) {
     for (int i = 0; i < NV; ++i) v[i] *= factor;
@@ -124,24 +128,34 @@ struct Row {
 template <class R>
 [[gnu::always_inline]] inline void prefetch_row(const float* p) {
   for (int i = 0; i < R::width; i += 16) __builtin_prefetch(p + i);
-  __builtin_prefetch(p + R::width - 1);  // rows need not begin on a cache line
+}
+
+// f(corners) with a constant for the usual five features, so that loops over corners unroll.
+template <int value>
+struct Constant {
+  constexpr operator int() const { return value; }
+};
+template <class F>
+[[gnu::always_inline]] inline void with_corners(int corners, F&& f) {
+  if (corners == 6) return f(Constant<6>());
+  f(corners);
 }
 
 // The sum of the rows of a point's vertices, times their weights; without the factor of a slice. v: the first
 // channel of the block in vertex 0. Points below `end` follow.
-template <class R>
-[[gnu::always_inline]] inline R sliced(const int32_t* vertex, const float* weight, int corners,
+template <class R, class Corners>
+[[gnu::always_inline]] inline R sliced(const int32_t* vertex, const float* weight, Corners corners,
                                        const float* v, int64_t v_stride, int64_t point, int64_t end,
                                        int tail) {
   constexpr int64_t ahead = 6;
   const int32_t* own = vertex + point * corners;
-  if (point + ahead < end) {
-    for (int k = 0; k < corners; ++k) prefetch_row<R>(v + own[ahead * corners + k] * v_stride);
-  }
+  const float* factor = weight + point * corners;
+  const int32_t* later = point + ahead < end ? own + ahead * corners : own;
   R sum, row;
   for (int k = 0; k < corners; ++k) {
+    prefetch_row<R>(v + later[k] * v_stride);
     row.load_tail(v + own[k] * v_stride, tail);
-    sum.add(weight[point * corners + k], row);
+    sum.add(factor[k], row);
   }
   return sum;
 }

@@ -10,8 +10,13 @@ namespace {
 // What kernel t says about a block of classes of point p: v.
 template <class R>
 [[gnu::always_inline]] inline R filtered(const TermRun& t, int64_t p, int64_t end, int first, int tail) {
-  if (t.vertex) return sliced<R>(t.vertex, t.weight, t.corners, t.v + first, t.v_stride, p, end, tail);
   R row;
+  if (t.vertex) {
+    with_corners(t.corners, [&](auto corners) {
+      row = sliced<R>(t.vertex, t.weight, corners, t.v + first, t.v_stride, p, end, tail);
+    });
+    return row;
+  }
   row.load_tail(t.v + p * t.v_stride + first, tail);
   return row;
 }

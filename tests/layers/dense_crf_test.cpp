@@ -232,6 +232,14 @@ TEST_CASE("memory of a dense CRF is what its documentation says") {
   }
 }
 
+TEST_CASE("a dense CRF on the simulated GPU") {
+  const Scene scene(9, 14, 3);
+  const Tensor expected = DenseCrf(scene.image, {}).refine(scene.probabilities);
+  const Tensor q = DenseCrf(scene.image.to(Device::sim), {}).refine(scene.probabilities.to(Device::sim));
+  CHECK(q.device() == Device::sim);
+  CHECK(difference(rows_of(q), rows_of(expected), 3).largest < 1e-5);
+}
+
 TEST_CASE("presets of the dense CRF") {
   CHECK(dense_crf_preset("deeplab_v2").bilateral_xy == 49);
   CHECK(dense_crf_preset("deeplab_v1").bilateral_rgb == 10);

@@ -74,7 +74,9 @@ def picture(height, width, r):
 
 
 def probabilities(height, width, classes, r):
-    logits = zoom(r.normal(0, 2, (12, 16, classes)), height, width) + r.normal(0, 0.7, (height, width, classes))
+    """Like a network's of output stride 8: regions, uncertain at that resolution, enlarged."""
+    regions = zoom(r.normal(0, 2, (12, 16, classes)), height // 8, width // 8)
+    logits = zoom(regions + r.normal(0, 0.7, regions.shape), height, width)
     e = np.exp(logits - logits.max(-1, keepdims=True))
     return (e / e.sum(-1, keepdims=True)).astype(np.float32)
 
