@@ -5,9 +5,10 @@
 #   scripts/sanitize.sh tsan   ThreadSanitizer: two threads of a simulated block touch the same memory with no barrier between them
 #
 # Presets asan and tsan compile with -O1, which halves the time of the build: ten minutes of processor time. Cases beyond MAX_FLOPS
-# operations are left out: a checker slows the simulator some ten times, and small shapes have the same borders. BUDGET (900) is the
-# longest, in seconds, that one op may take: with tsan most take under a minute of one core, conv2d, depthwise_conv2d, group_norm,
-# optimizer_step, resize_cross_entropy and pointwise several.
+# operations (1e6, with tsan 3e5) are left out: a checker slows the simulator some ten times, and small shapes have the same borders. Not
+# smaller ones: nms and match_boxes get to their second tile above 2e5. BUDGET (900) is the longest, in seconds, that one op may take: with
+# tsan most take under a minute of one core, conv2d, depthwise_conv2d, group_norm, optimizer_step, resize_cross_entropy and pointwise
+# several.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +17,7 @@ preset="${1:-}"
 budget="${BUDGET:-900}"
 case "$preset" in
   asan) max_flops="${MAX_FLOPS:-1e6}" ;;
-  tsan) max_flops="${MAX_FLOPS:-2e5}" ;;
+  tsan) max_flops="${MAX_FLOPS:-3e5}" ;;
   *) max_flops=1e6; usage ;;
 esac
 shift
