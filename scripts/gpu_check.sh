@@ -7,7 +7,8 @@
 #   build      configures preset cuda for this GPU's architecture and compiles
 #   ops        op_tests --device cuda: every implementation of every op against its reference
 #   tests      unit tests of the runtime, the layers and the training loop, which take every device there is
-#   sanitizer  op_tests under compute-sanitizer: memcheck, racecheck, initcheck, synccheck, small shapes (MAX_FLOPS=2e4)
+#   sanitizer  op_tests under compute-sanitizer: memcheck, racecheck, initcheck, synccheck, small shapes (MAX_FLOPS=2e4),
+#              SANITIZER_JOBS=8 ops at a time
 #   bench      atrous bench kernels and nets on the GPU
 #   peers      the same convolutions and networks in PyTorch: benchmarks/gpu_peers.py
 #   train      a short training on the GPU beside the same on the CPU: the losses must agree
@@ -94,11 +95,14 @@ part_tests() {
 part_sanitizer() {
   local tool op
   command -v compute-sanitizer >/dev/null || { skip tools "compute-sanitizer is not installed"; return; }
+  # Several at a time: the tools spend most of their time starting up and on the host.
   for tool in memcheck racecheck synccheck initcheck; do
     for op in $(ops); do
-      step "$tool.$op" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$op_tests" --op "$op" --device cuda --max-flops "${MAX_FLOPS:-2e4}"
+      while [ "$(jobs -rp | wc -l)" -ge "${SANITIZER_JOBS:-8}" ]; do wait -n; done
+      step "$tool.$op" 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$op_tests" --op "$op" --device cuda --max-flops "${MAX_FLOPS:-2e4}" &
     done
   done
+  wait
 }
 
 part_bench() {
