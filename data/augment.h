@@ -50,6 +50,13 @@ Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
 // options; no change for 0.
 Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label);
 
+// Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults.
+// Error(config) if the options give another number of channels.
+struct ChannelStatistics {
+  std::vector<float> mean, inverse_std;
+};
+ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels);
+
 // u8 [0, 255] or f32 [0, 1] -> (value - mean) / std, f32.
 Tensor normalize(const Tensor& image, const DataOptions& options);
 

@@ -8,6 +8,28 @@
 #include "data/augment_internal.h"
 
 namespace atrous::data {
+
+ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels) {
+  const auto n = static_cast<size_t>(channels);
+  ATROUS_CHECK(
+      (options.mean.empty() || options.mean.size() == n) && (options.std.empty() || options.std.size() == n),
+      ErrorKind::config, "[data.mean] mean and std need a value per channel. Got {} and {} for {} channels.",
+      options.mean.size(), options.std.size(), channels);
+  const std::vector<double> mean = !options.mean.empty() ? options.mean
+                                   : channels == 3       ? std::vector<double>{0.485, 0.456, 0.406}
+                                                         : std::vector<double>(n, 0.5);
+  const std::vector<double> std = !options.std.empty() ? options.std
+                                  : channels == 3      ? std::vector<double>{0.229, 0.224, 0.225}
+                                                       : std::vector<double>(n, 0.5);
+  ChannelStatistics out;
+  for (size_t c = 0; c < n; ++c) {
+    ATROUS_CHECK(std[c] > 0, ErrorKind::config, "[data.std] must be positive. Got {}.", std[c]);
+    out.mean.push_back(static_cast<float>(mean[c]));
+    out.inverse_std.push_back(static_cast<float>(1 / std[c]));
+  }
+  return out;
+}
+
 namespace internal {
 namespace {
 
@@ -43,27 +65,6 @@ Matrix3 hue_matrix(double turns) {
 }
 
 }  // namespace
-
-ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels) {
-  const auto n = static_cast<size_t>(channels);
-  ATROUS_CHECK(
-      (options.mean.empty() || options.mean.size() == n) && (options.std.empty() || options.std.size() == n),
-      ErrorKind::config, "[data.mean] mean and std need a value per channel. Got {} and {} for {} channels.",
-      options.mean.size(), options.std.size(), channels);
-  const std::vector<double> mean = !options.mean.empty() ? options.mean
-                                   : channels == 3       ? std::vector<double>{0.485, 0.456, 0.406}
-                                                         : std::vector<double>(n, 0.5);
-  const std::vector<double> std = !options.std.empty() ? options.std
-                                  : channels == 3      ? std::vector<double>{0.229, 0.224, 0.225}
-                                                       : std::vector<double>(n, 0.5);
-  ChannelStatistics out;
-  for (size_t c = 0; c < n; ++c) {
-    ATROUS_CHECK(std[c] > 0, ErrorKind::config, "[data.std] must be positive. Got {}.", std[c]);
-    out.mean.push_back(static_cast<float>(mean[c]));
-    out.inverse_std.push_back(static_cast<float>(1 / std[c]));
-  }
-  return out;
-}
 
 // Brightness, contrast, saturation and hue are each affine in RGB, so together they are one 3x3 matrix and an
 // offset.
@@ -151,7 +152,7 @@ Tensor normalize(const Tensor& image, const DataOptions& options) {
   ATROUS_CHECK(image.dtype() == DType::u8 || image.dtype() == DType::f32, ErrorKind::usage,
                "[normalize] images are u8 or f32. Got {}.", image.describe());
   const int64_t channels = image.channels();
-  const internal::ChannelStatistics s = internal::channel_statistics(options, channels);
+  const ChannelStatistics s = channel_statistics(options, channels);
   Tensor out = Tensor::empty(image.shape(), DType::f32);
   const Tensor dense = image.contiguous_copy_if_needed();
   float* target = out.data<float>();

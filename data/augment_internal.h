@@ -5,13 +5,6 @@
 
 namespace atrous::data::internal {
 
-// Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults.
-// Error(config) if the options give another number of channels.
-struct ChannelStatistics {
-  std::vector<float> mean, inverse_std;
-};
-ChannelStatistics channel_statistics(const DataOptions& options, int64_t channels);
-
 // f32 [H, W, C], values in [0, 1], in place.
 void jitter_colors(const Tensor& image, const AugmentOptions& options, Rng& rng);
 // u8 [H, W, C] to another size: bilinear, antialiased when it shrinks.

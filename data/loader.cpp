@@ -14,7 +14,7 @@ namespace {
 // loop runs over plain arrays, whatever the number of channels, and vectorises.
 class Normalizer {
  public:
-  explicit Normalizer(const internal::ChannelStatistics& statistics) {
+  explicit Normalizer(const ChannelStatistics& statistics) {
     for (int64_t p = 0; p < block_pixels; ++p) {
       mean_.insert(mean_.end(), statistics.mean.begin(), statistics.mean.end());
       inverse_std_.insert(inverse_std_.end(), statistics.inverse_std.begin(), statistics.inverse_std.end());
@@ -57,7 +57,7 @@ struct Loader::State {
         data(o),
         augment(with_border(a, o, d)),
         seed(s),
-        normalizer(internal::channel_statistics(data, dataset.in_channels())),
+        normalizer(channel_statistics(data, dataset.in_channels())),
         cache(
             d.size(), o.cache_mb,
             [this](int64_t index) {
@@ -130,7 +130,7 @@ Batch Loader::next() {
 }
 
 std::vector<double> loader_border_color(const DataOptions& data, int64_t channels) {
-  const auto mean = internal::channel_statistics(data, channels).mean;
+  const auto mean = channel_statistics(data, channels).mean;
   return {mean.begin(), mean.end()};
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/text.h"
+#include "nets/crf_as_rnn.h"
 #include "nets/networks.h"
 #include "nets/start_weights.h"
 
@@ -212,6 +213,15 @@ std::shared_ptr<Model> build_network(const ModelOptions& options) {
     build(*detector);
   } else {
     fail_unknown(options.name);
+  }
+  if (options.crf_as_rnn) {
+    const ModelPtr labels = std::dynamic_pointer_cast<SegmentationModel>(model);
+    ATROUS_CHECK(
+        labels && labels->labels_pixels(), ErrorKind::config,
+        "[model.crf_as_rnn] a CRF refines the classes of pixels. Got {}, which {}. Leave the section "
+        "out.",
+        model->kind(), labels ? "classifies whole images" : "finds objects");
+    model = with_crf(labels, *options.crf_as_rnn);
   }
   freeze(*model, options.freeze);
   return model;

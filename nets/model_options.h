@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/crf_as_rnn.h"
 #include "nets/detection_options.h"
 
 namespace atrous::nets {
@@ -39,10 +40,12 @@ struct ModelOptions {
   bool aux_loss = false;              // auxiliary head
   bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
   DetectionOptions detection;         // detection networks only
-  double dropout = -1;                // < 0: the network's default
-  std::string weights;                // safetensors to start from (partial loading); empty: random
-  std::string backbone_weights;       // the same for the backbone alone, names as in a classification network
-  std::vector<std::string> freeze;    // parameter-name prefixes that get no gradients
+  // Networks that label pixels: a CRF that learns along.
+  std::optional<layers::CrfAsRnnOptions> crf_as_rnn;
+  double dropout = -1;              // < 0: the network's default
+  std::string weights;              // safetensors to start from (partial loading); empty: random
+  std::string backbone_weights;     // the same for the backbone alone, names as in a classification network
+  std::vector<std::string> freeze;  // parameter-name prefixes that get no gradients
 
   double dropout_or(double otherwise) const { return dropout >= 0 ? dropout : otherwise; }
   int64_t output_stride_or(int64_t otherwise) const { return output_stride ? output_stride : otherwise; }

@@ -280,6 +280,12 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   Config config;
   schema::read_struct(config, root, "");
   check_together(config, origin);
+  if (config.model.crf_as_rnn) {
+    const data::ChannelStatistics s = data::channel_statistics(config.data, config.model.in_channels);
+    std::vector<double>& std = config.model.crf_as_rnn->std;
+    config.model.crf_as_rnn->mean.assign(s.mean.begin(), s.mean.end());
+    for (float inverse : s.inverse_std) std.push_back(1 / static_cast<double>(inverse));
+  }
   return config;
 }
 
@@ -299,9 +305,10 @@ std::vector<std::string> changed_keys(const Config& a, const Config& b) {
   const JsonValue tree_b = schema::write_struct(b);
   const auto at = [](const JsonValue& tree, std::string path) {
     const JsonValue* v = &tree;
-    for (size_t dot; (dot = path.find('.')) != std::string::npos; path.erase(0, dot + 1))
+    for (size_t dot; v && (dot = path.find('.')) != std::string::npos; path.erase(0, dot + 1))
       v = v->find(path.substr(0, dot));
-    return to_text(*v->find(path), -1);
+    if (v) v = v->find(path);
+    return v ? to_text(*v, -1) : std::string();  // nothing: an optional section that is not there
   };
   for (const schema::Entry& e : entries) {
     if (e.type == Type::section || e.path.find("[]") != std::string::npos) continue;

@@ -132,8 +132,36 @@ const Fields<nets::ModelOptions>& fields() {
       section("detection", &O::detection,
               "Networks that find objects (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
               "regions"),
+      optional_section("crf_as_rnn", &O::crf_as_rnn,
+                       "Networks that label pixels: a dense CRF as their last layer, trained with them "
+                       "(docs/crf.md). null: none; `{}`: one with the defaults below, which are the paper's"),
       weights_field(),
       texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
+  };
+  return table;
+}
+
+template <>
+const Fields<layers::CrfAsRnnOptions>& fields() {
+  using O = layers::CrfAsRnnOptions;
+  static const Fields<O> table = {
+      whole("iterations_train", &O::iterations_train, 1, 1000, "Mean-field updates in training"),
+      whole("iterations", &O::iterations, 1, 1000, "Mean-field updates otherwise"),
+      number("gaussian_xy", &O::gaussian_xy, 0, side,
+             "Standard deviation of the spatial kernel, in pixels of what the network sees", true),
+      number("bilateral_xy", &O::bilateral_xy, 0, side, "The same for positions in the bilateral kernel",
+             true),
+      number(
+          "bilateral_rgb", &O::bilateral_rgb, 0, 1e6,
+          "Standard deviation of colours (or of grey values) in the bilateral kernel, for values of 0 to 255",
+          true),
+      choice(
+          "weights", &O::weights, {"full", "diagonal"},
+          "What is learned of each kernel: a weight per pair of classes, or per class. The compatibility of "
+          "the classes is per pair anyway"),
+      number("gaussian_weight", &O::gaussian_weight, -1e6, 1e6,
+             "Start value on the diagonal of the spatial kernel's weights"),
+      number("bilateral_weight", &O::bilateral_weight, -1e6, 1e6, "The same for the bilateral kernel"),
   };
   return table;
 }

@@ -70,6 +70,8 @@ const Fields<nets::ModelOptions>& fields();
 template <>
 const Fields<nets::DetectionOptions>& fields();
 template <>
+const Fields<layers::CrfAsRnnOptions>& fields();
+template <>
 const Fields<data::DataOptions>& fields();
 template <>
 const Fields<data::AugmentOptions>& fields();
@@ -123,6 +125,9 @@ template <class S>
 Field<S> texts(const char* key, std::vector<std::string> S::*member, const char* help);
 template <class S, class Member>
 Field<S> section(const char* key, Member S::*member, const char* help);
+// May be null, its default.
+template <class S, class Member>
+Field<S> optional_section(const char* key, std::optional<Member> S::*member, const char* help);
 template <class S, class Member>
 Field<S> section_list(const char* key, std::vector<Member> S::*member, const char* help);
 

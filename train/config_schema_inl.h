@@ -186,6 +186,19 @@ Field<S> section(const char* key, Member S::*member, const char* help) {
 }
 
 template <class S, class Member>
+Field<S> optional_section(const char* key, std::optional<Member> S::*member, const char* help) {
+  Field<S> f{key, Type::section, "", help, {}, {}, {}, {}};
+  f.read = [member](S& s, const JsonValue& v, const std::string& path) {
+    (s.*member).reset();
+    if (v.kind != JsonValue::Kind::null) read_struct((s.*member).emplace(), v, path);
+  };
+  f.write = [member](const S& s) { return s.*member ? write_struct(*(s.*member)) : JsonValue{}; };
+  f.list_members = [](const std::string& path, std::vector<Entry>& out) { list_entries<Member>(path, out); };
+  f.type_of_member = [](const std::string& rest) { return type_at<Member>(rest); };
+  return f;
+}
+
+template <class S, class Member>
 Field<S> section_list(const char* key, std::vector<Member> S::*member, const char* help) {
   Field<S> f{key, Type::section_list, "", help, {}, {}, {}, {}};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {

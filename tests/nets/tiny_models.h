@@ -59,6 +59,9 @@ constexpr const char* tiny_models[] = {
     R"({"name": "deeplabv1", "width_multiplier": 0.03125})",
     R"({"name": "deeplabv2", "backbone": "vgg16", "width_multiplier": 0.03125})",
     R"({"name": "deeplabv2", "backbone": "resnet18", "width_multiplier": 0.0625, "input_scales": [1, 0.75, 0.5]})",
+    R"({"name": "deeplabv3plus", "backbone": "resnet18", "width_multiplier": 0.0625,
+        "crf_as_rnn": {"iterations_train": 2, "iterations": 3}})",
+    R"({"name": "unet", "base_width": 2, "depth": 3, "crf_as_rnn": {"weights": "diagonal", "iterations": 1}})",
 };
 
 // The same for networks that find objects. Images are brought to about 64 pixels.

@@ -1,0 +1,14 @@
+// Any network that labels pixels, with a CRF behind it that learns along (layers/crf_as_rnn.h).
+#pragma once
+
+#include "layers/crf_as_rnn.h"
+#include "nets/networks.h"
+
+namespace atrous::nets {
+
+// `network` followed by the CRF. Its logits are f32 and have the resolution of the region that they describe;
+// auxiliary ones, and those of further losses, are the network's own: they teach it as before. Names of its
+// parameters stay as they are, the CRF's begin with "crf.". Error(config): what layers::CrfAsRnn refuses.
+ModelPtr with_crf(const ModelPtr& network, const layers::CrfAsRnnOptions& options);
+
+}  // namespace atrous::nets
