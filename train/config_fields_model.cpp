@@ -129,14 +129,14 @@ const Fields<nets::ModelOptions>& fields() {
       flag("aux_loss", &O::aux_loss, "Adds the auxiliary head; its loss counts `train.aux_weight`"),
       flag("at_once", &O::at_once, "fcn8s, fcn16s on vgg16: fixed scales on the skips, trained in one go"),
       number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
+      weights_field(),
+      texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
       section("detection", &O::detection,
               "Networks that find objects (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
               "regions"),
       optional_section("crf_as_rnn", &O::crf_as_rnn,
                        "Networks that label pixels: a dense CRF as their last layer, trained with them "
                        "(docs/crf.md). null: none; `{}`: one with the defaults below, which are the paper's"),
-      weights_field(),
-      texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
   };
   return table;
 }

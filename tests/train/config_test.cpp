@@ -161,6 +161,33 @@ TEST_CASE("changed_keys lists dotted paths") {
   CHECK(changed_keys(a, b) == std::vector<std::string>{"optimizer.lr", "train.losses"});
 }
 
+TEST_CASE("a CRF behind the network is an optional section") {
+  const std::string unet = R"({"model": {"name": "unet", "num_classes": 3)";
+  const Config none = parse_config(unet + "}}", "c.json", {});
+  CHECK_FALSE(none.model.crf_as_rnn.has_value());
+  CHECK_FALSE(parse_config(unet + R"(, "crf_as_rnn": null}})", "c.json", {}).model.crf_as_rnn.has_value());
+  const Config some = parse_config(unet + R"(, "crf_as_rnn": {"weights": "diagonal"}},
+      "data": {"mean": [0.5, 0.25, 0.75], "std": [0.1, 0.2, 0.4]}})",
+                                   "c.json", {"model.crf_as_rnn.iterations=7"});
+  REQUIRE(some.model.crf_as_rnn.has_value());
+  CHECK(some.model.crf_as_rnn->weights == "diagonal");
+  CHECK(some.model.crf_as_rnn->iterations == 7);
+  CHECK(some.model.crf_as_rnn->bilateral_xy == 160);
+  // How images were normalised is known from the data section.
+  CHECK(some.model.crf_as_rnn->mean == std::vector<double>{0.5, 0.25, 0.75});
+  CHECK(some.model.crf_as_rnn->std[2] == Approx(0.4));
+  CHECK(to_json(parse_config(to_json(some), "again", {})) == to_json(some));
+  CHECK(to_json(parse_config(to_json(none), "again", {})) == to_json(none));
+  CHECK(parse_config(to_json(none), "again", {"model.crf_as_rnn={}"}).model.crf_as_rnn.has_value());
+  CHECK_THAT(changed_keys(none, some),
+             Catch::Matchers::VectorContains(std::string("model.crf_as_rnn.weights")));
+  CHECK(changed_keys(some, some).empty());
+  CHECK_THAT(message_of(unet + R"(, "crf_as_rnn": {"iterationz": 3}}})"),
+             Contains("model.crf_as_rnn.iterationz") && Contains("did you mean \"iterations\""));
+  CHECK_THAT(message_of(unet + R"(, "crf_as_rnn": true}})"), Contains("an object"));
+  CHECK_THAT(message_of(unet + R"(, "crf_as_rnn": {"bilateral_rgb": 0}}})"), Contains("must be > 0"));
+}
+
 TEST_CASE("a missing config file is named") {
   CHECK_THROWS_WITH(load_config("/nonexistent/c.json", {}), Contains("/nonexistent/c.json"));
   CHECK_THROWS_WITH(load_config("/", {}), Contains("must be a readable file"));

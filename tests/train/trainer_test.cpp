@@ -244,6 +244,31 @@ TEST_CASE("the learning rate of the backbone is that of the network's backbone, 
   CHECK(changed > 0);
 }
 
+TEST_CASE("a CRF behind the network trains, goes on to the same bits and is in the checkpoint") {
+  const TemporaryFolder folder;
+  make_pictures(folder.path());
+  const Quiet quiet;
+  const std::vector<std::string> crf = {"model.crf_as_rnn.iterations_train=2",
+                                        "model.crf_as_rnn.iterations=3", "model.crf_as_rnn.bilateral_xy=8",
+                                        "train.max_steps=4", "train.max_minutes=0"};
+  const std::string whole = folder / "whole", broken = folder / "broken";
+  run_training(tiny_config(folder.path(), crf), out_folder(whole));
+  RunOptions stopping = out_folder(broken);
+  stopping.on_step = [](int64_t step) {
+    if (step == 2) raise(SIGTERM);
+  };
+  CHECK(run_training(tiny_config(folder.path(), crf), stopping).interrupted);
+  run_training(tiny_config(folder.path(), crf), out_folder(broken, true));
+  CHECK(last_of(broken) == last_of(whole));
+  const LoadedNetwork loaded = load_network(whole + "/checkpoints/best.safetensors", "", {});
+  double moved = 0;
+  for (const layers::NamedParameter& p : loaded.model->parameters()) {
+    if (p.name == "crf.compatibility") moved = std::abs(p.variable.value().data<float>()[0] + 1);
+  }
+  CHECK(moved > 0);
+  CHECK(moved < 1);
+}
+
 TEST_CASE("training errors before the first step") {
   const TemporaryFolder folder;
   make_pictures(folder.path());
