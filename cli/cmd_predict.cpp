@@ -190,7 +190,8 @@ void run_predict(const Options& o) {
   }
   j["skipped"] = skipped;
   j["refused"] = refused;
-  o.report.write_json(j.dump(2));
+  // Paths need not be UTF-8.
+  o.report.write_json(j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   if (skipped > 0) fmt::print(stderr, "{} image(s) were already done\n", skipped);
   if (refused.empty()) return;
   std::string list;

@@ -14,12 +14,17 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// In one line. Paths need not be UTF-8, as JSON must be: what is not becomes U+FFFD.
+std::string text_of(const ordered_json& j) {
+  return j.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 // Records of a list, one per line.
 class Records {
  public:
   explicit Records(std::ostream& out) : out_(out) {}
   void add(const ordered_json& record) {
-    out_ << (first_ ? "\n" : ",\n") << record.dump();
+    out_ << (first_ ? "\n" : ",\n") << text_of(record);
     first_ = false;
   }
 
@@ -50,7 +55,7 @@ void write_predictions(const std::string& path, const std::string& image_path, c
   write_file_atomically(path, [&](std::ostream& out) {
     const ordered_json frame = {
         {"id", 1}, {"file_name", image_path}, {"width", image.dim(1)}, {"height", image.dim(0)}};
-    out << "{\"images\":[" << frame.dump() << "],\n\"categories\":[";
+    out << "{\"images\":[" << text_of(frame) << "],\n\"categories\":[";
     Records categories(out);
     for (size_t label = 1; label < classes.size(); ++label)
       categories.add({{"id", label}, {"name", classes[label].name}});
@@ -90,7 +95,7 @@ void join_predictions(const std::string& path, const std::vector<std::string>& p
       images.add(part["images"][0]);
       categories = std::move(part["categories"]);
     }
-    out << "\n],\n\"categories\":" << categories.dump() << ",\n\"annotations\":[";
+    out << "\n],\n\"categories\":" << text_of(categories) << ",\n\"annotations\":[";
     Records annotations(out);
     int64_t id = 0;
     for (size_t i = 0; i < parts.size(); ++i) {

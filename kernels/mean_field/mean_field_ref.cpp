@@ -82,7 +82,8 @@ void unary_ref(const MeanFieldProblem& p, const Tensor& probabilities, const Ten
         const auto x = static_cast<double>(from[c]);
         good = good && x >= 0;  // false for NaN
         sum += x;
-        log_unary.data<T>()[i * p.channels + c] = static_cast<T>(std::log(std::max(x, least_probability)));
+        // NaN, which is refused afterwards, counts as the least.
+        log_unary.data<T>()[i * p.channels + c] = static_cast<T>(std::log(std::max(least_probability, x)));
       }
       if (!good || !(std::abs(sum - 1) <= probability_sum_tolerance)) bad = i;
     }

@@ -78,6 +78,7 @@ TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its result
   const std::string page = read_text(report + "/report.html");
   CHECK_THAT(page, Contains("Images with the most errors") && Contains("How it was measured") &&
                        Contains("Evaluation: maskrcnn_resnet50_fpn, resnet18, width 0.0625"));
+  REQUIRE_THAT(page, Contains(">objects</span>"));
   CHECK(page.find(">objects</span>") == page.rfind(">objects</span>"));  // one tile, not one of each score
   CHECK(std::ranges::distance(std::filesystem::directory_iterator(report + "/worst")) == 1);
   REQUIRE(j["per_image"].size() == 3);
@@ -115,10 +116,13 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   const std::string list = p.folder.path("list.json");
   write_text(list, all["annotations"].dump());
   for (const char* type : {"bbox", "segm"}) {
-    const Outcome scores =
-        run({"metrics", "coco", "--gt", out + "/predictions.json", "--dt", list, "--iou-type", type});
+    const Outcome scores = run({"metrics", "coco", "--gt", out + "/predictions.json", "--dt", list,
+                                "--iou-type", type, "--json", p.folder.path("m.json")});
     INFO(scores.err);
-    CHECK(scores.code == 0);
+    REQUIRE(scores.code == 0);
+    const json m = json::parse(read_text(p.folder.path("m.json")));
+    CHECK(m["detections"] == 4);
+    if (type == std::string("bbox")) CHECK(m["stats"][0] == 1);  // an untrained network's masks are empty
   }
   const Outcome again = p.run_on("predict", {"--out", out, "--resume", image});
   CHECK(again.code == 0);
@@ -136,6 +140,18 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   }
   CHECK(images == std::set<int>{1, 2, 3, 4});
   CHECK(ids.size() == whole["annotations"].size());
+}
+
+TEST_CASE("predict takes images whose names are not UTF-8") {
+  const Project p;
+  const std::string image = p.folder.path("b\xff.png"), out = p.folder.path("out");
+  std::filesystem::copy_file(p.set + "/images/val_0000.png", image);
+  const Outcome o = p.run_on("predict", {"--out", out, "--json", p.folder.path("p.json"), image});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const json all = json::parse(read_text(out + "/predictions.json"));
+  CHECK_THAT(all["images"][0]["file_name"].get<std::string>(), Catch::EndsWith("/b\xef\xbf\xbd.png"));
+  CHECK(json::parse(read_text(p.folder.path("p.json")))["written"].size() == 1);
 }
 
 TEST_CASE("a detector without masks writes boxes, and no label image") {

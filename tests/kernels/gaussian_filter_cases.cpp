@@ -20,9 +20,12 @@ void add(CaseList& list, const Shape& x, double sigma, bool factors = false, con
   };
   c.candidates = candidates_of(kernels::gaussian_filter_candidates, "filter", p);
   c.exact = false;  // exponentials
-  const int64_t taps = 2 * static_cast<int64_t>(kernels::gaussian_taps(sigma, std::max(x[1], x[2])).size());
-  c.accumulation = taps * taps;
-  c.flops = 4.0 * static_cast<double>(taps * x.numel());
+  // At most so many that are not 0.
+  const auto taps = [=](int64_t extent) {
+    return std::min(extent, 2 * static_cast<int64_t>(kernels::gaussian_taps(sigma, extent - 1).size()) - 1);
+  };
+  c.accumulation = taps(x[1]) * taps(x[2]);
+  c.flops = 2.0 * static_cast<double>((taps(x[1]) + taps(x[2])) * x.numel());
   c.bytes = 8.0 * static_cast<double>(x.numel());
   c.benchmark = *network != 0;
   c.network = network;
