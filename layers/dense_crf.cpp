@@ -55,16 +55,17 @@ struct Factors {
   Tensor before, after;
 };
 
-// From the row sums of the kernel, [N].
+// From the row sums of the kernel, [N]; far above 0, as every pixel is its own neighbour.
 Factors factors_of(CrfNormalization normalization, const Tensor& sums) {
   if (normalization == CrfNormalization::none) return {};
-  const Tensor host = sums.to(Device::cpu).clone();
-  const bool root = normalization == CrfNormalization::symmetric;
-  for (int64_t i = 0; i < host.numel(); ++i) {
-    float& n = host.data<float>()[i];
-    n = 1 / (root ? std::sqrt(n) : n);  // n >= 1 or nearly so: every pixel is its own neighbour
+  Tensor divisor = sums;
+  if (normalization == CrfNormalization::symmetric) {
+    divisor = Tensor::empty_like(sums);
+    kernels::unary_forward(kernels::Unary::sqrt, sums, divisor);
   }
-  const Tensor factor = host.to(sums.device());
+  const Tensor factor = Tensor::empty_like(sums);
+  kernels::binary_forward(kernels::Binary::div, Tensor::full(sums.shape(), 1, DType::f32, sums.device()),
+                          divisor, factor);
   Factors result;
   if (normalization != CrfNormalization::after) result.before = factor;
   if (normalization != CrfNormalization::before) result.after = factor;
