@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """The networks of `atrous bench nets` in PyTorch, as its peer.
 
-Prints one line with the version, then answers each line on standard input with the seconds that one step took.
+Prints a line with the version and one with the number of parameters, or "none: " and why there is no such peer.
+Then answers each line of standard input: "step" with the seconds that one step took, "memory" with the peak of
+resident memory less what it was before the network was built, in bytes (-1: unknown).
 Everything that helps PyTorch is on: channels_last, inference_mode, set_to_none, MKL-DNN (its default).
 """
 import argparse
+import json
+import math
+import struct
 import sys
 import time
 
@@ -86,40 +91,262 @@ class Fcn8sResNet18(nn.Module):
         return F.interpolate(total, size=size, mode="bilinear", align_corners=False)
 
 
+def crop(x, offset, height, width):
+    return x[:, :, offset:offset + height, offset:offset + width]
+
+
+class Fcn8sVgg16(nn.Module):
+    """The original FCN-8s. Its fixed bilinear deconvolutions are computed as what they are, interpolation of the
+    map with a zero around it: much less work than transposed convolutions of 21 by 21 channels."""
+
+    def __init__(self, classes):
+        super().__init__()
+        stages, cin = [], 3
+        for width, convs in zip([64, 128, 256, 512, 512], [2, 2, 3, 3, 3]):
+            layers = []
+            for _ in range(convs):
+                layers += [nn.Conv2d(cin, width, 3, padding=100 if cin == 3 else 1), nn.ReLU(inplace=True)]
+                cin = width
+            stages.append(nn.Sequential(*layers, nn.MaxPool2d(2, 2, ceil_mode=True)))
+        self.stages = nn.ModuleList(stages)
+        self.connected = nn.Sequential(nn.Conv2d(512, 4096, 7), nn.ReLU(inplace=True), nn.Dropout(0.5),
+                                       nn.Conv2d(4096, 4096, 1), nn.ReLU(inplace=True), nn.Dropout(0.5),
+                                       nn.Conv2d(4096, classes, 1))
+        self.score4 = nn.Conv2d(512, classes, 1)
+        self.score3 = nn.Conv2d(256, classes, 1)
+
+    @staticmethod
+    def deconvolution(x, factor, offset, height, width):
+        large = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=factor, mode="bilinear", align_corners=False)
+        return crop(large, offset + factor // 2, height, width)
+
+    def doubled_plus(self, x, score, pool, offset):
+        height, width = 2 * (x.shape[2] + 1), 2 * (x.shape[3] + 1)
+        return self.deconvolution(x, 2, 0, height, width) + crop(score(pool), offset, height, width)
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        pools = []
+        for stage in self.stages:
+            x = stage(x)
+            pools.append(x)
+        x = self.doubled_plus(self.connected(x), self.score4, pools[3], 5)
+        x = self.doubled_plus(x, self.score3, pools[2], 9)
+        return self.deconvolution(x, 8, 31, height, width)
+
+
+def conv_norm(cin, cout, kernel=1, stride=1, dilation=1, groups=1, activation=nn.ReLU):
+    layers = [nn.Conv2d(cin, cout, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False),
+              nn.BatchNorm2d(cout)]
+    return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
+
+
+def separable(cin, cout, dilation=1):
+    return nn.Sequential(conv_norm(cin, cin, 3, dilation=dilation, groups=cin), conv_norm(cin, cout))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, cin, cout, expansion, stride, dilation):
+        super().__init__()
+        wide = cin * expansion
+        self.shortcut = stride == 1 and cin == cout
+        self.layers = nn.Sequential(
+            *([conv_norm(cin, wide, activation=nn.ReLU6)] if expansion != 1 else []),
+            conv_norm(wide, wide, 3, stride, dilation, groups=wide, activation=nn.ReLU6),
+            conv_norm(wide, cout, activation=None))
+
+    def forward(self, x):
+        return x + self.layers(x) if self.shortcut else self.layers(x)
+
+
+class DeepLabV3PlusMobileNetV2(nn.Module):
+    """Output stride 16; all blocks of the last stage have rate 2. The paper's decoder of separable convolutions."""
+
+    def __init__(self, classes):
+        super().__init__()
+        blocks, cin = [conv_norm(3, 32, 3, 2, activation=nn.ReLU6)], 32
+        for expansion, width, count, stride, dilation in [(1, 16, 1, 1, 1), (6, 24, 2, 2, 1), (6, 32, 3, 2, 1),
+                                                          (6, 64, 4, 2, 1), (6, 96, 3, 1, 1), (6, 160, 3, 1, 2),
+                                                          (6, 320, 1, 1, 2)]:
+            for i in range(count):
+                blocks.append(InvertedResidual(cin, width, expansion, stride if i == 0 else 1, dilation))
+                cin = width
+        self.low, self.deep = nn.Sequential(*blocks[:4]), nn.Sequential(*blocks[4:])
+        self.mean = conv_norm(320, 256)
+        self.branches = nn.ModuleList([conv_norm(320, 256)] + [separable(320, 256, rate) for rate in (6, 12, 18)])
+        self.project = nn.Sequential(conv_norm(5 * 256, 256), nn.Dropout(0.1))
+        self.low_level = conv_norm(24, 48)
+        self.refine = nn.Sequential(separable(256 + 48, 256), separable(256, 256))
+        self.score = nn.Conv2d(256, classes, 1)
+
+    def forward(self, x):
+        size = x.shape[-2:]
+        low = self.low(x)
+        deep = self.deep(low)
+        mean = self.mean(F.adaptive_avg_pool2d(deep, 1)).expand(-1, -1, *deep.shape[-2:])
+        context = self.project(torch.cat([mean] + [branch(deep) for branch in self.branches], 1))
+        context = F.interpolate(context, size=low.shape[-2:], mode="bilinear", align_corners=True)
+        x = self.score(self.refine(torch.cat([context, self.low_level(low)], 1)))
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+class TorchvisionLogits(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)["out"]
+
+
+def deeplabv3_resnet50(classes):
+    from torchvision.models.segmentation import deeplabv3_resnet50 as build
+    return TorchvisionLogits(build(weights=None, weights_backbone=None, num_classes=classes, aux_loss=False))
+
+
+def maskrcnn_resnet50_fpn(args):
+    """As torchvision builds it on published weights: constant norms, the stem and the first stage fixed."""
+    from torchvision.models import resnet50
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+    from torchvision.ops import FrozenBatchNorm2d
+    body = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
+    return MaskRCNN(_resnet_fpn_extractor(body, 3), args.classes, min_size=min(args.height, args.width),
+                    max_size=max(args.height, args.width))
+
+
+def read_safetensors(path):
+    types = {"F32": torch.float32, "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8}
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = bytearray(file.read())
+    header.pop("__metadata__", None)
+    result = {}
+    for name, entry in header.items():
+        count = math.prod(entry["shape"])  # 1 for a scalar; nothing here is empty
+        flat = torch.frombuffer(data, dtype=types[entry["dtype"]], offset=entry["data_offsets"][0], count=count)
+        result[name] = flat.reshape(entry["shape"]).clone()
+    return result
+
+
+def segmentation_steps(net, args):
+    shape = (args.batch, 3, args.height, args.width)
+    images = [torch.randn(shape).contiguous(memory_format=torch.channels_last) for _ in range(4)]
+    labels = [torch.randint(args.classes, (args.batch, args.height, args.width)) for _ in range(4)]
+
+    def infer(i):
+        net(images[i])
+
+    def loss(i):
+        return F.cross_entropy(net(images[i]), labels[i], ignore_index=255)
+
+    return infer, loss
+
+
+def detection_steps(net, args):
+    """The weights and images of the other side: a detector has as much to do as it finds."""
+    start = read_safetensors(args.start)
+    net.load_state_dict({name[8:]: t for name, t in start.items() if name.startswith("weights.")})
+    images, targets = [], []
+    for b in range(4):
+        which = [f".{b}.{i}" for i in range(args.batch)]
+        images.append([start["image" + w].permute(2, 0, 1) for w in which])
+        targets.append([{"boxes": start["boxes" + w], "labels": start["labels" + w].long(),
+                         "masks": start["masks" + w]} for w in which])
+
+    def infer(i):
+        net(images[i])
+
+    def loss(i):
+        return sum(net(images[i], targets[i]).values())
+
+    return infer, loss
+
+
+NETWORKS = {
+    "unet32": lambda args: UNet(args.classes, 32),
+    "fcn8s_resnet18": lambda args: Fcn8sResNet18(args.classes),
+    "fcn8s_vgg16": lambda args: Fcn8sVgg16(args.classes),
+    "deeplabv3plus_mobilenet_v2": lambda args: DeepLabV3PlusMobileNetV2(args.classes),
+    "deeplabv3_resnet50": lambda args: deeplabv3_resnet50(args.classes),
+    "maskrcnn_resnet50_fpn": maskrcnn_resnet50_fpn,
+}
+DETECTORS = {"maskrcnn_resnet50_fpn"}
+
+
+def status(key):
+    """A line of /proc/self/status such as "VmHWM:  1234 kB", in bytes."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(key + ":"):
+                return 1024 * int(line.split()[1])
+    raise OSError(key)
+
+
+def forget_peak():
+    """The peak of resident memory (VmHWM) starts afresh from what is resident now: proc(5), clear_refs."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5\n")
+
+
+def growth_since(before):
+    return -1 if before is None else status("VmHWM") - before
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--network", choices=["unet32", "fcn8s_resnet18"], required=True)
+    parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--mode", choices=["infer", "train"], required=True)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--height", type=int, default=256)
+    parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--start", help="safetensors with weights and images, for detectors")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    net = UNet(args.classes, 32) if args.network == "unet32" else Fcn8sResNet18(args.classes)
-    net = net.to(memory_format=torch.channels_last).train(args.mode == "train")
-    shape = (args.batch, 3, args.size, args.size)
-    images = [torch.randn(shape).contiguous(memory_format=torch.channels_last) for _ in range(4)]
-    labels = [torch.randint(args.classes, (args.batch, args.size, args.size)) for _ in range(4)]
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    if args.network in ("deeplabv3_resnet50", "maskrcnn_resnet50_fpn"):
+        try:
+            import torchvision  # noqa: F401
+        except Exception as error:
+            print(f"none: {args.network} needs torchvision in the Python of PyTorch ({error})".replace("\n", " "))
+            return
+    try:
+        before = status("VmRSS")
+        forget_peak()
+    except OSError:
+        before = None
+    net = NETWORKS[args.network](args).to(memory_format=torch.channels_last).train(args.mode == "train")
+    steps = detection_steps if args.network in DETECTORS else segmentation_steps
+    infer, loss = steps(net, args)
+    learning_rate = 1e-7 if args.network in DETECTORS else 1e-3
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=learning_rate, momentum=0.9)
 
     def train_step(i):
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(net(images[i]), labels[i], ignore_index=255)
-        loss.backward()
+        loss(i).backward()
         optimizer.step()
 
     def infer_step(i):
         with torch.inference_mode():
-            net(images[i])
+            infer(i)
 
+    if before is not None:
+        forget_peak()  # what was read to start from is no memory of a step
     step = train_step if args.mode == "train" else infer_step
-    print(f"PyTorch {torch.__version__}", flush=True)
-    for count, _ in enumerate(sys.stdin):
+    print(f"PyTorch {torch.__version__}")
+    print(sum(p.numel() for p in net.parameters()), flush=True)
+    count = 0
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            print(growth_since(before), flush=True)
+            continue
         start = time.perf_counter()
         step(count % 4)
         print(time.perf_counter() - start, flush=True)
+        count += 1
 
 
 if __name__ == "__main__":

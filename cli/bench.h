@@ -21,6 +21,7 @@ struct BenchOptions {
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
   std::string math = "f32";  // nets only: as the config key
+  bool profile = false;      // nets only: op by op, where a step's time goes
   Report report;
 
   // The times of a simulator say nothing that more rounds would make more certain.
@@ -40,22 +41,28 @@ std::string onednn_name();
 // benchmarks/torch_nets.py in a process of its own, running one step per request.
 class TorchPeer {
  public:
-  // Fails (empty result of start) if there is no Python with torch; `why` then says so.
-  static std::unique_ptr<TorchPeer> start(const std::string& network, const std::string& mode, int64_t batch,
-                                          int64_t size, std::string& why);
+  // `arguments` of the script, less --threads, which are ours. Fails (empty result of start) if there is no
+  // Python with torch, or if it lacks what the network needs; `why` then says so.
+  static std::unique_ptr<TorchPeer> start(const std::vector<std::string>& arguments, std::string& why);
   ~TorchPeer();
   TorchPeer(const TorchPeer&) = delete;
   TorchPeer& operator=(const TorchPeer&) = delete;
   const std::string& version() const { return version_; }
+  // Elements of all parameters: whether it is the same network.
+  int64_t parameters() const { return parameters_; }
   // Seconds that one step took, by the child's own clock.
   double step();
+  // Resident memory at its highest less that before the network was built, in bytes; -1 if it cannot tell.
+  int64_t memory();
 
  private:
   TorchPeer() = default;
   std::string read_line();
+  std::string ask(const std::string& request);
   int pid_ = -1;
   int to_child_ = -1;
   int from_child_ = -1;
+  int64_t parameters_ = 0;
   std::string version_, buffer_;
 };
 

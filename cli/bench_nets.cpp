@@ -1,136 +1,153 @@
 // `atrous bench nets`: whole networks, inference and training step, beside PyTorch's.
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <regex>
 
 #include "cli/bench.h"
+#include "cli/bench_net_cases.h"
+#include "cli/bench_profile.h"
 #include "cli/bench_timing.h"
+#include "cli/process_memory.h"
 #include "core/cpu.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/random.h"
-#include "layers/losses.h"
-#include "nets/factory.h"
-#include "train/math.h"
-#include "train/optimizer.h"
 
 namespace atrous::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct NetCase {
-  const char* network;  // as benchmarks/torch_nets.py calls it
-  const char* model;
-  const char* backbone;
-  int64_t base_width;
-  int64_t batch;
-  bool on_gpu_only = false;
+// Weights and inputs for the peer, as long as it reads them.
+class HandOver {
+ public:
+  explicit HandOver(const OwnNet& own)
+      : path_((std::filesystem::temp_directory_path() /
+               fmt::format("atrous-bench-{}.safetensors", static_cast<int64_t>(::getpid())))
+                  .string()) {
+    own.save(path_);
+  }
+  ~HandOver() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  HandOver(const HandOver&) = delete;
+  HandOver& operator=(const HandOver&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
 };
 
-constexpr int64_t classes = 21;
-constexpr int64_t side = 256;
-constexpr NetCase nets[] = {{"unet32", "unet", "", 32, 1},
-                            {"unet32", "unet", "", 32, 4},
-                            {"unet32", "unet", "", 32, 16, true},
-                            {"unet64", "unet", "", 64, 1, true},
-                            {"unet64", "unet", "", 64, 4, true},
-                            {"unet64", "unet", "", 64, 16, true},
-                            {"fcn8s_resnet18", "fcn8s", "resnet18", 64, 1},
-                            {"fcn8s_resnet18", "fcn8s", "resnet18", 64, 4}};
-
-Tensor random_images(int64_t batch, uint64_t seed) {
-  const Tensor t = Tensor::empty({batch, side, side, 3});
-  Rng rng(seed);
-  for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = static_cast<float>(rng.normal());
-  return t;
+std::unique_ptr<TorchPeer> start_peer(const NetCase& net, const std::string& mode, const OwnNet& own,
+                                      std::string& why) {
+  std::vector<std::string> arguments;
+  for (const auto& [name, value] : {std::pair<const char*, std::string>{"--network", net.network},
+                                    {"--mode", mode},
+                                    {"--batch", std::to_string(net.batch)},
+                                    {"--height", std::to_string(net.height)},
+                                    {"--width", std::to_string(net.width)},
+                                    {"--classes", std::to_string(net.classes)}}) {
+    arguments.insert(arguments.end(), {name, value});
+  }
+  std::optional<HandOver> given;
+  if (own.save) {
+    given.emplace(own);
+    arguments.insert(arguments.end(), {"--start", given->path()});
+  }
+  std::unique_ptr<TorchPeer> peer = TorchPeer::start(arguments, why);
+  ATROUS_CHECK(!peer || peer->parameters() == own.parameters(), ErrorKind::internal,
+               "[bench] the peer must be the same network. Got {} parameters for {} of {}. Correct "
+               "benchmarks/torch_nets.py.",
+               peer->parameters(), own.parameters(), net.network);
+  return peer;
 }
 
-Tensor random_labels(int64_t batch, uint64_t seed) {
-  const Tensor t = Tensor::empty({batch, side, side}, DType::u8);
-  Rng rng(seed);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    t.data<uint8_t>()[i] = static_cast<uint8_t>(rng.integer(0, classes - 1));
-  return t;
+std::string mebibytes(int64_t bytes) {
+  return bytes < 0 ? "?" : fmt::format("{:.0f}", static_cast<double>(bytes) / (1 << 20));
 }
 
-// One step as a closure that rotates through a few batches. They lie on the device: what is timed is the
-// network.
-std::function<double(int64_t)> own_step(const NetCase& net, bool training, const BenchOptions& bench) {
-  const layers::BuildDeviceGuard build_on(bench.device);
-  nets::ModelOptions options;
-  options.name = net.model;
-  options.backbone = net.backbone;
-  options.base_width = net.base_width;
-  options.num_classes = classes;
-  std::shared_ptr<layers::SegmentationModel> model = nets::make_model(options, 1);
-  train::Config config;
-  config.math = bench.math;
-  train::use_math(config, *model);
-  model->train(training);
-  std::vector<Tensor> images, labels;
-  for (uint64_t i = 0; i < 4; ++i) {
-    images.push_back(model->input_of(random_images(net.batch, i)));
-    labels.push_back(random_labels(net.batch, i).to(bench.device));
+Json bytes_or_null(int64_t bytes) {
+  return bytes < 0 ? Json(nullptr) : Json(bytes);
+}
+
+void profile_step(const OwnNet& own, const BenchOptions& options, Json& j) {
+  std::vector<OpProfile::Row> rows;
+  double seconds = 0;
+  {
+    const OpProfile profile;
+    seconds = own.step(0);
+    rows = profile.rows();
   }
-  if (!training) {
-    return [model, images, device = bench.device](int64_t round) {
-      return seconds_on(device, [&] {
-        const NoGradGuard no_grad;
-        layers::full_resolution_logits(
-            model->forward(Variable(images[static_cast<size_t>(round) % images.size()])));
-      });
-    };
-  }
-  train::OptimizerOptions sgd;
-  sgd.lr = 1e-3;
-  auto optimizer = std::make_shared<train::Optimizer>(sgd, model->parameters(), nullptr,
-                                                      /*bf16_copies=*/bench.math == "bf16");
-  return [model, images, labels, optimizer, device = bench.device](int64_t round) {
-    const size_t i = static_cast<size_t>(round) % images.size();
-    return seconds_on(device, [&] {
-      const Variable loss = layers::segmentation_loss(model->forward(Variable(images[i])), labels[i], {});
-      backward(loss, Tensor::scalar(1, loss.dtype()));  // known here: no device is asked for it
-      optimizer->step(1e-3);
-    });
-  };
+  j["profile"] = profile_json(rows, seconds);
+  print_profile(options.report.table(), rows, seconds);
 }
 
 Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   const std::string mode = training ? "train" : "infer";
-  std::vector<std::function<double(int64_t)>> contenders = {own_step(net, training, options)};
+  MemoryGrowth memory;
+  const OwnNet own = own_net(net, training, options);
+  std::vector<std::function<double(int64_t)>> contenders = {own.step};
   std::unique_ptr<TorchPeer> peer;
   std::string why;
-  if (options.peers) peer = TorchPeer::start(net.network, mode, net.batch, side, why);
+  if (options.peers) peer = start_peer(net, mode, own, why);
+  memory.restart();  // what was written for the peer is no memory of a step
   if (peer) contenders.push_back([&](int64_t) { return peer->step(); });
   const auto seconds = interleave(contenders, options.rounds());
-  const Timing own = summarize(seconds[0]);
-  Json j = {{"network", net.network}, {"mode", mode},     {"batch", net.batch}, {"size", side},
-            {"median_s", own.median}, {"low_s", own.low}, {"high_s", own.high}};
+  const int64_t bytes = options.device == Device::cpu ? memory.peak() : -1;
+  const Timing t = summarize(seconds[0]);
+  Json j = {{"network", net.network}, {"mode", mode},
+            {"batch", net.batch},     {"size", net.height},
+            {"width", net.width},     {"parameters", own.parameters()},
+            {"median_s", t.median},   {"low_s", t.low},
+            {"high_s", t.high},       {"memory_bytes", bytes_or_null(bytes)}};
   std::FILE* out = options.report.table();
-  fmt::print(out, "{:<15} {:<6} batch {}  {:>9.1f} ms ({:.1f} - {:.1f})", net.network, mode, net.batch,
-             1e3 * own.median, 1e3 * own.low, 1e3 * own.high);
+  fmt::print(out, "{:<26} {:<5} batch {:<2} {:>9.1f} ms ({:.1f} - {:.1f})", net.network, mode, net.batch,
+             1e3 * t.median, 1e3 * t.low, 1e3 * t.high);
+  if (bytes >= 0) fmt::print(out, " {:>5} MiB", mebibytes(bytes));
   if (peer) {
     const Timing other = summarize(seconds[1]);
     std::vector<double> ratios;
     for (size_t k = 0; k < seconds[0].size(); ++k) ratios.push_back(seconds[1][k] / seconds[0][k]);
     const double ratio = quantile(ratios, 0.5);
+    const int64_t peer_bytes = peer->memory();
     j["peer"] = peer->version();
     j["peer_median_s"] = other.median;
     j["peer_over_own"] = ratio;
     j["peer_over_own_quartiles"] = {quantile(ratios, 0.25), quantile(ratios, 0.75)};
-    fmt::print(out, "  {} {:>9.1f} ms ({:.1f} - {:.1f})  atrous is {:.2f}x as fast ({:.2f} - {:.2f})",
-               peer->version(), 1e3 * other.median, 1e3 * other.low, 1e3 * other.high, ratio,
-               quantile(ratios, 0.25), quantile(ratios, 0.75));
+    j["peer_memory_bytes"] = bytes_or_null(peer_bytes);
+    fmt::print(out,
+               "  {} {:>9.1f} ms ({:.1f} - {:.1f}) {:>5} MiB  atrous is {:.2f}x as fast ({:.2f} - {:.2f})",
+               peer->version(), 1e3 * other.median, 1e3 * other.low, 1e3 * other.high, mebibytes(peer_bytes),
+               ratio, quantile(ratios, 0.25), quantile(ratios, 0.75));
   } else if (options.peers) {
     j["peer"] = nullptr;
     fmt::print(out, "  no peer: {}", why);
   }
   fmt::print(out, "\n");
+  if (options.profile) profile_step(own, options, j);
   std::fflush(out);
   return j;
+}
+
+void check(const BenchOptions& options) {
+  const bool on_cpu = options.device == Device::cpu;
+  ATROUS_CHECK(on_cpu || !options.peers, ErrorKind::usage,
+               "[--peers] PyTorch runs on the CPU here. Got --device {}. Leave --peers out; "
+               "scripts/gpu_check.sh compares on a GPU.",
+               name_of(options.device));
+  ATROUS_CHECK(on_cpu || !options.profile, ErrorKind::usage,
+               "[--profile] ops are timed where the host computes them. Got --device {}, which computes "
+               "while the host goes on. Leave --profile out and use the device's own profiler: ops are named "
+               "to it.",
+               name_of(options.device));
+  ATROUS_CHECK(!on_cpu || options.math == "f32", ErrorKind::usage,
+               "[--math] the CPU computes in f32. Got {}. Choose a --device, or leave --math out.",
+               options.math);
 }
 
 }  // namespace
@@ -143,19 +160,12 @@ void bench_nets(const BenchOptions& options) {
     fail(ErrorKind::usage, "[--filter] must be a regular expression. Got \"{}\": {}.", options.filter,
          e.what());
   }
+  check(options);
   const bool on_cpu = options.device == Device::cpu;
-  ATROUS_CHECK(on_cpu || !options.peers, ErrorKind::usage,
-               "[--peers] PyTorch runs on the CPU here. Got --device {}. Leave --peers out; "
-               "scripts/gpu_check.sh compares on a GPU.",
-               name_of(options.device));
-  ATROUS_CHECK(!on_cpu || options.math == "f32", ErrorKind::usage,
-               "[--math] the CPU computes in f32. Got {}. Choose a --device, or leave --math out.",
-               options.math);
   const std::string machine = on_cpu ? fmt::format("{} threads, {}", num_threads(), name_of(cpu_isa()))
                                      : device_properties(options.device).name;
-  fmt::print(options.report.table(),
-             "{}, {}; {}x{}x3 in, {} classes; median (quartiles) of {} interleaved repeats\n", machine,
-             options.math, side, side, classes, options.rounds());
+  fmt::print(options.report.table(), "{}, {}; median (quartiles) of {} interleaved repeats{}\n", machine,
+             options.math, options.rounds(), on_cpu ? "; peak memory over that before the network" : "");
   Json j = {{"device", name_of(options.device)},
             {"device_name", on_cpu ? "" : device_properties(options.device).name},
             {"math", options.math},
@@ -163,12 +173,10 @@ void bench_nets(const BenchOptions& options) {
             {"isa", name_of(cpu_isa())},
             {"repeats", options.rounds()},
             {"nets", Json::array()}};
-  for (const NetCase& net : nets) {
-    if (net.on_gpu_only && on_cpu) continue;
+  for (const NetCase& net : net_cases()) {
     for (bool training : {false, true}) {
-      const std::string name =
-          fmt::format("{} {} batch {}", net.network, training ? "train" : "infer", net.batch);
-      if (std::regex_search(name, filter)) j["nets"].push_back(measure(net, training, options));
+      if (net.runs(training, options.device) && std::regex_search(net.name(training), filter))
+        j["nets"].push_back(measure(net, training, options));
     }
   }
   ATROUS_CHECK(!j["nets"].empty(), ErrorKind::usage,

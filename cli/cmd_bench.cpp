@@ -54,6 +54,8 @@ void add_bench_command(CLI::App& app) {
       ->add_option("--math", nets->math, "Arithmetic on a device: f32, tf32 or bf16")
       ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
       ->capture_default_str();
+  command->get_subcommand("nets")->add_flag("--profile", nets->profile,
+                                            "Also show where the time of one step goes, op by op (CPU)");
   command->get_subcommand("nets")->callback([nets] { bench_nets(*nets); });
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "cli/bench.h"
 #include "core/env.h"
@@ -33,8 +34,7 @@ std::string python_with_torch() {
 
 }  // namespace
 
-std::unique_ptr<TorchPeer> TorchPeer::start(const std::string& network, const std::string& mode,
-                                            int64_t batch, int64_t size, std::string& why) {
+std::unique_ptr<TorchPeer> TorchPeer::start(const std::vector<std::string>& arguments, std::string& why) {
   static const std::string python = python_with_torch();
   const std::string script = ATROUS_BENCHMARKS_DIR "/torch_nets.py";
   if (python.empty()) {
@@ -48,8 +48,11 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const std::string& network, const st
   int to_child[2], from_child[2];
   ATROUS_CHECK(::pipe2(to_child, O_CLOEXEC) == 0 && ::pipe2(from_child, O_CLOEXEC) == 0, ErrorKind::io,
                "[bench] pipes to the peer must open. {}.", std::strerror(errno));
-  const std::string threads = std::to_string(num_threads()), n = std::to_string(batch),
-                    side = std::to_string(size);
+  const std::string threads = std::to_string(num_threads());
+  std::vector<char*> command = {const_cast<char*>(python.c_str()), const_cast<char*>(script.c_str()),
+                                const_cast<char*>("--threads"), const_cast<char*>(threads.c_str())};
+  for (const std::string& argument : arguments) command.push_back(const_cast<char*>(argument.c_str()));
+  command.push_back(nullptr);
   // A dead child shows as an error of write(), not as the end of this process.
   ::signal(SIGPIPE, SIG_IGN);
   const pid_t pid = ::fork();
@@ -57,9 +60,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const std::string& network, const st
   if (pid == 0) {
     ::dup2(to_child[0], 0);
     ::dup2(from_child[1], 1);
-    ::execlp(python.c_str(), python.c_str(), script.c_str(), "--network", network.c_str(), "--mode",
-             mode.c_str(), "--batch", n.c_str(), "--size", side.c_str(), "--threads", threads.c_str(),
-             static_cast<char*>(nullptr));
+    ::execvp(command[0], command.data());
     ::_exit(127);
   }
   ::close(to_child[0]);
@@ -68,7 +69,13 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const std::string& network, const st
   peer->pid_ = pid;
   peer->to_child_ = to_child[1];
   peer->from_child_ = from_child[0];
-  peer->version_ = peer->read_line();
+  const std::string first = peer->read_line();
+  if (constexpr std::string_view refusal = "none: "; first.starts_with(refusal)) {
+    why = first.substr(refusal.size());
+    return nullptr;
+  }
+  peer->version_ = first;
+  peer->parameters_ = std::atoll(peer->read_line().c_str());
   return peer;
 }
 
@@ -95,10 +102,19 @@ std::string TorchPeer::read_line() {
   }
 }
 
+std::string TorchPeer::ask(const std::string& request) {
+  const std::string line = request + "\n";
+  ATROUS_CHECK(::write(to_child_, line.data(), line.size()) == static_cast<ssize_t>(line.size()),
+               ErrorKind::io, "[bench] the PyTorch peer must listen. {}.", std::strerror(errno));
+  return read_line();
+}
+
 double TorchPeer::step() {
-  ATROUS_CHECK(::write(to_child_, "step\n", 5) == 5, ErrorKind::io,
-               "[bench] the PyTorch peer must listen. {}.", std::strerror(errno));
-  return std::atof(read_line().c_str());
+  return std::atof(ask("step").c_str());
+}
+
+int64_t TorchPeer::memory() {
+  return std::atoll(ask("memory").c_str());
 }
 
 }  // namespace atrous::cli

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/device_runtime.h"
+#include "core/op_profile.h"
 #include "core/parallel.h"
 
 namespace atrous {
@@ -56,6 +57,7 @@ void add_into(const Tensor& target, const Tensor& source) {
     target.copy_from(sum);
     return;
   }
+  const OpTimer timer("autograd.add", "host", [&] { return OpWork{target.describe()}; });
   auto run = [&](auto tag) {
     using T = decltype(tag);
     auto sum = [](T a, T b) {

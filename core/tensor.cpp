@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/device_runtime.h"
+#include "core/op_profile.h"
 #include "core/parallel.h"
 
 namespace atrous {
@@ -78,6 +79,7 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
     return t;
   }
   const auto bytes = static_cast<int64_t>(t.bytes());
+  const OpTimer timer("tensor.zeros", "host", [&] { return OpWork{t.describe()}; });
   parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) {
     std::memset(t.raw() + begin, 0, static_cast<size_t>(end - begin));
   });
@@ -196,6 +198,7 @@ void Tensor::fill(double value) const {
     bump_version();
     return;
   }
+  const OpTimer timer("tensor.fill", "host", [&] { return OpWork{describe()}; });
   visit_dtype(dtype_, [&](auto tag) {
     using T = decltype(tag);
     const T v = convert_element<T>(value);
@@ -218,6 +221,7 @@ void Tensor::copy_from(const Tensor& source) const {
     return;
   }
   const int64_t c = channels();
+  const OpTimer timer("tensor.copy", "host", [&] { return OpWork{describe()}; });
   visit_dtype(dtype_, [&](auto to_tag) {
     visit_dtype(source.dtype(), [&](auto from_tag) {
       using To = decltype(to_tag);

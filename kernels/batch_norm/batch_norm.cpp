@@ -130,8 +130,10 @@ void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64
   const double unbias = static_cast<double>(count) / static_cast<double>(std::max<int64_t>(1, count - 1));
   const BatchNormProblem problem{mean.shape(), mean.dtype()};
   // Changes its inputs, so it cannot run twice for a comparison, as dispatch() may.
-  choose("batch_norm", "batch_norm.update_running", update_running_table, problem, mean.device())
-      .run(problem, mean, variance, momentum, unbias, running_mean, running_var);
+  constexpr const char* entry = "batch_norm.update_running";
+  const auto& row = choose("batch_norm", entry, update_running_table, problem, mean.device());
+  const OpScope scope(entry, row, problem);
+  row.run(problem, mean, variance, momentum, unbias, running_mean, running_var);
   running_mean.bump_version();
   running_var.bump_version();
 }

@@ -13,6 +13,7 @@
 
 #include "core/cpu.h"
 #include "core/device_runtime.h"
+#include "core/op_profile.h"
 #include "core/tensor.h"
 #include "kernels/common/validation.h"
 
@@ -125,6 +126,31 @@ DType* dtype_in(Problem& p) {
     return nullptr;
 }
 
+// Floating-point operations of a call; 0 for problems that do not say.
+template <class Problem>
+double flops_of(const Problem& p) {
+  if constexpr (requires { p.flops(); })
+    return p.flops();
+  else if constexpr (requires { p.conv.flops(); })
+    return p.conv.flops();
+  else
+    return 0;
+}
+
+// While alive: this is the op that runs, for the profiler of a device and for OpProfile.
+class OpScope {
+ public:
+  template <class Problem, class Fn>
+  OpScope(const char* entry, const Implementation<Problem, Fn>& row, const Problem& problem)
+      : range_(entry), timer_(entry, row.name, [&] {
+          return OpWork{problem.str(), flops_of(problem)};
+        }) {}
+
+ private:
+  const ProfilerRange range_;
+  const OpTimer timer_;
+};
+
 // Chooses and runs: row.run(problem, args...). `outputs` are the tensors that the op writes (each fully
 // determined by the other arguments); with ATROUS_VALIDATE=ref they are computed by the reference too and
 // compared.
@@ -133,7 +159,7 @@ void dispatch(const char* op, const char* entry, const Implementation<Problem, F
               const Problem& problem, std::initializer_list<Tensor> outputs, const Args&... args) {
   const auto& row = choose(op, entry, table, problem, outputs.begin()->device());
   {
-    const ProfilerRange range(entry);
+    const OpScope scope(entry, row, problem);
     row.run(problem, args...);
   }
   const auto& reference = table[N - 1];

@@ -129,6 +129,7 @@ std::vector<Tensor> concat_backward(const Tensor& dy, const std::vector<int64_t>
   std::vector<Tensor> parts;
   for (int64_t c : channels) parts.push_back(Tensor::empty(dy.shape().with(-1, c), dy.dtype(), dy.device()));
   const auto& row = choose("concat", "concat.backward", concat::backward_table, p, dy.device());
+  const OpScope scope("concat.backward", row, p);
   row.run(p, dy, parts);
   return parts;
 }

@@ -92,8 +92,10 @@ Lattice lattice_build(const Tensor& features) {
   // Not dispatch(): the sizes of the results are part of the result.
   const auto& row = choose("lattice_build", "lattice_build.build", build_table, p, features.device());
   const Tensor dense = features.contiguous_copy_if_needed();
-  const ProfilerRange range("lattice_build.build");
-  const Lattice lattice = row.run(p, dense);
+  const Lattice lattice = [&] {
+    const OpScope scope("lattice_build.build", row, p);
+    return row.run(p, dense);
+  }();
   if (validation_is_on() && row.run != lattice_build_ref) {
     std::vector<Tensor> chosen = tensors_of(lattice);
     for (Tensor& t : chosen) t = t.to(Device::cpu);

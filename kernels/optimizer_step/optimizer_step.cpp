@@ -104,7 +104,10 @@ void optimizer_step(OptimizerRule rule, const OptimizerCoefficients& coefficient
   const auto& row = choose("optimizer_step", "optimizer_step.step", step_table, problem, first.device());
   // dispatch() compares ops that write what they do not read; here everything written is also read.
   const auto before = validation_is_on() ? host_copies(parameters) : std::vector<ParameterUpdate>();
-  row.run(problem, parameters);
+  {
+    const OpScope scope("optimizer_step.step", row, problem);
+    row.run(problem, parameters);
+  }
   if (validation_is_on()) {
     optimizer_step_ref(problem, before);
     std::vector<Tensor> chosen;

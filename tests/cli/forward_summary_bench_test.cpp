@@ -1,5 +1,7 @@
 // `atrous forward`, `summary` and `bench`: what scripts read from them.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/device_runtime.h"
@@ -116,6 +118,74 @@ TEST_CASE("bench: JSON of one small case; filters that match nothing or are none
   CHECK(run({"bench", "kernels", "--filter", "no such case"}).code == 2);
   CHECK(run({"bench", "kernels", "--filter", "("}).code == 2);
   CHECK(run({"bench", "nets", "--filter", "no such case"}).code == 2);
+}
+
+TEST_CASE("bench nets: memory and the profile of a step, in the table and as JSON") {
+  const Files f;
+  const std::string json = f.folder.path("bench.json");
+  const Outcome o = run({"bench", "nets", "--filter", "fcn8s_resnet18 train batch 1", "--repeats", "1",
+                         "--profile", "--json", json});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  CHECK_THAT(o.out, Contains("fcn8s_resnet18") && Contains("MiB") && Contains("conv2d.backward_weight"));
+  const auto net = nlohmann::json::parse(read_text(json))["nets"].at(0);
+  // At least parameters, gradients and momenta lie in memory.
+  CHECK(net["memory_bytes"].get<int64_t>() > 3 * 4 * net["parameters"].get<int64_t>());
+  const auto& profile = net["profile"];
+  double shares = 0;
+  std::vector<std::string> seen;
+  for (const auto& op : profile["ops"]) {
+    shares += op["share"].get<double>();
+    seen.push_back(op["op"]);
+    CAPTURE(op.dump());
+    CHECK(op["calls"].get<int64_t>() >= 1);
+    if (seen.back().starts_with("conv2d.backward_")) CHECK(op["gflops"].get<double>() > 0);
+  }
+  CHECK(shares > 0.5);
+  CHECK(shares <= 1);
+  CHECK(profile["outside_s"].get<double>() == Approx((1 - shares) * profile["step_s"].get<double>()));
+  // What dispatch() runs, what chooses its row itself, and what autograd does.
+  for (const char* op :
+       {"conv2d.forward", "batch_norm.update_running", "optimizer_step.step", "autograd.add"}) {
+    CAPTURE(op);
+    CHECK(std::ranges::count(seen, op) >= 1);
+  }
+  const Outcome device = run({"bench", "nets", "--device", "sim", "--profile"});
+  CHECK(device.code == 2);
+  CHECK_THAT(device.err, Contains("[--profile]"));
+}
+
+TEST_CASE("bench nets --peers: what the other side says about itself") {
+  const Files f;
+  const std::string python = f.folder.path("python");
+  const auto bench_with = [&](const std::string& script) {
+    write_text(python, "#!/bin/sh\n[ \"$1\" = -c ] && exit 0\n" + script);
+    std::filesystem::permissions(python, std::filesystem::perms::owner_all);
+    return run({"bench", "nets", "--filter", "fcn8s_resnet18 infer batch 1", "--repeats", "1", "--peers",
+                "--json", "-"},
+               {"ATROUS_PYTHON=" + python});
+  };
+  const Outcome none = bench_with("echo 'none: it lacks a library'\n");
+  INFO(none.err);
+  REQUIRE(none.code == 0);
+  const auto alone = nlohmann::json::parse(none.out)["nets"].at(0);
+  CHECK(alone["peer"].is_null());
+  CHECK_THAT(none.err, Contains("no peer: it lacks a library"));
+
+  const Outcome other = bench_with("echo 'Peer 1'; echo 7\n");
+  CHECK(other.code == 1);
+  CHECK_THAT(other.err, Contains("must be the same network. Got 7 parameters"));
+
+  const std::string parameters = std::to_string(alone["parameters"].get<int64_t>());
+  const Outcome peer = bench_with("echo 'Peer 1'; echo " + parameters +
+                                  "\nwhile read what; do [ $what = step ] && echo 100 || echo 4096; done\n");
+  INFO(peer.err);
+  REQUIRE(peer.code == 0);
+  const auto net = nlohmann::json::parse(peer.out)["nets"].at(0);
+  CHECK(net["peer"] == "Peer 1");
+  CHECK(net["peer_memory_bytes"] == 4096);
+  CHECK(net["peer_median_s"] == 100);
+  CHECK(net["peer_over_own"].get<double>() == Approx(100 / net["median_s"].get<double>()));
 }
 
 TEST_CASE("bench: devices that are not there, and what does not go with one, are refused with the reason") {
