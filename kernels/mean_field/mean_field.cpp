@@ -16,11 +16,16 @@ constexpr auto f32_only = [](const MeanFieldProblem& p) -> const char* {
   return p.dtype == DType::f32 ? nullptr : "f32 only";
 };
 
+constexpr auto why_not_warps = [](const MeanFieldProblem& p) -> const char* {
+  return p.channels > most_classes_of_warps ? "more than 128 classes" : f32_only(p);
+};
+
 template <Isa needed>
 constexpr auto vectors = [](const MeanFieldProblem& p) -> const
     char* { return cpu_isa() < needed ? "needs a newer instruction set" : f32_only(p); };
 
 constexpr Implementation<MeanFieldProblem, UpdateFn> update_table[] = {
+    ATROUS_ON_GPU("warps", why_not_warps, update_warps),
     ATROUS_ON_GPU("naive", f32_only, update_naive),
     {"avx512", Device::cpu, vectors<Isa::avx512>, update_avx512},
     {"avx2", Device::cpu, vectors<Isa::avx2>, update_avx2},

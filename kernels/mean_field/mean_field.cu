@@ -3,6 +3,9 @@
 //
 // The ladder:
 //   naive  a thread per pixel; what it adds up stands in q. Reads rows of classes one by one
+//   warps  a warp per pixel: its lanes read a row at once, their sums stay in registers. Up to 128 classes
+#include <limits>
+
 #include "kernels/gpu/gpu.h"
 #include "kernels/lattice_filter/lattice_filter.h"
 #include "kernels/mean_field/mean_field_impl.h"
@@ -78,6 +81,56 @@ __global__ void __launch_bounds__(threads)
   for (int c = 0; c < channels; ++c) z[c] *= 1 / sum;
 }
 
+// Lane l has the classes l, l + 32, ...
+template <int per_lane>
+__global__ void __launch_bounds__(threads)
+    update_warps_kernel(Terms terms, Pixels<const float> log_unary, float* q, int64_t points, int channels) {
+  const int64_t pixel = (static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x) / 32;
+  if (pixel >= points) return;  // all lanes of a warp
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  float z[per_lane], max = none, sum = 0;
+  ATROUS_UNROLL
+  for (int i = 0; i < per_lane; ++i) {
+    const int c = lane + 32 * i;
+    z[i] = c < channels ? log_unary.at(pixel)[c] : none;
+  }
+  for (int m = 0; m < terms.count; ++m) {
+    const Term& term = terms.term[m];
+    float v[per_lane];
+    ATROUS_UNROLL
+    for (int i = 0; i < per_lane; ++i) {
+      const int c = lane + 32 * i;
+      v[i] = c < channels ? term.value(pixel, c) : 0;
+      if (c < channels && term.compatibilities <= channels)
+        z[i] -= term.compatibility[term.compatibilities == 1 ? 0 : c] * v[i];
+    }
+    if (term.compatibilities <= channels) continue;
+    ATROUS_UNROLL
+    for (int j = 0; j < per_lane; ++j) {
+      for (int from = 0; from < 32 && 32 * j + from < channels; ++from) {
+        const float other = __shfl_sync(~0u, v[j], from);
+        ATROUS_UNROLL
+        for (int i = 0; i < per_lane; ++i) {
+          const int c = lane + 32 * i;
+          if (c < channels) z[i] -= term.compatibility[c * channels + 32 * j + from] * other;
+        }
+      }
+    }
+  }
+  ATROUS_UNROLL
+  for (int i = 0; i < per_lane; ++i) max = Maximum{}(max, z[i]);
+  max = warp_reduce<Maximum>(max);
+  ATROUS_UNROLL
+  for (int i = 0; i < per_lane; ++i) sum += z[i] = std::exp(z[i] - max);
+  sum = warp_reduce<Plus>(sum);
+  ATROUS_UNROLL
+  for (int i = 0; i < per_lane; ++i) {
+    const int c = lane + 32 * i;
+    if (c < channels) q[pixel * channels + c] = z[i] * (1 / sum);
+  }
+}
+
 __global__ void clear(int32_t* value, int32_t to) {
   *value = to;
 }
@@ -107,6 +160,18 @@ void update_naive(const MeanFieldProblem& p, const Tensor& log_unary, const std:
   launch<update_naive_kernel>({blocks_for(p.points, threads), threads}, Terms(terms),
                               pixels_of<const float>(log_unary), q.device_data<float>(), p.points,
                               static_cast<int>(p.channels));
+}
+
+void update_warps(const MeanFieldProblem& p, const Tensor& log_unary, const std::vector<MeanFieldTerm>& terms,
+                  const Tensor& q) {
+  const auto run = [&]<int per_lane>(std::integral_constant<int, per_lane>) {
+    launch<update_warps_kernel<per_lane>>({blocks_for(p.points, threads / 32), threads}, Terms(terms),
+                                          pixels_of<const float>(log_unary), q.device_data<float>(), p.points,
+                                          static_cast<int>(p.channels));
+  };
+  if (p.channels <= 32) return run(std::integral_constant<int, 1>());
+  if (p.channels <= 64) return run(std::integral_constant<int, 2>());
+  run(std::integral_constant<int, 4>());
 }
 
 void unary_naive(const MeanFieldProblem& p, const Tensor& probabilities, const Tensor& log_unary,

@@ -14,7 +14,8 @@ using UnaryFn = void(const MeanFieldProblem&, const Tensor& probabilities, const
                      const Tensor& first_bad);
 UpdateFn update_ref, update_portable, update_avx2, update_avx512;
 UnaryFn unary_ref, unary_portable, unary_avx2, unary_avx512;
-ATROUS_DECLARE_ON_GPU(UpdateFn update_naive; UnaryFn unary_naive;)
+ATROUS_DECLARE_ON_GPU(UpdateFn update_naive, update_warps; UnaryFn unary_naive;)
+inline constexpr int64_t most_classes_of_warps = 128;
 
 // What the per-instruction-set files work on; strides are floats between rows.
 enum class Costs { factor, per_class, matrix };
