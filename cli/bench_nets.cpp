@@ -75,6 +75,20 @@ Json bytes_or_null(int64_t bytes) {
   return bytes < 0 ? Json(nullptr) : Json(bytes);
 }
 
+Json profile_json(const std::vector<OpProfile::Row>& rows, double step_seconds) {
+  Json ops = Json::array();
+  for (const OpProfile::Row& row : rows) {
+    ops.push_back({{"op", row.entry},
+                   {"implementation", row.implementation},
+                   {"problem", row.problem},
+                   {"calls", row.calls},
+                   {"seconds", row.seconds},
+                   {"share", row.seconds / step_seconds},
+                   {"gflops", row.flops > 0 ? Json(row.flops / row.seconds * 1e-9) : nullptr}});
+  }
+  return {{"step_s", step_seconds}, {"outside_s", step_seconds - seconds_in_ops(rows)}, {"ops", ops}};
+}
+
 void profile_step(const OwnNet& own, const BenchOptions& options, Json& j) {
   std::vector<OpProfile::Row> rows;
   double seconds = 0;

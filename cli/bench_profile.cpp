@@ -11,12 +11,6 @@ namespace {
 constexpr size_t most_problems = 25;
 constexpr double least_share = 0.005;
 
-double seconds_in_ops(const std::vector<OpProfile::Row>& rows) {
-  double seconds = 0;
-  for (const OpProfile::Row& row : rows) seconds += row.seconds;
-  return seconds;
-}
-
 // Rows of the same entry and implementation as one.
 std::vector<OpProfile::Row> by_implementation(const std::vector<OpProfile::Row>& rows) {
   std::map<std::pair<std::string, std::string>, OpProfile::Row> sums;
@@ -48,6 +42,12 @@ void print_header(std::FILE* out, const char* last) {
 
 }  // namespace
 
+double seconds_in_ops(const std::vector<OpProfile::Row>& rows) {
+  double seconds = 0;
+  for (const OpProfile::Row& row : rows) seconds += row.seconds;
+  return seconds;
+}
+
 void print_profile(std::FILE* out, const std::vector<OpProfile::Row>& rows, double step_seconds) {
   fmt::print(out, "  one step of {:.1f} ms; {:.1f} % of it outside ops\n", 1e3 * step_seconds,
              100 * (1 - seconds_in_ops(rows) / step_seconds));
@@ -61,21 +61,6 @@ void print_profile(std::FILE* out, const std::vector<OpProfile::Row>& rows, doub
     if (rows[i].seconds >= least_share * step_seconds) print_row(out, rows[i], step_seconds);
   }
   fmt::print(out, "\n");
-}
-
-nlohmann::ordered_json profile_json(const std::vector<OpProfile::Row>& rows, double step_seconds) {
-  nlohmann::ordered_json ops = nlohmann::ordered_json::array();
-  for (const OpProfile::Row& row : rows) {
-    ops.push_back(
-        {{"op", row.entry},
-         {"implementation", row.implementation},
-         {"problem", row.problem},
-         {"calls", row.calls},
-         {"seconds", row.seconds},
-         {"share", row.seconds / step_seconds},
-         {"gflops", row.flops > 0 ? nlohmann::ordered_json(row.flops / row.seconds * 1e-9) : nullptr}});
-  }
-  return {{"step_s", step_seconds}, {"outside_s", step_seconds - seconds_in_ops(rows)}, {"ops", ops}};
 }
 
 }  // namespace atrous::cli

@@ -1,8 +1,7 @@
-// The profile of a step, for people and as JSON.
+// The profile of a step, for people.
 #pragma once
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/op_profile.h"
@@ -11,6 +10,7 @@ namespace atrous::cli {
 
 // Two tables: the ops with their implementations, and the single problems that take most of the time.
 void print_profile(std::FILE* out, const std::vector<OpProfile::Row>& rows, double step_seconds);
-nlohmann::ordered_json profile_json(const std::vector<OpProfile::Row>& rows, double step_seconds);
+// The time that ops account for; the rest of a step is outside them.
+double seconds_in_ops(const std::vector<OpProfile::Row>& rows);
 
 }  // namespace atrous::cli
