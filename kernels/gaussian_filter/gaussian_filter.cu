@@ -2,9 +2,10 @@
 // in two passes, along rows into a workspace and then along columns. x is [N][H][W][C], pixel-strided.
 //
 // The ladder:
-//   naive  a thread per element and pass: neighbouring threads read neighbouring channels, the taps of a
-//   block
-//          are in shared memory (in global memory there would be a copy from the host)
+//   naive  a thread per element and pass: neighbouring threads read neighbouring channels, the taps of
+//          a block are in shared memory (in global memory there would be a copy from the host)
+#include <algorithm>
+
 #include "kernels/common/divide.h"
 #include "kernels/gaussian_filter/gaussian_filter_impl.h"
 #include "kernels/gpu/gpu.h"
@@ -21,7 +22,7 @@ struct Taps {
   float scale;  // -1 / (2 sigma^2)
   Taps(double sigma, int64_t farthest)
       : radius(static_cast<int>(gaussian_taps(sigma, farthest).size()) - 1),
-        scale(static_cast<float>(-0.5 / (sigma * sigma))) {}
+        scale(static_cast<float>(std::max(-1e30, -0.5 / (sigma * sigma)))) {}  // times 0 it must be 0
   __device__ float at(int distance) const {
     const float r = static_cast<float>(distance);
     return std::exp(r * r * scale);

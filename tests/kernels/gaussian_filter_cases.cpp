@@ -73,6 +73,7 @@ void add_gaussian_filter_cases(CaseList& list) {
   add(list, {1, 40, 3, 2}, 3);  // more rows than taps
   add(list, {1, 3, 90, 5}, 2);
   add(list, {1, 9, 4, 1}, 0.05);    // one tap
+  add(list, {1, 4, 5, 2}, 1e-30);   // whose square is 0 in f32
   add(list, {1, 6, 8, 4}, 1e6);     // as many as there are pixels, all of weight 1
   add(list, {1, 2, 2600, 1}, 500);  // more taps than a GPU's block keeps
   add(list, {0, 4, 4, 2}, 3);
