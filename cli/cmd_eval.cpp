@@ -68,8 +68,10 @@ void run_eval(const Options& o) {
 
   WorstImages worst(o.report_folder.empty() ? 0 : o.worst);
   eval::EvaluationHooks hooks;
-  hooks.image = [&](const data::Sample& s, const Tensor& prediction, const eval::ImageScore& score) {
-    worst.add(s, prediction, score);
+  ChangedImages changed(o.report_folder.empty() ? 0 : o.worst);
+  hooks.image = [&](const eval::ScoredImage& image) {
+    worst.add(image.sample, image.prediction, image.score);
+    changed.add(image);
   };
   eval::EvaluationResult result;
   {
@@ -86,6 +88,10 @@ void run_eval(const Options& o) {
   report.images = static_cast<int64_t>(result.images.size());
   report.loss = result.loss;
   report.image_scores = result.images;
+  if (result.before_crf) {
+    report.crf = CrfScores{inference.crf, *result.before_crf};
+    for (size_t c = 0; c < classes.size(); ++c) report.crf->before.scores.per_class[c].name = classes[c].name;
+  }
   report.facts = {{"resolution", config.data.image_height > 0
                                      ? fmt::format("that of the label files (the network sees {}x{})",
                                                    config.data.image_height, config.data.image_width)
@@ -101,7 +107,7 @@ void run_eval(const Options& o) {
              static_cast<double>(memory.peak_in_use) / (1 << 20));
   o.report.write_json(scores_json(report));
   if (o.report_folder.empty()) return;
-  write_eval_report(o.report_folder, report, worst.images(), classes);
+  write_eval_report(o.report_folder, report, worst.images(), changed.images(), classes);
   fmt::print(stderr, "{}/report.html\n", o.report_folder);
 }
 
@@ -136,6 +142,7 @@ void add_eval_command(CLI::App& app) {
       ->type_name("DIR");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
+  o->inference.add_crf_option(*command);
   o->report.add_option(*command);
   command->callback([o] { with_memory_advice([&] { run_eval(*o); }); });
 }

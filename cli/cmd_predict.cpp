@@ -225,8 +225,16 @@ void add_predict_command(CLI::App& app) {
   command->add_flag("--resume", o->resume, "Skip images whose results are there");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
+  o->inference.add_crf_option(*command);
   o->report.add_option(*command);
-  command->callback([o] { with_memory_advice([&] { run_predict(*o); }); });
+  command->callback([o] {
+    // `--crf photo.jpg`: the parser cannot know that this is no parameter.
+    if (std::optional<std::string>& crf = o->inference.crf; crf && crf->find('=') == std::string::npos) {
+      if (!crf->empty()) o->inputs.push_back(*crf);
+      crf = "";
+    }
+    with_memory_advice([&] { run_predict(*o); });
+  });
 }
 
 }  // namespace atrous::cli

@@ -30,14 +30,6 @@ bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
   return std::pair(*a.miou, a.pixel_accuracy) < std::pair(*b.miou, b.pixel_accuracy);
 }
 
-// "12_city_0001_label.png"
-bool is_picture_of_report(const std::string& name) {
-  const size_t digits = name.find_first_not_of("0123456789");
-  if (digits == std::string::npos || digits < 2 || name[digits] != '_') return false;
-  const auto is = [&](const char* kind) { return name.ends_with(fmt::format("_{}.png", kind)); };
-  return std::any_of(kinds.begin(), kinds.end(), is) || is(objects_kind);
-}
-
 std::array<Tensor, 4> pictures_of(const WorstImages::Image& w, const eval::Palette& palette) {
   const Tensor nothing = Tensor::full(w.prediction.shape(), data::ignore_label, DType::u8);
   return {eval::overlay(w.sample.image, nothing, palette),
@@ -211,13 +203,24 @@ std::string report_head(const std::vector<std::pair<std::string, std::string>>& 
                          fmt::format("{}, split \"{}\"", fact("weights", ""), fact("split", "")));
 }
 
-void prepare_worst_folder(const std::string& folder) {
-  make_output_folder(folder + "/worst", "--report");
-  for (const std::string& file : files_in(folder + "/worst")) {
-    std::error_code ignored;
-    if (is_picture_of_report(std::filesystem::path(file).filename().string()))
+void remove_pictures(const std::string& folder, const std::vector<std::string>& of_kinds) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) return;
+  for (const std::string& file : files_in(folder)) {
+    const std::string name = std::filesystem::path(file).filename().string();
+    const size_t digits = name.find_first_not_of("0123456789");
+    if (digits == std::string::npos || digits < 2 || name[digits] != '_') continue;
+    if (std::any_of(of_kinds.begin(), of_kinds.end(),
+                    [&](const std::string& kind) { return name.ends_with(fmt::format("_{}.png", kind)); }))
       std::filesystem::remove(file, ignored);
   }
+}
+
+void prepare_worst_folder(const std::string& folder) {
+  make_output_folder(folder + "/worst", "--report");
+  std::vector<std::string> all = {kinds.begin(), kinds.end()};
+  all.emplace_back(objects_kind);
+  remove_pictures(folder + "/worst", all);
 }
 
 void WorstImages::add(const data::Sample& sample, const Tensor& prediction, const eval::ImageScore& score) {
@@ -231,6 +234,7 @@ void WorstImages::add(const data::Sample& sample, const Tensor& prediction, cons
 
 void write_eval_report(const std::string& folder, const ScoresReport& report,
                        const std::vector<WorstImages::Image>& worst,
+                       const std::vector<ChangedImages::Image>& changed,
                        const std::vector<data::ClassInfo>& classes) {
   prepare_worst_folder(folder);
   const eval::SemanticScores& s = report.scores;
@@ -249,7 +253,8 @@ void write_eval_report(const std::string& folder, const ScoresReport& report,
   html += eval::card(percent_text(s.boundary_f1) + " %", "boundary F1");
   if (report.loss) html += eval::card(fmt::format("{:.4f}", *report.loss), "cross-entropy");
   html += eval::card(fmt::format("{}", report.images), "images") + "</div>\n";
-  html += facts_section(report) + eval::per_class_section(s, colors, "Per class");
+  html += facts_section(report) + crf_section(folder, report, changed, classes) +
+          eval::per_class_section(s, colors, "Per class");
   html += eval::confusion_section(report.confusion, names) + histogram(report.image_scores);
   html += worst_section(folder, worst, classes, report.confusion.num_classes());
   html += image_table(report.image_scores) + eval::page_end();

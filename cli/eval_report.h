@@ -4,11 +4,13 @@
 //   DIR/scores.json    what --json writes
 //   DIR/confusion.svg
 //   DIR/worst/NN_<id>_{image,label,prediction,error}.png    NN = 01 is the worst
+//   DIR/crf/...        see cli/crf_report.h
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "cli/crf_report.h"
 #include "cli/scores.h"
 #include "data/dataset.h"
 
@@ -40,10 +42,14 @@ std::string report_head(const std::vector<std::pair<std::string, std::string>>& 
 std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts);
 void prepare_worst_folder(const std::string& report_folder);
 std::string worst_file_name(size_t rank, std::string id, const char* kind);
+// Removes the pictures of these kinds (NN_<id>_<kind>.png) that an earlier report left in `folder`, if it is
+// there.
+void remove_pictures(const std::string& folder, const std::vector<std::string>& kinds);
 
 // `folder` exists. Pictures that an earlier report left in its `worst` are removed. Error(io).
 void write_eval_report(const std::string& folder, const ScoresReport& report,
                        const std::vector<WorstImages::Image>& worst,
+                       const std::vector<ChangedImages::Image>& changed,
                        const std::vector<data::ClassInfo>& classes);
 
 }  // namespace atrous::cli

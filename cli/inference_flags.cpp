@@ -19,10 +19,21 @@ void InferenceFlags::add_options(CLI::App& command) {
   command.add_flag("--flip", flip, "Average probabilities with the mirrored image");
 }
 
+void InferenceFlags::add_crf_option(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--crf",
+          [this](const std::vector<std::string>& given) { crf = given.empty() ? "" : given.front(); },
+          "Refine predictions with a dense CRF; what is not given here is as in the config (eval.crf). "
+          "preset=NAME takes the values of a paper")
+      ->expected(0, 1)
+      ->type_name("[KEY=VALUE,...]");
+}
+
 void InferenceFlags::refuse(const char* what) const {
   ATROUS_CHECK(
-      sliding.empty() && !multi_scale && !flip, ErrorKind::usage,
-      "[--sliding, --multi-scale, --flip] are for networks that label pixels. Got one that {}. Leave "
+      sliding.empty() && !multi_scale && !flip && !crf, ErrorKind::usage,
+      "[--sliding, --multi-scale, --flip, --crf] are for networks that label pixels. Got one that {}. Leave "
       "them out.",
       what);
 }
@@ -34,6 +45,10 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
     const Size size = parse_size(sliding, "--sliding");
     options.window_height = size.height;
     options.window_width = size.width;
+  }
+  if (crf) {
+    options.crf = eval::parse_crf(*crf, options.crf, "--crf");
+    options.crf.enabled = true;
   }
   return options;
 }
@@ -57,6 +72,7 @@ std::string describe(const eval::InferenceOptions& options) {
     text += fmt::format("; windows of {}x{}, overlap {:g}, logits blended ({})", options.window_height,
                         options.window_width, options.window_overlap, options.window_blend);
   }
+  if (options.crf.enabled) text += "; dense CRF " + eval::crf_text(options.crf);
   return text;
 }
 

@@ -1,7 +1,8 @@
-// --sliding, --multi-scale, --flip: the same on `eval` and `predict`.
+// --sliding, --multi-scale, --flip, --crf: the same on `eval` and `predict`.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "eval/inference.h"
@@ -16,8 +17,10 @@ struct InferenceFlags {
   std::string sliding;  // "HxW"
   bool multi_scale = false;
   bool flip = false;
+  std::optional<std::string> crf;  // its parameters; "" for those of the config
 
   void add_options(CLI::App& command);
+  void add_crf_option(CLI::App& command);
   // Error(usage) if one of them is given, for networks that they do not suit: `what` such a network does.
   void refuse(const char* what) const;
   // The config's options with what the flags ask for.

@@ -27,6 +27,34 @@ std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
   return names;
 }
 
+JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
+  JsonValue images;
+  images.kind = JsonValue::Kind::array;
+  for (const eval::ImageScore& i : scores) {
+    JsonValue image = JsonValue::make_object();
+    image["id"] = JsonValue::of(i.id);
+    image["miou"] = value(i.miou);
+    image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
+    image["loss"] = JsonValue::of(i.loss);
+    image["boundary_f1"] = value(i.boundary_f1);
+    image["path"] = JsonValue::of(i.image_path);
+    images.array.push_back(std::move(image));
+  }
+  return images;
+}
+
+void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores& after) {
+  const auto row = [&](const char* name, const std::optional<double>& a, const std::optional<double>& b) {
+    fmt::print(out, "{:<15} {:>7} {:>7} {:>8}\n", name, cell(a), cell(b),
+               a && b ? fmt::format("{:+.4f}", *b - *a) : "-");
+  };
+  const eval::SemanticScores& before = crf.before.scores;
+  fmt::print(out, "\nCRF              before   after   change\n");
+  row("mIoU", before.miou, after.miou);
+  row("boundary F1", before.boundary_f1, after.boundary_f1);
+  row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy);
+}
+
 }  // namespace
 
 std::string fact_key(std::string name) {
@@ -60,6 +88,7 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   if (s.boundary_f1)
     fmt::print(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
   if (report.loss) fmt::print(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
+  if (report.crf) print_crf(out, *report.crf, s);
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
   fmt::print(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
              report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
@@ -82,17 +111,15 @@ std::string scores_json(const ScoresReport& report) {
   j["ignored_pixels"] = JsonValue::of(s.ignored_pixels);
   j["absent_classes"] = JsonValue::of(absent_classes(s));
   j["confusion"] = train::confusion_to_json(report.confusion);
-  JsonValue& images = j["per_image"];
-  images.kind = JsonValue::Kind::array;
-  for (const eval::ImageScore& i : report.image_scores) {
-    JsonValue image = JsonValue::make_object();
-    image["id"] = JsonValue::of(i.id);
-    image["miou"] = value(i.miou);
-    image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
-    image["loss"] = JsonValue::of(i.loss);
-    image["boundary_f1"] = value(i.boundary_f1);
-    image["path"] = JsonValue::of(i.image_path);
-    images.array.push_back(std::move(image));
+  j["per_image"] = images_to_json(report.image_scores);
+  if (report.crf) {
+    JsonValue& crf = j["crf"];
+    crf = train::crf_to_json(report.crf->options);
+    JsonValue& before = crf["before"];
+    before = train::scores_to_json(report.crf->before.scores);
+    before["loss"] = JsonValue::of(report.crf->before.loss);
+    before["confusion"] = train::confusion_to_json(report.crf->before.confusion);
+    before["per_image"] = images_to_json(report.crf->before.images);
   }
   for (const auto& [name, text] : report.facts) j[fact_key(name)] = JsonValue::of(text);
   return train::to_text(j);

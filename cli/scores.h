@@ -11,12 +11,19 @@
 
 namespace atrous::cli {
 
+// A CRF, and the scores before it.
+struct CrfScores {
+  eval::CrfOptions options;
+  eval::SetScores before;
+};
+
 struct ScoresReport {
   eval::SemanticScores scores;
   eval::ConfusionMatrix confusion{0};
   int64_t images = 0;
   std::optional<double> loss;
   std::vector<eval::ImageScore> image_scores;
+  std::optional<CrfScores> crf;
   // What was scored and how, in order of printing: {"resolution", "that of the label files"}. Keys of the
   // JSON too.
   std::vector<std::pair<std::string, std::string>> facts;
@@ -30,7 +37,9 @@ std::vector<std::pair<std::string, std::string>> facts_of(const nets::ModelOptio
 void print_scores(std::FILE* out, const ScoresReport& report);
 // Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed),
 // boundary_tolerance, loss, images, pixels, ignored_pixels, classes_in_mean, absent_classes[], per_class[],
-// confusion[gt][pred], per_image[], and the facts. What does not exist (the IoU of an absent class) is null.
+// confusion[gt][pred], per_image[], with a CRF crf (its
+// parameters, and `before` with the scores before it), and the facts. What does not exist (the IoU of an
+// absent class) is null.
 std::string scores_json(const ScoresReport& report);
 
 }  // namespace atrous::cli

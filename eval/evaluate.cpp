@@ -72,19 +72,71 @@ Scored score_image(layers::SegmentationModel& model, const data::Sample& sample,
 
 }  // namespace
 
+void check_labelled(const data::Sample& sample) {
+  ATROUS_CHECK(sample.label.defined(), ErrorKind::data,
+               "[eval] every image must have a label. \"{}\" has none. Choose a split "
+               "with labels.",
+               sample.image_path);
+  ATROUS_CHECK(sample.label.shape() == Shape({sample.image.dim(0), sample.image.dim(1)}), ErrorKind::data,
+               "[eval] image and label must have one size. Got {} for \"{}\" and {} for \"{}\".",
+               sample.image.shape().str(), sample.image_path, sample.label.shape().str(), sample.label_path);
+}
+
+SetScorer::SetScorer(int64_t num_classes, std::vector<std::string> class_names, bool boundary_f1)
+    : names_(std::move(class_names)), with_boundary_f1_(boundary_f1), confusion_(num_classes) {}
+
+ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities) {
+  Scored s{ConfusionMatrix(confusion_.num_classes())};
+  s.confusion.add(sample.label, prediction, data::ignore_label);
+  if (probabilities.defined()) {
+    add_loss({0, sample.label.dim(0), nullptr, probabilities.data<float>()}, sample.label,
+             confusion_.num_classes(), s);
+  }
+  return add(sample, prediction, s.confusion, s.loss_sum);
+}
+
+ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
+                          const ConfusionMatrix& confusion, double loss_sum) {
+  const SemanticScores own = confusion.scores(names_);
+  confusion_.add(confusion);
+  loss_sum_ += loss_sum;
+  loss_pixels_ += own.pixels;
+  ImageScore score;
+  score.id = sample.id;
+  score.image_path = sample.image_path;
+  if (own.pixels > 0) {
+    score.miou = own.miou;
+    score.pixel_accuracy = own.pixel_accuracy;
+    score.loss = loss_sum / static_cast<double>(own.pixels);
+  }
+  if (with_boundary_f1_) {
+    const BoundaryF1 f1 = boundary_f1(sample.label, prediction, data::ignore_label);
+    boundary_.add(f1);
+    score.boundary_f1 = f1.mean;
+  }
+  images_.push_back(score);
+  return score;
+}
+
+SetScores SetScorer::scores() const {
+  SetScores result;
+  result.scores = confusion_.scores(names_);
+  if (with_boundary_f1_) boundary_.fill(result.scores);
+  result.confusion = confusion_;
+  result.images = images_;
+  if (loss_pixels_ > 0) result.loss = loss_sum_ / static_cast<double>(loss_pixels_);
+  return result;
+}
+
 EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset& dataset,
                           const data::DataOptions& data, const InferenceOptions& options,
                           bool with_boundary_f1, const EvaluationHooks& hooks) {
   const auto start = std::chrono::steady_clock::now();
   const EvalMode mode(model);
-  EvaluationResult result;
-  result.confusion = ConfusionMatrix(model.num_classes());
   std::vector<std::string> names;
   for (const data::ClassInfo& c : dataset.classes()) names.push_back(c.name);
+  SetScorer scorer(model.num_classes(), names, with_boundary_f1), before_crf = scorer;
 
-  double loss_sum = 0;
-  int64_t loss_pixels = 0;
-  BoundaryMean boundary;
   const int64_t total = dataset.size();
   auto load = [&dataset](int64_t i) { return dataset.load(i); };
   // Destroyed (and so waited for) before anything it uses, also when an image fails.
@@ -93,40 +145,26 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
   for (int64_t i = 0; i < total && !(hooks.stop && hooks.stop()); ++i) {
     const data::Sample sample = next.get();
     if (i + 1 < total) next = std::async(std::launch::async, load, i + 1);
-    ATROUS_CHECK(sample.label.defined(), ErrorKind::data,
-                 "[eval] every image must have a label. \"{}\" has none. Choose a split "
-                 "with labels.",
-                 sample.image_path);
-    ATROUS_CHECK(sample.label.shape() == Shape({sample.image.dim(0), sample.image.dim(1)}), ErrorKind::data,
-                 "[eval] image and label must have one size. Got {} for \"{}\" and {} for \"{}\".",
-                 sample.image.shape().str(), sample.image_path, sample.label.shape().str(),
-                 sample.label_path);
-    const Scored scored = score_image(model, sample, data, options);
-    const SemanticScores own = scored.confusion.scores(names);
-    result.confusion.add(scored.confusion);
-    loss_sum += scored.loss_sum;
-    loss_pixels += own.pixels;
-
-    ImageScore score;
-    score.id = sample.id;
-    score.image_path = sample.image_path;
-    if (own.pixels > 0) {
-      score.miou = own.miou;
-      score.pixel_accuracy = own.pixel_accuracy;
-      score.loss = scored.loss_sum / static_cast<double>(own.pixels);
+    check_labelled(sample);
+    ScoredImage image{sample, {}, {}, {}, {}};
+    if (options.crf.enabled) {
+      const Prediction before = predict(model, sample.image, data, options);
+      const Prediction after = refined(before, sample.image, options.crf);
+      image.prediction_before = before.labels;
+      image.score_before = before_crf.add(sample, before.labels, before.probabilities.to(Device::cpu));
+      image.prediction = after.labels;
+      image.score = scorer.add(sample, after.labels, after.probabilities);
+    } else {
+      const Scored scored = score_image(model, sample, data, options);
+      image.prediction = scored.prediction;
+      image.score = scorer.add(sample, scored.prediction, scored.confusion, scored.loss_sum);
     }
-    if (with_boundary_f1) {
-      const BoundaryF1 f1 = boundary_f1(sample.label, scored.prediction, data::ignore_label);
-      boundary.add(f1);
-      score.boundary_f1 = f1.mean;
-    }
-    result.images.push_back(score);
-    if (hooks.image) hooks.image(sample, scored.prediction, score);
+    if (hooks.image) hooks.image(image);
     if (hooks.progress) hooks.progress(i + 1, total);
   }
-  result.scores = result.confusion.scores(names);
-  boundary.fill(result.scores);
-  if (loss_pixels > 0) result.loss = loss_sum / static_cast<double>(loss_pixels);
+  EvaluationResult result;
+  static_cast<SetScores&>(result) = scorer.scores();
+  if (options.crf.enabled) result.before_crf = before_crf.scores();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "eval/boundary.h"
 #include "eval/inference.h"
 #include "eval/metrics.h"
 
@@ -23,27 +24,67 @@ struct ImageScore {
   std::optional<double> boundary_f1;  // if it was asked for
 };
 
-struct EvaluationResult {
+// Scores of a set.
+struct SetScores {
   SemanticScores scores;  // boundary_f1 filled if it was asked for
   ConfusionMatrix confusion{0};
   std::vector<ImageScore> images;  // in the order of the set
   // Cross-entropy (natural log) per scored pixel, over all pixels of the set; unweighted, whatever the
   // training loss was.
   double loss = 0;
+};
+
+struct EvaluationResult : SetScores {
+  std::optional<SetScores> before_crf;  // if options.crf is enabled
   double seconds = 0;
+};
+
+// What hooks see of an image.
+struct ScoredImage {
+  const data::Sample& sample;  // as decoded
+  Tensor prediction;           // u8 [H, W]
+  ImageScore score;
+  // If options.crf is enabled: what it was before.
+  Tensor prediction_before;
+  std::optional<ImageScore> score_before;
 };
 
 struct EvaluationHooks {
   // After each image, in order: images done and all.
   std::function<void(int64_t done, int64_t total)> progress;
-  // Each sample (as decoded) with its predicted labels, u8 [H, W], for pictures.
-  std::function<void(const data::Sample& sample, const Tensor& prediction, const ImageScore& score)> image;
+  // Each image with what was predicted, for pictures.
+  std::function<void(const ScoredImage& image)> image;
   // Asked before each image; true ends early (the scores then cover the images so far). For signals.
   std::function<bool()> stop;
 };
 
+// Adds up the scores of a set from predictions, image by image.
+class SetScorer {
+ public:
+  SetScorer(int64_t num_classes, std::vector<std::string> class_names, bool boundary_f1);
+  // prediction: u8 [H, W]; probabilities: f32 [H, W, K] in host memory, or undefined: no loss.
+  ImageScore add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities = {});
+  // The same with the counts and the summed cross-entropy known already.
+  ImageScore add(const data::Sample& sample, const Tensor& prediction, const ConfusionMatrix& confusion,
+                 double loss_sum);
+  SetScores scores() const;
+
+ private:
+  std::vector<std::string> names_;
+  bool with_boundary_f1_;
+  ConfusionMatrix confusion_;
+  std::vector<ImageScore> images_;
+  BoundaryMean boundary_;
+  double loss_sum_ = 0;
+  int64_t loss_pixels_ = 0;
+};
+
+// Error(data) unless the sample has a label of the image's size.
+void check_labelled(const data::Sample& sample);
+
 // Puts the model into eval mode for the time of the call. While one image runs, the next one is decoded by a
-// thread of its own. Images run one by one, so no score depends on a batch size. Error(data) if a sample has
+// thread of its own. Images run one by one, so no score depends on a batch size. With
+// options.crf the scores before it are given too. Error(data) if a sample has
 // no label.
 EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset& dataset,
                           const data::DataOptions& data, const InferenceOptions& options,

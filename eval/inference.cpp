@@ -6,10 +6,12 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "eval/crf.h"
 #include "eval/logit_rows.h"
 #include "eval/network_pass.h"
 #include "kernels/confusion_matrix/confusion_matrix.h"
 #include "kernels/resize/resize.h"
+#include "kernels/softmax/softmax.h"
 
 namespace atrous::eval {
 namespace {
@@ -35,6 +37,11 @@ void check(const layers::SegmentationModel& model, const Tensor& image, const In
                "or train with "
                "model.in_channels = {}.",
                model.in_channels(), image.dim(2), image.dim(2));
+  ATROUS_CHECK(
+      !options.crf.enabled || model.in_channels() == 1 || model.in_channels() == 3, ErrorKind::usage,
+      "[inference] a CRF compares colours: images must be grey or RGB. Got a network of {} channels. "
+      "Leave out --crf (eval.crf).",
+      model.in_channels());
   ATROUS_CHECK(model.num_classes() <= 255, ErrorKind::usage,
                "[inference] label maps hold at most 255 classes. Got {}.", model.num_classes());
   ATROUS_CHECK(!options.scales.empty(), ErrorKind::config,
@@ -220,9 +227,32 @@ Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, c
   return kernels::resize_forward(logits, {.height = h, .width = w, .align_corners = out.align_corners});
 }
 
+Prediction predict(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                   const InferenceOptions& options) {
+  const int64_t h = image.dim(0), w = image.dim(1), k = model.num_classes();
+  if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined()) {
+    return {kernels::argmax(logits).to(Device::cpu).reshape({h, w}),
+            kernels::softmax_forward(logits).reshape({h, w, k})};
+  }
+  const Prediction result{Tensor::empty({h, w}, DType::u8), Tensor::empty({h, w, k})};
+  predict_rows(model, image, data, options, true, [&](const PredictedRows& rows) {
+    std::copy_n(rows.labels, rows.count * w, result.labels.data<uint8_t>() + rows.first * w);
+    std::copy_n(rows.probabilities, rows.count * w * k,
+                result.probabilities.data<float>() + rows.first * w * k);
+  });
+  return {result.labels, result.probabilities.to(model.device())};
+}
+
+Prediction refined(const Prediction& prediction, const Tensor& image, const CrfOptions& crf) {
+  const Tensor probabilities = refine(image, prediction.probabilities, crf).probabilities;
+  return {labels_of(probabilities), probabilities};
+}
+
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options) {
   check(model, image, options);
+  if (options.crf.enabled)
+    return refined(predict(model, image, data, options), image, options.crf).probabilities;
   const Tensor result = Tensor::empty({image.dim(0), image.dim(1), model.num_classes()});
   const int64_t row = image.dim(1) * model.num_classes();
   predict_rows(model, image, data, options, true, [&](const PredictedRows& rows) {
@@ -234,6 +264,7 @@ Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& ima
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options) {
   check(model, image, options);
+  if (options.crf.enabled) return refined(predict(model, image, data, options), image, options.crf).labels;
   if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined())
     return kernels::argmax(logits).to(Device::cpu).reshape({image.dim(0), image.dim(1)});
   const Tensor result = Tensor::empty({image.dim(0), image.dim(1)}, DType::u8);

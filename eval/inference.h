@@ -7,6 +7,7 @@
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "eval/crf_options.h"
 #include "layers/segmentation_model.h"
 
 namespace atrous::eval {
@@ -19,6 +20,7 @@ struct InferenceOptions {
   int64_t window_width = 0;
   double window_overlap = 0.5;            // fraction of the window
   std::string window_blend = "gaussian";  // or "mean": see window_weights in eval/network_pass.h
+  CrfOptions crf;                         // refines what the passes gave
   double min_score = 0.5;                 // detectors: what is drawn in pictures scores at least this
 };
 
@@ -37,6 +39,8 @@ using PredictionSink = std::function<void(const PredictedRows&)>;
 // blended as logits. Networks with valid convolutions get mirrored context so that every pixel has a
 // prediction.
 //
+// options.crf is left to the functions below: this is the network's own prediction.
+//
 // Calls `sink` with all rows in order. Memory beside the network's own: the logits of the passes as the
 // network gives them, or one f32 [H, W, K] if that is less (with windows: always, where there are several
 // passes, and a band of one window's height); a single pass needs no map of H x W x K.
@@ -49,11 +53,22 @@ void predict_rows(layers::SegmentationModel& model, const Tensor& image, const d
 Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                         const InferenceOptions& options);
 
-// All rows' probabilities, f32 [H, W, K].
+struct Prediction {
+  Tensor labels;         // u8 [H, W] in host memory
+  Tensor probabilities;  // f32 [H, W, K]
+};
+// All rows, without the CRF. The probabilities are on the model's device.
+Prediction predict(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                   const InferenceOptions& options);
+// A prediction after the CRF (eval/crf.h), in host memory. image: as decoded, whatever size and values the
+// network saw. Error(data) unless it has 1 or 3 channels.
+Prediction refined(const Prediction& prediction, const Tensor& image, const CrfOptions& crf);
+
+// All rows' probabilities, f32 [H, W, K], after the CRF if it is enabled.
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options);
 
-// All rows' labels, u8 [H, W].
+// All rows' labels, u8 [H, W], after the CRF if it is enabled.
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options);
 

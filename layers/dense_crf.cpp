@@ -50,6 +50,13 @@ void check_kernel(const char* name, double weight, std::initializer_list<double>
   }
 }
 
+void check_options(const DenseCrfOptions& o) {
+  ATROUS_CHECK(o.iterations >= 0, ErrorKind::config,
+               "[dense_crf] the number of iterations must not be negative. Got {}.", o.iterations);
+  check_kernel("gaussian", o.gaussian_weight, {o.gaussian_xy});
+  check_kernel("bilateral", o.bilateral_weight, {o.bilateral_xy, o.bilateral_rgb});
+}
+
 // What the rows are multiplied by before and after a filter; undefined: 1.
 struct Factors {
   Tensor before, after;
@@ -148,10 +155,7 @@ DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : option
       "Got {}.",
       image.defined() ? image.describe() : "nothing");
   const DenseCrfOptions& o = options_;
-  ATROUS_CHECK(o.iterations >= 0, ErrorKind::config,
-               "[dense_crf] the number of iterations must not be negative. Got {}.", o.iterations);
-  check_kernel("gaussian", o.gaussian_weight, {o.gaussian_xy});
-  check_kernel("bilateral", o.bilateral_weight, {o.bilateral_xy, o.bilateral_rgb});
+  check_options(o);
   height_ = image.dim(0), width_ = image.dim(1), device_ = image.device();
   const int64_t pixels = height_ * width_;
   const Tensor ones = Tensor::full({1, height_, width_, 1}, 1, DType::f32, device_);
@@ -169,6 +173,26 @@ DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : option
     const bool same = o.normalization == CrfNormalization::symmetric;
     slice_ = same ? splat_ : with_weights(lattice, scaled_weights(lattice, factors.after));
   }
+}
+
+DenseCrf DenseCrf::with(const DenseCrfOptions& options) const {
+  check_options(options);
+  const DenseCrfOptions& a = options_;
+  const DenseCrfOptions& b = options;
+  const auto serves = [](double own, double wanted, bool same_kernel) {
+    return wanted == 0 || (own != 0 && same_kernel);
+  };
+  ATROUS_CHECK(a.normalization == b.normalization &&
+                   serves(a.gaussian_weight, b.gaussian_weight, a.gaussian_xy == b.gaussian_xy) &&
+                   serves(a.bilateral_weight, b.bilateral_weight,
+                          a.bilateral_xy == b.bilateral_xy && a.bilateral_rgb == b.bilateral_rgb),
+               ErrorKind::usage,
+               "[dense_crf] other weights need the same kernels. Got another normalisation or other standard "
+               "deviations, "
+               "or a kernel that was left out before. Make a new CRF for these.");
+  DenseCrf result = *this;
+  result.options_ = options;
+  return result;
 }
 
 Tensor DenseCrf::refine(const Tensor& probabilities) const {

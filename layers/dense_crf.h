@@ -74,6 +74,10 @@ class DenseCrf {
   // kernels::probability_sum_tolerance (data).
   Tensor refine(const Tensor& probabilities) const;
 
+  // The same lattice and row sums with other iterations, weights and compatibilities, for searching these.
+  // Errors (usage): standard deviations or a normalisation that differ, a kernel that this CRF does not have.
+  DenseCrf with(const DenseCrfOptions& options) const;
+
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
   int64_t vertices() const { return slice_.vertices; }  // of the lattice; 0 without a bilateral kernel

@@ -14,6 +14,27 @@ std::vector<std::string> dataset_choices() {
   return names;
 }
 
+Field<eval::CrfOptions> normalization_field() {
+  static const std::vector<std::string> names = {"symmetric", "before", "after", "none"};
+  Field<eval::CrfOptions> f{
+      "normalization",
+      Type::text,
+      "one of \"symmetric\", \"before\", \"after\", \"none\"",
+      "What becomes of a kernel K with row sums n: D K D with D = n^-1/2, K / n, 1 / n K, or K",
+      {},
+      {},
+      {},
+      {}};
+  f.read = [range = f.range](eval::CrfOptions& o, const JsonValue& v, const std::string& path) {
+    const std::string word = detail::read_text(v, path);
+    if (std::find(names.begin(), names.end(), word) == names.end())
+      detail::out_of_range(v, path, range + did_you_mean(word, names));
+    o.normalization = layers::crf_normalization(word);
+  };
+  f.write = [](const eval::CrfOptions& o) { return JsonValue::of(layers::name_of(o.normalization)); };
+  return f;
+}
+
 }  // namespace
 
 template <>
@@ -199,6 +220,26 @@ const Fields<TrainOptions>& fields() {
 }
 
 template <>
+const Fields<eval::CrfOptions>& fields() {
+  using O = eval::CrfOptions;
+  static const Fields<O> table = [] {
+    Fields<O> all = {
+        flag<O>("enabled", &O::enabled,
+                "Refine predictions with a dense CRF (docs/crf.md): `eval`, `predict` and the validations of "
+                "`train`, which take longer then"),
+        whole<O>("iterations", &O::iterations, 0, eval::crf_most_iterations, "Mean-field updates"),
+    };
+    for (const eval::CrfNumber& n : eval::crf_numbers())
+      all.push_back(number<O>(n.key, n.member, n.low, n.high, n.help, n.low_open));
+    all.push_back(normalization_field());
+    all.push_back(whole<O>("max_memory", &O::max_memory, 1, 1 << 24,
+                           "MiB that the CRF may take; an image that needs more is refined in parts"));
+    return all;
+  }();
+  return table;
+}
+
+template <>
 const Fields<eval::InferenceOptions>& fields() {
   using O = eval::InferenceOptions;
   static const Fields<O> table = {
@@ -211,6 +252,7 @@ const Fields<eval::InferenceOptions>& fields() {
              "How overlapping windows are averaged: \"gaussian\" lets them fade towards their rims, \"mean\" "
              "counts "
              "all alike"),
+      section("crf", &O::crf, "Dense CRF as post-processing"),
       number("min_score", &O::min_score, 0, 1,
              "Networks that find objects: pictures show what scores at least this"),
   };

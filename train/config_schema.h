@@ -86,6 +86,8 @@ const Fields<layers::LossTerm>& fields();
 template <>
 const Fields<TrainOptions>& fields();
 template <>
+const Fields<eval::CrfOptions>& fields();
+template <>
 const Fields<eval::InferenceOptions>& fields();
 template <>
 const Fields<Config>& fields();

@@ -65,6 +65,7 @@ void check_detector(const Config& c) {
   refuse(c.train.class_weights != TrainOptions{}.class_weights, "train.class_weights", leave_out);
   refuse(c.eval.scales != plain.scales, "eval.scales", "Its image size is model.detection.min_size.");
   refuse(c.eval.flip, "eval.flip", leave_out);
+  refuse(c.eval.crf.enabled, "eval.crf", leave_out);
   refuse(c.eval.window_height > 0 || c.eval.window_width > 0, "eval.window_height", leave_out);
 }
 

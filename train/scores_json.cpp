@@ -45,6 +45,15 @@ JsonValue scores_to_json(const eval::SemanticScores& s) {
   return out;
 }
 
+JsonValue crf_to_json(const layers::DenseCrfOptions& options) {
+  JsonValue out = JsonValue::make_object();
+  out["iterations"] = JsonValue::of(options.iterations);
+  for (const eval::CrfNumber& n : eval::crf_numbers()) out[n.key] = JsonValue::of(options.*n.member);
+  out["normalization"] = JsonValue::of(layers::name_of(options.normalization));
+  out["text"] = JsonValue::of(eval::crf_text(options));
+  return out;
+}
+
 JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion) {
   JsonValue rows;
   rows.kind = JsonValue::Kind::array;

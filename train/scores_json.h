@@ -1,6 +1,7 @@
 // Scores as every file and `--json` holds them.
 #pragma once
 
+#include "eval/crf_options.h"
 #include "eval/metrics.h"
 #include "train/json_value.h"
 
@@ -11,6 +12,9 @@ namespace atrous::train {
 JsonValue scores_to_json(const eval::SemanticScores& scores);
 // [label][prediction]
 JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);
+
+// iterations, gaussian_weight, ..., normalization, and all of it as one `text` for --crf.
+JsonValue crf_to_json(const layers::DenseCrfOptions& options);
 
 // Back again: the members that scores_to_json writes; what is missing keeps its default.
 eval::SemanticScores scores_from_json(const JsonValue& json);

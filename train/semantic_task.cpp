@@ -135,12 +135,13 @@ std::optional<Validation> SemanticTask::validate(int64_t step, const RunFolder& 
   eval::EvaluationHooks hooks;
   hooks.progress = [&](int64_t done, int64_t total) { log.validation_progress(done, total); };
   hooks.stop = [] { return SignalGuard::stop_requested() != 0; };
-  hooks.image = [&](const data::Sample& sample, const Tensor& prediction, const eval::ImageScore&) {
+  hooks.image = [&](const eval::ScoredImage& image) {
     if (!pictures.take()) return;
+    const data::Sample& sample = image.sample;
     const Tensor nothing = Tensor::full(sample.label.shape(), data::ignore_label, DType::u8);
     const Tensor picture = eval::side_by_side({eval::overlay(sample.image, nothing, palette),
                                                eval::overlay(sample.image, sample.label, palette, 0.75),
-                                               eval::overlay(sample.image, prediction, palette, 0.75)});
+                                               eval::overlay(sample.image, image.prediction, palette, 0.75)});
     pictures.write(picture, sample.id, step, folder, log);
   };
   const eval::EvaluationResult result =

@@ -1,0 +1,225 @@
+// `atrous crf-search`: finds the parameters of a dense CRF that score best on a validation set.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/inference_flags.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "eval/crf_search.h"
+#include "train/checkpoint.h"
+#include "train/plan.h"
+#include "train/scores_json.h"
+#include "train/signals.h"
+
+namespace atrous::cli {
+namespace {
+
+using train::JsonValue;
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string config, weights, output, params;
+  std::string split = "val", metric = "miou";
+  std::string grid = eval::crf_usual_grid;
+  std::string device = "cpu";
+  std::vector<std::string> overrides;
+  int64_t images = 100, rounds = 1, cache_memory = 2048, max_memory = eval::CrfOptions{}.max_memory;
+  InferenceFlags inference;
+  Report report;
+};
+
+std::string number(const std::optional<double>& v) {
+  return v ? fmt::format("{:.4f}", *v) : "-";
+}
+
+JsonValue scores_of(const eval::SemanticScores& s) {
+  JsonValue j = JsonValue::make_object();
+  j["miou"] = JsonValue::of(s.miou);
+  j["boundary_f1"] = s.boundary_f1 ? JsonValue::of(*s.boundary_f1) : JsonValue{};
+  j["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
+  return j;
+}
+
+std::string table_json(const Options& o, const eval::CrfSearchResult& r, bool complete) {
+  JsonValue j = JsonValue::make_object();
+  j["weights"] = JsonValue::of(o.weights);
+  j["split"] = JsonValue::of(o.split);
+  j["images"] = JsonValue::of(r.images);
+  j["metric"] = JsonValue::of(o.metric);
+  j["grid"] = JsonValue::of(o.grid);
+  j["rounds"] = JsonValue::of(o.rounds);
+  j["complete"] = JsonValue::of(complete);
+  j["before"] = scores_of(r.before.scores);
+  JsonValue rows;
+  rows.kind = JsonValue::Kind::array;
+  const auto row_of = [](const eval::CrfTrial& trial) {
+    JsonValue row = train::crf_to_json(trial.options);
+    row["round"] = JsonValue::of(trial.round);
+    for (const auto& [key, value] : scores_of(trial.scores).object) row[key] = value;
+    return row;
+  };
+  for (const eval::CrfTrial& trial : r.trials) rows.array.push_back(row_of(trial));
+  j["trials"] = rows;
+  j["best"] = r.best < 0 ? JsonValue{} : row_of(r.trials[static_cast<size_t>(r.best)]);
+  return train::to_text(j) + "\n";
+}
+
+// The best first. `most`: rows; 0 for all.
+std::string table_markdown(const Options& o, const eval::CrfSearchResult& r, size_t most) {
+  std::vector<const eval::CrfTrial*> order;
+  for (const eval::CrfTrial& trial : r.trials) order.push_back(&trial);
+  const auto score = [&](const eval::CrfTrial* t) {
+    return o.metric == "miou" ? t->scores.miou : t->scores.boundary_f1.value_or(0);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) { return score(a) > score(b); });
+  if (most > 0) order.resize(std::min(order.size(), most));
+  std::string head = "| iterations |", line = "|---|";
+  for (const eval::CrfNumber& n : eval::crf_numbers()) {
+    head += fmt::format(" {} |", n.key);
+    line += "---|";
+  }
+  std::string out = head + " mIoU | boundary F1 | pixel accuracy |\n" + line + "---|---|---|\n";
+  const auto scores = [](const eval::SemanticScores& s) {
+    return fmt::format(" {} | {} | {} |\n", number(s.miou), number(s.boundary_f1), number(s.pixel_accuracy));
+  };
+  out += "| without CRF |";
+  for (size_t i = 0; i < eval::crf_numbers().size(); ++i) out += "  |";
+  out += scores(r.before.scores);
+  for (const eval::CrfTrial* t : order) {
+    out += fmt::format("| {} |", t->options.iterations);
+    for (const eval::CrfNumber& n : eval::crf_numbers()) out += fmt::format(" {:g} |", t->options.*n.member);
+    out += scores(t->scores);
+  }
+  return out;
+}
+
+std::string markdown_path(const Options& o) {
+  return fs::path(o.output).replace_extension(".md").string();
+}
+
+void print_best(const Options& o, const eval::CrfSearchResult& r) {
+  if (r.best < 0) return;
+  const eval::CrfTrial& best = r.trials[static_cast<size_t>(r.best)];
+  const auto score = [&](const eval::SemanticScores& s) {
+    return o.metric == "miou" ? s.miou : s.boundary_f1.value_or(0);
+  };
+  const double without = score(r.before.scores), with = score(best.scores);
+  fmt::print(o.report.table(),
+             "\n{} of {} images: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n", o.metric,
+             r.images, without, with, r.trials.size(), with - without);
+  if (with <= without) fmt::print(o.report.table(), "No parameters tried are better than no CRF.\n");
+  fmt::print(o.report.table(), "--crf {}\n", eval::crf_text(best.options));
+}
+
+void run_search(const Options& o) {
+  const Device device = chosen_device(o.device);
+  eval::CrfSearchOptions search;
+  search.base = eval::parse_crf(o.params, {}, "--params");
+  search.base.max_memory = o.max_memory;
+  search.grid = eval::parse_crf_grid(o.grid, "--grid");
+  search.rounds = o.rounds;
+  search.images = o.images;
+  search.metric = o.metric == "miou" ? eval::CrfMetric::miou : eval::CrfMetric::boundary_f1;
+  search.cache_bytes = o.cache_memory << 20;
+  ATROUS_CHECK(markdown_path(o) != o.output, ErrorKind::usage,
+               "[--output] is the JSON table; a Markdown table with the extension .md goes beside it. Got "
+               "\"{}\". Name it e.g. crf.json.",
+               o.output);
+  const fs::path folder = fs::path(o.output).parent_path();
+  search.temporary_folder = folder.empty() ? "." : folder.string();
+  if (!folder.empty()) make_output_folder(folder.string(), "--output");
+
+  const layers::BuildDeviceGuard build_on(device);
+  const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
+  const train::Config& config = loaded.config;
+  const auto dataset =
+      data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
+  fmt::print(stderr, "{}\n", dataset->describe());
+  eval::InferenceOptions inference = o.inference.apply(config.eval);
+  inference.crf.enabled = false;  // the search's own instead
+
+  const train::SignalGuard signals;
+  auto progress = std::make_unique<Progress>("predict", "images");
+  bool trying = false;
+  eval::CrfSearchHooks hooks;
+  hooks.predicted = [&](int64_t done, int64_t total) { progress->update(done, total); };
+  hooks.tried = [&](int64_t done, int64_t total) {
+    if (!trying || done == 1) {
+      progress.reset();
+      progress = std::make_unique<Progress>("crf", "trials on an image");
+      trying = true;
+    }
+    progress->update(done, total);
+  };
+  const auto write = [&](const eval::CrfSearchResult& r, bool complete) {
+    write_file_atomically(o.output, table_json(o, r, complete));
+    write_file_atomically(markdown_path(o), table_markdown(o, r, 0));
+  };
+  hooks.rows = [&](const eval::CrfSearchResult& r) { write(r, false); };
+  hooks.stop = [] { return train::SignalGuard::stop_requested() != 0; };
+  const eval::CrfSearchResult result =
+      eval::search_crf(*loaded.model, *dataset, config.data, inference, search, hooks);
+  progress.reset();
+  if (!result.stopped) write(result, true);
+  fmt::print(o.report.table(), "{}", table_markdown(o, result, 10));
+  print_best(o, result);
+  o.report.write_json(table_json(o, result, !result.stopped));
+  if (!result.stopped) return;
+  fmt::print(stderr, "stopped; {} has the {} trials that were finished\n", o.output, result.trials.size());
+  throw CLI::RuntimeError(128 + train::SignalGuard::stop_requested());
+}
+
+}  // namespace
+
+void add_crf_search_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("crf-search", "Finds the parameters of a dense CRF that score best on a data set");
+  command->footer(
+      "atrous crf-search --weights runs/camvid/checkpoints/best.safetensors --images 100 --output crf.json");
+  auto o = std::make_shared<Options>();
+  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
+  command->add_option("--output", o->output, "The table (JSON); the same as Markdown goes beside it")
+      ->required();
+  command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
+  command->add_option("--split", o->split, "train, val or test")
+      ->check(CLI::IsMember({"train", "val", "test"}))
+      ->capture_default_str();
+  command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--grid", o->grid,
+                   "What to try: KEY=FIRST:LAST:STEP or KEY=VALUE, with commas between them")
+      ->capture_default_str();
+  command->add_option("--params", o->params, "What the grid does not name, as for `crf`")
+      ->type_name("KEY=VALUE,...");
+  command
+      ->add_option("--rounds", o->rounds, "Each further round tries half the step on either side of the best")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  command->add_option("--metric", o->metric, "miou or boundary_f1")
+      ->check(CLI::IsMember({"miou", "boundary_f1"}))
+      ->capture_default_str();
+  command->add_option("--images", o->images, "How many images, spread over the split; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  command
+      ->add_option("--cache-memory", o->cache_memory,
+                   "MiB of predictions kept in memory; the rest goes to a temporary file beside --output")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
+      ->capture_default_str();
+  command->add_option("--max-memory", o->max_memory, "MiB that the CRF of one image may take")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->capture_default_str();
+  add_device_option(*command, o->device);
+  o->inference.add_options(*command);
+  o->report.add_option(*command);
+  command->callback([o] { with_memory_advice([&] { run_search(*o); }); });
+}
+
+}  // namespace atrous::cli

@@ -1,0 +1,144 @@
+#include "cli/crf_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/eval_report.h"
+#include "cli/report.h"
+#include "data/image_io.h"
+#include "eval/html.h"
+#include "eval/pictures.h"
+#include "eval/score_html.h"
+
+namespace atrous::cli {
+namespace {
+
+using eval::escape_html;
+using eval::percent_text;
+
+constexpr int64_t shown_width = 560;  // of pictures on the page
+
+// The photograph in pale grey; changed pixels green where they became right, red where they were right,
+// yellow where another wrong class stands now.
+Tensor change_map(const ChangedImages::Image& w) {
+  const Tensor nothing = Tensor::full(w.after.shape(), data::ignore_label, DType::u8);
+  const Tensor none_wrong = Tensor::full(w.after.shape(), 0, DType::u8);
+  const Tensor picture = eval::error_map(w.sample.image, none_wrong, none_wrong);
+  for (int64_t i = 0; i < w.after.numel(); ++i) {
+    const uint8_t before = w.before.data<uint8_t>()[i], after = w.after.data<uint8_t>()[i];
+    const uint8_t label = w.sample.label.data<uint8_t>()[i];
+    if (before == after) continue;
+    const data::Color color = label == data::ignore_label ? data::Color{30, 40, 80}
+                              : after == label            ? data::Color{20, 150, 60}
+                              : before == label           ? data::Color{222, 20, 30}
+                                                          : data::Color{230, 180, 20};
+    std::copy_n(color.data(), 3, picture.data<uint8_t>() + 3 * i);
+  }
+  return picture;
+}
+
+std::string change_text(const std::optional<double>& before, const std::optional<double>& after) {
+  if (!before || !after) return "–";
+  const double points = 100 * (*after - *before);
+  const std::string text = fmt::format("{:+.2f}", points);
+  if (text == "+0.00" || text == "-0.00") return "0.00";
+  return fmt::format("<span class=\"{}\">{}</span>", points > 0 ? "good" : "bad", text);
+}
+
+std::string row(const std::string& name, const std::optional<double>& before,
+                const std::optional<double>& after) {
+  return fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", escape_html(name),
+                     percent_text(before), percent_text(after), change_text(before, after));
+}
+
+std::string tables(const eval::SemanticScores& before, const eval::SemanticScores& after) {
+  const std::string head = "<th>before %</th><th>after %</th><th>points</th>";
+  std::string out = fmt::format("<table><tr><th>Score</th>{}</tr>\n", head);
+  out += row("mIoU", before.miou, after.miou) + row("boundary F1", before.boundary_f1, after.boundary_f1) +
+         row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy) +
+         row("mean accuracy", before.mean_accuracy, after.mean_accuracy) +
+         row("mean Dice", before.mean_dice, after.mean_dice) + "</table>\n";
+  out += fmt::format("<table><tr><th>Class</th>{}{}</tr>\n",
+                     "<th>IoU before %</th><th>after %</th><th>points</th>",
+                     "<th>Boundary F1 before %</th><th>after %</th><th>points</th>");
+  for (size_t c = 0; c < after.per_class.size(); ++c) {
+    const eval::ClassScore &a = before.per_class[c], &b = after.per_class[c];
+    out += fmt::format(
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+        escape_html(b.name), percent_text(a.iou), percent_text(b.iou), change_text(a.iou, b.iou),
+        percent_text(a.boundary_f1), percent_text(b.boundary_f1), change_text(a.boundary_f1, b.boundary_f1));
+  }
+  return out + "</table>\n";
+}
+
+std::string pictures(const std::string& folder, const ChangedImages::Image& w, size_t rank,
+                     const eval::Palette& palette) {
+  const auto n = static_cast<double>(w.scored) / 100;
+  std::string out = fmt::format(
+      "<h3>{}. {}</h3>\n<p class=\"sub\">{:.1f} % of the scored pixels changed: {:.1f} % became right, "
+      "{:.1f} "
+      "% wrong. mIoU {} to {} %, boundary F1 {} to {} %</p>\n<div class=\"quad\">",
+      rank, escape_html(w.sample.id), static_cast<double>(w.changed) / n, static_cast<double>(w.mended) / n,
+      static_cast<double>(w.broken) / n, percent_text(w.score_before.miou), percent_text(w.score_after.miou),
+      percent_text(w.score_before.boundary_f1), percent_text(w.score_after.boundary_f1));
+  const std::pair<const char*, Tensor> shown[] = {
+      {"before", eval::overlay(w.sample.image, w.before, palette, 0.7)},
+      {"after", eval::overlay(w.sample.image, w.after, palette, 0.7)},
+      {"change", change_map(w)}};
+  for (const auto& [kind, picture] : shown) {
+    const std::string name = "crf/" + worst_file_name(rank, w.sample.id, kind);
+    data::write_png(folder + "/" + name, picture);
+    out += fmt::format("<figure><a href=\"{}\">{}</a><figcaption>{}</figcaption></figure>\n", name,
+                       eval::inline_png(data::encode_png(eval::shrunk(picture, shown_width)), kind), kind);
+  }
+  return out + "</div>\n";
+}
+
+}  // namespace
+
+void ChangedImages::add(const eval::ScoredImage& image) {
+  if (count_ == 0 || !image.prediction_before.defined()) return;
+  Image own{image.sample, image.prediction_before, image.prediction, *image.score_before, image.score};
+  for (int64_t i = 0; i < own.after.numel(); ++i) {
+    const uint8_t before = own.before.data<uint8_t>()[i], after = own.after.data<uint8_t>()[i];
+    const uint8_t label = own.sample.label.data<uint8_t>()[i];
+    if (label == data::ignore_label) continue;
+    ++own.scored;
+    own.changed += before != after;
+    own.mended += before != after && after == label;
+    own.broken += before != after && before == label;
+  }
+  if (own.changed == 0) return;
+  const auto at = std::upper_bound(kept_.begin(), kept_.end(), own,
+                                   [](const Image& a, const Image& b) { return a.share() > b.share(); });
+  kept_.insert(at, std::move(own));
+  if (kept_.size() > count_) kept_.pop_back();
+}
+
+std::string crf_section(const std::string& folder, const ScoresReport& report,
+                        const std::vector<ChangedImages::Image>& images,
+                        const std::vector<data::ClassInfo>& classes) {
+  remove_pictures(folder + "/crf", {"before", "after", "change"});
+  if (!report.crf) return "";
+  if (!images.empty()) make_output_folder(folder + "/crf", "--report");
+  std::string out = fmt::format(
+      "<h2>What the CRF changed</h2>\n<p class=\"sub\"><code>{}</code>. All other numbers on this page are "
+      "after "
+      "it.</p>\n",
+      escape_html(eval::crf_text(report.crf->options)));
+  out += tables(report.crf->before.scores, report.scores);
+  if (!images.empty()) {
+    out +=
+        "<h2>Images that it changed the most</h2>\n<p class=\"sub\">Before, after, and the pixels whose "
+        "class "
+        "changed: green became right, red wrong, yellow was and is wrong, dark blue is not scored. Pictures "
+        "in "
+        "full size are in <code>crf/</code> beside this page.</p>\n";
+  }
+  const eval::Palette palette = eval::palette_of(classes);
+  for (size_t i = 0; i < images.size(); ++i) out += pictures(folder, images[i], i + 1, palette);
+  return out;
+}
+
+}  // namespace atrous::cli
