@@ -46,6 +46,8 @@ TEST_CASE("docs/commands.md lists exactly the options of every command") {
   const std::vector<std::vector<std::string>> commands = {{"train"},
                                                           {"eval"},
                                                           {"predict"},
+                                                          {"crf"},
+                                                          {"crf-search"},
                                                           {"forward"},
                                                           {"metrics", "semantic"},
                                                           {"metrics", "coco"},

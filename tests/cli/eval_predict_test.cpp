@@ -283,3 +283,136 @@ TEST_CASE("predict: folders, equal names, output that cannot be made") {
   data::write_png(p.folder.path("grey.png"), stripes(9, 9, 3));
   CHECK(p.predict({p.folder.path("grey.png")}).code == 0);  // grey serves as RGB
 }
+
+TEST_CASE("eval --crf tells the scores before and after, and shows what changed") {
+  const Project p;
+  const std::string folder = p.folder.path("report");
+  const std::string params = "bilateral_xy=5,bilateral_rgb=40,iterations=3";
+  const Outcome plain = p.eval({"--json", "-"});
+  const Outcome o = p.eval({"--crf", params, "--json", p.folder.path("s.json"), "--report", folder});
+  INFO(o.err);
+  REQUIRE(plain.code == 0);
+  REQUIRE(o.code == 0);
+  const auto before = nlohmann::json::parse(plain.out),
+             j = nlohmann::json::parse(read_text(p.folder.path("s.json")));
+  CHECK_FALSE(before.contains("crf"));
+  REQUIRE(j.contains("crf"));
+  CHECK(j["crf"]["bilateral_xy"] == 5);
+  CHECK(j["crf"]["gaussian_weight"] == 3);  // of the config
+  for (const char* key :
+       {"miou", "boundary_f1", "pixel_accuracy", "loss", "per_class", "confusion", "per_image"})
+    CHECK(j["crf"]["before"][key] == before[key]);
+  CHECK(j["confusion"] != before["confusion"]);
+  CHECK_THAT(o.out, Contains("CRF              before   after") && Contains("dense CRF iterations=3"));
+  const std::string page = read_text(folder + "/report.html");
+  CHECK_THAT(page, Contains("What the CRF changed") && Contains("bilateral_xy=5"));
+  for (const char* kind : {"before", "after", "change"}) {
+    int64_t found = 0;
+    for (const auto& file : std::filesystem::directory_iterator(folder + "/crf"))
+      found += file.path().string().ends_with(std::string("_") + kind + ".png");
+    CHECK(found == 2);
+  }
+  // A report without CRF into the same folder leaves none of it.
+  REQUIRE(p.eval({"--report", folder}).code == 0);
+  CHECK(std::filesystem::is_empty(folder + "/crf"));
+  CHECK(read_text(folder + "/report.html").find("CRF") == std::string::npos);
+
+  // The config's parameters serve where none are given.
+  const Outcome bare = p.eval({"--crf", "--set", "eval.crf.bilateral_xy=5", "--set",
+                               "eval.crf.bilateral_rgb=40", "--set", "eval.crf.iterations=3", "--json", "-"});
+  const Outcome config =
+      p.eval({"--set", "eval.crf.bilateral_xy=5", "--set", "eval.crf.bilateral_rgb=40", "--set",
+              "eval.crf.iterations=3", "--set", "eval.crf.enabled=true", "--json", "-"});
+  REQUIRE(bare.code == 0);
+  REQUIRE(config.code == 0);
+  CHECK(nlohmann::json::parse(bare.out)["confusion"] == j["confusion"]);
+  CHECK(nlohmann::json::parse(config.out)["confusion"] == j["confusion"]);
+}
+
+TEST_CASE("eval --crf: wrong parameters and images without colours") {
+  Project p;
+  CHECK(p.eval({"--crf", "bilateral=3"}).code == 2);
+  CHECK_THAT(p.eval({"--crf", "bilateral=3"}).err, Contains("[--crf]") && Contains("bilateral_xy"));
+  Outcome o = p.eval({"--set", "eval.crf.bilateral_xy=0"});
+  CHECK(o.code == 3);
+  CHECK_THAT(o.err, Contains("eval.crf.bilateral_xy"));
+  o = p.eval({"--set", "eval.crf.normalization=befor"});
+  CHECK(o.code == 3);
+  CHECK_THAT(o.err, Contains("did you mean \"before\""));
+  o = p.eval({"--crf", "--set", "eval.crf.max_memory=1", "--set", "eval.crf.iterations=1"});
+  CHECK(o.code == 0);  // 19 x 26 pixels fit
+}
+
+TEST_CASE("predict --crf writes the labels that eval --crf scores; a file after the flag is an image") {
+  const Project p;
+  const std::string params = "bilateral_xy=5,bilateral_rgb=40,iterations=3";
+  const auto labels_after = [&](const std::vector<std::string>& arguments) {
+    std::filesystem::remove_all(p.folder.path("out"));
+    const Outcome o = p.predict(arguments);
+    INFO(o.err);
+    REQUIRE(o.code == 0);
+    return read_text(p.folder.path("out/a.png"));
+  };
+  const std::string a = p.folder.path("a.png"), b = p.folder.path("b.png");
+  const std::string plain = labels_after({a}), refined = labels_after({a, "--crf", params});
+  CHECK(plain != refined);
+  CHECK(labels_after({"--crf", params, a}) == refined);
+  const std::vector<std::string> set = {"--set", "eval.crf.bilateral_xy=5",
+                                        "--set", "eval.crf.bilateral_rgb=40",
+                                        "--set", "eval.crf.iterations=3"};
+  for (std::vector<std::string> arguments :
+       std::vector<std::vector<std::string>>{{a, b, "--crf"}, {"--crf", a, b}, {b, "--crf", a}}) {
+    arguments.insert(arguments.end(), set.begin(), set.end());
+    CHECK(labels_after(arguments) == refined);
+    CHECK(std::filesystem::exists(p.folder.path("out/b.png")));
+  }
+  CHECK(p.predict({a, "--crf", "iterations"}).code == 4);  // no parameter, so an image, which is not there
+}
+
+TEST_CASE("crf-search writes its tables and names the best parameters") {
+  const Project p;
+  const std::string table = p.folder.path("search/crf.json");
+  const std::vector<std::string> command = {"crf-search",
+                                            "--weights",
+                                            p.weights,
+                                            "--output",
+                                            table,
+                                            "--params",
+                                            "iterations=2,bilateral_rgb=40",
+                                            "--grid",
+                                            "bilateral_xy=3:6:3,bilateral_weight=1:9:4"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  Outcome o = with({"--cache-memory", "0"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(read_text(table));
+  CHECK(j["complete"] == true);
+  CHECK(j["images"] == 2);
+  REQUIRE(j["trials"].size() == 6);
+  double best = 0;
+  for (const auto& trial : j["trials"]) {
+    CHECK(trial["iterations"] == 2);
+    best = std::max(best, trial["miou"].get<double>());
+  }
+  CHECK(j["best"]["miou"] == best);
+  const std::string text = j["best"]["text"];
+  CHECK_THAT(o.out, Contains("--crf " + text) && Contains("without CRF"));
+  CHECK_THAT(read_text(p.folder.path("search/crf.md")), Contains("| 2 | 3 | 3 | 9 | 6 | 40 |"));
+  const auto scored = nlohmann::json::parse(p.eval({"--crf", text, "--json", "-"}).out);
+  CHECK(scored["miou"] == j["best"]["miou"]);
+  CHECK(scored["boundary_f1"] == j["best"]["boundary_f1"]);
+  CHECK(scored["crf"]["before"]["miou"] == j["before"]["miou"]);
+  // Nothing but the two tables is left.
+  CHECK(std::distance(std::filesystem::directory_iterator(p.folder.path("search")), {}) == 2);
+
+  o = with({"--images", "1", "--rounds", "2", "--metric", "boundary_f1", "--json", "-"});
+  REQUIRE(o.code == 0);
+  CHECK(nlohmann::json::parse(o.out)["trials"].size() > 6);
+  CHECK(with({"--grid", "bilateral_xy=3:6"}).code == 2);
+  CHECK(with({"--output", p.folder.path("table.md")}).code == 2);
+  CHECK(with({"--max-memory", "x"}).code == 2);
+}

@@ -172,7 +172,7 @@ TEST_CASE("a detector without masks writes boxes, and no label image") {
 
 TEST_CASE("what is for networks that label pixels is refused for detectors") {
   const Project p;
-  for (const char* flag : {"--flip", "--multi-scale"}) {
+  for (const char* flag : {"--flip", "--multi-scale", "--crf"}) {
     const Outcome o = p.run_on("eval", {flag});
     CHECK(o.code == 2);
     CHECK_THAT(o.err, Contains("label pixels"));

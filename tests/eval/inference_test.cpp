@@ -187,9 +187,10 @@ TEST_CASE("evaluate scores a whole set at label resolution") {
   int64_t seen = 0;
   int64_t last = 0;
   EvaluationHooks hooks;
-  hooks.image = [&](const data::Sample& sample, const Tensor& prediction, const ImageScore& score) {
-    CHECK(prediction.shape() == sample.label.shape());
-    CHECK(score.id == sample.id);
+  hooks.image = [&](const ScoredImage& image) {
+    CHECK(image.prediction.shape() == image.sample.label.shape());
+    CHECK(image.score.id == image.sample.id);
+    CHECK_FALSE(image.score_before);
     ++seen;
   };
   hooks.progress = [&](int64_t done, int64_t total) {
