@@ -19,9 +19,8 @@ struct CrfRefined {
 // crf_widest_margin pixels, which is then cut off. That is an approximation: what lies beyond the margin is
 // not seen, by the sums over all pixels nor by their normalisation, and lattices of parts are other lattices.
 // A bilateral kernel whose standard deviation is no small part of the image sees most of it through the
-// margin only. The need: some 300 bytes per pixel while the lattice is built, then 76 (100 for the
-// normalisations `before` and `after`) per pixel and 52 per vertex, and 4 (5 with tiles) floats per pixel and
-// class and 2 per vertex and class.
+// margin only. The need: 800 bytes per pixel while the lattice is built (that of noise; a photograph's takes
+// half), then what layers/dense_crf.h says, and with several parts one float more per pixel and class.
 //
 // Errors: sizes that differ, another number of channels (data); a part of crf_least_tile pixels that does
 // not fit either (usage); those of layers::DenseCrf.
