@@ -27,6 +27,7 @@ void InferenceFlags::add_crf_option(CLI::App& command) {
           "Refine predictions with a dense CRF; what is not given here is as in the config (eval.crf). "
           "preset=NAME takes the values of a paper")
       ->expected(0, 1)
+      ->allow_extra_args(false)
       ->type_name("[KEY=VALUE,...]");
 }
 

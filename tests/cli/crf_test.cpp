@@ -104,7 +104,9 @@ TEST_CASE("crf: bad input is refused, and an existing output stays") {
   };
   expect(2, "Did you mean \"bilateral_xy\"", {"--params", "bilateral_yx=3"});
   expect(2, "deeplab_v2", {"--params", "preset=nothing"});
-  expect(2, "must not replace", {"--output", f.probs});
+  const std::string before = read_text(f.probs);
+  CHECK(run({"crf", "--image", f.image, "--probs", f.probs, "--output", f.probs}).code == 2);
+  CHECK(read_text(f.probs) == before);
   expect(2, "must not replace", {"--labels", f.image});
   expect(2, "two files", {"--labels", f.output});
   expect(2, "--max-memory", {"--max-memory", "0"});

@@ -195,7 +195,7 @@ TEST_CASE("a CRF refuses what it cannot do") {
   CHECK_THROWS_WITH(refine(Tensor::zeros({80, 120, 2}, DType::u8), p, o), Contains("[H, W, 3]"));
   CHECK_THROWS_WITH(refine(image, Tensor::full({80, 120, 3}, 0.5), o), Contains("sum to 1"));
   o.max_memory = 1;
-  CHECK_THROWS_WITH(refine(image, p, o), Contains("needs 3 MiB") && Contains("allowed are 1 MiB"));
+  CHECK_THROWS_WITH(refine(image, p, o), Contains("needs 8 MiB") && Contains("allowed are 1 MiB"));
   CHECK_THROWS_WITH(whole_crf(image, 3, Device::cpu, o), Contains("allowed are 1 MiB"));
 }
 
