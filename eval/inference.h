@@ -20,7 +20,7 @@ struct InferenceOptions {
   int64_t window_width = 0;
   double window_overlap = 0.5;            // fraction of the window
   std::string window_blend = "gaussian";  // or "mean": see window_weights in eval/network_pass.h
-  CrfOptions crf = {};                     // refines what the passes gave
+  CrfOptions crf = {};                    // refines what the passes gave
   double min_score = 0.5;                 // detectors: what is drawn in pictures scores at least this
 };
 
