@@ -97,13 +97,13 @@ def theirs(image, p, o, repetitions):
     return q.reshape(classes, height, width).transpose(1, 2, 0), best
 
 
-def ours(program, image, p, o, repetitions):
+def ours(program, image, p, o, repetitions, threads=1):
     with tempfile.TemporaryDirectory() as folder:
         source, target = os.path.join(folder, "in.safetensors"), os.path.join(folder, "out.safetensors")
         numbers = [o["iterations"], *o["gaussian"], *o["bilateral"], NORMALIZATIONS.index(o["normalization"])]
         save(source, {"parameters": np.array(numbers, np.float32), "probabilities": p, "image": image})
         done = subprocess.run([program, source, target, str(repetitions)], capture_output=True, text=True, check=True,
-                              env={**os.environ, "ATROUS_THREADS": "1"})
+                              env={**os.environ, "ATROUS_THREADS": str(threads)})
         report = json.loads(done.stdout)
         return load(target), report["build"] + report["refine"], report
 
@@ -129,6 +129,25 @@ def compare(name, program, image, p, o, repetitions):
     return good
 
 
+def scaling(program, args, o):
+    """Milliseconds on the clock, construction included, over threads, pixels and classes. No check: it is for a quiet machine."""
+    def row(name, height, width, classes, threads):
+        r = np.random.default_rng(1)
+        p = probabilities(height, width, classes, r)
+        _, _, report = ours(program, picture(height, width, r), p, o, max(args.repetitions, 3), threads)
+        pixels = height * width
+        print(f"{name:24} {height}x{width} {classes:3} classes {threads} threads: {1e3 * report['wall']:7.1f} ms, "
+              f"{1e9 * report['wall'] / pixels / classes:.0f} ns a pixel and class, {report['vertices'] / pixels:.2f} vertices and "
+              f"{report['state_bytes'] / pixels:.0f} bytes of lattice a pixel", flush=True)
+
+    for threads in (1, 2):
+        row("threads", 375, 500, 21, threads)
+    for height, width in ((188, 250), (750, 1000), (1500, 2000)):
+        row("pixels", height, width, 21, 1)
+    for classes in (2, 5, 10, 42, 84):
+        row("classes", 375, 500, classes, 1)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True, help="crf_ops of the build")
@@ -136,6 +155,7 @@ def main():
     parser.add_argument("--size", nargs=2, type=int, default=[150, 200], help="height and width of the made-up picture")
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--scaling", action="store_true", help="only time atrous over threads, pixels and classes")
     args = parser.parse_args()
     images = {}
     for path in args.image:
@@ -144,6 +164,9 @@ def main():
     if not images:
         images["made-up picture"] = picture(*args.size, np.random.default_rng(1))
     both = {"iterations": 10, "gaussian": [3, 3], "bilateral": [4, 49, 5], "normalization": "symmetric"}
+    if args.scaling:
+        scaling(args.program, args, both)
+        return 0
     good = True
     for name, image in images.items():
         p = probabilities(*image.shape[:2], args.classes, np.random.default_rng(2))
