@@ -35,6 +35,7 @@ const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_forward_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_forward_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_forward_avx2},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_forward_winograd},
     {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
@@ -48,6 +49,7 @@ const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_input_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_input_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_input_avx2},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_backward_input_winograd},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
@@ -59,6 +61,7 @@ const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_tabl
     {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_weight_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_backward_weight_winograd},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
 };
 

@@ -28,6 +28,10 @@ using namespace winograd;
 constexpr int64_t task_floats =
     300 * 1024;  // of a block's transformed tiles: about 60 % of a 2 MiB second-level cache
 constexpr int64_t chunk_floats = 1 << 20;  // of a chunk's transformed tiles in the filter gradient
+// Floats between the elements of a tile, beyond those needed: transforms write or read all 36 at once, which
+// with distances of 4 KiB would meet in one set of the first-level cache (12 lines). An odd number of lines
+// spreads them over 36 of the 64 sets.
+constexpr int64_t skew = 3 * lanes;
 
 struct Tiling {
   int64_t images, rows, columns;  // of 4x4 tiles
@@ -40,15 +44,17 @@ struct Tiling {
   int64_t left(int64_t t) const { return t % columns * 4; }
 };
 
-// u: per element, panels of 32 (the last one 16) output channels: [panel][c][channel in panel].
+// u: per element, panels of 32 (the last one 16) output channels: [panel][c][channel in panel]. Elements are
+// K*C + skew floats apart.
 FloatBuffer transform_filter(const float* w, bool turned, int64_t k_count, int64_t c_count) {
-  FloatBuffer u(elements * k_count * c_count);
+  const int64_t u_stride = k_count * c_count + skew;
+  FloatBuffer u(elements * u_stride);
   parallel_for(k_count / lanes, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t panel = block / 2 * 2 * lanes;
       const int64_t width = std::min(2 * lanes, k_count - panel);
       transform_filter_avx512(w, turned, k_count, c_count, panel, width, block * lanes - panel,
-                              u.data() + panel * c_count, k_count * c_count);
+                              u.data() + panel * c_count, u_stride);
     }
   });
   return u;
@@ -69,7 +75,7 @@ void convolve(int64_t images, const Map& x, int64_t pad_h, int64_t pad_w, const 
   const int64_t tasks = (tiles + per_task - 1) / per_task;
   std::vector<double> partial(sums ? static_cast<size_t>(tasks * 2 * y.channels) : 0);
   parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    const int64_t v_stride = per_task * x.channels, m_stride = per_task * y.channels;
+    const int64_t v_stride = per_task * x.channels + skew, m_stride = per_task * y.channels + skew;
     const FloatBuffer v(elements * v_stride), m(elements * m_stride);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task * per_task, count = std::min(per_task, tiles - first);
@@ -84,8 +90,8 @@ void convolve(int64_t images, const Map& x, int64_t pad_h, int64_t pad_w, const 
           const int64_t width = std::min(2 * lanes, y.channels - k);
           for (int64_t t = 0; t < rows; t += row_block) {
             multiply_avx512(v.data() + e * v_stride + t * x.channels,
-                            u.data() + (e * y.channels + k) * x.channels, x.channels, width,
-                            m.data() + e * m_stride + t * y.channels + k, y.channels);
+                            u.data() + e * (y.channels * x.channels + skew) + k * x.channels, x.channels,
+                            width, m.data() + e * m_stride + t * y.channels + k, y.channels);
           }
         }
       }
@@ -110,9 +116,29 @@ const float* optional_data(const Tensor& t) {
   return t.defined() ? t.data<float>() : nullptr;
 }
 
-}  // namespace
+// The cost rule. Per pair of input and output channel the direct sums take 9 multiplications per output
+// pixel, Winograd 36 per tile and a fixed price for the transformed filter (or its gradient), which is 4
+// times as large as the filter, written and read once. In the time of one multiplication of either inner loop
+// that price is about 1000 as long as the transformed filter stays in the second-level cache, and 1200 (in a
+// loop over one layer) to 4000 (filter and buffers come from memory, as in a network) beyond. Measured on one
+// core of a Sapphire Rapids Xeon, maps of 8x8 to 64x64, 64 to 512 channels, batch 1:
+//
+//   ms, from memory     forward            backward_input     backward_weight
+//                       Winograd  direct   Winograd  direct   Winograd  direct
+//    8x8   c512          12.1      4.5      12.9      4.7       9.1      3.4
+//   15x20  c512          17.5     11.1      17.2     11.2      13.1      9.6
+//   23x30  c512          20.9     21.6      24.0     22.9      21.0     21.1
+//   16x16  c256           4.1      2.4       4.0      2.3       3.0      2.4
+//   32x32  c256           5.6      7.5       6.4      7.9       6.2      7.2
+//   16x16  c128           0.80     0.57      0.78     0.61      0.73     1.35
+//   32x32  c128           1.3      1.7       1.4      2.0       1.4      2.4
+bool winograd_is_faster(const Conv2dProblem& p) {
+  constexpr int64_t cached_filter = 128 * 128;  // channel pairs: 2.4 MB transformed
+  const int64_t fixed = p.c * p.k <= cached_filter ? 1000 : 3000;
+  return elements * Tiling(p.n, p.p(), p.q()).count() + fixed < 9 * p.n * p.p() * p.q();
+}
 
-const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
+const char* why_not_possible(const Conv2dProblem& p) {
   if (cpu_isa() < Isa::avx512) return "needs AVX-512";
   if (exact_sums()) return "exact sums are asked for";
   if (p.dtype != DType::f32) return "f32 only";
@@ -124,6 +150,17 @@ const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
   if (p.c % lanes != 0 || p.k % lanes != 0) return "channels must be multiples of 16";
   if (p.c > 4096 || p.k > 4096) return "more than 4096 channels";
   return nullptr;
+}
+
+}  // namespace
+
+const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
+  if (const char* reason = why_not_possible(p)) return reason;
+  return winograd_is_faster(p) ? nullptr : "so few pixels that direct sums are faster";
+}
+const char* conv2d_why_not_winograd_for_few_pixels(const Conv2dProblem& p) {
+  if (const char* reason = why_not_possible(p)) return reason;
+  return winograd_is_faster(p) ? "so many pixels that it stands first" : nullptr;
 }
 
 void conv2d_forward_winograd(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
@@ -152,8 +189,9 @@ void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, c
   const Tiling tiling(p.n, p.p(), p.q());
   const int64_t tiles = tiling.count();
   const int64_t chunk = std::min(tiles, std::max<int64_t>(32, chunk_floats / (elements * (p.c + p.k))));
-  const FloatBuffer v(elements * chunk * p.c), d(elements * chunk * p.k);
-  const Tensor du = Tensor::zeros({elements, p.k, p.c});
+  const int64_t v_stride = chunk * p.c + skew, d_stride = chunk * p.k + skew, du_stride = p.k * p.c + skew;
+  const FloatBuffer v(elements * v_stride), d(elements * d_stride);
+  const Tensor du = Tensor::zeros({elements, du_stride});
   const Map input{x.data<float>(), p.h, p.w, p.c, x.pixel_stride()};
   const Map gradient{dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()};
   const int64_t k_blocks = p.k / lanes;
@@ -163,22 +201,21 @@ void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, c
       for (int64_t t = begin; t < end; ++t) {
         const int64_t image = tiling.image(first + t), top = tiling.top(first + t),
                       left = tiling.left(first + t);
-        transform_input_avx512(input, {}, image, top - p.pad_h, left - p.pad_w, v.data() + t * p.c,
-                               chunk * p.c);
-        transform_gradient_avx512(gradient, image, top, left, d.data() + t * p.k, chunk * p.k);
+        transform_input_avx512(input, {}, image, top - p.pad_h, left - p.pad_w, v.data() + t * p.c, v_stride);
+        transform_gradient_avx512(gradient, image, top, left, d.data() + t * p.k, d_stride);
       }
     });
     parallel_for(elements * k_blocks, std::max<int64_t>(1, k_blocks / 4), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t e = i / k_blocks, k = i % k_blocks * lanes;
-        accumulate_avx512(d.data() + e * chunk * p.k + k, p.k, v.data() + e * chunk * p.c, p.c, count,
-                          du.data<float>() + (e * p.k + k) * p.c);
+        accumulate_avx512(d.data() + e * d_stride + k, p.k, v.data() + e * v_stride, p.c, count,
+                          du.data<float>() + e * du_stride + k * p.c);
       }
     });
   }
   parallel_for(p.k, 4, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
-      inverse_transform_filter_avx512(du.data<float>() + k * p.c, p.k * p.c, p.c,
+      inverse_transform_filter_avx512(du.data<float>() + k * p.c, du_stride, p.c,
                                       dw.data<float>() + k * 9 * p.c);
     }
   });

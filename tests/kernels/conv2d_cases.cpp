@@ -188,6 +188,10 @@ const Geometry geometries[] = {
     {1, 5, 7, 8, 1024, 1, 1},              // many channels, few pixels
     {1, 20, 21, 3, 5, 9, 9, 8, 4},         // many taps, of which a phase of the gradient has few
     {1, 6, 300, 16, 16, 3, 3, 1, 1},       // long rows
+    {2, 9, 15, 272, 130, 1, 1},            // 1x1 of many channels: filter gradient from copies, two segments
+    {2, 11, 10, 272, 70, 1, 1, 2},         // the same with stride
+    {1, 17, 33, 48, 72, 3, 3, 1, 6, 6},    // a copied output gradient, of which rates leave parts
+    {1, 7, 6, 272, 33, 2, 2, 1},           // a copied input of a valid filter
     {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
     {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
     {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
@@ -402,6 +406,16 @@ void add_benchmarks(CaseList& list) {
   }
   add(fcn, {1, 16, 16, 21, 21, 4, 4, 2, 1});
   add(fcn, {1, 256, 256, 21, 21, 16, 16, 8, 4});
+  // DeepLab v3 on ResNet-50 at 360x480, output stride 8: bottlenecks of the last stages and the first rate.
+  const char* deeplab = "deeplabv3_r50";
+  add(deeplab, {1, 45, 60, 512, 2048, 1, 1});
+  add(deeplab, {1, 45, 60, 2048, 512, 1, 1});
+  add(deeplab, {1, 45, 60, 1024, 256, 1, 1});
+  add(deeplab, {1, 45, 60, 512, 512, 3, 3, 1, 2, 2});
+  // Where Winograd's transform of the filter weighs much: many channels on small maps.
+  const char* end = "end_of_encoder";
+  add(end, {1, 15, 20, 512, 512, 3, 3, 1, 1});
+  add(end, {1, 30, 40, 256, 256, 3, 3, 1, 1});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "core/cpu.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "kernels/common/dispatch.h"
@@ -103,6 +104,39 @@ TEST_CASE("Convolution results do not depend on the number of threads") {
     }
   }
   set_num_threads(before);
+}
+
+TEST_CASE("Gradients of wide 1x1 filters do not depend on the number of threads") {
+  const Tensor x = random_tensor({1, 20, 31, 288}, 1), dy = random_tensor({1, 20, 31, 300}, 2);
+  const int before = num_threads();
+  set_num_threads(1);
+  const Tensor first = kernels::conv2d_backward_weight(dy, x, {}, {300, 1, 1, 288});
+  for (int threads : {2, 5}) {
+    set_num_threads(threads);
+    CHECK(same_bits(kernels::conv2d_backward_weight(dy, x, {}, {300, 1, 1, 288}), first));
+  }
+  set_num_threads(before);
+}
+
+TEST_CASE("Winograd comes first where a map has many pixels for its channels, and can be had elsewhere") {
+  if (cpu_isa() < Isa::avx512) return;
+  const auto names = [](int64_t size, int64_t channels) {
+    const Shape map{1, size, size, channels}, filter{channels, 3, 3, channels};
+    const Conv2dProblem p = Conv2dProblem::make("test", map, filter, {{1, 1}, {1, 1}}, DType::f32);
+    const auto passes = {"forward", "backward_input", "backward_weight"};
+    const auto forward = kernels::conv2d_candidates("forward", p, Device::cpu);
+    for (const char* pass : passes) CHECK(kernels::conv2d_candidates(pass, p, Device::cpu) == forward);
+    return forward;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(names(32, 64) == Names{"winograd_f4", "avx512", "avx2", "ref"});
+  CHECK(names(32, 512) == Names{"winograd_f4", "avx512", "avx2", "ref"});
+  CHECK(names(16, 512) == Names{"avx512", "avx2", "winograd_f4", "ref"});
+  CHECK(names(8, 64) == Names{"avx512", "avx2", "winograd_f4", "ref"});
+  kernels::set_exact_sums(true);
+  CHECK(names(32, 64) == Names{"avx512", "avx2", "ref"});
+  CHECK(names(8, 64) == Names{"avx512", "avx2", "ref"});
+  kernels::set_exact_sums(false);
 }
 
 TEST_CASE("Convolution layer skips gradients that nobody needs and counts writes into its output") {
