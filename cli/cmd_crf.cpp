@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -30,8 +31,21 @@ struct Options {
   Report report;
 };
 
-// The tensor `probs` [K, H, W] of a file as f32 [H, W, K].
-Tensor read_probabilities(const std::string& path) {
+// A value that is no number is named by its place: the sums that the CRF checks cannot say what is wrong.
+void check_numbers(const std::string& path, const Tensor& probs) {
+  const int64_t h = probs.dim(1), w = probs.dim(2);
+  for (int64_t i = 0; i < probs.numel(); ++i) {
+    const float p = probs.data<float>()[i];
+    ATROUS_CHECK(
+        std::isfinite(p), ErrorKind::data,
+        "[crf {}] probabilities must be numbers. Got {} for class {} at pixel y {}, x {}. Look for a "
+        "division by zero where they were made.",
+        path, std::isnan(p) ? "NaN" : "infinity", i / (h * w), i / w % h, i % w);
+  }
+}
+
+// The tensor `probs` [K, H, W] of a file as f32 [H, W, K], of an image of the size given.
+Tensor read_probabilities(const std::string& path, int64_t height, int64_t width) {
   const TensorFile file = read_safetensors(path);
   const Tensor& t = file.at("probs");
   ATROUS_CHECK((t.dtype() == DType::f32 || t.dtype() == DType::f64) && t.rank() == 3 && t.numel() > 0,
@@ -44,7 +58,18 @@ Tensor read_probabilities(const std::string& path) {
                "[crf {}] there must be at least two classes to decide between. Got {}. Give the background's "
                "probability 1 - p as well.",
                path, t.describe());
-  return layers::from_file_layout(t.to(DType::f32).reshape({1, k, h, w})).reshape({h, w, k});
+  ATROUS_CHECK(
+      h == height && w == width, ErrorKind::data,
+      "[crf {}] image and probabilities must have one size. Got an image of {} x {} pixels (H x W) and "
+      "\"probs\" {}, read as [K, H, W]. {}.",
+      path, height, width, t.shape().str(),
+      t.dim(0) == height && t.dim(1) == width ? "It looks like [H, W, K]: transpose to [K, H, W]"
+      : t.dim(1) == width && t.dim(2) == height
+          ? "Its height and width look exchanged: transpose to [K, H, W]"
+          : "Resize one to the other");
+  const Tensor probs = t.to(DType::f32).contiguous_copy_if_needed();
+  check_numbers(path, probs);
+  return layers::from_file_layout(probs.reshape({1, k, h, w})).reshape({h, w, k});
 }
 
 // No result may replace an input or another result.
@@ -79,7 +104,7 @@ void run_crf(const Options& o) {
   crf.max_memory = o.max_memory;
   check_places(o);
   const Tensor image = data::read_image(o.image);
-  const Tensor before = read_probabilities(o.probs);
+  const Tensor before = read_probabilities(o.probs, image.dim(0), image.dim(1));
   const int64_t h = before.dim(0), w = before.dim(1), k = before.dim(2);
   ATROUS_CHECK(o.labels.empty() || k <= 256, ErrorKind::data,
                "[--labels] label images hold at most 256 classes. Got {}. Leave it out.", k);

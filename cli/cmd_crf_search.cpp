@@ -161,7 +161,10 @@ void run_search(const Options& o) {
     write_file_atomically(o.output, table_json(o, r, complete));
     write_file_atomically(markdown_path(o), table_markdown(o, r, 0));
   };
-  hooks.rows = [&](const eval::CrfSearchResult& r) { write(r, false); };
+  // Not before the first trials: a run that fails or is stopped until then leaves an existing table as it is.
+  hooks.rows = [&](const eval::CrfSearchResult& r) {
+    if (!r.trials.empty()) write(r, false);
+  };
   hooks.stop = [] { return train::SignalGuard::stop_requested() != 0; };
   const eval::CrfSearchResult result =
       eval::search_crf(*loaded.model, *dataset, config.data, inference, search, hooks);
@@ -171,7 +174,11 @@ void run_search(const Options& o) {
   print_best(o, result);
   o.report.write_json(table_json(o, result, !result.stopped));
   if (!result.stopped) return;
-  fmt::print(stderr, "stopped; {} has the {} trials that were finished\n", o.output, result.trials.size());
+  if (result.trials.empty()) {
+    fmt::print(stderr, "stopped before any trial was finished; {} is not written\n", o.output);
+  } else {
+    fmt::print(stderr, "stopped; {} has the {} trials that were finished\n", o.output, result.trials.size());
+  }
   throw CLI::RuntimeError(128 + train::SignalGuard::stop_requested());
 }
 
@@ -184,7 +191,11 @@ void add_crf_search_command(CLI::App& app) {
       "atrous crf-search --weights runs/camvid/checkpoints/best.safetensors --images 100 --output crf.json");
   auto o = std::make_shared<Options>();
   command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
-  command->add_option("--output", o->output, "The table (JSON); the same as Markdown goes beside it")
+  command
+      ->add_option(
+          "--output", o->output,
+          "The table (JSON); the same as Markdown goes beside it. An existing one is replaced when the first "
+          "trials are done")
       ->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
   command->add_option("--split", o->split, "train, val or test")

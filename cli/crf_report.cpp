@@ -52,13 +52,25 @@ std::string row(const std::string& name, const std::optional<double>& before,
                      percent_text(before), percent_text(after), change_text(before, after));
 }
 
-std::string tables(const eval::SemanticScores& before, const eval::SemanticScores& after) {
+// No share: nats per scored pixel, of which less is better.
+std::string loss_row(double before, const std::optional<double>& after) {
+  if (!after) return "";
+  const double change = *after - before;
+  return fmt::format(
+      "<tr><td>cross-entropy (nats)</td><td>{:.4f}</td><td>{:.4f}</td><td><span "
+      "class=\"{}\">{:+.4f}</span></td></tr>\n",
+      before, *after, change > 0 ? "bad" : "good", change);
+}
+
+std::string tables(const ScoresReport& report) {
+  const eval::SemanticScores &before = report.crf->before.scores, &after = report.scores;
   const std::string head = "<th>before %</th><th>after %</th><th>points</th>";
   std::string out = fmt::format("<table><tr><th>Score</th>{}</tr>\n", head);
   out += row("mIoU", before.miou, after.miou) + row("boundary F1", before.boundary_f1, after.boundary_f1) +
          row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy) +
          row("mean accuracy", before.mean_accuracy, after.mean_accuracy) +
-         row("mean Dice", before.mean_dice, after.mean_dice) + "</table>\n";
+         row("mean Dice", before.mean_dice, after.mean_dice) +
+         loss_row(report.crf->before.loss, report.loss) + "</table>\n";
   out += fmt::format("<table><tr><th>Class</th>{}{}</tr>\n",
                      "<th>IoU before %</th><th>after %</th><th>points</th>",
                      "<th>Boundary F1 before %</th><th>after %</th><th>points</th>");
@@ -127,7 +139,7 @@ std::string crf_section(const std::string& folder, const ScoresReport& report,
       "after "
       "it.</p>\n",
       escape_html(eval::crf_text(report.crf->options)));
-  out += tables(report.crf->before.scores, report.scores);
+  out += tables(report);
   if (!images.empty()) {
     out +=
         "<h2>Images that it changed the most</h2>\n<p class=\"sub\">Before, after, and the pixels whose "

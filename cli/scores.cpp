@@ -43,7 +43,8 @@ JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
   return images;
 }
 
-void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores& after) {
+void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores& after,
+               const std::optional<double>& loss_after) {
   const auto row = [&](const char* name, const std::optional<double>& a, const std::optional<double>& b) {
     fmt::print(out, "{:<15} {:>7} {:>7} {:>8}\n", name, cell(a), cell(b),
                a && b ? fmt::format("{:+.4f}", *b - *a) : "-");
@@ -53,6 +54,7 @@ void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores&
   row("mIoU", before.miou, after.miou);
   row("boundary F1", before.boundary_f1, after.boundary_f1);
   row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy);
+  row("cross-entropy", crf.before.loss, loss_after);
 }
 
 }  // namespace
@@ -88,7 +90,7 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   if (s.boundary_f1)
     fmt::print(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
   if (report.loss) fmt::print(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
-  if (report.crf) print_crf(out, *report.crf, s);
+  if (report.crf) print_crf(out, *report.crf, s, report.loss);
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
   fmt::print(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
              report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);

@@ -111,16 +111,14 @@ Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
     image = codecs::decode_stb(bytes, name, options.sixteen_bit == DepthPolicy::keep, options.limits);
   }
   ATROUS_CHECK(image.bit_depth <= 8 || options.sixteen_bit != DepthPolicy::reject, ErrorKind::data,
-               "[image {}] images must have 8 bits per sample. Got {}. Convert it, or set "
-               "data.sixteen_bit=reduce to use "
-               "the upper byte.",
+               "[image {}] images must have 8 bits per sample. Got {}. Convert it; where a config "
+               "says how images are read, data.sixteen_bit=reduce uses the upper byte.",
                name, image.format);
   const int64_t channels = image.pixels.dim(2);
   const bool has_alpha = channels == 2 || channels == 4;
   ATROUS_CHECK(!has_alpha || options.alpha != AlphaPolicy::reject, ErrorKind::data,
                "[image {}] images must have no alpha channel. Got {} channels ({}). Save it without "
-               "transparency, or set "
-               "data.alpha=drop.",
+               "transparency; where a config says how images are read, data.alpha=drop ignores it.",
                name, channels, image.format);
   const int64_t keep = has_alpha && options.alpha == AlphaPolicy::drop ? channels - 1 : channels;
   const bool reduce = image.pixels.dtype() != DType::u8 && options.sixteen_bit != DepthPolicy::keep;

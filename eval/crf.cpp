@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
+#include <vector>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -63,7 +65,9 @@ struct Need {
                     4 * static_cast<double>(pixels) + refining(pixels, 0));
   }
   double of(const layers::DenseCrf& crf) const {
-    return static_cast<double>(crf.state_bytes()) + refining(crf.height() * crf.width(), crf.vertices());
+    const int64_t pixels = crf.height() * crf.width();
+    return std::max(at_least(pixels),
+                    static_cast<double>(crf.state_bytes()) + refining(pixels, crf.vertices()));
   }
 };
 
@@ -99,42 +103,73 @@ class Refiner {
  private:
   // The refined probabilities of a part; nothing if it does not fit.
   std::optional<Tensor> try_part(const Rectangle& r) {
-    needed_ = need_.at_least(r.pixels());
-    if (needed_ > bound_) return std::nullopt;
+    if (need_.at_least(r.pixels()) > bound_) return std::nullopt;
     const bool all = r.pixels() == whole_.pixels();
     const layers::DenseCrf crf((all ? rgb_ : cropped(rgb_, r)).to(device_), options_);
-    needed_ = need_.of(crf);
-    if (needed_ > bound_) return std::nullopt;
+    if (need_.of(crf) > bound_) return std::nullopt;
     return crf.refine((all ? probabilities_ : cropped(probabilities_, r)).to(device_));
   }
 
   void split(const Rectangle& core) {
     need_.tiles = true;
-    const bool rows = core.height >= core.width;
-    const int64_t first = (rows ? core.height : core.width) / 2;
-    ATROUS_CHECK(first >= crf_least_tile, ErrorKind::usage,
-                 "[crf] a part of {} x {} pixels with its margin of {} must fit the memory allowed. It needs "
-                 "{:.0f} MiB, "
-                 "allowed are {} MiB. Allow more (--max-memory, eval.crf.max_memory), or use smaller "
-                 "standard deviations.",
-                 core.height, core.width, margin_, mib(needed_), options_.max_memory);
-    const Rectangle a{core.top, core.left, rows ? first : core.height, rows ? core.width : first};
-    const Rectangle b{core.top + (rows ? first : 0), core.left + (rows ? 0 : first),
-                      core.height - (rows ? first : 0), core.width - (rows ? 0 : first)};
-    for (const Rectangle& part : {a, b}) {
+    const std::vector<Rectangle> parts = halves(core);
+    if (parts.empty()) fail_least();
+    for (const Rectangle& part : parts) {
       if (!try_core(part)) split(part);
     }
   }
 
-  bool try_core(const Rectangle& core) {
+  // None if they would be too small.
+  static std::vector<Rectangle> halves(const Rectangle& core) {
+    const bool rows = core.height >= core.width;
+    const int64_t first = (rows ? core.height : core.width) / 2;
+    if (first < crf_least_tile) return {};
+    return {{core.top, core.left, rows ? first : core.height, rows ? core.width : first},
+            {core.top + (rows ? first : 0), core.left + (rows ? 0 : first), core.height - (rows ? first : 0),
+             core.width - (rows ? 0 : first)}};
+  }
+
+  // A part with its margin.
+  Rectangle seen_by(const Rectangle& core) const {
     const int64_t top = std::max<int64_t>(0, core.top - margin_),
                   left = std::max<int64_t>(0, core.left - margin_);
-    const Rectangle seen{top, left, std::min(whole_.height, core.top + core.height + margin_) - top,
-                         std::min(whole_.width, core.left + core.width + margin_) - left};
+    return {top, left, std::min(whole_.height, core.top + core.height + margin_) - top,
+            std::min(whole_.width, core.left + core.width + margin_) - left};
+  }
+
+  [[noreturn]] void fail_least() {
+    need_.tiles = false;
+    const double least = least_for(whole_, whole_);
+    fail(ErrorKind::usage,
+         "[crf] the image of {} x {} pixels must fit the memory allowed, whole or in parts of at least {} x "
+         "{} pixels with a margin of {}. The least that works is {:.0f} MiB, allowed are {} MiB. Allow that "
+         "(--max-memory, eval.crf.max_memory), or use smaller standard deviations.",
+         whole_.height, whole_.width, crf_least_tile, crf_least_tile, margin_, mib(least),
+         options_.max_memory);
+  }
+
+  // The least bound in bytes with which a core gets refined, at once (seen, in need_'s way) or in parts. What
+  // a lattice takes is known only when it is built. Parts come first and rule most larger ones out, so
+  // nothing is built that could not be within a bound that works.
+  double least_for(const Rectangle& core, const Rectangle& seen) {
+    const Need own = need_;
+    double least = std::numeric_limits<double>::infinity();
+    if (const std::vector<Rectangle> parts = halves(core); !parts.empty()) {
+      need_.tiles = true;
+      least = 0;
+      for (const Rectangle& part : parts) least = std::max(least, least_for(part, seen_by(part)));
+    }
+    if (own.at_least(seen.pixels()) >= least) return least;
+    const layers::DenseCrf crf(cropped(rgb_, seen).to(device_), options_);
+    return std::min(least, own.of(crf));
+  }
+
+  bool try_core(const Rectangle& core) {
+    const Rectangle seen = seen_by(core);
     const std::optional<Tensor> refined = try_part(seen);
     if (!refined) return false;
-    copy_rectangle(refined->to(Device::cpu), core.top - top, core.left - left, result_, core.top, core.left,
-                   core.height, core.width);
+    copy_rectangle(refined->to(Device::cpu), core.top - seen.top, core.left - seen.left, result_, core.top,
+                   core.left, core.height, core.width);
     ++tiles_;
     return true;
   }
@@ -146,7 +181,6 @@ class Refiner {
   double bound_;
   Device device_ = probabilities_.device();
   int64_t margin_ = 0, tiles_ = 0;
-  double needed_ = 0;  // by the part tried last
 };
 
 }  // namespace
@@ -166,10 +200,11 @@ layers::DenseCrf whole_crf(const Tensor& image, int64_t classes, Device device, 
   const Tensor rgb = as_rgb(image);
   const Need need{classes, options.bilateral_weight != 0};
   const auto check = [&](double needed) {
-    ATROUS_CHECK(needed <= static_cast<double>(options.max_memory) * (1 << 20), ErrorKind::usage,
-                 "[crf] the whole image of {} x {} pixels must fit the memory allowed. It needs {:.0f} MiB, "
-                 "allowed are {} MiB. Allow more (--max-memory, eval.crf.max_memory).",
-                 rgb.dim(0), rgb.dim(1), mib(needed), options.max_memory);
+    ATROUS_CHECK(
+        needed <= static_cast<double>(options.max_memory) * (1 << 20), ErrorKind::usage,
+        "[crf] the whole image of {} x {} pixels must fit the memory allowed. It needs at least {:.0f} "
+        "MiB, allowed are {} MiB. Allow more (--max-memory, eval.crf.max_memory).",
+        rgb.dim(0), rgb.dim(1), mib(needed), options.max_memory);
   };
   check(need.at_least(rgb.dim(0) * rgb.dim(1)));
   const layers::DenseCrf crf(rgb.to(device), options);

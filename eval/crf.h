@@ -22,8 +22,9 @@ struct CrfRefined {
 // margin only. The need: 800 bytes per pixel while the lattice is built (that of noise; a photograph's takes
 // half), then what layers/dense_crf.h says, and with several parts one float more per pixel and class.
 //
-// Errors: sizes that differ, another number of channels (data); a part of crf_least_tile pixels that does
-// not fit either (usage); those of layers::DenseCrf.
+// Errors: sizes that differ, another number of channels (data); parts that cannot be halved, as
+// a side would be shorter than crf_least_tile pixels, and do not fit either (usage; says the least
+// max_memory that works); those of layers::DenseCrf.
 CrfRefined refine(const Tensor& image, const Tensor& probabilities, const CrfOptions& options);
 inline constexpr int64_t crf_widest_margin = 256, crf_least_tile = 64;
 

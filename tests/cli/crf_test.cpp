@@ -120,6 +120,8 @@ TEST_CASE("crf: bad input is refused, and an existing output stays") {
   expect(4, "[K, H, W]");
   f.write_probs(p.reshape({k, w, h}));
   expect(4, "one size");
+  f.write_probs(p.reshape({h, w, k}));
+  expect(4, "probs\" [20, 31, 3], read as [K, H, W]. It looks like [H, W, K]: transpose to [K, H, W]");
   f.write_probs(Tensor::zeros({k, 0, w}));
   expect(4, "at least one pixel");
   f.write_probs(Tensor::full({1, h, w}, 1));
@@ -131,7 +133,11 @@ TEST_CASE("crf: bad input is refused, and an existing output stays") {
   expect(4, "sum to 1");
   p.data<float>()[7] = std::nanf("");
   f.write_probs(p);
-  expect(4, "pixel 7");
+  expect(4, "NaN for class 0 at pixel y 0, x 7");
+  p.data<float>()[7] = 0.6f;
+  p.data<float>()[h * w + 2 * w + 5] = std::nanf("");
+  f.write_probs(p);
+  expect(4, "NaN for class 1 at pixel y 2, x 5");
   p = f.probabilities();
   p.data<float>()[0] = -0.1f, p.data<float>()[h * w] = 0.7f, p.data<float>()[2 * h * w] = 0.4f;
   f.write_probs(p);

@@ -1,4 +1,6 @@
 // `atrous eval` and `atrous predict` with a small untrained network: results, and what users get wrong.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -304,8 +306,12 @@ TEST_CASE("eval --crf tells the scores before and after, and shows what changed"
     CHECK(j["crf"]["before"][key] == before[key]);
   CHECK(j["confusion"] != before["confusion"]);
   CHECK_THAT(o.out, Contains("CRF              before   after") && Contains("dense CRF iterations=3"));
+  CHECK_THAT(o.out, Contains(fmt::format("cross-entropy   {:>7.4f} {:>7.4f}", before["loss"].get<double>(),
+                                         j["loss"].get<double>())));
   const std::string page = read_text(folder + "/report.html");
   CHECK_THAT(page, Contains("What the CRF changed") && Contains("bilateral_xy=5"));
+  CHECK_THAT(page, Contains(fmt::format("<td>cross-entropy (nats)</td><td>{:.4f}</td><td>{:.4f}</td>",
+                                        before["loss"].get<double>(), j["loss"].get<double>())));
   for (const char* kind : {"before", "after", "change"}) {
     int64_t found = 0;
     for (const auto& file : std::filesystem::directory_iterator(folder + "/crf"))
@@ -413,6 +419,18 @@ TEST_CASE("crf-search writes its tables and names the best parameters") {
   REQUIRE(o.code == 0);
   CHECK(nlohmann::json::parse(o.out)["trials"].size() > 6);
   CHECK(with({"--grid", "bilateral_xy=3:6"}).code == 2);
+
+  // A run that fails before its first trials are done leaves the tables as they were.
+  const std::string finished = read_text(table), markdown = read_text(p.folder.path("search/crf.md"));
+  for (const char* name : {"a", "b"}) {  // whose CRF needs more than 1 MiB
+    data::write_png(p.folder.path(std::string(name) + ".png"), striped_picture(60, 60, 3));
+    data::write_png(p.folder.path(std::string(name) + "_label.png"), stripes(60, 60, 3));
+  }
+  o = with({"--max-memory", "1"});
+  CHECK(o.code == 2);
+  CHECK_THAT(o.err, Contains("allowed are 1 MiB"));
+  CHECK(read_text(table) == finished);
+  CHECK(read_text(p.folder.path("search/crf.md")) == markdown);
   CHECK(with({"--output", p.folder.path("table.md")}).code == 2);
   CHECK(with({"--max-memory", "x"}).code == 2);
 }

@@ -187,6 +187,40 @@ TEST_CASE("the memory that a CRF takes stays within its bound") {
   }
 }
 
+TEST_CASE("where nothing fits, the least memory that works is told") {
+  struct Case {
+    int64_t height, width, classes;
+    double bilateral_xy;
+  };
+  // A part cannot be halved; parts see all of the image; they see a piece; many classes on noise, where the
+  // updates need more than the lattice.
+  for (const Case& c : {Case{90, 120, 3, 49}, Case{150, 140, 3, 49}, Case{130, 300, 3, 4},
+                        Case{90, 120, 40, 8}, Case{130, 300, 40, 4}}) {
+    const Tensor image = random_image(c.height, c.width, 3);
+    const Tensor p = Tensor::full({c.height, c.width, c.classes}, 1.0 / static_cast<double>(c.classes));
+    CrfOptions o = small_kernels();
+    o.iterations = 1;
+    o.bilateral_xy = c.bilateral_xy;
+    o.max_memory = 1;
+    std::string message;
+    try {
+      refine(image, p, o);
+    } catch (const Error& e) {
+      message = e.what();
+      CHECK(e.kind() == ErrorKind::usage);
+    }
+    const std::string says = "The least that works is ";
+    const size_t at = message.find(says);
+    CAPTURE(message);
+    REQUIRE(at != std::string::npos);
+    const int64_t least = std::stoll(message.substr(at + says.size()));
+    o.max_memory = least;
+    CHECK_NOTHROW(refine(image, p, o));
+    o.max_memory = least - 1;
+    CHECK_THROWS_WITH(refine(image, p, o), Contains(says + std::to_string(least) + " MiB"));
+  }
+}
+
 TEST_CASE("a CRF refuses what it cannot do") {
   const Tensor image = discs(80, 120), p = noisy_probabilities(image);
   CrfOptions o = small_kernels();
@@ -195,7 +229,8 @@ TEST_CASE("a CRF refuses what it cannot do") {
   CHECK_THROWS_WITH(refine(Tensor::zeros({80, 120, 2}, DType::u8), p, o), Contains("[H, W, 3]"));
   CHECK_THROWS_WITH(refine(image, Tensor::full({80, 120, 3}, 0.5), o), Contains("sum to 1"));
   o.max_memory = 1;
-  CHECK_THROWS_WITH(refine(image, p, o), Contains("needs 8 MiB") && Contains("allowed are 1 MiB"));
+  CHECK_THROWS_WITH(refine(image, p, o),
+                    Contains("The least that works is 8 MiB") && Contains("allowed are 1 MiB"));
   CHECK_THROWS_WITH(whole_crf(image, 3, Device::cpu, o), Contains("allowed are 1 MiB"));
 }
 
