@@ -20,7 +20,7 @@ using O = layers::DenseCrfOptions;
 std::vector<std::string> keys() {
   std::vector<std::string> all = {"iterations"};
   for (const CrfNumber& n : crf_numbers()) all.emplace_back(n.key);
-  all.insert(all.end(), {"normalization", "preset"});
+  all.insert(all.end(), {"normalization", "spatial", "preset"});
   return all;
 }
 
@@ -114,6 +114,8 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
     if (std::find(known.begin(), known.end(), key) == known.end()) fail_unknown(key, where);
     if (key == "normalization") {
       result.normalization = named([&, &v = value] { return layers::crf_normalization(v); }, where);
+    } else if (key == "spatial") {
+      result.spatial = named([&, &v = value] { return layers::crf_spatial(v); }, where);
     } else {
       set_crf_number(result, key, number_of(key, value, where), where);
     }
@@ -124,7 +126,8 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
 std::string crf_text(const O& options) {
   std::string text = fmt::format("iterations={}", options.iterations);
   for (const CrfNumber& n : crf_numbers()) text += fmt::format(",{}={}", n.key, options.*n.member);
-  return text + fmt::format(",normalization={}", layers::name_of(options.normalization));
+  return text + fmt::format(",normalization={},spatial={}", layers::name_of(options.normalization),
+                            layers::name_of(options.spatial));
 }
 
 }  // namespace atrous::eval

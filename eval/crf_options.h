@@ -36,7 +36,7 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
 void set_crf_number(layers::DenseCrfOptions& options, const std::string& key, double value,
                     const char* where);
 
-// All parameters, as parse_crf reads them: "iterations=10,gaussian_weight=3,...,normalization=symmetric".
+// All parameters, as parse_crf reads them: "iterations=10,gaussian_weight=3,...,spatial=exact".
 std::string crf_text(const layers::DenseCrfOptions& options);
 
 }  // namespace atrous::eval

@@ -19,6 +19,11 @@ constexpr std::pair<const char*, CrfNormalization> normalizations[] = {
     {"none", CrfNormalization::none},
 };
 
+constexpr std::pair<const char*, CrfSpatial> spatial_sums[] = {
+    {"exact", CrfSpatial::exact},
+    {"lattice", CrfSpatial::lattice},
+};
+
 const std::vector<DenseCrfPreset>& presets() {
   static const std::vector<DenseCrfPreset> table = {
       {"deeplab_v1",
@@ -94,6 +99,16 @@ Tensor scaled_weights(const kernels::Lattice& lattice, const Tensor& factor) {
   return scaled;
 }
 
+// [H*W, 2]: x and y in standard deviations.
+Tensor positions(int64_t height, int64_t width, double deviation) {
+  const Tensor features = Tensor::empty({height * width, 2});
+  for (int64_t i = 0; i < height * width; ++i) {
+    features.data<float>()[2 * i] = static_cast<float>(static_cast<double>(i % width) / deviation);
+    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(i / width) / deviation);
+  }
+  return features;
+}
+
 // The costs C as kernels/mean_field.h takes them.
 Tensor compatibility_tensor(const char* name, const std::vector<float>& values, double weight,
                             int64_t classes, Device device) {
@@ -146,6 +161,33 @@ const char* name_of(CrfNormalization normalization) {
   return "?";
 }
 
+CrfSpatial crf_spatial(const std::string& name) {
+  for (const auto& [known, value] : spatial_sums) {
+    if (known == name) return value;
+  }
+  fail(ErrorKind::config,
+       "[dense_crf] unknown way to sum the spatial kernel. Got \"{}\". Use exact or lattice.", name);
+}
+
+const char* name_of(CrfSpatial spatial) {
+  for (const auto& [name, value] : spatial_sums) {
+    if (value == spatial) return name;
+  }
+  return "?";
+}
+
+DenseCrf::Sides DenseCrf::sides_of(const Tensor& features, const Tensor& ones) const {
+  const kernels::Lattice lattice = kernels::lattice_build(features);
+  const int64_t pixels = height_ * width_;
+  const Factors factors = factors_of(
+      options_.normalization, kernels::lattice_filter(lattice, ones.reshape({pixels, 1})).reshape({pixels}));
+  Sides sides;
+  sides.splat = kernels::lattice_with_walks(with_weights(lattice, scaled_weights(lattice, factors.before)));
+  const bool same = options_.normalization == CrfNormalization::symmetric;
+  sides.slice = same ? sides.splat : with_weights(lattice, scaled_weights(lattice, factors.after));
+  return sides;
+}
+
 DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : options_(options) {
   ATROUS_CHECK(
       image.defined() && image.rank() == 3 && image.dim(2) == 3 && image.numel() > 0 &&
@@ -159,20 +201,15 @@ DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : option
   height_ = image.dim(0), width_ = image.dim(1), device_ = image.device();
   const int64_t pixels = height_ * width_;
   const Tensor ones = Tensor::full({1, height_, width_, 1}, 1, DType::f32, device_);
-  if (o.gaussian_weight != 0) {
+  if (o.gaussian_weight != 0 && o.spatial == CrfSpatial::lattice) {
+    spatial_ = sides_of(positions(height_, width_, o.gaussian_xy).to(device_), ones);
+  } else if (o.gaussian_weight != 0) {
     const Factors factors =
         factors_of(o.normalization, kernels::gaussian_filter(ones, o.gaussian_xy).reshape({pixels}));
     gaussian_before_ = factors.before, gaussian_after_ = factors.after;
   }
-  if (o.bilateral_weight != 0) {
-    const kernels::Lattice lattice =
-        kernels::lattice_build(kernels::bilateral_features(image, o.bilateral_xy, o.bilateral_rgb));
-    const Factors factors = factors_of(
-        o.normalization, kernels::lattice_filter(lattice, ones.reshape({pixels, 1})).reshape({pixels}));
-    splat_ = kernels::lattice_with_walks(with_weights(lattice, scaled_weights(lattice, factors.before)));
-    const bool same = o.normalization == CrfNormalization::symmetric;
-    slice_ = same ? splat_ : with_weights(lattice, scaled_weights(lattice, factors.after));
-  }
+  if (o.bilateral_weight != 0)
+    bilateral_ = sides_of(kernels::bilateral_features(image, o.bilateral_xy, o.bilateral_rgb), ones);
 }
 
 DenseCrf DenseCrf::with(const DenseCrfOptions& options) const {
@@ -182,7 +219,7 @@ DenseCrf DenseCrf::with(const DenseCrfOptions& options) const {
   const auto serves = [](double own, double wanted, bool same_kernel) {
     return wanted == 0 || (own != 0 && same_kernel);
   };
-  ATROUS_CHECK(a.normalization == b.normalization &&
+  ATROUS_CHECK(a.normalization == b.normalization && a.spatial == b.spatial &&
                    serves(a.gaussian_weight, b.gaussian_weight, a.gaussian_xy == b.gaussian_xy) &&
                    serves(a.bilateral_weight, b.bilateral_weight,
                           a.bilateral_xy == b.bilateral_xy && a.bilateral_rgb == b.bilateral_rgb),
@@ -215,19 +252,22 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
   const Tensor q = kernels::mean_field_update(log_unary, {});
   // Memory that every iteration uses again.
   Tensor filtered;
-  kernels::LatticeBuffers buffers;
+  kernels::LatticeBuffers bilateral_buffers, spatial_buffers;
   for (int64_t i = 0; i < options_.iterations; ++i) {
     std::vector<kernels::MeanFieldTerm> terms;
-    if (options_.gaussian_weight != 0) {
+    const auto add_lattice = [&](const Sides& sides, kernels::LatticeBuffers& buffers, const Tensor& costs) {
+      terms.push_back({.lattice = sides.slice,
+                       .vertex_values = kernels::lattice_splat_blur(sides.splat, q, false, &buffers),
+                       .compatibility = costs});
+    };
+    if (options_.gaussian_weight != 0 && options_.spatial == CrfSpatial::lattice) {
+      add_lattice(spatial_, spatial_buffers, gaussian_costs);
+    } else if (options_.gaussian_weight != 0) {
       filtered = kernels::gaussian_filter(q.reshape({1, height_, width_, classes}), options_.gaussian_xy,
                                           gaussian_before_, gaussian_after_, filtered);
       terms.push_back({.filtered = filtered, .compatibility = gaussian_costs});
     }
-    if (options_.bilateral_weight != 0) {
-      terms.push_back({.lattice = slice_,
-                       .vertex_values = kernels::lattice_splat_blur(splat_, q, false, &buffers),
-                       .compatibility = bilateral_costs});
-    }
+    if (options_.bilateral_weight != 0) add_lattice(bilateral_, bilateral_buffers, bilateral_costs);
     kernels::mean_field_update(log_unary, terms, q);
   }
   return q.reshape({height_, width_, classes});
@@ -236,11 +276,17 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
 size_t DenseCrf::state_bytes() const {
   std::set<const std::byte*> counted;  // both sides may share
   size_t bytes = 0;
-  for (const Tensor& t :
-       {splat_.vertex, splat_.weight, splat_.neighbours, splat_.splat_begin, splat_.splat_entry, splat_.walks,
-        splat_.walks, slice_.weight, gaussian_before_, gaussian_after_}) {
+  const auto count = [&](const Tensor& t) {
     if (t.defined() && counted.insert(t.device_raw()).second) bytes += t.bytes();
+  };
+  for (const Sides* sides : {&bilateral_, &spatial_}) {
+    const kernels::Lattice& l = sides->splat;
+    for (const Tensor& t :
+         {l.vertex, l.weight, l.neighbours, l.splat_begin, l.splat_entry, l.walks, sides->slice.weight})
+      count(t);
   }
+  count(gaussian_before_);
+  count(gaussian_after_);
   return bytes;
 }
 

@@ -1,5 +1,7 @@
 // Every config field, declared once (those of `model` in config_fields_model.cpp). docs/config.md is made
 // from these tables.
+#include <fmt/ranges.h>
+
 #include "data/instances.h"
 #include "data/sets/sets.h"
 #include "train/config_schema.h"
@@ -14,24 +16,20 @@ std::vector<std::string> dataset_choices() {
   return names;
 }
 
-Field<eval::CrfOptions> normalization_field() {
-  static const std::vector<std::string> names = {"symmetric", "before", "after", "none"};
+// A choice of the CRF's: `find` gives the value of a word that is among `names`.
+template <class T>
+Field<eval::CrfOptions> crf_choice(const char* key, T layers::DenseCrfOptions::*member,
+                                   std::vector<std::string> names, T (*find)(const std::string&),
+                                   const char* help) {
   Field<eval::CrfOptions> f{
-      "normalization",
-      Type::text,
-      "one of \"symmetric\", \"before\", \"after\", \"none\"",
-      "What becomes of a kernel K with row sums n: D K D with D = n^-1/2, K / n, 1 / n K, or K",
-      {},
-      {},
-      {},
-      {}};
-  f.read = [range = f.range](eval::CrfOptions& o, const JsonValue& v, const std::string& path) {
+      key, Type::text, fmt::format("one of \"{}\"", fmt::join(names, "\", \"")), help, {}, {}, {}, {}};
+  f.read = [=, range = f.range](eval::CrfOptions& o, const JsonValue& v, const std::string& path) {
     const std::string word = detail::read_text(v, path);
     if (std::find(names.begin(), names.end(), word) == names.end())
       detail::out_of_range(v, path, range + did_you_mean(word, names));
-    o.normalization = layers::crf_normalization(word);
+    o.*member = find(word);
   };
-  f.write = [](const eval::CrfOptions& o) { return JsonValue::of(layers::name_of(o.normalization)); };
+  f.write = [member](const eval::CrfOptions& o) { return JsonValue::of(layers::name_of(o.*member)); };
   return f;
 }
 
@@ -231,7 +229,13 @@ const Fields<eval::CrfOptions>& fields() {
     };
     for (const eval::CrfNumber& n : eval::crf_numbers())
       all.push_back(number<O>(n.key, n.member, n.low, n.high, n.help, n.low_open));
-    all.push_back(normalization_field());
+    all.push_back(crf_choice("normalization", &O::normalization, {"symmetric", "before", "after", "none"},
+                             layers::crf_normalization,
+                             "What becomes of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
+                             "1 / n K, or K"));
+    all.push_back(crf_choice("spatial", &O::spatial, {"exact", "lattice"}, layers::crf_spatial,
+                             "How the spatial kernel is summed: exactly, or approximated on a lattice as in "
+                             "pydensecrf, which is faster on CPUs"));
     all.push_back(whole<O>("max_memory", &O::max_memory, 1, 1 << 24,
                            "MiB that the CRF may take; an image that needs more is refined in parts"));
     return all;

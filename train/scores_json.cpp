@@ -50,6 +50,7 @@ JsonValue crf_to_json(const layers::DenseCrfOptions& options) {
   out["iterations"] = JsonValue::of(options.iterations);
   for (const eval::CrfNumber& n : eval::crf_numbers()) out[n.key] = JsonValue::of(options.*n.member);
   out["normalization"] = JsonValue::of(layers::name_of(options.normalization));
+  out["spatial"] = JsonValue::of(layers::name_of(options.spatial));
   out["text"] = JsonValue::of(eval::crf_text(options));
   return out;
 }

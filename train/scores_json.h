@@ -13,7 +13,7 @@ JsonValue scores_to_json(const eval::SemanticScores& scores);
 // [label][prediction]
 JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);
 
-// iterations, gaussian_weight, ..., normalization, and all of it as one `text` for --crf.
+// iterations, gaussian_weight, ..., normalization, spatial, and all of it as one `text` for --crf.
 JsonValue crf_to_json(const layers::DenseCrfOptions& options);
 
 // Back again: the members that scores_to_json writes; what is missing keeps its default.

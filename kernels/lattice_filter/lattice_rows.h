@@ -130,7 +130,7 @@ template <class R>
   for (int i = 0; i < R::width; i += 16) __builtin_prefetch(p + i);
 }
 
-// f(corners) with a constant for the usual five features, so that loops over corners unroll.
+// f(corners) with a constant for the usual two and five features, so that loops over corners unroll.
 template <int value>
 struct Constant {
   constexpr operator int() const { return value; }
@@ -138,6 +138,7 @@ struct Constant {
 template <class F>
 [[gnu::always_inline]] inline void with_corners(int corners, F&& f) {
   if (corners == 6) return f(Constant<6>());
+  if (corners == 3) return f(Constant<3>());
   f(corners);
 }
 

@@ -78,13 +78,14 @@ TEST_CASE("text of CRF parameters: what is printed is read back") {
   const CrfOptions plain;
   CHECK(crf_text(plain) ==
         "iterations=10,gaussian_weight=3,gaussian_xy=3,bilateral_weight=4,bilateral_xy=49,bilateral_rgb=5,"
-        "normalization=symmetric");
-  CrfOptions o =
-      parse_crf("iterations=0,gaussian_weight=0.1,bilateral_xy=1e2,normalization=after", plain, "t");
+        "normalization=symmetric,spatial=exact");
+  CrfOptions o = parse_crf(
+      "iterations=0,gaussian_weight=0.1,bilateral_xy=1e2,normalization=after,spatial=lattice", plain, "t");
   CHECK(o.iterations == 0);
   CHECK(o.gaussian_weight == 0.1);
   CHECK(o.bilateral_xy == 100);
   CHECK(o.normalization == layers::CrfNormalization::after);
+  CHECK(o.spatial == layers::CrfSpatial::lattice);
   CHECK(o.bilateral_rgb == 5);
   CHECK(crf_text(parse_crf(crf_text(o), plain, "t")) == crf_text(o));
   for (const layers::DenseCrfPreset& preset : layers::dense_crf_presets()) {
@@ -119,6 +120,7 @@ TEST_CASE("text of CRF parameters: what is wrong is named") {
       {"=3", "key=value"},
       {"iterations=3,,gaussian_xy=2", "key=value"},
       {"normalization=both", "symmetric, before, after, none"},
+      {"spatial=both", "exact or lattice"},
       {"preset=deeplab", "deeplab_v1, deeplab_v2"},
   };
   for (const auto& [text, message] : cases) {

@@ -53,6 +53,15 @@ struct Scene {
   }
 };
 
+kernels::Lattice position_lattice(int64_t height, int64_t width, double deviation) {
+  const Tensor features = Tensor::empty({height * width, 2});
+  for (int64_t i = 0; i < height * width; ++i) {
+    features.data<float>()[2 * i] = static_cast<float>(static_cast<double>(i % width) / deviation);
+    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(i / width) / deviation);
+  }
+  return kernels::lattice_build(features);
+}
+
 struct Difference {
   double largest = 0;    // of a probability
   double agreement = 0;  // share of pixels with the same label
@@ -159,15 +168,25 @@ TEST_CASE("normalisations and compatibilities of a dense CRF") {
     const auto filter = [&](const oracle::Filter& f) {
       return oracle::normalized(f, in_oracle(normalization), scene.pixels());
     };
-    const auto want =
-        oracle::mean_field(scene.probabilities,
-                           {{filter(oracle::spatial_kernel(17, 23, options.gaussian_xy)), spatial_costs},
-                            {filter(oracle::on_lattice(scene.lattice(options))), bilateral_costs}},
-                           3);
-    const std::vector<double> got = rows_of(DenseCrf(scene.image, options).refine(scene.probabilities));
-    INFO(name_of(normalization));
-    CHECK(difference(got, want.back(), classes).largest < 1e-5);
-    CHECK(difference(got, want.front(), classes).largest > 0.05);  // it does something
+    std::vector<double> exact;
+    for (CrfSpatial spatial : {CrfSpatial::exact, CrfSpatial::lattice}) {
+      options.spatial = spatial;
+      const oracle::Filter near = spatial == CrfSpatial::exact
+                                      ? oracle::spatial_kernel(17, 23, options.gaussian_xy)
+                                      : oracle::on_lattice(position_lattice(17, 23, options.gaussian_xy));
+      const auto want =
+          oracle::mean_field(scene.probabilities,
+                             {{filter(near), spatial_costs},
+                              {filter(oracle::on_lattice(scene.lattice(options))), bilateral_costs}},
+                             3);
+      const std::vector<double> got = rows_of(DenseCrf(scene.image, options).refine(scene.probabilities));
+      INFO(name_of(normalization) << ", " << name_of(spatial));
+      CHECK(difference(got, want.back(), classes).largest < 1e-5);
+      CHECK(difference(got, want.front(), classes).largest > 0.05);  // it does something
+      if (spatial == CrfSpatial::exact) exact = got;
+      if (spatial == CrfSpatial::lattice)
+        CHECK(difference(got, exact, classes).largest > 1e-4);  // not the same
+    }
   }
 }
 
@@ -238,15 +257,26 @@ TEST_CASE("memory of a dense CRF is what its documentation says") {
     const int64_t per_pixel = normalization == CrfNormalization::symmetric ? 76 : 100;
     CHECK(crf.vertices() <= 6 * 2000);
     CHECK(static_cast<int64_t>(crf.state_bytes()) == per_pixel * 2000 + 76 * crf.vertices() + 4 + 24);
+    options.spatial = CrfSpatial::lattice;
+    const DenseCrf both(scene.image, options);
+    const int64_t vertices = position_lattice(40, 50, options.gaussian_xy).vertices;
+    const int64_t more = normalization == CrfNormalization::symmetric ? 32 : 44;
+    CHECK(static_cast<int64_t>(both.state_bytes() - crf.state_bytes()) ==
+          more * 2000 + 40 * vertices + 4 + 12);
   }
 }
 
 TEST_CASE("a dense CRF on the simulated GPU") {
   const Scene scene(9, 14, 3);
-  const Tensor expected = DenseCrf(scene.image, {}).refine(scene.probabilities);
-  const Tensor q = DenseCrf(scene.image.to(Device::sim), {}).refine(scene.probabilities.to(Device::sim));
-  CHECK(q.device() == Device::sim);
-  CHECK(difference(rows_of(q), rows_of(expected), 3).largest < 1e-5);
+  for (CrfSpatial spatial : {CrfSpatial::exact, CrfSpatial::lattice}) {
+    DenseCrfOptions options;
+    options.spatial = spatial;
+    const Tensor expected = DenseCrf(scene.image, options).refine(scene.probabilities);
+    const Tensor q =
+        DenseCrf(scene.image.to(Device::sim), options).refine(scene.probabilities.to(Device::sim));
+    CHECK(q.device() == Device::sim);
+    CHECK(difference(rows_of(q), rows_of(expected), 3).largest < 1e-5);
+  }
 }
 
 TEST_CASE("presets of the dense CRF") {

@@ -1,19 +1,17 @@
 // The dense CRF for parity_crf.py: `crf_ops in.safetensors out.safetensors [repetitions]`.
 //
 // In: image u8 [H,W,3]; probabilities f32 [H,W,L]; parameters f32 (iterations, gaussian weight, xy, bilateral
-// weight, xy, rgb, normalisation as in CrfNormalization). Out: refined f32 [H,W,L], and two_lattices, the
-// same with the spatial kernel on a lattice as well, if the normalisation is symmetric. Prints the least
-// seconds of construction and of refinement, of the processor and on the clock, and what the CRF holds.
+// weight, xy, rgb, normalisation as in CrfNormalization, spatial as in CrfSpatial). Out: refined f32 [H,W,L].
+// Prints the least seconds of construction and of refinement, of the processor and on the clock, and what the
+// CRF holds.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 
 #include "core/error.h"
 #include "core/safetensors.h"
-#include "kernels/lattice_filter/lattice_filter.h"
 #include "layers/dense_crf.h"
 
 using namespace atrous;
@@ -31,43 +29,6 @@ double clock_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// One kernel on a lattice around features [N, d], normalised symmetrically.
-kernels::Lattice normalised_lattice(const Tensor& features) {
-  const kernels::Lattice plain = kernels::lattice_build(features);
-  kernels::Lattice scaled = plain;
-  const Tensor sums = kernels::lattice_filter(plain, Tensor::full({plain.points, 1}, 1));
-  scaled.weight = plain.weight.clone();
-  for (int64_t k = 0; k < scaled.weight.numel(); ++k)
-    scaled.weight.data<float>()[k] /= std::sqrt(sums.data<float>()[k / (plain.dims + 1)]);
-  return scaled;
-}
-
-// As pydensecrf does it.
-Tensor with_two_lattices(const Tensor& image, const Tensor& probabilities, const layers::DenseCrfOptions& o) {
-  const int64_t width = image.dim(1), pixels = image.dim(0) * width;
-  const Tensor positions = Tensor::empty({pixels, 2});
-  for (int64_t i = 0; i < pixels; ++i) {
-    positions.data<float>()[2 * i] = static_cast<float>(static_cast<double>(i % width) / o.gaussian_xy);
-    positions.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(i / width) / o.gaussian_xy);
-  }
-  const std::pair<kernels::Lattice, double> both[] = {
-      {normalised_lattice(positions), o.gaussian_weight},
-      {normalised_lattice(kernels::bilateral_features(image, o.bilateral_xy, o.bilateral_rgb)),
-       o.bilateral_weight}};
-  const Tensor log_unary = kernels::mean_field_unary(probabilities);
-  Tensor q = kernels::mean_field_update(log_unary, {});
-  for (int64_t i = 0; i < o.iterations; ++i) {
-    std::vector<kernels::MeanFieldTerm> terms;
-    for (const auto& [lattice, weight] : both) {
-      terms.push_back({.lattice = lattice,
-                       .vertex_values = kernels::lattice_splat_blur(lattice, q),
-                       .compatibility = Tensor::full({1}, -weight)});
-    }
-    q = kernels::mean_field_update(log_unary, terms);
-  }
-  return q.reshape(probabilities.shape());
-}
-
 void run(const char* from, const char* to, int repetitions) {
   const TensorFile file = read_safetensors(from);
   const float* p = file.at("parameters").data<float>();
@@ -77,6 +38,7 @@ void run(const char* from, const char* to, int repetitions) {
   options.bilateral_weight = static_cast<double>(p[3]), options.bilateral_xy = static_cast<double>(p[4]);
   options.bilateral_rgb = static_cast<double>(p[5]);
   options.normalization = static_cast<layers::CrfNormalization>(static_cast<int>(p[6]));
+  options.spatial = static_cast<layers::CrfSpatial>(static_cast<int>(p[7]));
   double build = 1e9, refine = 1e9, wall = 1e9;
   size_t state_bytes = 0;
   int64_t vertices = 0;
@@ -95,11 +57,7 @@ void run(const char* from, const char* to, int repetitions) {
   std::printf(
       "{\"build\": %.6f, \"refine\": %.6f, \"wall\": %.6f, \"vertices\": %lld, \"state_bytes\": %zu}\n",
       build, refine, wall, static_cast<long long>(vertices), state_bytes);
-  NamedTensors results{{"refined", refined}};
-  if (options.normalization == layers::CrfNormalization::symmetric && options.gaussian_weight != 0)
-    results.emplace_back("two_lattices",
-                         with_two_lattices(file.at("image"), file.at("probabilities"), options));
-  write_safetensors(to, results);
+  write_safetensors(to, {{"refined", refined}});
 }
 
 }  // namespace
