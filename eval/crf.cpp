@@ -51,8 +51,13 @@ Tensor as_rgb(const Tensor& image) {
 // Estimates, as crf.h states them.
 struct Need {
   int64_t classes;
-  bool lattice;
+  double building;  // bytes per pixel while lattices are built
   bool tiles = false;
+
+  Need(int64_t l, const CrfOptions& o)
+      : classes(l),
+        building((o.bilateral_weight != 0 ? 800 : 0) +
+                 (o.gaussian_weight != 0 && o.spatial == layers::CrfSpatial::lattice ? 200 : 0)) {}
 
   double refining(int64_t pixels, int64_t vertices) const {
     const double maps = tiles ? 20 : 16;
@@ -61,7 +66,7 @@ struct Need {
   }
   // The size of a lattice is known only when it is built; this much is sure without it.
   double at_least(int64_t pixels) const {
-    return std::max(lattice ? 800 * static_cast<double>(pixels) : 0,
+    return std::max(building * static_cast<double>(pixels),
                     4 * static_cast<double>(pixels) + refining(pixels, 0));
   }
   double of(const layers::DenseCrf& crf) const {
@@ -83,7 +88,7 @@ class Refiner {
         probabilities_(probabilities),
         options_(options),
         whole_{0, 0, rgb.dim(0), rgb.dim(1)},
-        need_{probabilities.dim(2), options.bilateral_weight != 0},
+        need_(probabilities.dim(2), options),
         bound_(static_cast<double>(options.max_memory) * (1 << 20)) {
     double widest = 0;
     if (options.gaussian_weight != 0) widest = options.gaussian_xy;
@@ -198,7 +203,7 @@ CrfRefined refine(const Tensor& image, const Tensor& probabilities, const CrfOpt
 
 layers::DenseCrf whole_crf(const Tensor& image, int64_t classes, Device device, const CrfOptions& options) {
   const Tensor rgb = as_rgb(image);
-  const Need need{classes, options.bilateral_weight != 0};
+  const Need need(classes, options);
   const auto check = [&](double needed) {
     ATROUS_CHECK(
         needed <= static_cast<double>(options.max_memory) * (1 << 20), ErrorKind::usage,

@@ -91,8 +91,9 @@ class DenseCrf {
 
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
-  int64_t vertices() const { return bilateral_.slice.vertices; }  // 0 without a bilateral kernel
-  size_t state_bytes() const;                                     // held between calls
+  // Of both lattices.
+  int64_t vertices() const { return bilateral_.slice.vertices + spatial_.slice.vertices; }
+  size_t state_bytes() const;  // held between calls
 
  private:
   DenseCrfOptions options_;

@@ -173,9 +173,15 @@ TEST_CASE("the memory that a CRF takes stays within its bound") {
   const Tensor photo = discs(400, 600), noise = random_image(400, 600, 3);
   for (const Tensor& image : {photo, noise}) {
     const Tensor p = noisy_probabilities(image);
-    for (const int64_t bound : {60, 110, 4096}) {
+    for (const auto& [bound, spatial] :
+         {std::pair<int64_t, layers::CrfSpatial>{60, layers::CrfSpatial::exact},
+          {110, layers::CrfSpatial::exact},
+          {4096, layers::CrfSpatial::exact},
+          {60, layers::CrfSpatial::lattice},
+          {4096, layers::CrfSpatial::lattice}}) {
       CrfOptions o = small_kernels();
       o.max_memory = bound;
+      o.spatial = spatial;
       release_cached_memory();
       reset_peak_memory();
       const int64_t held = allocator_stats().bytes_in_use;
