@@ -89,7 +89,7 @@ void run_eval(const Options& o) {
   report.loss = result.loss;
   report.image_scores = result.images;
   if (result.before_crf) {
-    report.crf = CrfScores{inference.crf, *result.before_crf};
+    report.crf = CrfScores{inference.crf, *result.before_crf, result.crf_tiled_images, result.crf_most_tiles};
     for (size_t c = 0; c < classes.size(); ++c) report.crf->before.scores.per_class[c].name = classes[c].name;
   }
   report.facts = {{"resolution", config.data.image_height > 0

@@ -114,30 +114,38 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
   return jobs;
 }
 
-void predict_one(const Job& job, const train::LoadedModel& loaded, const eval::InferenceOptions& inference,
-                 const eval::Palette& palette) {
+// Gives the number of parts in which a CRF refined the image; 1 without one.
+int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval::InferenceOptions& inference,
+                    const eval::Palette& palette) {
   const Tensor image = data::load_image(job.image, loaded.config.data, loaded.model->in_channels());
-  const Tensor labels = eval::predict_labels(*loaded.model, image, loaded.config.data, inference);
+  int64_t crf_tiles = 1;
+  const Tensor labels = eval::predict_labels(*loaded.model, image, loaded.config.data, inference, &crf_tiles);
   const Tensor picture =
       eval::with_legend(eval::overlay(image, labels, palette), labels, loaded.classes, palette);
   data::write_png(job.overlay, picture);
   data::write_png(job.labels, labels, palette);  // last: see Job::last
+  if (crf_tiles > 1) {
+    fmt::print(stderr, "{}: the CRF in {} tiles, to stay within {} MiB: an approximation\n", job.image,
+               crf_tiles, inference.crf.max_memory);
+  }
+  return crf_tiles;
 }
 
-// Does the jobs; what fits no network of the kind is refused before.
-std::function<void(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
+// Does the jobs, as predict_one; what fits no network of the kind is refused before.
+std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("finds objects");
     train::check_detector(network.config);
     const LoadedDetector detector{network.config, nets::as_detector(network.model), network.classes};
     return [detector](const Job& job) {
       predict_instances(detector, {job.image, job.labels, job.overlay, job.objects});
+      return int64_t{1};
     };
   }
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
   return [loaded, inference = o.inference.apply(loaded.config.eval),
           palette = eval::palette_of(loaded.classes)](const Job& job) {
-    predict_one(job, loaded, inference, palette);
+    return predict_one(job, loaded, inference, palette);
   };
 }
 
@@ -147,7 +155,7 @@ void run_predict(const Options& o) {
   plan(images, o.out, false);  // what is wrong with the names shows before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
-  const std::function<void(const Job&)> predict = worker(o, network);
+  const std::function<int64_t(const Job&)> predict = worker(o, network);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
   const bool objects = nets::is_detector(network.config.model.name);
@@ -165,11 +173,12 @@ void run_predict(const Options& o) {
         ++skipped;
       } else {
         try {
-          predict(job);
+          const int64_t crf_tiles = predict(job);
           fmt::print(o.report.table(), "{}\n", job.last());
           nlohmann::ordered_json written{{"image", job.image}, {"overlay", job.overlay}};
           if (fs::exists(job.labels, unknown)) written["labels"] = job.labels;
           if (!job.objects.empty()) written["objects"] = job.objects;
+          if (crf_tiles > 1) written["crf_tiles"] = crf_tiles;
           j["written"].push_back(std::move(written));
         } catch (const Error& e) {
           if (e.kind() != ErrorKind::data) throw;

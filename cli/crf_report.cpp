@@ -139,6 +139,8 @@ std::string crf_section(const std::string& folder, const ScoresReport& report,
       "after "
       "it.</p>\n",
       escape_html(eval::crf_text(report.crf->options)));
+  if (const std::string tiles = crf_tiles_text(*report.crf, report.images); !tiles.empty())
+    out += fmt::format("<p class=\"sub\">Refined {}.</p>\n", escape_html(tiles));
   out += tables(report);
   if (!images.empty()) {
     out +=

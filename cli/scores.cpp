@@ -59,6 +59,12 @@ void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores&
 
 }  // namespace
 
+std::string crf_tiles_text(const CrfScores& crf, int64_t images) {
+  if (crf.tiled_images == 0) return "";
+  return fmt::format("{} of {} images in up to {} parts, to stay within {} MiB: an approximation",
+                     crf.tiled_images, images, crf.most_tiles, crf.options.max_memory);
+}
+
 std::string fact_key(std::string name) {
   std::replace(name.begin(), name.end(), ' ', '_');
   return name;
@@ -90,7 +96,11 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   if (s.boundary_f1)
     fmt::print(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
   if (report.loss) fmt::print(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
-  if (report.crf) print_crf(out, *report.crf, s, report.loss);
+  if (report.crf) {
+    print_crf(out, *report.crf, s, report.loss);
+    const std::string tiles = crf_tiles_text(*report.crf, report.images);
+    if (!tiles.empty()) fmt::print(out, "tiles           {}\n", tiles);
+  }
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
   fmt::print(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
              report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
@@ -117,6 +127,8 @@ std::string scores_json(const ScoresReport& report) {
   if (report.crf) {
     JsonValue& crf = j["crf"];
     crf = train::crf_to_json(report.crf->options);
+    crf["tiled_images"] = JsonValue::of(report.crf->tiled_images);
+    crf["most_tiles"] = JsonValue::of(report.crf->most_tiles);
     JsonValue& before = crf["before"];
     before = train::scores_to_json(report.crf->before.scores);
     before["loss"] = JsonValue::of(report.crf->before.loss);

@@ -15,7 +15,10 @@ namespace atrous::cli {
 struct CrfScores {
   eval::CrfOptions options;
   eval::SetScores before;
+  int64_t tiled_images = 0, most_tiles = 1;  // see eval::EvaluationResult
 };
+// "12 of 100 images in up to 4 parts, to stay within 900 MiB: an approximation"; empty if all were whole.
+std::string crf_tiles_text(const CrfScores& crf, int64_t images);
 
 struct ScoresReport {
   eval::SemanticScores scores;
@@ -38,8 +41,8 @@ void print_scores(std::FILE* out, const ScoresReport& report);
 // Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed),
 // boundary_tolerance, loss, images, pixels, ignored_pixels, classes_in_mean, absent_classes[], per_class[],
 // confusion[gt][pred], per_image[], with a CRF crf (its
-// parameters, and `before` with the scores before it), and the facts. What does not exist (the IoU of an
-// absent class) is null.
+// parameters, tiled_images, most_tiles, and `before` with the scores before it), and the facts. What does not
+// exist (the IoU of an absent class) is null.
 std::string scores_json(const ScoresReport& report);
 
 }  // namespace atrous::cli

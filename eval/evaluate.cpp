@@ -141,6 +141,7 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
   auto load = [&dataset](int64_t i) { return dataset.load(i); };
   // Destroyed (and so waited for) before anything it uses, also when an image fails.
   std::future<data::Sample> next;
+  int64_t tiled_images = 0, most_tiles = 1;
   if (total > 0) next = std::async(std::launch::async, load, 0);
   for (int64_t i = 0; i < total && !(hooks.stop && hooks.stop()); ++i) {
     const data::Sample sample = next.get();
@@ -153,6 +154,8 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
       image.prediction_before = before.labels;
       image.score_before = before_crf.add(sample, before.labels, before.probabilities.to(Device::cpu));
       image.prediction = after.labels;
+      tiled_images += after.crf_tiles > 1;
+      most_tiles = std::max(most_tiles, after.crf_tiles);
       image.score = scorer.add(sample, after.labels, after.probabilities);
     } else {
       const Scored scored = score_image(model, sample, data, options);
@@ -165,6 +168,8 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
   EvaluationResult result;
   static_cast<SetScores&>(result) = scorer.scores();
   if (options.crf.enabled) result.before_crf = before_crf.scores();
+  result.crf_tiled_images = tiled_images;
+  result.crf_most_tiles = most_tiles;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

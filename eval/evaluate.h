@@ -36,6 +36,8 @@ struct SetScores {
 
 struct EvaluationResult : SetScores {
   std::optional<SetScores> before_crf;  // if options.crf is enabled
+  // Images that the CRF refined in parts, an approximation (eval/crf.h), and the most parts of one image.
+  int64_t crf_tiled_images = 0, crf_most_tiles = 1;
   double seconds = 0;
 };
 

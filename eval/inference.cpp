@@ -244,8 +244,8 @@ Prediction predict(layers::SegmentationModel& model, const Tensor& image, const 
 }
 
 Prediction refined(const Prediction& prediction, const Tensor& image, const CrfOptions& crf) {
-  const Tensor probabilities = refine(image, prediction.probabilities, crf).probabilities;
-  return {labels_of(probabilities), probabilities};
+  const CrfRefined result = refine(image, prediction.probabilities, crf);
+  return {labels_of(result.probabilities), result.probabilities, result.tiles};
 }
 
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
@@ -262,9 +262,14 @@ Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& ima
 }
 
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                      const InferenceOptions& options) {
+                      const InferenceOptions& options, int64_t* crf_tiles) {
   check(model, image, options);
-  if (options.crf.enabled) return refined(predict(model, image, data, options), image, options.crf).labels;
+  if (crf_tiles) *crf_tiles = 1;
+  if (options.crf.enabled) {
+    const Prediction after = refined(predict(model, image, data, options), image, options.crf);
+    if (crf_tiles) *crf_tiles = after.crf_tiles;
+    return after.labels;
+  }
   if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined())
     return kernels::argmax(logits).to(Device::cpu).reshape({image.dim(0), image.dim(1)});
   const Tensor result = Tensor::empty({image.dim(0), image.dim(1)}, DType::u8);

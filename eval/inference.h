@@ -54,8 +54,9 @@ Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, c
                         const InferenceOptions& options);
 
 struct Prediction {
-  Tensor labels;         // u8 [H, W] in host memory
-  Tensor probabilities;  // f32 [H, W, K]
+  Tensor labels;          // u8 [H, W] in host memory
+  Tensor probabilities;   // f32 [H, W, K]
+  int64_t crf_tiles = 1;  // parts in which the CRF refined it: see eval/crf.h
 };
 // All rows, without the CRF. The probabilities are on the model's device.
 Prediction predict(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
@@ -68,8 +69,8 @@ Prediction refined(const Prediction& prediction, const Tensor& image, const CrfO
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options);
 
-// All rows' labels, u8 [H, W], after the CRF if it is enabled.
+// All rows' labels, u8 [H, W], after the CRF if it is enabled, whose parts go to `crf_tiles` (1 without it).
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                      const InferenceOptions& options);
+                      const InferenceOptions& options, int64_t* crf_tiles = nullptr);
 
 }  // namespace atrous::eval

@@ -347,6 +347,32 @@ TEST_CASE("eval --crf: wrong parameters and images without colours") {
   CHECK_THAT(o.err, Contains("did you mean \"before\""));
   o = p.eval({"--crf", "--set", "eval.crf.max_memory=1", "--set", "eval.crf.iterations=1"});
   CHECK(o.code == 0);  // 19 x 26 pixels fit
+  CHECK_THAT(o.out, !Contains("approximation"));
+
+  // What was refined in parts says so, in every place.
+  for (const char* name : {"a", "b"}) {
+    data::write_png(p.folder.path(std::string(name) + ".png"), striped_picture(70, 300, 3));
+    data::write_png(p.folder.path(std::string(name) + "_label.png"), stripes(70, 300, 3));
+  }
+  const std::vector<std::string> tiled = {"--crf", "bilateral_xy=4,gaussian_xy=2,iterations=1", "--set",
+                                          "eval.crf.max_memory=12"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), tiled.begin(), tiled.end());
+    return more;
+  };
+  o = p.eval(with({"--json", p.folder.path("t.json"), "--report", p.folder.path("tiled")}));
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const std::string says = "2 of 2 images in up to 2 parts, to stay within 12 MiB: an approximation";
+  CHECK_THAT(o.out, Contains("tiles           " + says));
+  CHECK_THAT(read_text(p.folder.path("tiled/report.html")), Contains("Refined " + says));
+  const auto scores = nlohmann::json::parse(read_text(p.folder.path("t.json")));
+  CHECK(scores["crf"]["tiled_images"] == 2);
+  CHECK(scores["crf"]["most_tiles"] == 2);
+  o = p.predict(with({p.folder.path("a.png"), "--json", p.folder.path("p.json")}));
+  REQUIRE(o.code == 0);
+  CHECK_THAT(o.err, Contains("a.png: the CRF in 2 tiles, to stay within 12 MiB: an approximation"));
+  CHECK(nlohmann::json::parse(read_text(p.folder.path("p.json")))["written"][0]["crf_tiles"] == 2);
 }
 
 TEST_CASE("predict --crf writes the labels that eval --crf scores; a file after the flag is an image") {
