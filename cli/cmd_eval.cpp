@@ -65,6 +65,7 @@ void run_eval(const Options& o) {
   if (!o.report_folder.empty()) make_output_folder(o.report_folder, "--report");
   fmt::print(stderr, "{}\n", dataset->describe());
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
+  warn_of_two_crfs(config.model, inference);
 
   WorstImages worst(o.report_folder.empty() ? 0 : o.worst);
   eval::EvaluationHooks hooks;
@@ -82,6 +83,7 @@ void run_eval(const Options& o) {
 
   const std::vector<data::ClassInfo> classes = classes_shown(*dataset, loaded);
   ScoresReport report;
+  report.network = nets::describe(config.model);
   report.scores = result.scores;
   for (size_t c = 0; c < classes.size(); ++c) report.scores.per_class[c].name = classes[c].name;
   report.confusion = result.confusion;

@@ -143,8 +143,9 @@ std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedN
     };
   }
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
-  return [loaded, inference = o.inference.apply(loaded.config.eval),
-          palette = eval::palette_of(loaded.classes)](const Job& job) {
+  const eval::InferenceOptions options = o.inference.apply(loaded.config.eval);
+  warn_of_two_crfs(loaded.config.model, options);
+  return [loaded, inference = options, palette = eval::palette_of(loaded.classes)](const Job& job) {
     return predict_one(job, loaded, inference, palette);
   };
 }
@@ -174,7 +175,7 @@ void run_predict(const Options& o) {
       } else {
         try {
           const int64_t crf_tiles = predict(job);
-          fmt::print(o.report.table(), "{}\n", job.last());
+          fmt::print(o.report.table(), "{}\n", objects ? job.overlay : job.labels);
           nlohmann::ordered_json written{{"image", job.image}, {"overlay", job.overlay}};
           if (fs::exists(job.labels, unknown)) written["labels"] = job.labels;
           if (!job.objects.empty()) written["objects"] = job.objects;
@@ -196,6 +197,7 @@ void run_predict(const Options& o) {
     }
     j["predictions"] = o.out + "/predictions.json";
     join_predictions(o.out + "/predictions.json", parts);
+    fmt::print(o.report.table(), "{}/predictions.json\n", o.out);
   }
   j["skipped"] = skipped;
   j["refused"] = refused;

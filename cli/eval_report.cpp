@@ -191,16 +191,16 @@ std::string facts_table(const std::vector<std::pair<std::string, std::string>>& 
   return out + "</table>\n";
 }
 
-std::string report_head(const std::vector<std::pair<std::string, std::string>>& facts) {
-  const auto fact = [&](const char* wanted, const char* before) {
+std::string report_head(const std::string& network,
+                        const std::vector<std::pair<std::string, std::string>>& facts) {
+  const auto fact = [&](const char* wanted) {
     for (const auto& [name, text] : facts) {
-      if (name == wanted) return before + text;
+      if (name == wanted) return text;
     }
     return std::string();
   };
-  return eval::page_head(fmt::format("Evaluation: {}{}{}", fact("network", ""), fact("backbone", ", "),
-                                     fact("width", ", width ")),
-                         fmt::format("{}, split \"{}\"", fact("weights", ""), fact("split", "")));
+  return eval::page_head("Evaluation: " + network,
+                         fmt::format("{}, split \"{}\"", fact("weights"), fact("split")));
 }
 
 void remove_pictures(const std::string& folder, const std::vector<std::string>& of_kinds) {
@@ -244,7 +244,7 @@ void write_eval_report(const std::string& folder, const ScoresReport& report,
     colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
   const std::vector<std::string> names = eval::names_of(s);
 
-  std::string html = report_head(report.facts) + "<div class=\"cards\">\n";
+  std::string html = report_head(report.network, report.facts) + "<div class=\"cards\">\n";
   html += eval::card(percent_text(s.miou) + " %",
                      fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size()));
   html += eval::card(percent_text(s.pixel_accuracy) + " %", "pixel accuracy");

@@ -35,10 +35,11 @@ class WorstImages {
   std::vector<Image> kept_;
 };
 
-// What reports of all networks share: the head of the page, from the facts "network", "backbone", "width",
+// What reports of all networks share: the head of the page, from the network (nets::describe) and the facts
 // "weights" and "split"; the table of facts; the folder `worst`, made and without an earlier report's
 // pictures; and the names of its files.
-std::string report_head(const std::vector<std::pair<std::string, std::string>>& facts);
+std::string report_head(const std::string& network,
+                        const std::vector<std::pair<std::string, std::string>>& facts);
 std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts);
 void prepare_worst_folder(const std::string& report_folder);
 std::string worst_file_name(size_t rank, std::string id, const char* kind);

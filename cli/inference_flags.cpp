@@ -54,6 +54,13 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
   return options;
 }
 
+void warn_of_two_crfs(const nets::ModelOptions& model, const eval::InferenceOptions& options) {
+  if (!model.crf_as_rnn || !options.crf.enabled) return;
+  fmt::print(stderr,
+             "note: the network ends in a CRF of its own (model.crf_as_rnn); the dense CRF (eval.crf, --crf) "
+             "refines its results once more\n");
+}
+
 void with_memory_advice(const std::function<void()>& work) {
   try {
     work();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "eval/inference.h"
+#include "nets/model_options.h"
 
 namespace CLI {
 class App;
@@ -26,6 +27,9 @@ struct InferenceFlags {
   // The config's options with what the flags ask for.
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };
+
+// Says so if a dense CRF is to follow a network that has one of its own.
+void warn_of_two_crfs(const nets::ModelOptions& model, const eval::InferenceOptions& options);
 
 // Does the work of a command. If memory does not suffice, the error names --sliding as well.
 void with_memory_advice(const std::function<void()>& work);

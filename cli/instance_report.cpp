@@ -118,7 +118,7 @@ void write_instance_report(const std::string& folder, const InstanceScoresReport
                            const std::vector<WorstInstances::Image>& worst) {
   prepare_worst_folder(folder);
   const eval::InstanceEvaluation& result = report.result;
-  std::string out = report_head(report.facts) + "<div class=\"cards\">\n";
+  std::string out = report_head(report.network, report.facts) + "<div class=\"cards\">\n";
   if (result.masks) out += eval::coco_cards(*result.masks, "mask");
   out += eval::coco_cards(result.boxes, "box") + eval::coco_count_cards(result.boxes) + "</div>\n";
   out += facts_section(report);

@@ -21,6 +21,7 @@ struct InstanceImageScore {
 };
 
 struct InstanceScoresReport {
+  std::string network;  // nets::describe
   eval::InstanceEvaluation result;
   std::vector<InstanceImageScore> images;
   double min_score = 0;  // of detections that count as found in an image

@@ -64,6 +64,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   fmt::print(stderr, "{}\n", dataset->describe());
 
   InstanceScoresReport scores;
+  scores.network = nets::describe(config.model);
   scores.min_score = config.eval.min_score;
   scores.facts = how_measured(loaded, options, *dataset);
   WorstInstances worst(options.report_folder.empty() ? 0 : options.worst);
@@ -91,6 +92,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", result.images, result.seconds,
              static_cast<double>(memory.peak_in_use) / (1 << 20));
   if (!options.results.empty()) {
+    data::write_coco_images(options.results + "/images.json", result.annotations);
     data::write_coco_results(options.results + "/bbox.json", result.annotations, result.results,
                              data::CocoFields::boxes);
     if (result.masks)

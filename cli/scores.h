@@ -21,6 +21,7 @@ struct CrfScores {
 std::string crf_tiles_text(const CrfScores& crf, int64_t images);
 
 struct ScoresReport {
+  std::string network;  // nets::describe; empty if none was run
   eval::SemanticScores scores;
   eval::ConfusionMatrix confusion{0};
   int64_t images = 0;
@@ -34,7 +35,8 @@ struct ScoresReport {
 
 // The key of a fact in JSON: "boundary F1" is boundary_F1.
 std::string fact_key(std::string name);
-// Facts about a network: "network", and where they are set "backbone" and "width" (width_multiplier).
+// Facts about a network: "network", and where they are set "backbone", "width" (width_multiplier) and
+// "CRF as RNN" (crf_as_rnn).
 std::vector<std::pair<std::string, std::string>> facts_of(const nets::ModelOptions& model);
 
 void print_scores(std::FILE* out, const ScoresReport& report);

@@ -21,15 +21,19 @@ namespace {
 using Json = nlohmann::json;
 
 // Hands out the records of a file one by one; holds one at a time. The records of an annotation file are the
-// members of lists of its one object (`sections`), those of a results file the members of its one list.
+// members of lists of its one object (`sections`), those of a results file the members of its one list, or of
+// the list "annotations" of an object that also says which images its results are of.
 class RecordReader : public nlohmann::json_sax<Json> {
  public:
   using OnRecord = std::function<void(const Json& record, const std::string& where)>;
 
   RecordReader(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections)
       : path_(path), limits_(limits), sections_(std::move(sections)) {}
-  RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result)
-      : path_(path), limits_(limits), on_record_(std::move(on_result)), is_results_(true) {}
+  RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image)
+      : RecordReader(path, limits, {{"annotations", on_result}, {"images", std::move(on_image)}}) {
+    on_record_ = std::move(on_result);
+    is_results_ = true;
+  }
 
   void read() {
     std::error_code error;
@@ -43,9 +47,9 @@ class RecordReader : public nlohmann::json_sax<Json> {
     ATROUS_CHECK(file.good(), ErrorKind::data, "[{}] the file cannot be opened.", path_);
     Json::sax_parse(file, this);
     for (const auto& [name, unused] : sections_) {
-      ATROUS_CHECK(seen_.count(name), ErrorKind::data,
+      ATROUS_CHECK(is_results_ || seen_.count(name), ErrorKind::data,
                    "[{}] an annotation file must have the lists \"images\", \"annotations\" and "
-                   "\"categories\". There is no \"{}\".",
+                   "\"categories\", an object of results the first two. There is no \"{}\".",
                    path_, name);
     }
   }
@@ -59,12 +63,9 @@ class RecordReader : public nlohmann::json_sax<Json> {
   bool binary(binary_t&) override { return true; }  // JSON text has none
 
   bool start_object(size_t) override {
-    if (depth_ == 0) {
-      ATROUS_CHECK(
-          !is_results_, ErrorKind::data,
-          "[{}] a results file must be a list: [{{\"image_id\": ..., \"category_id\": ..., \"score\": ..., "
-          "\"bbox\": ...}}, ...]. Got an object. Is it an annotation file?",
-          path_);
+    if (depth_ == 0 && is_results_) {
+      is_results_ = false;
+      on_record_ = nullptr;
     }
     return open(Json::object());
   }
@@ -349,8 +350,7 @@ CocoImage read_image(const Json& record, const std::string& where) {
 // By rising id, which must differ.
 template <class Record>
 void sort_by_id(std::vector<Record>& records, const char* what, const std::string& path) {
-  std::stable_sort(records.begin(), records.end(),
-                   [](const Record& a, const Record& b) { return a.id < b.id; });
+  std::ranges::stable_sort(records, {}, &Record::id);
   for (size_t i = 1; i < records.size(); ++i) {
     ATROUS_CHECK(records[i].id != records[i - 1].id, ErrorKind::data,
                  "[{}] ids of {} must differ. {} occurs twice.", path, what, records[i].id);
@@ -359,8 +359,7 @@ void sort_by_id(std::vector<Record>& records, const char* what, const std::strin
 
 template <class Record>
 int64_t index_of(const std::vector<Record>& records, int64_t id) {
-  const auto at = std::lower_bound(records.begin(), records.end(), id,
-                                   [](const Record& r, int64_t i) { return r.id < i; });
+  const auto at = std::ranges::lower_bound(records, id, {}, &Record::id);
   return at == records.end() || at->id != id ? -1 : at - records.begin();
 }
 
@@ -376,6 +375,18 @@ void resolve(Record& record, const CocoAnnotations& all, const std::string& wher
                where, all.categories.size(), all.path, record.category);
   record.image = image;
   record.category = category;
+}
+
+// Results that number their images themselves would be scored against other images.
+void check_same_image(const Json& record, const CocoAnnotations& all, const std::string& where) {
+  const CocoImage image = read_image(record, where);
+  const int64_t at = all.find_image(image.id);
+  if (at < 0) return;  // a result that has it is refused
+  const std::filesystem::path here = image.file_name, there = all.images[static_cast<size_t>(at)].file_name;
+  ATROUS_CHECK(here.empty() || there.empty() || here.filename() == there.filename(), ErrorKind::data,
+               "[{}] ids must mean the same images as in {}. Image {} is \"{}\" there, but \"{}\" here. "
+               "`atrous eval --results` writes results with the data set's ids.",
+               where, all.path, image.id, there.string(), here.string());
 }
 
 }  // namespace
@@ -449,11 +460,14 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
   };
   std::vector<CocoResult> results;
   std::vector<Kept> kept;
-  RecordReader reader(path, limits, [&](const Json& r, const std::string& where) {
+  const auto on_image = [&](const Json& r, const std::string& at) { check_same_image(r, annotations, at); };
+  const auto on_result = [&](const Json& r, const std::string& where) {
     CocoResult result;
     result.image = whole(need(r, "image_id", where), "image_id", where);
     result.category = whole(need(r, "category_id", where), "category_id", where);
-    result.score = finite(need(r, "score", where), "score", where);
+    ATROUS_CHECK(find(r, "score"), ErrorKind::data,
+                 "[{}] a result must have \"score\". It has none. Is it an annotation file?", where);
+    result.score = finite(r["score"], "score", where);
     resolve(result, annotations, where);
     const bool has_box = read_box(r, result.box, where);
     kept.push_back({has_box, read_outline(r, where)});
@@ -462,8 +476,8 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
                  "[{}] must have \"{}\", since the first result {} a bbox. It has none.", where,
                  boxes ? "bbox" : "segmentation", boxes ? "has" : "lacks");
     results.push_back(std::move(result));
-  });
-  reader.read();
+  };
+  RecordReader(path, limits, on_result, on_image).read();
   internal::CocoBudget budget(limits, path);
   parallel_for(static_cast<int64_t>(results.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {

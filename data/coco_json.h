@@ -86,7 +86,10 @@ struct CocoResult {
   Rle mask;  // no counts if masks were not asked for
 };
 
-// Results of a detector on the images of `annotations`, in the order of the file. A file may be [].
+// Results of a detector on the images of `annotations`, in the order of the file. A file may be []. It may
+// also be an object whose "annotations" are the results and whose "images" say which images their ids mean,
+// as `atrous predict` writes it: refused if one of these has another file name (without folders) in
+// `annotations`.
 //
 // As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
 // of the boxes, and a result without a segmentation has its box as mask; if not, all need a segmentation,
@@ -103,5 +106,9 @@ enum class CocoFields { boxes, masks, both };
 // counts. Error(io).
 void write_coco_results(const std::string& path, const CocoAnnotations& annotations,
                         const std::vector<CocoResult>& results, CocoFields fields = CocoFields::both);
+
+// What the ids in results mean, in COCO's form: `images` (`id`, `file_name`, and `height` and `width` if they
+// are known) and `categories` (`id`, `name`). A name that is no UTF-8 gets U+FFFD where it is not. Error(io).
+void write_coco_images(const std::string& path, const CocoAnnotations& annotations);
 
 }  // namespace atrous::data

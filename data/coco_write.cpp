@@ -20,4 +20,24 @@ void write_coco_results(const std::string& path, const CocoAnnotations& annotati
   write_file_atomically(path, text + "\n]\n");
 }
 
+void write_coco_images(const std::string& path, const CocoAnnotations& annotations) {
+  using Json = nlohmann::ordered_json;
+  const auto text_of = [](const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  std::string text = "{\"images\":[";
+  const char* before = "\n";
+  for (const CocoImage& i : annotations.images) {
+    Json record{{"id", i.id}, {"file_name", i.file_name}};
+    if (i.height > 0) record.update({{"width", i.width}, {"height", i.height}});
+    text += before + text_of(record);
+    before = ",\n";
+  }
+  text += "\n],\n\"categories\":[";
+  before = "\n";
+  for (const CocoCategory& c : annotations.categories) {
+    text += before + text_of({{"id", c.id}, {"name", c.name}});
+    before = ",\n";
+  }
+  write_file_atomically(path, text + "\n]}\n");
+}
+
 }  // namespace atrous::data

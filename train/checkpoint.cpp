@@ -309,6 +309,11 @@ std::string advice(const layers::LoadReport& fit, const TensorFile& file, const 
     text += fmt::format("\"{}\" is of num_classes {}. ", m.name, m.in_file[0]);
     break;
   }
+  const auto of_crf = [](const std::string& name) { return name.starts_with("crf."); };
+  if (config.model.crf_as_rnn && !fit.missing.empty() && std::ranges::all_of(fit.missing, of_crf))
+    text +=
+        "It is of a network without CRF: `atrous import-weights --partial` puts one behind it, to be "
+        "trained. ";
   const std::string beside = config_beside(file.origin);
   if (file.metadata.contains("atrous.config"))
     return text + fmt::format("It holds the config that it was trained with: leave out {}.",

@@ -16,6 +16,7 @@
 #include "eval/score_html.h"
 #include "eval/svg_chart.h"
 #include "train/coco_scores_json.h"
+#include "train/config.h"
 #include "train/json_value.h"
 #include "train/run_log.h"
 #include "train/scores_json.h"
@@ -141,7 +142,7 @@ void write_report(const std::string& folder) {
   JsonValue parsed = JsonValue::make_object();
   if (!config.empty()) parsed = parse_json(config, folder + "/config.json");
   std::string name = "run";
-  if (const JsonValue* model = parsed.find("model")) name = text_of(*model, "name");
+  if (!config.empty()) name = nets::describe(parse_config(config, folder + "/config.json", {}).model);
   std::string html = eval::page_head(name, std::filesystem::path(folder).lexically_normal().string()) +
                      "<div class=\"cards\">\n";
   const eval::SemanticScores scores = scores_from_json(best);

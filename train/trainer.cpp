@@ -69,8 +69,8 @@ void announce(const Config& c, const Task& task, const Plan& plan, int64_t param
   const std::string batch = task.training_images() > 0 ? fmt::format("{:.1f} steps per epoch, batches of {}",
                                                                      plan.steps_per_epoch, c.data.batch_size)
                                                        : "given batches";
-  say(fmt::format("{}: {} parameters; {} steps, {}{}; on {} with math {}", c.model.name, parameters,
-                  plan.total_steps, batch,
+  say(fmt::format("{}: {} parameters; {} steps, {}{}; on {} with math {}", nets::describe(c.model),
+                  parameters, plan.total_steps, batch,
                   c.train.accumulate > 1 ? fmt::format(", {} per step", c.train.accumulate) : "",
                   name_of(device), c.math));
 }

@@ -335,6 +335,29 @@ TEST_CASE("eval --crf tells the scores before and after, and shows what changed"
   CHECK(nlohmann::json::parse(config.out)["confusion"] == j["confusion"]);
 }
 
+TEST_CASE("a network with a CRF of its own is named so, and weights without one are told how to get it") {
+  const Project p;
+  const std::string weights = p.folder.path("crf.safetensors"), crf = "model.crf_as_rnn={}";
+  const Outcome lacking = p.eval({"--set", crf});
+  CHECK(lacking.code == 5);
+  CHECK_THAT(lacking.err, Contains("a network without CRF") && Contains("import-weights --partial"));
+  const Outcome imported = run({"import-weights", "--config", p.config, "--set", crf, "--input", p.weights,
+                                "--output", weights, "--partial"});
+  INFO(imported.err);
+  REQUIRE(imported.code == 0);
+  const std::string folder = p.folder.path("report"), scores = p.folder.path("s.json");
+  const Outcome own = run({"eval", "--weights", weights, "--report", folder, "--json", scores});
+  INFO(own.err);
+  REQUIRE(own.code == 0);
+  CHECK_THAT(own.out, Contains("CRF as RNN      10 iterations, full weights"));
+  CHECK(nlohmann::json::parse(read_text(scores))["CRF_as_RNN"] == "10 iterations, full weights");
+  CHECK_THAT(read_text(folder + "/report.html"), Contains("Evaluation: unet, with CRF as RNN"));
+  CHECK_THAT(own.err, !Contains("once more"));
+  const Outcome twice = run({"eval", "--weights", weights, "--crf", "iterations=1"});
+  CHECK(twice.code == 0);
+  CHECK_THAT(twice.err, Contains("once more"));
+}
+
 TEST_CASE("eval --crf: wrong parameters and images without colours") {
   Project p;
   CHECK(p.eval({"--crf", "bilateral=3"}).code == 2);

@@ -75,6 +75,10 @@ TEST_CASE("eval of a detector: its JSON is what metrics coco makes of its result
     CHECK(m["stats"] == j[key]["stats"]);
     CHECK(m["detections"] == j[key]["detections"]);
   }
+  const json images = json::parse(read_text(results + "/images.json"));
+  REQUIRE(images["images"].size() == 3);
+  CHECK_THAT(images["images"][0]["file_name"].get<std::string>(), Catch::EndsWith("val_0000.png"));
+  CHECK(images["categories"][0]["name"] == "circle");
   const std::string page = read_text(report + "/report.html");
   CHECK_THAT(page, Contains("Images with the most errors") && Contains("How it was measured") &&
                        Contains("Evaluation: maskrcnn_resnet50_fpn, resnet18, width 0.0625"));
@@ -95,6 +99,7 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
       "predict", {"--out", out, "--set", "eval.min_score=0", "--json", p.folder.path("p.json"), image});
   INFO(o.err);
   REQUIRE(o.code == 0);
+  CHECK(o.out == out + "/overlays/" + stem + ".png\n" + out + "/predictions.json\n");
   const json all = json::parse(read_text(out + "/predictions.json"));
   REQUIRE(all["images"].size() == 1);
   CHECK(all["images"][0] == json({{"id", 1}, {"file_name", image}, {"width", 64}, {"height", 48}}));
@@ -112,12 +117,11 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   const json j = json::parse(read_text(p.folder.path("p.json")));
   CHECK(j["written"][0]["objects"] == out + "/objects/" + stem + ".json");
   CHECK(j["predictions"] == out + "/predictions.json");
-  // COCO's readers take the file as annotations, and its list as results: all is found, at its own place.
-  const std::string list = p.folder.path("list.json");
-  write_text(list, all["annotations"].dump());
+  // It is annotations and results in one: all is found, at its own place.
   for (const char* type : {"bbox", "segm"}) {
-    const Outcome scores = run({"metrics", "coco", "--gt", out + "/predictions.json", "--dt", list,
-                                "--iou-type", type, "--json", p.folder.path("m.json")});
+    const Outcome scores =
+        run({"metrics", "coco", "--gt", out + "/predictions.json", "--dt", out + "/predictions.json",
+             "--iou-type", type, "--json", p.folder.path("m.json")});
     INFO(scores.err);
     REQUIRE(scores.code == 0);
     const json m = json::parse(read_text(p.folder.path("m.json")));

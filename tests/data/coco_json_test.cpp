@@ -324,7 +324,7 @@ TEST_CASE("coco json: results that belong to nothing are refused") {
              "\"score\" must be a finite number");
   CHECK_SAYS(ErrorKind::data, one(R"("image_id": "7", "category_id": 3, "score": 1)"),
              "\"image_id\" must be a whole number");
-  CHECK_SAYS(ErrorKind::data, read_results(folder, good().dump()), "a results file must be a list",
+  CHECK_SAYS(ErrorKind::data, read_results(folder, good().dump()), "a result must have \"score\"",
              "annotation file?");
   CHECK_SAYS(ErrorKind::data, read_results(folder, "[[1]]"), "must be an object");
   CHECK_SAYS(
@@ -333,6 +333,47 @@ TEST_CASE("coco json: results that belong to nothing are refused") {
           folder,
           R"([{"image_id": 7, "category_id": 3, "score": 1, "segmentation": {"size": [5, 4], "counts": [20]}}])"),
       "must have the size of its image");
+}
+
+TEST_CASE("coco json: results may stand in an object that names their images") {
+  const Folder folder;
+  const auto object = [&](Json images) {
+    Json j = {{"info", {1}}, {"images", std::move(images)}, {"categories", Json::array()}};
+    j["annotations"] =
+        Json::parse(R"([{"image_id": 7, "category_id": 3, "score": 0.5, "bbox": [1, 1, 2, 2]}])");
+    return j;
+  };
+  const std::string name = read(folder, good()).images[0].file_name;
+  REQUIRE_FALSE(name.empty());
+  const int64_t id = read(folder, good()).images[0].id;
+  for (const Json& images : {Json::array(), Json{{{"id", id}, {"file_name", "/elsewhere/" + name}}},
+                             Json{{{"id", id}}}, Json{{{"id", 4711}, {"file_name", "unknown.png"}}}}) {
+    const auto results = read_results(folder, object(images).dump());
+    REQUIRE(results.size() == 1);
+    CHECK(results[0].score == 0.5);
+  }
+  CHECK_SAYS(ErrorKind::data, read_results(folder, object({{{"id", id}, {"file_name", "other.png"}}}).dump()),
+             "ids must mean the same images", "other.png", "eval --results");
+  Json no_list = object(Json::array());
+  no_list.erase("annotations");
+  CHECK_SAYS(ErrorKind::data, read_results(folder, no_list.dump()), "There is no \"annotations\"");
+}
+
+TEST_CASE("coco json: what ids mean is written in COCO's form") {
+  const Folder folder;
+  CocoAnnotations a = read(folder, good());
+  a.images[0].file_name = "b\xff.png";
+  const std::string path = folder.file("images.json");
+  write_coco_images(path, a);
+  std::ifstream in(path);
+  const Json j = Json::parse(in);
+  REQUIRE(j["images"].size() == a.images.size());
+  CHECK(j["images"][0] == Json{{"id", a.images[0].id},
+                               {"file_name", "b\xef\xbf\xbd.png"},
+                               {"width", a.images[0].width},
+                               {"height", a.images[0].height}});
+  REQUIRE(j["categories"].size() == a.categories.size());
+  CHECK(j["categories"][1]["name"] == a.categories[1].name);
 }
 
 TEST_CASE("coco json: written results are read again") {
