@@ -23,12 +23,10 @@ namespace {
 using train::JsonValue;
 namespace fs = std::filesystem;
 
-struct Options {
-  std::string config, weights, output, params;
-  std::string split = "val", metric = "miou";
+struct Options : ScoredNetwork {
+  std::string output, params, metric = "miou";
   std::string grid = eval::crf_usual_grid;
   std::string device = "cpu";
-  std::vector<std::string> overrides;
   int64_t images = 100, rounds = 1, cache_memory = 2048, max_memory = eval::CrfOptions{}.max_memory;
   InferenceFlags inference;
   Report report;
@@ -190,19 +188,13 @@ void add_crf_search_command(CLI::App& app) {
   command->footer(
       "atrous crf-search --weights runs/camvid/checkpoints/best.safetensors --images 100 --output crf.json");
   auto o = std::make_shared<Options>();
-  command->add_option("--weights", o->weights, "Checkpoint or weights file (safetensors)")->required();
+  o->add_options(*command);
   command
       ->add_option(
           "--output", o->output,
           "The table (JSON); the same as Markdown goes beside it. An existing one is replaced when the first "
           "trials are done")
       ->required();
-  command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
-  command->add_option("--split", o->split, "train, val or test")
-      ->check(CLI::IsMember({"train", "val", "test"}))
-      ->capture_default_str();
-  command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
-      ->allow_extra_args(false);
   command
       ->add_option("--grid", o->grid,
                    "What to try: KEY=FIRST:LAST:STEP or KEY=VALUE, with commas between them")

@@ -23,11 +23,9 @@
 namespace atrous::cli {
 namespace {
 
-struct Options {
-  std::string config, weights, report_folder, results;
-  std::string split = "val";
+struct Options : ScoredNetwork {
+  std::string report_folder, results;
   std::string device = "cpu";
-  std::vector<std::string> overrides;
   size_t worst = 8;
   InferenceFlags inference;
   Report report;
@@ -120,16 +118,7 @@ void add_eval_command(CLI::App& app) {
   command->footer(
       "atrous eval --weights runs/camvid/checkpoints/best.safetensors --split val --json scores.json");
   auto o = std::make_shared<Options>();
-  command
-      ->add_option("--weights", o->weights,
-                   "Checkpoint or weights file (safetensors), or the folder of a run")
-      ->required();
-  command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
-  command->add_option("--split", o->split, "train, val or test")
-      ->check(CLI::IsMember({"train", "val", "test"}))
-      ->capture_default_str();
-  command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
-      ->allow_extra_args(false);
+  o->add_options(*command);
   command
       ->add_option("--report", o->report_folder,
                    "Folder for a report: page, confusion matrix, pictures of the worst images, scores")

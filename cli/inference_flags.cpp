@@ -9,6 +9,18 @@
 
 namespace atrous::cli {
 
+void ScoredNetwork::add_options(CLI::App& command) {
+  command
+      .add_option("--weights", weights, "Checkpoint or weights file (safetensors), or the folder of a run")
+      ->required();
+  command.add_option("--config", config, "Config; not needed with a checkpoint, which holds its own");
+  command.add_option("--split", split, "train, val or test")
+      ->check(CLI::IsMember({"train", "val", "test"}))
+      ->capture_default_str();
+  command.add_option("--set", overrides, "Override a config key: a.b.c=value (repeatable)")
+      ->allow_extra_args(false);
+}
+
 void InferenceFlags::add_options(CLI::App& command) {
   command
       .add_option("--sliding", sliding,

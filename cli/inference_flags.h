@@ -1,9 +1,12 @@
-// --sliding, --multi-scale, --flip, --crf: the same on `eval` and `predict`.
+// Options that several commands share: of the network that is scored, and of inference (--sliding,
+// --multi-scale,
+// --flip, --crf).
 #pragma once
 
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "eval/inference.h"
 #include "nets/model_options.h"
@@ -13,6 +16,15 @@ class App;
 }
 
 namespace atrous::cli {
+
+// What is scored on which images: the same on `eval` and `crf-search`.
+struct ScoredNetwork {
+  std::string weights, config;
+  std::string split = "val";
+  std::vector<std::string> overrides;
+
+  void add_options(CLI::App& command);
+};
 
 struct InferenceFlags {
   std::string sliding;  // "HxW"
