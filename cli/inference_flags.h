@@ -1,6 +1,5 @@
 // Options that several commands share: of the network that is scored, and of inference (--sliding,
-// --multi-scale,
-// --flip, --crf).
+// --multi-scale, --flip, --crf).
 #pragma once
 
 #include <functional>

@@ -20,7 +20,8 @@ struct CrfRefined {
 // not seen, by the sums over all pixels nor by their normalisation, and lattices of parts are other lattices.
 // A bilateral kernel whose standard deviation is no small part of the image sees most of it through the
 // margin only. The need: 800 bytes per pixel while the lattice is built (that of noise; a photograph's takes
-// half), 200 for a spatial one, then what layers/dense_crf.h says, and with several parts one float more per pixel and class.
+// half), 200 for a spatial one, then what layers/dense_crf.h says, and with several parts one float more per
+// pixel and class.
 //
 // Errors: sizes that differ, another number of channels (data); parts that cannot be halved, as
 // a side would be shorter than crf_least_tile pixels, and do not fit either (usage; says the least
