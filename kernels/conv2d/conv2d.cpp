@@ -58,10 +58,11 @@ const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_tabl
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_weight_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_weight_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_weight_naive),
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_weight_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_weight, conv2d_backward_weight_winograd},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_backward_weight_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_weight_for_few_pixels,
+     conv2d_backward_weight_winograd},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
 };
 

@@ -3,9 +3,8 @@
 // Channels turn the element-wise products of the algorithm into 36 matrix products over a block of tiles.
 // Forward: one task takes a block through input transform, products and output transform, so that everything
 // between stays in the second-level cache. The gradient of the input is the same convolution with the filter
-// turned by 180 degrees. The gradient of the filter sums over tiles chunk after chunk; within a chunk first
-// the tiles, then the products are spread over the threads, so that every sum has one order. No size here
-// depends on the number of threads.
+// turned by 180 degrees. No size here depends on the number of threads. The gradient of the filter is in
+// conv2d_winograd_weight.cpp.
 //
 // Accuracy: transformed values are rounded to f32, so results differ from the direct sums by 1e-6 to 8e-6 of
 // the largest value (measured, 16 to 512 channels), and small integers do not come out exact.
@@ -27,23 +26,6 @@ using namespace winograd;
 
 constexpr int64_t task_floats =
     300 * 1024;  // of a block's transformed tiles: about 60 % of a 2 MiB second-level cache
-constexpr int64_t chunk_floats = 1 << 20;  // of a chunk's transformed tiles in the filter gradient
-// Floats between the elements of a tile, beyond those needed: transforms write or read all 36 at once, which
-// with distances of 4 KiB would meet in one set of the first-level cache (12 lines). An odd number of lines
-// spreads them over 36 of the 64 sets.
-constexpr int64_t skew = 3 * lanes;
-
-struct Tiling {
-  int64_t images, rows, columns;  // of 4x4 tiles
-
-  Tiling(int64_t n, int64_t out_h, int64_t out_w)
-      : images(n), rows((out_h + 3) / 4), columns((out_w + 3) / 4) {}
-  int64_t count() const { return images * rows * columns; }
-  int64_t image(int64_t t) const { return t / (rows * columns); }
-  int64_t top(int64_t t) const { return t / columns % rows * 4; }
-  int64_t left(int64_t t) const { return t % columns * 4; }
-};
-
 // u: per element, panels of 32 (the last one 16) output channels: [panel][c][channel in panel]. Elements are
 // K*C + skew floats apart.
 FloatBuffer transform_filter(const float* w, bool turned, int64_t k_count, int64_t c_count) {
@@ -117,28 +99,30 @@ const float* optional_data(const Tensor& t) {
 }
 
 // The cost rule. Per pair of input and output channel the direct sums take 9 multiplications per output
-// pixel, Winograd 36 per tile and a fixed price for the transformed filter (or its gradient), which is 4
+// pixel, Winograd 36 per tile and a fixed price for the transformed filter, which is 4
 // times as large as the filter, written and read once. In the time of one multiplication of either inner loop
 // that price is about 1000 as long as the transformed filter stays in the second-level cache, and 1200 (in a
 // loop over one layer) to 4000 (filter and buffers come from memory, as in a network) beyond. Measured on one
 // core of a Sapphire Rapids Xeon, maps of 8x8 to 64x64, 64 to 512 channels, batch 1:
 //
-//   ms, from memory     forward            backward_input     backward_weight
-//                       Winograd  direct   Winograd  direct   Winograd  direct
-//    8x8   c512          12.1      4.5      12.9      4.7       9.1      3.4
-//   15x20  c512          17.5     11.1      17.2     11.2      13.1      9.6
-//   23x30  c512          20.9     21.6      24.0     22.9      21.0     21.1
-//   16x16  c256           4.1      2.4       4.0      2.3       3.0      2.4
-//   32x32  c256           5.6      7.5       6.4      7.9       6.2      7.2
-//   16x16  c128           0.80     0.57      0.78     0.61      0.73     1.35
-//   32x32  c128           1.3      1.7       1.4      2.0       1.4      2.4
+//   ms, from memory     forward            backward_input
+//                       Winograd  direct   Winograd  direct
+//    8x8   c512          12.1      4.5      12.9      4.7
+//   15x20  c512          17.5     11.1      17.2     11.2
+//   23x30  c512          20.9     21.6      24.0     22.9
+//   16x16  c256           4.1      2.4       4.0      2.3
+//   32x32  c256           5.6      7.5       6.4      7.9
+//   16x16  c128           0.80     0.57      0.78     0.61
+//   32x32  c128           1.3      1.7       1.4      2.0
 bool winograd_is_faster(const Conv2dProblem& p) {
   constexpr int64_t cached_filter = 128 * 128;  // channel pairs: 2.4 MB transformed
   const int64_t fixed = p.c * p.k <= cached_filter ? 1000 : 3000;
   return elements * Tiling(p.n, p.p(), p.q()).count() + fixed < 9 * p.n * p.p() * p.q();
 }
 
-const char* why_not_possible(const Conv2dProblem& p) {
+}  // namespace
+
+const char* winograd::why_not_possible(const Conv2dProblem& p) {
   if (cpu_isa() < Isa::avx512) return "needs AVX-512";
   if (exact_sums()) return "exact sums are asked for";
   if (p.dtype != DType::f32) return "f32 only";
@@ -151,8 +135,6 @@ const char* why_not_possible(const Conv2dProblem& p) {
   if (p.c > 4096 || p.k > 4096) return "more than 4096 channels";
   return nullptr;
 }
-
-}  // namespace
 
 const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
   if (const char* reason = why_not_possible(p)) return reason;
@@ -182,43 +164,6 @@ void conv2d_backward_input_winograd(const Conv2dProblem& p, const Tensor& dy, co
   convolve(p.n, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()}, 2 - p.pad_h, 2 - p.pad_w, u, {},
            {optional_data(bias), nullptr, nullptr, 0, false},
            {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride()}, nullptr);
-}
-
-void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
-                                     const Tensor& dw) {
-  const Tiling tiling(p.n, p.p(), p.q());
-  const int64_t tiles = tiling.count();
-  const int64_t chunk = std::min(tiles, std::max<int64_t>(32, chunk_floats / (elements * (p.c + p.k))));
-  const int64_t v_stride = chunk * p.c + skew, d_stride = chunk * p.k + skew, du_stride = p.k * p.c + skew;
-  const FloatBuffer v(elements * v_stride), d(elements * d_stride);
-  const Tensor du = Tensor::zeros({elements, du_stride});
-  const Map input{x.data<float>(), p.h, p.w, p.c, x.pixel_stride()};
-  const Map gradient{dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()};
-  const int64_t k_blocks = p.k / lanes;
-  for (int64_t first = 0; first < tiles; first += chunk) {
-    const int64_t count = std::min(chunk, tiles - first);
-    parallel_for(count, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t image = tiling.image(first + t), top = tiling.top(first + t),
-                      left = tiling.left(first + t);
-        transform_input_avx512(input, {}, image, top - p.pad_h, left - p.pad_w, v.data() + t * p.c, v_stride);
-        transform_gradient_avx512(gradient, image, top, left, d.data() + t * p.k, d_stride);
-      }
-    });
-    parallel_for(elements * k_blocks, std::max<int64_t>(1, k_blocks / 4), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t e = i / k_blocks, k = i % k_blocks * lanes;
-        accumulate_avx512(d.data() + e * d_stride + k, p.k, v.data() + e * v_stride, p.c, count,
-                          du.data<float>() + e * du_stride + k * p.c);
-      }
-    });
-  }
-  parallel_for(p.k, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      inverse_transform_filter_avx512(du.data<float>() + k * p.c, du_stride, p.c,
-                                      dw.data<float>() + k * 9 * p.c);
-    }
-  });
 }
 
 }  // namespace atrous::kernels

@@ -1,5 +1,5 @@
 // The steps of Winograd F(4x4, 3x3) on one tile, for one instruction set. The drivers are in
-// conv2d_winograd.cpp.
+// conv2d_winograd.cpp and conv2d_winograd_weight.cpp.
 //
 //   y  = A^T [ (G g G^T) .* (B^T d B) ] A                    forward: 6x6 input tile d, 4x4 output tile y
 //   dg = G^T [ sum over tiles (A dy A^T) .* (B^T d B) ] G    gradient of the filter
@@ -11,17 +11,40 @@
 
 #include <cstdint>
 
+namespace atrous::kernels {
+struct Conv2dProblem;
+}
+
 namespace atrous::kernels::winograd {
 
 inline constexpr int64_t elements = 36;
 inline constexpr int64_t lanes = 16;
 inline constexpr int64_t row_block = 14;  // multiply() works on this many tiles at a time
 
+// Floats between the elements of a tile, beyond those needed: transforms write or read all 36 at once, which
+// with distances of 4 KiB would meet in one set of the first-level cache (12 lines). An odd number of lines
+// spreads them over 36 of the 64 sets.
+inline constexpr int64_t skew = 3 * lanes;
+
 // A stack of images; `stride` counts floats between pixels.
 struct Map {
   const float* data;
   int64_t h, w, channels, stride;
 };
+
+struct Tiling {
+  int64_t images, rows, columns;  // of 4x4 tiles
+
+  Tiling(int64_t n, int64_t out_h, int64_t out_w)
+      : images(n), rows((out_h + 3) / 4), columns((out_w + 3) / 4) {}
+  int64_t count() const { return images * rows * columns; }
+  int64_t image(int64_t t) const { return t / (rows * columns); }
+  int64_t top(int64_t t) const { return t / columns % rows * 4; }
+  int64_t left(int64_t t) const { return t % columns * 4; }
+};
+
+// Why a problem cannot run in this domain at all, whatever it costs; null if it can.
+const char* why_not_possible(const Conv2dProblem& problem);
 
 // What happens to values as they are read: x' = relu?(scale[c]*x + bias[c]); scale may be null.
 struct ReadFusion {

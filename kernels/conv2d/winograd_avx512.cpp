@@ -48,32 +48,6 @@ inline void filter_1d(const __m512 g[3], __m512 out[6]) {
   out[5] = g[2];
 }
 
-// A applied to four values.
-inline void gradient_1d(const __m512 d[4], __m512 out[6]) {
-  const __m512 two = _mm512_set1_ps(2), four = _mm512_set1_ps(4), eight = _mm512_set1_ps(8);
-  const __m512 even = _mm512_add_ps(d[0], d[2]), odd = _mm512_add_ps(d[1], d[3]);
-  const __m512 even2 = _mm512_fmadd_ps(four, d[2], d[0]);
-  const __m512 odd2 = _mm512_fmadd_ps(eight, d[3], _mm512_mul_ps(two, d[1]));
-  out[0] = d[0];
-  out[1] = _mm512_add_ps(even, odd);
-  out[2] = _mm512_sub_ps(even, odd);
-  out[3] = _mm512_add_ps(even2, odd2);
-  out[4] = _mm512_sub_ps(even2, odd2);
-  out[5] = d[3];
-}
-
-// G^T applied to six values.
-inline void filter_gradient_1d(const __m512 m[6], __m512 out[3]) {
-  const __m512 sixth = _mm512_set1_ps(1.0f / 6), quarter = _mm512_set1_ps(0.25f);
-  const __m512 twelfth = _mm512_set1_ps(1.0f / 12), small = _mm512_set1_ps(1.0f / 24);
-  const __m512 s12 = _mm512_mul_ps(sixth, _mm512_add_ps(m[1], m[2]));
-  const __m512 d21 = _mm512_mul_ps(sixth, _mm512_sub_ps(m[2], m[1]));
-  const __m512 s34 = _mm512_add_ps(m[3], m[4]), d34 = _mm512_sub_ps(m[3], m[4]);
-  out[0] = _mm512_fmadd_ps(quarter, m[0], _mm512_fmsub_ps(small, s34, s12));
-  out[1] = _mm512_fmadd_ps(twelfth, d34, d21);
-  out[2] = _mm512_add_ps(_mm512_fmsub_ps(sixth, s34, s12), m[5]);
-}
-
 int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
@@ -108,37 +82,6 @@ void multiply_tile(const float* v, const float* u, int64_t c_count, float* m, in
   for (int i = 0; i < row_block; ++i) {
 #pragma GCC unroll 2
     for (int j = 0; j < NB; ++j) _mm512_storeu_ps(m + i * m_stride + j * lanes, sum[i][j]);
-  }
-}
-
-// The sum over these tiles starts at zero, so that no chain of additions is longer than a chunk.
-template <int ROWS, int NB>
-void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
-                     float* du) {
-  __m512 sum[ROWS][NB];
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_setzero_ps();
-  }
-  for (int64_t t = 0; t < tiles; ++t) {
-    __m512 right[NB];
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) right[j] = _mm512_loadu_ps(v + t * c_count + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; ++i) {
-      const __m512 left = _mm512_set1_ps(d[t * d_stride + i]);
-#pragma GCC unroll 2
-      for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) {
-      float* to = du + i * c_count + j * lanes;
-      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[i][j]));
-    }
   }
 }
 
@@ -278,56 +221,6 @@ void transform_output_avx512(const float* m, int64_t element_stride, const Write
     if (epilogue.sums) {
       add_to_doubles(epilogue.sums + k, sum);
       add_to_doubles(epilogue.sums + y.channels + k, squares);
-    }
-  }
-}
-
-void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
-                               int64_t element_stride) {
-  const int64_t rows = smaller(4, dy.h - top), columns = smaller(4, dy.w - left);
-  const float* base = dy.data + ((image * dy.h + top) * dy.w + left) * dy.stride;
-  for (int64_t k = 0; k < dy.channels; k += lanes) {
-    __m512 half[6][4];
-    for (int64_t j = 0; j < 4; ++j) {
-      __m512 column[4], out[6];
-      for (int64_t i = 0; i < 4; ++i) {
-        const bool inside = i < rows && j < columns;
-        column[i] = inside ? _mm512_loadu_ps(base + (i * dy.w + j) * dy.stride + k) : _mm512_setzero_ps();
-      }
-      gradient_1d(column, out);
-      for (int i = 0; i < 6; ++i) half[i][j] = out[i];
-    }
-    for (int64_t i = 0; i < 6; ++i) {
-      __m512 out[6];
-      gradient_1d(half[i], out);
-      for (int64_t j = 0; j < 6; ++j) _mm512_storeu_ps(d + (i * 6 + j) * element_stride + k, out[j]);
-    }
-  }
-}
-
-void accumulate_avx512(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
-                       float* du) {
-  int64_t c = 0;
-  for (; c + 2 * lanes <= c_count; c += 2 * lanes) {
-    accumulate_tile<8, 2>(d, d_stride, v + c, c_count, tiles, du + c);
-    accumulate_tile<8, 2>(d + 8, d_stride, v + c, c_count, tiles, du + 8 * c_count + c);
-  }
-  if (c < c_count) accumulate_tile<16, 1>(d, d_stride, v + c, c_count, tiles, du + c);
-}
-
-void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw) {
-  for (int64_t c = 0; c < c_count; c += lanes) {
-    __m512 half[3][6];
-    for (int64_t j = 0; j < 6; ++j) {
-      __m512 column[6], out[3];
-      for (int64_t i = 0; i < 6; ++i) column[i] = _mm512_loadu_ps(du + (i * 6 + j) * element_stride + c);
-      filter_gradient_1d(column, out);
-      for (int i = 0; i < 3; ++i) half[i][j] = out[i];
-    }
-    for (int64_t r = 0; r < 3; ++r) {
-      __m512 out[3];
-      filter_gradient_1d(half[r], out);
-      for (int64_t s = 0; s < 3; ++s) _mm512_storeu_ps(dw + (r * 3 + s) * c_count + c, out[s]);
     }
   }
 }
