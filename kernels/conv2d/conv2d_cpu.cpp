@@ -31,32 +31,19 @@ const float* data_or_null(const Tensor& t, int64_t first) {
 }
 
 // Rows and columns of dx that share a remainder modulo the stride form one correlation over dy.
-void backward_input_phase(const Conv2dProblem& p, int64_t group, int64_t phase_h, int64_t phase_w,
-                          const Tensor& dy, const Tensor& w, const Tensor& bias, const Tensor& dx,
-                          const TileKernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, stride = dx.pixel_stride();
-  Correlation c;
-  c.images = p.n;
-  c.x = grid_of(dy, group * kg);
-  c.c = kg;
+Phase backward_input_phase(const Conv2dProblem& p, int64_t phase_h, int64_t phase_w, int64_t pixel_stride) {
+  Phase phase{ceil_div(p.h - phase_h, p.stride_h),
+              ceil_div(p.w - phase_w, p.stride_w),
+              (phase_h * p.w + phase_w) * pixel_stride,
+              {}};
   for (int64_t r = 0; r < p.r; ++r) {
     for (int64_t s = 0; s < p.s; ++s) {
       const int64_t h = phase_h + p.pad_h - r * p.dilation_h, v = phase_w + p.pad_w - s * p.dilation_w;
       if (h % p.stride_h == 0 && v % p.stride_w == 0)
-        c.taps.push_back({h / p.stride_h, v / p.stride_w, r * p.s + s});
+        phase.taps.push_back({h / p.stride_h, v / p.stride_w, r * p.s + s});
     }
   }
-  c.filter = {w.data<float>() + group * kg * p.r * p.s * w.pixel_stride(), w.pixel_stride(),
-              p.r * p.s * w.pixel_stride(), 1};
-  c.rows = ceil_div(p.h - phase_h, p.stride_h);
-  c.columns = ceil_div(p.w - phase_w, p.stride_w);
-  c.k = cg;
-  c.y = dx.data<float>() + (phase_h * p.w + phase_w) * stride + group * cg;
-  c.y_image = p.h * p.w * stride;
-  c.y_row = p.stride_h * p.w * stride;
-  c.y_column = p.stride_w * stride;
-  c.bias = data_or_null(bias, group * cg);
-  correlate(std::move(c), kernels);
+  return phase;
 }
 
 void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f, const Tensor& y,
@@ -71,20 +58,20 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
     c.prologue = {data_or_null(f.in_scale, g * cg), data_or_null(f.in_bias, g * cg), f.in_relu};
     c.step_h = p.stride_h;
     c.step_w = p.stride_w;
+    Phase all{p.p(), p.q(), 0, {}};
     for (int64_t r = 0; r < p.r; ++r) {
       for (int64_t s = 0; s < p.s; ++s) {
-        c.taps.push_back({r * p.dilation_h - p.pad_h, s * p.dilation_w - p.pad_w, r * p.s + s});
+        all.taps.push_back({r * p.dilation_h - p.pad_h, s * p.dilation_w - p.pad_w, r * p.s + s});
       }
     }
+    c.phases.push_back(std::move(all));
     c.filter = {w.data<float>() + g * kg * p.r * p.s * w.pixel_stride(), w.pixel_stride(), 1,
                 p.r * p.s * w.pixel_stride()};
-    c.rows = p.p();
-    c.columns = p.q();
     c.k = kg;
     c.y = y.data<float>() + g * kg;
     c.y_column = y.pixel_stride();
-    c.y_row = c.columns * c.y_column;
-    c.y_image = c.rows * c.y_row;
+    c.y_row = p.q() * c.y_column;
+    c.y_image = p.p() * c.y_row;
     c.bias = data_or_null(f.bias, g * kg);
     if (f.channel_sums.defined()) {
       c.sums = f.channel_sums.data<double>() + g * kg;
@@ -101,12 +88,26 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
 
 void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
                     const Tensor& dx, const TileKernels& kernels) {
+  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, stride = dx.pixel_stride();
   for (int64_t g = 0; g < p.groups; ++g) {
+    Correlation c;
+    c.images = p.n;
+    c.x = grid_of(dy, g * kg);
+    c.c = kg;
     for (int64_t h = 0; h < std::min(p.h, p.stride_h); ++h) {
       for (int64_t v = 0; v < std::min(p.w, p.stride_w); ++v) {
-        backward_input_phase(p, g, h, v, dy, w, bias, dx, kernels);
+        c.phases.push_back(backward_input_phase(p, h, v, stride));
       }
     }
+    c.filter = {w.data<float>() + g * kg * p.r * p.s * w.pixel_stride(), w.pixel_stride(),
+                p.r * p.s * w.pixel_stride(), 1};
+    c.k = cg;
+    c.y = dx.data<float>() + g * cg;
+    c.y_image = p.h * p.w * stride;
+    c.y_row = p.stride_h * p.w * stride;
+    c.y_column = p.stride_w * stride;
+    c.bias = data_or_null(bias, g * cg);
+    correlate(std::move(c), kernels);
   }
 }
 

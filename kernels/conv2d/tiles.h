@@ -16,13 +16,14 @@ struct Run {
   int64_t count;
 };
 
-// result[i][j] = start[j] + sum over runs and steps of a[i*a_stride] * b[j]
+// result[i][j] = start[i*start_stride + j] + sum over runs and steps of a[i*a_stride] * b[j]
 struct ForwardTile {
   const Run* runs;  // a: channels of the tile's first pixel; b: packed weights, one panel row per step
   int64_t run_count;
   int64_t a_stride;    // floats between the pixels that neighbouring results start from
-  const float* start;  // one panel: the bias
-  float* y;            // first result; rows of results are y_stride apart
+  const float* start;  // the bias, with start_stride 0, in whole vectors; or earlier sums
+  int64_t start_stride;
+  float* y;  // first result; rows of results are y_stride apart
   int64_t y_stride;
   int64_t channels;  // results per row to store; at most the panel's width
 };

@@ -192,6 +192,8 @@ const Geometry geometries[] = {
     {2, 11, 10, 272, 70, 1, 1, 2},         // the same with stride
     {1, 17, 33, 48, 72, 3, 3, 1, 6, 6},    // a copied output gradient, of which rates leave parts
     {1, 7, 6, 272, 33, 2, 2, 1},           // a copied input of a valid filter
+    {2, 4, 5, 264, 264, 3, 3, 1, 1},       // more weights than pixels: tasks by panels, sums in two pieces
+    {1, 7, 6, 264, 260, 3, 3, 2, 1},       // the same with phases
     {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
     {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
     {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
