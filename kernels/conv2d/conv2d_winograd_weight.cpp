@@ -1,35 +1,141 @@
 // The gradient of a filter in the domain of Winograd F(4x4, 3x3): see conv2d_winograd.cpp and winograd.h.
 //
-// The sum runs over tiles, chunk after chunk; within a chunk first the tiles, then the products are spread
-// over the threads, so that every sum has one order. No size here depends on the number of threads.
+// A task takes a block of input and output channels and a range of tiles. Part after part of its range it
+// transforms and multiplies into its own sums, which all stay in the second-level cache, and transforms those
+// back at the end: nothing but x, dy and dw (a quarter of the transformed gradient) moves through memory.
+// Tiles are transformed again for every block of the other side's channels, which costs little beside the
+// 36*64*64 multiplications of a tile. Tasks and the order of all sums depend on the problem alone.
 #include <algorithm>
 
 #include "core/parallel.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/rows.h"
+#include "kernels/conv2d/tiles.h"
+#include "kernels/conv2d/weight_gradient.h"
 #include "kernels/conv2d/winograd.h"
 
 namespace atrous::kernels {
 namespace {
 
 using namespace winograd;
+constexpr int64_t largest_block = 64;  // channels: their sums take 590 KB
+// Of each element, transformed tiles of x and dy together: 1.2 MB, beside the sums in a second-level cache of
+// 2 MiB; those of one element, and its sums, in a first-level cache of 48 KiB.
+constexpr int64_t part_floats = 8 * 1024;
+constexpr int64_t wanted_tasks = 16;
+constexpr int64_t fewest_tiles = 64;  // of a task: transforming its sums back costs as much as 3 tiles
 
-constexpr int64_t chunk_floats = 1 << 20;  // of a chunk's transformed tiles
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
-// The cost rule of conv2d_winograd.cpp, with the gradient of the transformed filter in place of the filter.
+// Channels of a block: all blocks nearly equal, whole vectors.
+int64_t block_of(int64_t channels) {
+  return ceil_div(channels / lanes, ceil_div(channels, largest_block)) * lanes;
+}
+
+class WinogradWeight {
+ public:
+  WinogradWeight(const Conv2dProblem& p, const Map& dy, const Map& x, float* dw)
+      : p_(p),
+        dy_(dy),
+        x_(x),
+        dw_(dw),
+        tiling_(p.n, p.p(), p.q()),
+        c_block_(block_of(p.c)),
+        k_block_(block_of(p.k)) {
+    const int64_t blocks = ceil_div(p.c, c_block_) * ceil_div(p.k, k_block_);
+    splits_ = std::clamp<int64_t>(tiling_.count() / fewest_tiles, 1, ceil_div(wanted_tasks, blocks));
+    part_ = std::min(part_floats / (c_block_ + k_block_), ceil_div(tiling_.count(), splits_));
+  }
+
+  void run() const {
+    const int64_t size = p_.k * 9 * p_.c;
+    const int64_t c_blocks = ceil_div(p_.c, c_block_), k_blocks = ceil_div(p_.k, k_block_);
+    FloatBuffer partial;
+    if (splits_ > 1) partial = FloatBuffer(splits_ * size);
+    parallel_for(splits_ * c_blocks * k_blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t split = task / (c_blocks * k_blocks);
+        run_task(split, task / k_blocks % c_blocks * c_block_, task % k_blocks * k_block_,
+                 splits_ > 1 ? partial.data() + split * size : dw_);
+      }
+    });
+    if (splits_ > 1) sum_partial_gradients(partial.data(), splits_, size, dw_);
+  }
+
+ private:
+  void run_task(int64_t split, int64_t c_first, int64_t k_first, float* dw) const {
+    const Map x = block(x_, c_first, c_block_), dy = block(dy_, k_first, k_block_);
+    const int64_t v_stride = part_ * x.channels + skew, d_stride = part_ * dy.channels + skew;
+    const int64_t du_stride = x.channels * dy.channels + skew;
+    const FloatBuffer v(elements * v_stride), d(elements * d_stride), du(elements * du_stride);
+    const int64_t first = split * tiling_.count() / splits_, last = (split + 1) * tiling_.count() / splits_;
+    const int64_t parts = ceil_div(last - first, part_);
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t begin = first + part * (last - first) / parts,
+                    end = first + (part + 1) * (last - first) / parts;
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t image = tiling_.image(t), top = tiling_.top(t), left = tiling_.left(t);
+        transform_input_avx512(x, {}, image, top - p_.pad_h, left - p_.pad_w,
+                               v.data() + (t - begin) * x.channels, v_stride);
+        transform_gradient_avx512(dy, image, top, left, d.data() + (t - begin) * dy.channels, d_stride);
+      }
+      for (int64_t e = 0; e < elements; ++e) {
+        multiply(d.data() + e * d_stride, dy.channels, v.data() + e * v_stride, x.channels, end - begin,
+                 du.data() + e * du_stride, part > 0);
+      }
+    }
+    for (int64_t k = 0; k < dy.channels; ++k) {
+      inverse_transform_filter_avx512(du.data() + k * x.channels, du_stride, x.channels,
+                                      dw + (k_first + k) * 9 * p_.c + c_first, p_.c);
+    }
+  }
+
+  // du[k][c] (+)= sum over tiles of d[t][k] * v[t][c]
+  static void multiply(const float* d, int64_t k_count, const float* v, int64_t c_count, int64_t tiles,
+                       float* du, bool accumulate) {
+    const TileKernels& kernels = tile_kernels_avx512();
+    for (int64_t c = 0; c < c_count; c += 2 * lanes) {
+      const int64_t width = std::min(2 * lanes, c_count - c), vectors = width / lanes;
+      const int64_t heights = ceil_div(k_count, kernels.max_rows[vectors == 2 ? 0 : 1]);
+      for (int64_t i = 0; i < heights; ++i) {
+        const int64_t k = i * k_count / heights, k_end = (i + 1) * k_count / heights;
+        const Run run{d + k, v + c, tiles};
+        kernels.weight({&run, 1, k_count, c_count, du + k * c_count + c, c_count, width, accumulate}, vectors,
+                       k_end - k);
+      }
+    }
+  }
+
+  static Map block(Map map, int64_t first, int64_t count) {
+    map.data += first;
+    map.channels = std::min(count, map.channels - first);
+    return map;
+  }
+
+  const Conv2dProblem& p_;
+  Map dy_, x_;
+  float* dw_;
+  Tiling tiling_;
+  int64_t c_block_, k_block_;
+  int64_t splits_, part_;  // ranges of tiles; tiles of a part of one
+};
+
+// The cost rule. Per pair of input and output channel the direct sums take 9 multiplications per output
+// pixel, Winograd 36 per tile, which with the transforms cost as much as 58, and transforms the sums back at
+// the price of 250 (in a loop over one layer) to 500 (from memory, as in a network). Measured on two cores of
+// a Sapphire Rapids Xeon, where the direct sums reach 210 to 330 GFLOP/s:
 //
-//   ms, from memory     Winograd  direct
-//    8x8   c512          9.1      3.4
-//   15x20  c512         13.1      9.6
-//   23x30  c512         21.0     21.1
-//   16x16  c256          3.0      2.4
-//   32x32  c256          6.2      7.2
-//   16x16  c128          0.73     1.35
-//   32x32  c128          1.4      2.4
+//   ms                      Winograd  direct
+//   8 x 144x192  c16 k16       2.6      3.9
+//   8 x  9x12   c256 k256      1.9      3.2
+//       64x64    c64 k64       0.6      1.1
+//       15x20   c512 k512      2.6      4.2
+//        8x8    c512 k512      1.3      1.4
+//        8x8    c512 k512      2.2      1.4   from memory
 bool winograd_is_faster(const Conv2dProblem& p) {
-  constexpr int64_t cached_filter = 128 * 128;  // channel pairs: 2.4 MB transformed
-  const int64_t fixed = p.c * p.k <= cached_filter ? 1000 : 3000;
-  return elements * Tiling(p.n, p.p(), p.q()).count() + fixed < 9 * p.n * p.p() * p.q();
+  return 58 * Tiling(p.n, p.p(), p.q()).count() + 500 < 9 * p.n * p.p() * p.q();
 }
 
 }  // namespace
@@ -45,39 +151,10 @@ const char* conv2d_why_not_winograd_weight_for_few_pixels(const Conv2dProblem& p
 
 void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                      const Tensor& dw) {
-  const Tiling tiling(p.n, p.p(), p.q());
-  const int64_t tiles = tiling.count();
-  const int64_t chunk = std::min(tiles, std::max<int64_t>(32, chunk_floats / (elements * (p.c + p.k))));
-  const int64_t v_stride = chunk * p.c + skew, d_stride = chunk * p.k + skew, du_stride = p.k * p.c + skew;
-  const FloatBuffer v(elements * v_stride), d(elements * d_stride);
-  const Tensor du = Tensor::zeros({elements, du_stride});
-  const Map input{x.data<float>(), p.h, p.w, p.c, x.pixel_stride()};
-  const Map gradient{dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()};
-  const int64_t k_blocks = p.k / lanes;
-  for (int64_t first = 0; first < tiles; first += chunk) {
-    const int64_t count = std::min(chunk, tiles - first);
-    parallel_for(count, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t image = tiling.image(first + t), top = tiling.top(first + t),
-                      left = tiling.left(first + t);
-        transform_input_avx512(input, {}, image, top - p.pad_h, left - p.pad_w, v.data() + t * p.c, v_stride);
-        transform_gradient_avx512(gradient, image, top, left, d.data() + t * p.k, d_stride);
-      }
-    });
-    parallel_for(elements * k_blocks, std::max<int64_t>(1, k_blocks / 4), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t e = i / k_blocks, k = i % k_blocks * lanes;
-        accumulate_avx512(d.data() + e * d_stride + k, p.k, v.data() + e * v_stride, p.c, count,
-                          du.data<float>() + e * du_stride + k * p.c);
-      }
-    });
-  }
-  parallel_for(p.k, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      inverse_transform_filter_avx512(du.data<float>() + k * p.c, du_stride, p.c,
-                                      dw.data<float>() + k * 9 * p.c);
-    }
-  });
+  if (p.n == 0) return dw.fill(0);
+  WinogradWeight(p, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()},
+                 {x.data<float>(), p.h, p.w, p.c, x.pixel_stride()}, dw.data<float>())
+      .run();
 }
 
 }  // namespace atrous::kernels

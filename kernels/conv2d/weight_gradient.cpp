@@ -92,13 +92,7 @@ class Driver {
                  splits_ > 1 ? partial.data() + split * size : g_.dw);
       }
     });
-    if (splits_ == 1) return;
-    // In the order of the splits: the same bits for any number of threads.
-    parallel_for(size, 1 << 12, [&](int64_t begin, int64_t end) {
-      std::copy_n(partial.data() + begin, end - begin, g_.dw + begin);
-      for (int64_t split = 1; split < splits_; ++split)
-        add_to(g_.dw + begin, partial.data() + split * size + begin, end - begin);
-    });
+    if (splits_ > 1) sum_partial_gradients(partial.data(), splits_, size, g_.dw);
   }
 
  private:
@@ -260,6 +254,13 @@ class Driver {
 };
 
 }  // namespace
+
+void sum_partial_gradients(const float* partial, int64_t count, int64_t size, float* result) {
+  parallel_for(size, 1 << 12, [&](int64_t begin, int64_t end) {
+    std::copy_n(partial + begin, end - begin, result + begin);
+    for (int64_t i = 1; i < count; ++i) add_to(result + begin, partial + i * size + begin, end - begin);
+  });
+}
 
 void weight_gradient(const WeightGradient& problem, const TileKernels& kernels) {
   const Conv2dProblem& p = problem.p;

@@ -21,6 +21,10 @@ struct WeightGradient {
   float* dw;
 };
 
+// result[size] = sum of the rows of partial[count][size], in their order: the same bits on any number of
+// threads.
+void sum_partial_gradients(const float* partial, int64_t count, int64_t size, float* result);
+
 void weight_gradient(const WeightGradient& problem, const TileKernels& kernels);
 
 }  // namespace atrous::kernels

@@ -85,11 +85,8 @@ void transform_output_avx512(const float* m, int64_t element_stride, const Write
 void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
                                int64_t element_stride);
 
-// du[16][c_count] += sum over `tiles` of d[t][16] * v[t][c_count]; d_stride floats between the rows of d.
-void accumulate_avx512(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
-                       float* du);
-
-// dw[3][3][c_count] = G^T du G for one output channel.
-void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw);
+// dw[3][3][c_count] = G^T du G for one output channel; tap_stride floats between the taps of dw.
+void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw,
+                                     int64_t tap_stride);
 
 }  // namespace atrous::kernels::winograd

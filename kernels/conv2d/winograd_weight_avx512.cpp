@@ -36,37 +36,6 @@ int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-// The sum over these tiles starts at zero, so that no chain of additions is longer than a chunk.
-template <int ROWS, int NB>
-void accumulate_tile(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
-                     float* du) {
-  __m512 sum[ROWS][NB];
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_setzero_ps();
-  }
-  for (int64_t t = 0; t < tiles; ++t) {
-    __m512 right[NB];
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) right[j] = _mm512_loadu_ps(v + t * c_count + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; ++i) {
-      const __m512 left = _mm512_set1_ps(d[t * d_stride + i]);
-#pragma GCC unroll 2
-      for (int j = 0; j < NB; ++j) sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; ++i) {
-#pragma GCC unroll 2
-    for (int j = 0; j < NB; ++j) {
-      float* to = du + i * c_count + j * lanes;
-      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[i][j]));
-    }
-  }
-}
-
 }  // namespace
 
 void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
@@ -92,17 +61,8 @@ void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_
   }
 }
 
-void accumulate_avx512(const float* d, int64_t d_stride, const float* v, int64_t c_count, int64_t tiles,
-                       float* du) {
-  int64_t c = 0;
-  for (; c + 2 * lanes <= c_count; c += 2 * lanes) {
-    accumulate_tile<8, 2>(d, d_stride, v + c, c_count, tiles, du + c);
-    accumulate_tile<8, 2>(d + 8, d_stride, v + c, c_count, tiles, du + 8 * c_count + c);
-  }
-  if (c < c_count) accumulate_tile<16, 1>(d, d_stride, v + c, c_count, tiles, du + c);
-}
-
-void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw) {
+void inverse_transform_filter_avx512(const float* du, int64_t element_stride, int64_t c_count, float* dw,
+                                     int64_t tap_stride) {
   for (int64_t c = 0; c < c_count; c += lanes) {
     __m512 half[3][6];
     for (int64_t j = 0; j < 6; ++j) {
@@ -114,7 +74,7 @@ void inverse_transform_filter_avx512(const float* du, int64_t element_stride, in
     for (int64_t r = 0; r < 3; ++r) {
       __m512 out[3];
       filter_gradient_1d(half[r], out);
-      for (int64_t s = 0; s < 3; ++s) _mm512_storeu_ps(dw + (r * 3 + s) * c_count + c, out[s]);
+      for (int64_t s = 0; s < 3; ++s) _mm512_storeu_ps(dw + (r * 3 + s) * tap_stride + c, out[s]);
     }
   }
 }

@@ -203,8 +203,9 @@ const Geometry geometries[] = {
 
 void add_operator_cases(CaseList& list) {
   for (const Geometry& g : geometries) add_all_passes(list, problem(g));
-  list.cases.push_back(
-      backward_weight_case(problem({1, 124, 128, 16, 16, 3, 3, 1, 1})));  // Winograd: several chunks
+  // Winograd: tasks of several parts; blocks of channels that are not equal, with one task each.
+  list.cases.push_back(backward_weight_case(problem({1, 127, 130, 80, 16, 3, 3, 1, 1})));
+  list.cases.push_back(backward_weight_case(problem({1, 13, 10, 80, 144, 3, 3, 1, 1})));
   // Rows and columns differ in everything.
   add_all_passes(list, {2, 13, 18, 8, 12, 3, 5, 2, 1, 1, 4, 1, 2, 1, DType::f32});
   add_all_passes(list, {1, 40, 7, 6, 17, 1, 7, 1, 2, 0, 3, 1, 1, 1, DType::f32});
