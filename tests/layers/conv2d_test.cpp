@@ -123,9 +123,11 @@ TEST_CASE("Winograd comes first where a map has many pixels for its channels, an
   const auto names = [](int64_t size, int64_t channels) {
     const Shape map{1, size, size, channels}, filter{channels, 3, 3, channels};
     const Conv2dProblem p = Conv2dProblem::make("test", map, filter, {{1, 1}, {1, 1}}, DType::f32);
-    const auto passes = {"forward", "backward_input", "backward_weight"};
     const auto forward = kernels::conv2d_candidates("forward", p, Device::cpu);
-    for (const char* pass : passes) CHECK(kernels::conv2d_candidates(pass, p, Device::cpu) == forward);
+    CHECK(kernels::conv2d_candidates("backward_input", p, Device::cpu) == forward);
+    // Its tasks transform back what they sum, where the others transform a whole filter: sooner worth it.
+    const bool sooner = size == 16 && channels == 512;
+    CHECK((kernels::conv2d_candidates("backward_weight", p, Device::cpu) == forward) == !sooner);
     return forward;
   };
   using Names = std::vector<std::string>;
