@@ -105,24 +105,39 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   const std::string mode = training ? "train" : "infer";
   MemoryGrowth memory;
   const OwnNet own = own_net(net, training, options);
-  std::vector<std::function<double(int64_t)>> contenders = {own.step};
+  MemoryTraffic warmed_up;
+  std::vector<std::function<double(int64_t)>> contenders = {[&](int64_t round) {
+    const double seconds = own.step(round);
+    if (round == 0) warmed_up = MemoryTraffic::so_far();
+    return seconds;
+  }};
   std::unique_ptr<TorchPeer> peer;
   std::string why;
   if (options.peers) peer = start_peer(net, mode, own, why);
   memory.restart();  // what was written for the peer is no memory of a step
   if (peer) contenders.push_back([&](int64_t) { return peer->step(); });
   const auto seconds = interleave(contenders, options.rounds());
+  const MemoryTraffic traffic = MemoryTraffic::so_far() - warmed_up;
   const int64_t bytes = options.device == Device::cpu ? memory.peak() : -1;
   const Timing t = summarize(seconds[0]);
-  Json j = {{"network", net.network}, {"mode", mode},
-            {"batch", net.batch},     {"size", net.height},
-            {"width", net.width},     {"parameters", own.parameters()},
-            {"median_s", t.median},   {"low_s", t.low},
-            {"high_s", t.high},       {"memory_bytes", bytes_or_null(bytes)}};
+  Json j = {{"network", net.network},
+            {"mode", mode},
+            {"batch", net.batch},
+            {"size", net.height},
+            {"width", net.width},
+            {"parameters", own.parameters()},
+            {"median_s", t.median},
+            {"low_s", t.low},
+            {"high_s", t.high},
+            {"memory_bytes", bytes_or_null(bytes)},
+            {"system_requests", traffic.requests},
+            {"page_faults", traffic.page_faults}};
   std::FILE* out = options.report.table();
   fmt::print(out, "{:<26} {:<5} batch {:<2} {:>9.1f} ms ({:.1f} - {:.1f})", net.network, mode, net.batch,
              1e3 * t.median, 1e3 * t.low, 1e3 * t.high);
   if (bytes >= 0) fmt::print(out, " {:>5} MiB", mebibytes(bytes));
+  if (options.device == Device::cpu && traffic.requests > 0)
+    fmt::print(out, " (requests to the system: {})", traffic.requests);
   if (peer) {
     const Timing other = summarize(seconds[1]);
     std::vector<double> ratios;

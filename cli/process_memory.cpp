@@ -1,6 +1,7 @@
 #include "cli/process_memory.h"
 
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include <fstream>
 #include <sstream>
@@ -47,6 +48,16 @@ void MemoryGrowth::restart() {
 int64_t MemoryGrowth::peak() const {
   const int64_t peak = status("VmHWM");
   return !known_ || before_ < 0 || peak < 0 ? -1 : peak - before_;
+}
+
+MemoryTraffic MemoryTraffic::so_far() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return {allocator_stats().system_calls, usage.ru_minflt};
+}
+
+MemoryTraffic operator-(const MemoryTraffic& a, const MemoryTraffic& b) {
+  return {a.requests - b.requests, a.page_faults - b.page_faults};
 }
 
 }  // namespace atrous::cli

@@ -20,4 +20,13 @@ class MemoryGrowth {
   int64_t before_ = -1;
 };
 
+// What a repeated step takes from the system: nothing, once it is steady.
+struct MemoryTraffic {
+  int64_t requests = 0;     // requests of the allocator that had to take memory from the system
+  int64_t page_faults = 0;  // of the whole process, without those that read a disk
+
+  static MemoryTraffic so_far();
+};
+MemoryTraffic operator-(const MemoryTraffic& a, const MemoryTraffic& b);
+
 }  // namespace atrous::cli

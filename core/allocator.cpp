@@ -1,7 +1,5 @@
 #include "core/allocator.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -10,22 +8,63 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/page_heap.h"
 
 namespace atrous {
 namespace {
 
+constexpr size_t largest_small = size_t{32} << 10;
+
+// Small blocks come in size classes, cut out of slabs, and never go back: they are too many for the heap and
+// too little to matter.
 struct Pool {
   std::mutex mutex;
-  std::map<size_t, std::vector<void*>> free_blocks;
+  PageHeap heap;
+  std::map<size_t, std::vector<std::byte*>> small_blocks;
+  std::byte* slab = nullptr;
+  size_t slab_left = 0;
   AllocatorStats stats;
 
-  void drop_cache() {
-    for (auto& [size, blocks] : free_blocks) {
-      for (void* block : blocks) std::free(block);
-    }
-    free_blocks.clear();
-    stats.bytes_cached = 0;
+  std::byte* large(size_t size) {
+    bool fresh = false;
+    std::byte* block = heap.take(size, fresh);
+    stats.system_calls += fresh;
+    return block;
   }
+
+  std::byte* small(size_t size) {
+    std::vector<std::byte*>& blocks = small_blocks[size];
+    if (!blocks.empty()) {
+      std::byte* block = blocks.back();
+      blocks.pop_back();
+      return block;
+    }
+    if (slab_left < size) {
+      constexpr size_t slab_size = size_t{256} << 10;
+      slab = large(slab_size);
+      slab_left = slab ? slab_size : 0;
+      if (!slab) return nullptr;
+    }
+    slab_left -= size;
+    return slab + slab_left;
+  }
+
+#ifdef ATROUS_SANITIZED  // the sanitizers see use after free only if the block really goes back
+  std::byte* take(size_t size) {
+    ++stats.system_calls;
+    return static_cast<std::byte*>(std::aligned_alloc(64, size));
+  }
+  void give_back(std::byte* block, size_t) {
+    std::free(block);
+  }
+#else
+  std::byte* take(size_t size) {
+    return size <= largest_small ? small(size) : large(size);
+  }
+  void give_back(std::byte* block, size_t size) {
+    size <= largest_small ? small_blocks[size].push_back(block) : heap.give_back(block, size);
+  }
+#endif
 };
 
 // Never destroyed: tensors in static storage may outlive any static pool.
@@ -34,29 +73,16 @@ Pool& pool() {
   return *instance;
 }
 
-void release(void* block, size_t size) {
+void release(std::byte* block, size_t size) {
   Pool& p = pool();
   std::lock_guard lock(p.mutex);
   p.stats.bytes_in_use -= static_cast<int64_t>(size);
-#ifdef ATROUS_SANITIZED
-  std::free(block);  // the sanitizers see use after free only if the block really goes back
-#else
-  p.stats.bytes_cached += static_cast<int64_t>(size);
-  p.free_blocks[size].push_back(block);
-#endif
+  p.give_back(block, size);
 }
 
-// Activations are read in strides of many pages, which 4 KiB pages make a matter of address translation:
-// large blocks ask for huge pages. What is left over at the end of a block keeps small ones, so that memory
-// that nobody writes is not taken.
-void* system_block(size_t bytes, size_t size) {
-  constexpr size_t huge_page = size_t{2} << 20;
-  if (size < 2 * huge_page) return std::aligned_alloc(64, size);
-  void* block = std::aligned_alloc(huge_page, size);
-#ifdef MADV_HUGEPAGE
-  if (block) madvise(block, bytes / huge_page * huge_page, MADV_HUGEPAGE);  // advice: may be ignored
-#endif
-  return block;
+size_t block_size(size_t bytes) {
+  return bytes <= largest_small ? allocation_class(bytes)
+                                : (bytes + PageHeap::page - 1) / PageHeap::page * PageHeap::page;
 }
 
 }  // namespace
@@ -72,45 +98,35 @@ size_t allocation_class(size_t bytes) {
 std::shared_ptr<std::byte> allocate(size_t bytes) {
   ATROUS_CHECK(bytes < (size_t{1} << 48), ErrorKind::memory,
                "[memory] one tensor must stay below 2^48 bytes. Got {}. Use a smaller batch or tile.", bytes);
-  const size_t size = allocation_class(bytes);
+  const size_t size = block_size(bytes);
   Pool& p = pool();
-  void* block = nullptr;
+  std::byte* block = nullptr;
   {
     std::lock_guard lock(p.mutex);
     ++p.stats.allocations;
-    if (auto it = p.free_blocks.find(size); it != p.free_blocks.end() && !it->second.empty()) {
-      block = it->second.back();
-      it->second.pop_back();
-      p.stats.bytes_cached -= static_cast<int64_t>(size);
-    } else {
-      // Free blocks of other size classes do not help. Images of ever new sizes must not pile them up.
-      if (p.stats.bytes_cached > (int64_t{256} << 20) &&
-          p.stats.bytes_cached + p.stats.bytes_in_use > p.stats.peak_in_use + p.stats.peak_in_use / 4) {
-        p.drop_cache();
-      }
-      block = system_block(bytes, size);
-      if (!block) {
-        p.drop_cache();
-        block = system_block(bytes, size);
-      }
-      if (!block) {
-        fail(ErrorKind::memory,
-             "[memory] the system has no memory left. Got a request for {} bytes while {} bytes are in use "
-             "(peak {}). Use a smaller batch, crop or network.",
-             bytes, p.stats.bytes_in_use, p.stats.peak_in_use);
-      }
-      ++p.stats.system_calls;
+    block = p.take(size);
+    if (!block) {
+      p.heap.release();  // free ranges of other sizes may be what the system lacks
+      block = p.take(size);
+    }
+    if (!block) {
+      fail(ErrorKind::memory,
+           "[memory] the system has no memory left. Got a request for {} bytes while {} bytes are in "
+           "use (peak {}). Use a smaller batch, crop or network.",
+           bytes, p.stats.bytes_in_use, p.stats.peak_in_use);
     }
     p.stats.bytes_in_use += static_cast<int64_t>(size);
     p.stats.peak_in_use = std::max(p.stats.peak_in_use, p.stats.bytes_in_use);
   }
-  return std::shared_ptr<std::byte>(static_cast<std::byte*>(block),
-                                    [size](std::byte* q) { release(q, size); });
+  return std::shared_ptr<std::byte>(block, [size](std::byte* q) { release(q, size); });
 }
 
 AllocatorStats allocator_stats() {
-  std::lock_guard lock(pool().mutex);
-  return pool().stats;
+  Pool& p = pool();
+  std::lock_guard lock(p.mutex);
+  AllocatorStats stats = p.stats;
+  stats.bytes_cached = static_cast<int64_t>(p.heap.free_bytes());
+  return stats;
 }
 
 void reset_peak_memory() {
@@ -120,7 +136,7 @@ void reset_peak_memory() {
 
 void release_cached_memory() {
   std::lock_guard lock(pool().mutex);
-  pool().drop_cache();
+  pool().heap.release();
 }
 
 }  // namespace atrous

@@ -1,7 +1,7 @@
 // Caching host allocator.
 //
-// A fresh mapping costs a page fault per 4 KiB, about as much as a kernel that writes it. Freed blocks are kept
-// in power-of-two-eighths size classes and handed out again, so a training step in steady state allocates nothing.
+// A fresh page costs a fault, about as much as a kernel that writes it, so freed memory is kept and handed out
+// again: a training step in steady state takes nothing from the system, and holds little more than it uses.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@
 namespace atrous {
 
 struct AllocatorStats {
-  int64_t bytes_in_use = 0;    // held by live tensors
-  int64_t peak_in_use = 0;     // since the last reset_peak
-  int64_t bytes_cached = 0;    // free, kept for reuse
-  int64_t system_calls = 0;    // blocks taken from the system so far
-  int64_t allocations = 0;     // requests so far
+  int64_t bytes_in_use = 0;  // held by live tensors
+  int64_t peak_in_use = 0;   // since the last reset_peak
+  int64_t bytes_cached = 0;  // free, kept for reuse
+  int64_t system_calls = 0;  // requests so far that had to take memory from the system
+  int64_t allocations = 0;   // requests so far
 };
 
-// The size of the block that serves a request: one of eight steps per power of two, at least 256 bytes.
+// Size classes: eight steps per power of two, at least 256 bytes.
 size_t allocation_class(size_t bytes);
 
 // 64-byte aligned, uninitialised. Throws Error(memory) with what was asked and what is held.
@@ -26,7 +26,7 @@ std::shared_ptr<std::byte> allocate(size_t bytes);
 
 AllocatorStats allocator_stats();
 void reset_peak_memory();
-// Returns all cached blocks to the system.
+// Returns all free memory to the system.
 void release_cached_memory();
 
 }  // namespace atrous
