@@ -32,10 +32,12 @@ const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_forward_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_forward_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_forward_naive),
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_forward_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_f4, conv2d_forward_winograd_f4},
+    {"winograd_f2", Device::cpu, conv2d_why_not_winograd_f2, conv2d_forward_winograd_f2},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_forward_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_forward_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_forward_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_f4, conv2d_forward_winograd_f4},
+    {"winograd_f2", Device::cpu, conv2d_why_not_forced_winograd_f2, conv2d_forward_winograd_f2},
     {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
@@ -46,10 +48,12 @@ const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[
     ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_input_implicit_gemm),
     ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_input_tiled),
     ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_input_naive),
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd, conv2d_backward_input_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_f4, conv2d_backward_input_winograd_f4},
+    {"winograd_f2", Device::cpu, conv2d_why_not_winograd_f2, conv2d_backward_input_winograd_f2},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_input_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_input_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_for_few_pixels, conv2d_backward_input_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_f4, conv2d_backward_input_winograd_f4},
+    {"winograd_f2", Device::cpu, conv2d_why_not_forced_winograd_f2, conv2d_backward_input_winograd_f2},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
 };
 const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {

@@ -27,15 +27,17 @@ Conv2dForwardFn conv2d_forward_avx2, conv2d_forward_avx512;
 Conv2dBackwardInputFn conv2d_backward_input_avx2, conv2d_backward_input_avx512;
 Conv2dBackwardWeightFn conv2d_backward_weight_avx2, conv2d_backward_weight_avx512;
 
-// Winograd F(4x4, 3x3) (conv2d_winograd.cpp, conv2d_winograd_weight.cpp). It has two rows in each table, of
-// which at most one takes a problem: before the direct sums where it is faster, after them where it is not,
-// so that it can be forced.
-const char* conv2d_why_not_winograd(const Conv2dProblem& problem);
-const char* conv2d_why_not_winograd_for_few_pixels(const Conv2dProblem& problem);
+// Winograd F(4x4, 3x3) and F(2x2, 3x3) (conv2d_winograd.cpp, conv2d_winograd_weight.cpp). Each has two rows
+// in each table, of which at most one takes a problem: before the direct sums where it is the fastest, after
+// them where it is not, so that it can be forced.
+const char* conv2d_why_not_winograd_f4(const Conv2dProblem& problem);
+const char* conv2d_why_not_winograd_f2(const Conv2dProblem& problem);
+const char* conv2d_why_not_forced_winograd_f4(const Conv2dProblem& problem);
+const char* conv2d_why_not_forced_winograd_f2(const Conv2dProblem& problem);
 const char* conv2d_why_not_winograd_weight(const Conv2dProblem& problem);
 const char* conv2d_why_not_winograd_weight_for_few_pixels(const Conv2dProblem& problem);
-Conv2dForwardFn conv2d_forward_winograd;
-Conv2dBackwardInputFn conv2d_backward_input_winograd;
+Conv2dForwardFn conv2d_forward_winograd_f4, conv2d_forward_winograd_f2;
+Conv2dBackwardInputFn conv2d_backward_input_winograd_f4, conv2d_backward_input_winograd_f2;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 
 // GPU kernels; the ladder is in conv2d_naive.cu.

@@ -1,13 +1,14 @@
-// The rung "winograd_f4": 3x3 filters of stride 1 and rate 1 with 36 multiplications in place of 144.
+// The rungs "winograd_f4" and "winograd_f2": 3x3 filters of stride 1 with 36 multiplications in place of 144
+// for 4x4 results, or 16 in place of 36 for 2x2.
 //
-// Channels turn the element-wise products of the algorithm into 36 matrix products over a block of tiles.
-// Forward: one task takes a block through input transform, products and output transform, so that everything
-// between stays in the second-level cache. The gradient of the input is the same convolution with the filter
-// turned by 180 degrees. No size here depends on the number of threads. The gradient of the filter is in
-// conv2d_winograd_weight.cpp.
+// Channels turn the element-wise products of the algorithm into one matrix product per element over many
+// tiles. An atrous convolution is a dense one on each of the sub-images that its rate cuts out: only the
+// places of tiles change. The gradient of the input is the same convolution with the filter turned by 180
+// degrees. The gradient of the filter is in conv2d_winograd_weight.cpp. No size here depends on the number of
+// threads.
 //
 // Accuracy: transformed values are rounded to f32, so results differ from the direct sums by 1e-6 to 8e-6 of
-// the largest value (measured, 16 to 512 channels), and small integers do not come out exact.
+// the largest value for F(4x4) (measured, 16 to 512 channels), and small integers do not come out exact.
 // The config key `exact` avoids it.
 #include <algorithm>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/rows.h"
+#include "kernels/conv2d/tiles.h"
 #include "kernels/conv2d/winograd.h"
 
 namespace atrous::kernels {
@@ -24,103 +26,253 @@ namespace {
 
 using namespace winograd;
 
-constexpr int64_t task_floats =
-    300 * 1024;  // of a block's transformed tiles: about 60 % of a 2 MiB second-level cache
-// u: per element, panels of 32 (the last one 16) output channels: [panel][c][channel in panel]. Elements are
-// K*C + skew floats apart.
-FloatBuffer transform_filter(const float* w, bool turned, int64_t k_count, int64_t c_count) {
-  const int64_t u_stride = k_count * c_count + skew;
-  FloatBuffer u(elements * u_stride);
-  parallel_for(k_count / lanes, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t panel = block / 2 * 2 * lanes;
-      const int64_t width = std::min(2 * lanes, k_count - panel);
-      transform_filter_avx512(w, turned, k_count, c_count, panel, width, block * lanes - panel,
-                              u.data() + panel * c_count, u_stride);
-    }
-  });
-  return u;
+constexpr int64_t row_block = 14;           // tiles that are multiplied at a time
+constexpr int64_t panel_width = 2 * lanes;  // output channels that multiply() computes at a time
+
+// A filter and its transformed panels: per panel and element [c][channel in panel], elements
+// element_stride(panel width) floats apart, panels of the same size.
+struct Filter {
+  const Steps& steps;
+  const float* w;
+  bool turned;
+  int64_t k_count, c_count;
+  const float* ready = nullptr;  // all panels, if they have been transformed before
+
+  int64_t panels() const { return (k_count + panel_width - 1) / panel_width; }
+  int64_t width(int64_t panel) const { return std::min(panel_width, k_count - panel * panel_width); }
+  int64_t element_stride() const { return c_count * panel_width + skew; }
+  int64_t panel_floats() const { return steps.elements * element_stride(); }
+  void transform(int64_t panel, float* u) const {
+    steps.transform_filter(w, turned, k_count, c_count, panel * panel_width, width(panel), u,
+                           element_stride());
+  }
+  FloatBuffer transform_all() const {
+    FloatBuffer u(panels() * panel_floats());
+    parallel_for(panels(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t panel = begin; panel < end; ++panel) transform(panel, u.data() + panel * panel_floats());
+    });
+    return u;
+  }
+};
+
+// m[t][k] = sum_c v[t][c] * u[c][k] for one element and one panel, in the tiles of the direct sums.
+void multiply(const float* v, const float* u, int64_t c_count, int64_t tiles, int64_t width, float* m,
+              int64_t m_stride) {
+  alignas(64) static constexpr float zeros[panel_width] = {};
+  const TileKernels& kernels = tile_kernels_avx512();
+  const int64_t vectors = width / lanes;
+  const int64_t blocks = (tiles + kernels.max_rows[2 - vectors] - 1) / kernels.max_rows[2 - vectors];
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t t = i * tiles / blocks, t_end = (i + 1) * tiles / blocks;
+    const Run run{v + t * c_count, u, c_count};
+    kernels.forward({&run, 1, c_count, zeros, m + t * m_stride, m_stride, width}, vectors, t_end - t);
+  }
 }
 
-// Tiles per task: as many as fit the cache, but at least 8 tasks if the map allows.
-int64_t tiles_per_task(int64_t tiles, int64_t channels) {
-  int64_t blocks = std::clamp<int64_t>(task_floats / (elements * channels) / row_block, 1, 4);
-  while (blocks > 1 && tiles < 8 * blocks * row_block) --blocks;
-  return blocks * row_block;
+struct Convolution {
+  const Steps& steps;
+  const Map& x;
+  int64_t pad_h, pad_w;
+  const Filter& filter;
+  const ReadFusion& prologue;
+  const WriteFusion& epilogue;
+  const Map& y;
+  const Tiling tiling;
+
+  void transform_input(int64_t tile, float* v, int64_t v_stride) const {
+    steps.transform_input(x, prologue, tiling.image(tile), tiling.top(tile) - pad_h,
+                          tiling.left(tile) - pad_w, v, v_stride);
+  }
+  // Channels [k, k + channels); m is at the first of them.
+  void transform_output(int64_t tile, int64_t k, int64_t channels, const float* m, int64_t m_stride,
+                        double* sums, double* squares) const {
+    const auto from = [k](auto* p) { return p ? p + k : p; };
+    const WriteFusion own{from(epilogue.bias),      sums,         squares, from(epilogue.residual),
+                          epilogue.residual_stride, epilogue.relu};
+    Map part = y;
+    part.data += k;
+    part.channels = channels;
+    steps.transform_output(m, m_stride, own, tiling.image(tile), tiling.top(tile), tiling.left(tile), part);
+  }
+};
+
+// Adds the batch-norm sums of tasks, `count` each, in their order: the same bits for any number of threads.
+void add_in_order(const std::vector<double>& partial, double* sums, int64_t count) {
+  for (size_t i = 0; i < partial.size(); ++i) sums[i % static_cast<size_t>(count)] += partial[i];
+}
+
+// For small filters. A task takes a block of tiles through all steps: what lies between stays in its
+// second-level cache, and so does the transformed filter.
+void convolve_by_tiles(const Convolution& c, double* sums) {
+  constexpr int64_t task_floats = 300 * 1024;  // of transformed tiles: 60 % of a 2 MiB second-level cache
+  const int64_t c_count = c.x.channels, k_count = c.y.channels, elements_of_tile = c.steps.elements;
+  const int64_t tiles = c.tiling.count();
+  const FloatBuffer own = c.filter.ready ? FloatBuffer() : c.filter.transform_all();
+  const float* u = c.filter.ready ? c.filter.ready : own.data();
+  int64_t blocks =
+      std::clamp<int64_t>(task_floats / (elements_of_tile * (c_count + k_count)) / row_block, 1, 4);
+  while (blocks > 1 && tiles < 8 * blocks * row_block) --blocks;  // at least 8 tasks, if the map allows
+  const int64_t per_task = blocks * row_block, tasks = (tiles + per_task - 1) / per_task;
+  std::vector<double> partial(sums ? static_cast<size_t>(tasks * 2 * k_count) : 0);
+  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
+    const int64_t v_stride = per_task * c_count + skew, m_stride = per_task * k_count + skew;
+    const FloatBuffer v(elements_of_tile * v_stride), m(elements_of_tile * m_stride);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t first = task * per_task, count = std::min(per_task, tiles - first);
+      for (int64_t t = 0; t < count; ++t) c.transform_input(first + t, v.data() + t * c_count, v_stride);
+      for (int64_t e = 0; e < elements_of_tile; ++e) {
+        for (int64_t panel = 0; panel < c.filter.panels(); ++panel) {
+          multiply(v.data() + e * v_stride,
+                   u + panel * c.filter.panel_floats() + e * c.filter.element_stride(), c_count, count,
+                   c.filter.width(panel), m.data() + e * m_stride + panel * panel_width, k_count);
+        }
+      }
+      double* task_sums = sums ? &partial[static_cast<size_t>(task * 2 * k_count)] : nullptr;
+      for (int64_t t = 0; t < count; ++t)
+        c.transform_output(first + t, 0, k_count, m.data() + t * k_count, m_stride, task_sums,
+                           sums ? task_sums + k_count : nullptr);
+    }
+  });
+  add_in_order(partial, sums, 2 * k_count);
+}
+
+// For large filters. All tiles of a chunk are transformed first; then a task takes one panel of output
+// channels through the remaining steps for a group of tiles. The panel's transformed filter stays in its
+// cache and is not kept: at 4 times the size of the filter, the whole of it would be written to memory and
+// read again.
+void convolve_by_panels(const Convolution& c, double* sums) {
+  constexpr int64_t chunk_floats = 12 << 20;  // of transformed tiles
+  constexpr int64_t group_tiles = 128;        // the least for which transforming the filter is a small part
+  constexpr int64_t enough_tasks = 8;
+  const int64_t c_count = c.x.channels, k_count = c.y.channels, elements_of_tile = c.steps.elements;
+  const int64_t tiles = c.tiling.count(), panels = c.filter.panels();
+  const int64_t chunk = std::min(
+      tiles, std::max<int64_t>(1, chunk_floats / (elements_of_tile * c_count * row_block)) * row_block);
+  const int64_t v_stride = chunk * c_count + skew;
+  const FloatBuffer v(elements_of_tile * v_stride);
+  std::vector<double> partial;
+  for (int64_t first = 0; first < tiles; first += chunk) {
+    const int64_t count = std::min(chunk, tiles - first);
+    const int64_t groups = std::max<int64_t>(1, count / group_tiles);
+    const int64_t m_stride = (count + groups - 1) / groups * panel_width + skew;
+    partial.assign(sums ? static_cast<size_t>(groups * 2 * k_count) : 0, 0.0);
+    parallel_for(count, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) c.transform_input(first + t, v.data() + t * c_count, v_stride);
+    });
+    parallel_for(panels * groups, panels < enough_tasks ? 1 : groups, [&](int64_t begin, int64_t end) {
+      const FloatBuffer own(c.filter.ready ? 0 : c.filter.panel_floats()), m(elements_of_tile * m_stride);
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t panel = task / groups, group = task % groups;
+        if (!c.filter.ready && (task == begin || group == 0)) c.filter.transform(panel, own.data());
+        const float* u = c.filter.ready ? c.filter.ready + panel * c.filter.panel_floats() : own.data();
+        const int64_t k = panel * panel_width, width = c.filter.width(panel);
+        const int64_t t_begin = group * count / groups, t_end = (group + 1) * count / groups;
+        for (int64_t e = 0; e < elements_of_tile; ++e)
+          multiply(v.data() + e * v_stride + t_begin * c_count, u + e * c.filter.element_stride(), c_count,
+                   t_end - t_begin, width, m.data() + e * m_stride, panel_width);
+        double* task_sums = sums ? &partial[static_cast<size_t>(group * 2 * k_count + k)] : nullptr;
+        for (int64_t t = t_begin; t < t_end; ++t)
+          c.transform_output(first + t, k, width, m.data() + (t - t_begin) * panel_width, m_stride, task_sums,
+                             sums ? task_sums + k_count : nullptr);
+      }
+    });
+    add_in_order(partial, sums, 2 * k_count);
+  }
 }
 
 // y = x (*) filter. sums: f64 [2][K] or null.
-void convolve(int64_t images, const Map& x, int64_t pad_h, int64_t pad_w, const FloatBuffer& u,
-              const ReadFusion& prologue, const WriteFusion& epilogue, const Map& y, double* sums) {
-  const Tiling tiling(images, y.h, y.w);
-  const int64_t tiles = tiling.count(), per_task = tiles_per_task(tiles, x.channels + y.channels);
-  const int64_t tasks = (tiles + per_task - 1) / per_task;
-  std::vector<double> partial(sums ? static_cast<size_t>(tasks * 2 * y.channels) : 0);
-  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    const int64_t v_stride = per_task * x.channels + skew, m_stride = per_task * y.channels + skew;
-    const FloatBuffer v(elements * v_stride), m(elements * m_stride);
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t first = task * per_task, count = std::min(per_task, tiles - first);
-      for (int64_t t = 0; t < count; ++t) {
-        transform_input_avx512(x, prologue, tiling.image(first + t), tiling.top(first + t) - pad_h,
-                               tiling.left(first + t) - pad_w, v.data() + t * x.channels, v_stride);
-      }
-      // Whole register tiles: rows past `count` are computed from whatever is there and not used.
-      const int64_t rows = (count + row_block - 1) / row_block * row_block;
-      for (int64_t e = 0; e < elements; ++e) {
-        for (int64_t k = 0; k < y.channels; k += 2 * lanes) {
-          const int64_t width = std::min(2 * lanes, y.channels - k);
-          for (int64_t t = 0; t < rows; t += row_block) {
-            multiply_avx512(v.data() + e * v_stride + t * x.channels,
-                            u.data() + e * (y.channels * x.channels + skew) + k * x.channels, x.channels,
-                            width, m.data() + e * m_stride + t * y.channels + k, y.channels);
-          }
-        }
-      }
-      WriteFusion own = epilogue;
-      own.sums = sums ? &partial[static_cast<size_t>(task * 2 * y.channels)] : nullptr;
-      for (int64_t t = 0; t < count; ++t) {
-        transform_output_avx512(m.data() + t * y.channels, m_stride, own, tiling.image(first + t),
-                                tiling.top(first + t), tiling.left(first + t), y);
-      }
-    }
-  });
-  if (!sums) return;
-  std::fill_n(sums, 2 * y.channels, 0.0);
-  for (int64_t task = 0; task < tasks; ++task) {
-    for (int64_t i = 0; i < 2 * y.channels; ++i) {
-      sums[i] += partial[static_cast<size_t>(task * 2 * y.channels + i)];
-    }
-  }
+void convolve(const Steps& steps, int64_t images, const Map& x, int64_t pad_h, int64_t pad_w,
+              const Filter& filter, const ReadFusion& prologue, const WriteFusion& epilogue, const Map& y,
+              double* sums) {
+  static const int64_t small_filter =
+      getenv("SF") ? atol(getenv("SF")) : 128 * 128;  // pairs of channels: 2.4 MB transformed
+  const Convolution c{steps, x, pad_h, pad_w, filter, prologue, epilogue, y, Tiling(images, y, steps.output)};
+  if (sums) std::fill_n(sums, 2 * y.channels, 0.0);
+  (filter.k_count * filter.c_count <= small_filter ? convolve_by_tiles : convolve_by_panels)(c, sums);
 }
 
 const float* optional_data(const Tensor& t) {
   return t.defined() ? t.data<float>() : nullptr;
 }
 
-// The cost rule. Per pair of input and output channel the direct sums take 9 multiplications per output
-// pixel, Winograd 36 per tile and a fixed price for the transformed filter, which is 4
-// times as large as the filter, written and read once. In the time of one multiplication of either inner loop
-// that price is about 1000 as long as the transformed filter stays in the second-level cache, and 1200 (in a
-// loop over one layer) to 4000 (filter and buffers come from memory, as in a network) beyond. Measured on one
-// core of a Sapphire Rapids Xeon, maps of 8x8 to 64x64, 64 to 512 channels, batch 1:
+// The cost rule: per pair of input and output channel, in the time of one multiplication at the peak rate.
+// Every product costs more than that by a factor for transforms and edges; the filter has a fixed price, for
+// reading it, which outweighs the rest on small maps, and for transforming or packing it. Fitted to
+// milliseconds on two cores of a Sapphire Rapids Xeon, batch 1 (backward_input takes the same time):
 //
-//   ms, from memory     forward            backward_input
-//                       Winograd  direct   Winograd  direct
-//    8x8   c512          12.1      4.5      12.9      4.7
-//   15x20  c512          17.5     11.1      17.2     11.2
-//   23x30  c512          20.9     21.6      24.0     22.9
-//   16x16  c256           4.1      2.4       4.0      2.3
-//   32x32  c256           5.6      7.5       6.4      7.9
-//   16x16  c128           0.80     0.57      0.78     0.61
-//   32x32  c128           1.3      1.7       1.4      2.0
-bool winograd_is_faster(const Conv2dProblem& p) {
-  constexpr int64_t cached_filter = 128 * 128;  // channel pairs: 2.4 MB transformed
-  const int64_t fixed = p.c * p.k <= cached_filter ? 1000 : 3000;
-  return elements * Tiling(p.n, p.p(), p.q()).count() + fixed < 9 * p.n * p.p() * p.q();
+//                    F(4x4)   F(2x2)   direct
+//    8x8   c512       2.2      2.2      2.1
+//   16x16  c512       3.4      3.2      4.5
+//   15x20  c512       3.7      4.0      4.9
+//   32x32  c512 k256  3.7      5.2      7.3
+//   32x32  c256       1.9      2.8      3.4
+//   32x32  c128       0.6      1.0      1.0
+//   64x64  c128       1.5      2.2      3.9
+//  256x256 c32        1.8      2.9      4.1
+//   45x60  c512 d2   14.2     24.4     40.2
+struct Costs {
+  double direct, f4, f2;
+};
+Costs costs_of(const Conv2dProblem& p) {
+  const Map y{nullptr, p.p(), p.q(), p.k, p.k, p.dilation_h, p.dilation_w};
+  const auto tiles = [&](int64_t m) { return static_cast<double>(Tiling(p.n, y, m).count()); };
+  return {1.15 * static_cast<double>(products_inside(p)) + 800, 1.3 * 36 * tiles(4) + 1700,
+          1.5 * 16 * tiles(2) + 1000};
+}
+// 4, 2, or 0 for direct sums
+int64_t fastest(const Conv2dProblem& p) {
+  const Costs c = costs_of(p);
+  if (c.direct <= std::min(c.f4, c.f2)) return 0;
+  return c.f4 <= c.f2 ? 4 : 2;
 }
 
+const char* why_not(const Conv2dProblem& p, int64_t m) {
+  if (const char* reason = why_not_possible(p)) return reason;
+  return fastest(p) == m ? nullptr : "another way is faster here";
+}
+const char* why_not_forced(const Conv2dProblem& p, int64_t m) {
+  if (const char* reason = why_not_possible(p)) return reason;
+  return fastest(p) == m ? "it is the fastest way here and stands first" : nullptr;
+}
+
+void forward(const Steps& steps, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+             const Conv2dFusion& f, const Tensor& y) {
+  const Tensor filter = w.contiguous_copy_if_needed();
+  const Filter packed{steps, filter.data<float>(), false, p.k, p.c};
+  const WriteFusion epilogue{optional_data(f.bias),
+                             nullptr,
+                             nullptr,
+                             optional_data(f.residual),
+                             f.residual.defined() ? f.residual.pixel_stride() : 0,
+                             f.relu};
+  convolve(steps, p.n, {x.data<float>(), p.h, p.w, p.c, x.pixel_stride(), p.dilation_h, p.dilation_w},
+           p.pad_h, p.pad_w, packed, {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
+           epilogue, {y.data<float>(), p.p(), p.q(), p.k, y.pixel_stride(), p.dilation_h, p.dilation_w},
+           f.channel_sums.defined() ? f.channel_sums.data<double>() : nullptr);
+}
+
+void backward_input(const Steps& steps, const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                    const Tensor& bias, const Tensor& dx) {
+  const Tensor filter = w.contiguous_copy_if_needed();
+  convolve(steps, p.n, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride(), p.dilation_h, p.dilation_w},
+           2 * p.dilation_h - p.pad_h, 2 * p.dilation_w - p.pad_w,
+           {steps, filter.data<float>(), true, p.c, p.k}, {},
+           {optional_data(bias), nullptr, nullptr, nullptr, 0, false},
+           {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride(), p.dilation_h, p.dilation_w}, nullptr);
+}
 }  // namespace
+
+// First pixels of the MxM tiles that cover a line: of every `step`-th pixel from 0, then from 1, and so on.
+static std::vector<int64_t> tile_starts(int64_t length, int64_t step, int64_t m) {
+  std::vector<int64_t> starts;
+  for (int64_t phase = 0; phase < std::min(step, length); ++phase) {
+    for (int64_t first = phase; first < length; first += m * step) starts.push_back(first);
+  }
+  return starts;
+}
+
+winograd::Tiling::Tiling(int64_t images, const Map& y, int64_t m)
+    : images_(images), tops_(tile_starts(y.h, y.step_h, m)), lefts_(tile_starts(y.w, y.step_w, m)) {}
 
 const char* winograd::why_not_possible(const Conv2dProblem& p) {
   if (cpu_isa() < Isa::avx512) return "needs AVX-512";
@@ -128,42 +280,55 @@ const char* winograd::why_not_possible(const Conv2dProblem& p) {
   if (p.dtype != DType::f32) return "f32 only";
   if (p.r != 3 || p.s != 3) return "3x3 filters only";
   if (p.stride_h != 1 || p.stride_w != 1) return "stride 1 only";
-  if (p.dilation_h != 1 || p.dilation_w != 1) return "rate 1 only";
   if (p.groups != 1) return "one group only";
-  if (p.pad_h > 2 || p.pad_w > 2) return "padding above 2";
   if (p.c % lanes != 0 || p.k % lanes != 0) return "channels must be multiples of 16";
   if (p.c > 4096 || p.k > 4096) return "more than 4096 channels";
   return nullptr;
 }
 
-const char* conv2d_why_not_winograd(const Conv2dProblem& p) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return winograd_is_faster(p) ? nullptr : "so few pixels that direct sums are faster";
-}
-const char* conv2d_why_not_winograd_for_few_pixels(const Conv2dProblem& p) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return winograd_is_faster(p) ? "so many pixels that it stands first" : nullptr;
-}
-
-void conv2d_forward_winograd(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
-                             const Tensor& y) {
-  const Tensor filter = w.contiguous_copy_if_needed();
-  const FloatBuffer u = transform_filter(filter.data<float>(), false, p.k, p.c);
-  const WriteFusion epilogue{optional_data(f.bias), nullptr, optional_data(f.residual),
-                             f.residual.defined() ? f.residual.pixel_stride() : 0, f.relu};
-  convolve(p.n, {x.data<float>(), p.h, p.w, p.c, x.pixel_stride()}, p.pad_h, p.pad_w, u,
-           {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu}, epilogue,
-           {y.data<float>(), p.p(), p.q(), p.k, y.pixel_stride()},
-           f.channel_sums.defined() ? f.channel_sums.data<double>() : nullptr);
+// Rows (columns) of the output for which a tap lies inside the image, over all three taps of a line.
+static int64_t taps_inside(int64_t in, int64_t out, int64_t pad, int64_t rate) {
+  int64_t inside = 0;
+  for (int64_t r = 0; r < 3; ++r) {
+    const int64_t first = std::max<int64_t>(0, pad - r * rate), end = std::min(out, in + pad - r * rate);
+    inside += std::max<int64_t>(0, end - first);
+  }
+  return inside;
 }
 
-void conv2d_backward_input_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
-                                    const Tensor& bias, const Tensor& dx) {
-  const Tensor filter = w.contiguous_copy_if_needed();
-  const FloatBuffer u = transform_filter(filter.data<float>(), true, p.c, p.k);
-  convolve(p.n, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()}, 2 - p.pad_h, 2 - p.pad_w, u, {},
-           {optional_data(bias), nullptr, nullptr, 0, false},
-           {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride()}, nullptr);
+int64_t winograd::products_inside(const Conv2dProblem& p) {
+  return p.n * taps_inside(p.h, p.p(), p.pad_h, p.dilation_h) *
+         taps_inside(p.w, p.q(), p.pad_w, p.dilation_w);
+}
+
+const char* conv2d_why_not_winograd_f4(const Conv2dProblem& p) {
+  return why_not(p, 4);
+}
+const char* conv2d_why_not_winograd_f2(const Conv2dProblem& p) {
+  return why_not(p, 2);
+}
+const char* conv2d_why_not_forced_winograd_f4(const Conv2dProblem& p) {
+  return why_not_forced(p, 4);
+}
+const char* conv2d_why_not_forced_winograd_f2(const Conv2dProblem& p) {
+  return why_not_forced(p, 2);
+}
+
+void conv2d_forward_winograd_f4(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                const Conv2dFusion& f, const Tensor& y) {
+  forward(steps_f4_avx512(), p, x, w, f, y);
+}
+void conv2d_forward_winograd_f2(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                const Conv2dFusion& f, const Tensor& y) {
+  forward(steps_f2_avx512(), p, x, w, f, y);
+}
+void conv2d_backward_input_winograd_f4(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                       const Tensor& bias, const Tensor& dx) {
+  backward_input(steps_f4_avx512(), p, dy, w, bias, dx);
+}
+void conv2d_backward_input_winograd_f2(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                       const Tensor& bias, const Tensor& dx) {
+  backward_input(steps_f2_avx512(), p, dy, w, bias, dx);
 }
 
 }  // namespace atrous::kernels

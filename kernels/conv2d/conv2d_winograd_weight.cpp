@@ -37,13 +37,7 @@ int64_t block_of(int64_t channels) {
 class WinogradWeight {
  public:
   WinogradWeight(const Conv2dProblem& p, const Map& dy, const Map& x, float* dw)
-      : p_(p),
-        dy_(dy),
-        x_(x),
-        dw_(dw),
-        tiling_(p.n, p.p(), p.q()),
-        c_block_(block_of(p.c)),
-        k_block_(block_of(p.k)) {
+      : p_(p), dy_(dy), x_(x), dw_(dw), tiling_(p.n, dy), c_block_(block_of(p.c)), k_block_(block_of(p.k)) {
     const int64_t blocks = ceil_div(p.c, c_block_) * ceil_div(p.k, k_block_);
     splits_ = std::clamp<int64_t>(tiling_.count() / fewest_tiles, 1, ceil_div(wanted_tasks, blocks));
     part_ = std::min(part_floats / (c_block_ + k_block_), ceil_div(tiling_.count(), splits_));
@@ -135,7 +129,8 @@ class WinogradWeight {
 //        8x8    c512 k512      1.3      1.4
 //        8x8    c512 k512      2.2      1.4   from memory
 bool winograd_is_faster(const Conv2dProblem& p) {
-  return 58 * Tiling(p.n, p.p(), p.q()).count() + 500 < 9 * p.n * p.p() * p.q();
+  const Map dy{nullptr, p.p(), p.q(), p.k, p.k, p.dilation_h, p.dilation_w};
+  return 58 * Tiling(p.n, dy).count() + 500 < products_inside(p);
 }
 
 }  // namespace
@@ -152,8 +147,9 @@ const char* conv2d_why_not_winograd_weight_for_few_pixels(const Conv2dProblem& p
 void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                      const Tensor& dw) {
   if (p.n == 0) return dw.fill(0);
-  WinogradWeight(p, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride()},
-                 {x.data<float>(), p.h, p.w, p.c, x.pixel_stride()}, dw.data<float>())
+  WinogradWeight(p, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride(), p.dilation_h, p.dilation_w},
+                 {x.data<float>(), p.h, p.w, p.c, x.pixel_stride(), p.dilation_h, p.dilation_w},
+                 dw.data<float>())
       .run();
 }
 

@@ -40,7 +40,8 @@ int64_t smaller(int64_t a, int64_t b) {
 
 void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
                                int64_t element_stride) {
-  const int64_t rows = smaller(4, dy.h - top), columns = smaller(4, dy.w - left);
+  const int64_t rows = smaller(4, (dy.h - top + dy.step_h - 1) / dy.step_h);
+  const int64_t columns = smaller(4, (dy.w - left + dy.step_w - 1) / dy.step_w);
   const float* base = dy.data + ((image * dy.h + top) * dy.w + left) * dy.stride;
   for (int64_t k = 0; k < dy.channels; k += lanes) {
     __m512 half[6][4];
@@ -48,7 +49,8 @@ void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_
       __m512 column[4], out[6];
       for (int64_t i = 0; i < 4; ++i) {
         const bool inside = i < rows && j < columns;
-        column[i] = inside ? _mm512_loadu_ps(base + (i * dy.w + j) * dy.stride + k) : _mm512_setzero_ps();
+        const int64_t pixel = i * dy.step_h * dy.w + j * dy.step_w;
+        column[i] = inside ? _mm512_loadu_ps(base + pixel * dy.stride + k) : _mm512_setzero_ps();
       }
       gradient_1d(column, out);
       for (int i = 0; i < 6; ++i) half[i][j] = out[i];

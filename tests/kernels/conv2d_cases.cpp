@@ -214,7 +214,11 @@ void add_operator_cases(CaseList& list) {
   const Conv2dProblem atrous = problem({1, 14, 16, 8, 21, 3, 3, 2, 2, 2});
   const Conv2dProblem grouped = problem({1, 8, 9, 12, 20, 3, 3, 1, 1, 1, 2});
   const Conv2dProblem winograd = problem({2, 9, 15, 32, 48, 3, 3, 1, 1});
-  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped, winograd}) {
+  // Winograd, panel by panel in two groups of tiles; in each of the sub-images of an atrous convolution
+  const Conv2dProblem winograd_panels = problem({2, 31, 45, 144, 144, 3, 3, 1, 1});
+  const Conv2dProblem winograd_atrous = problem({2, 13, 22, 16, 48, 3, 3, 1, 3, 3});
+  for (const Conv2dProblem& p :
+       {dense, pointwise, atrous, grouped, winograd, winograd_panels, winograd_atrous}) {
     list.cases.push_back(fused_case(p, true, true, true, true));
     list.cases.push_back(fused_case(p, false, true, false, false));
     list.cases.push_back(fused_case(p, false, false, true, true));
