@@ -65,7 +65,7 @@ void multiply(const float* v, const float* u, int64_t c_count, int64_t tiles, in
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t t = i * tiles / blocks, t_end = (i + 1) * tiles / blocks;
     const Run run{v + t * c_count, u, c_count};
-    kernels.forward({&run, 1, c_count, zeros, m + t * m_stride, m_stride, width}, vectors, t_end - t);
+    kernels.forward({&run, 1, c_count, zeros, 0, m + t * m_stride, m_stride, width}, vectors, t_end - t);
   }
 }
 

@@ -120,24 +120,28 @@ TEST_CASE("Gradients of wide 1x1 filters do not depend on the number of threads"
 
 TEST_CASE("Winograd comes first where a map has many pixels for its channels, and can be had elsewhere") {
   if (cpu_isa() < Isa::avx512) return;
-  const auto names = [](int64_t size, int64_t channels) {
+  const auto names = [](const char* entry, int64_t size, int64_t channels, int64_t rate = 1) {
     const Shape map{1, size, size, channels}, filter{channels, 3, 3, channels};
-    const Conv2dProblem p = Conv2dProblem::make("test", map, filter, {{1, 1}, {1, 1}}, DType::f32);
-    const auto forward = kernels::conv2d_candidates("forward", p, Device::cpu);
-    CHECK(kernels::conv2d_candidates("backward_input", p, Device::cpu) == forward);
-    // Its tasks transform back what they sum, where the others transform a whole filter: sooner worth it.
-    const bool sooner = size == 16 && channels == 512;
-    CHECK((kernels::conv2d_candidates("backward_weight", p, Device::cpu) == forward) == !sooner);
-    return forward;
+    const Conv2dProblem p =
+        Conv2dProblem::make("test", map, filter, {{1, 1}, {rate, rate}, {rate, rate}}, DType::f32);
+    return kernels::conv2d_candidates(entry, p, Device::cpu);
   };
   using Names = std::vector<std::string>;
-  CHECK(names(32, 64) == Names{"winograd_f4", "avx512", "avx2", "ref"});
-  CHECK(names(32, 512) == Names{"winograd_f4", "avx512", "avx2", "ref"});
-  CHECK(names(16, 512) == Names{"avx512", "avx2", "winograd_f4", "ref"});
-  CHECK(names(8, 64) == Names{"avx512", "avx2", "winograd_f4", "ref"});
+  for (const char* entry : {"forward", "backward_input"}) {
+    CHECK(names(entry, 32, 64) == Names{"winograd_f4", "avx512", "avx2", "winograd_f2", "ref"});
+    CHECK(names(entry, 10, 512) == Names{"winograd_f2", "avx512", "avx2", "winograd_f4", "ref"});
+    CHECK(names(entry, 4, 64) == Names{"avx512", "avx2", "winograd_f4", "winograd_f2", "ref"});
+    // Many sub-images of a good size; of a size that no tile fits, and most taps meet padding.
+    CHECK(names(entry, 48, 64, 4).front() == "winograd_f4");
+    CHECK(names(entry, 48, 64, 36).front() == "avx512");
+  }
+  CHECK(names("backward_weight", 32, 64) == Names{"winograd_f4", "avx512", "avx2", "ref"});
+  CHECK(names("backward_weight", 8, 64) == Names{"avx512", "avx2", "winograd_f4", "ref"});
   kernels::set_exact_sums(true);
-  CHECK(names(32, 64) == Names{"avx512", "avx2", "ref"});
-  CHECK(names(8, 64) == Names{"avx512", "avx2", "ref"});
+  for (const char* entry : {"forward", "backward_input", "backward_weight"}) {
+    CHECK(names(entry, 32, 64) == Names{"avx512", "avx2", "ref"});
+    CHECK(names(entry, 8, 64) == Names{"avx512", "avx2", "ref"});
+  }
   kernels::set_exact_sums(false);
 }
 
