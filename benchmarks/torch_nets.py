@@ -4,7 +4,8 @@
 Prints a line with the version and one with the number of parameters, or "none: " and why there is no such peer.
 Then answers each line of standard input: "step" with the seconds that one step took, "memory" with the peak of
 resident memory less what it was before the network was built, in bytes (-1: unknown).
-Everything that helps PyTorch is on: channels_last, inference_mode, set_to_none, MKL-DNN (its default).
+Everything that helps PyTorch is on: channels_last, inference_mode, set_to_none, MKL-DNN (its default). With
+--math bf16 forward pass and loss run under torch.autocast, which computes convolutions and their outputs in bf16.
 """
 import argparse
 import json
@@ -297,6 +298,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--mode", choices=["infer", "train"], required=True)
+    parser.add_argument("--math", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=256)
@@ -324,19 +326,24 @@ def main():
     trained = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=learning_rate, momentum=0.9)
 
+    def autocast():
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.math == "bf16")
+
     def train_step(i):
         optimizer.zero_grad(set_to_none=True)
-        loss(i).backward()
+        with autocast():
+            value = loss(i)
+        value.backward()
         optimizer.step()
 
     def infer_step(i):
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast():
             infer(i)
 
     if before is not None:
         forget_peak()  # what was read to start from is no memory of a step
     step = train_step if args.mode == "train" else infer_step
-    print(f"PyTorch {torch.__version__}")
+    print(f"PyTorch {torch.__version__}" + (" autocast bf16" if args.math == "bf16" else ""))
     print(sum(p.numel() for p in net.parameters()), flush=True)
     count = 0
     for line in sys.stdin:

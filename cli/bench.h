@@ -20,7 +20,7 @@ struct BenchOptions {
   int64_t repeats = 0;  // 0: see rounds()
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
-  std::string math = "f32";  // nets only: as the config key
+  std::string math = "f32";  // as the config key; kernels: on the CPU, f32 or bf16
   bool profile = false;      // nets only: op by op, where a step's time goes
   Report report;
 

@@ -12,6 +12,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "kernels/common/bf16_products.h"
 #include "kernels/common/dispatch.h"
 
 namespace atrous::cli {
@@ -167,7 +168,11 @@ void bench_kernels(const BenchOptions& options) {
   ATROUS_CHECK(options.device != Device::cpu || options.dtype == DType::f32, ErrorKind::usage,
                "[--dtype] the CPU computes in f32. Got {}. Choose a --device, or leave --dtype out.",
                name_of(options.dtype));
+  ATROUS_CHECK(options.device == Device::cpu || options.math == "f32", ErrorKind::usage,
+               "[--math] is for the CPU; on a device the whole ladder runs. Got {}. Use --dtype.",
+               options.math);
   if (options.device != Device::cpu) kernels::set_allow_tf32(true);  // its rungs are part of the ladder
+  kernels::set_bf16_products(options.math == "bf16");
   if (options.device == Device::sim)
     fmt::print(stderr,
                "note: {} cases at real sizes; the simulator takes minutes for a large one, hours for all "
@@ -194,6 +199,7 @@ void bench_kernels(const BenchOptions& options) {
   Json j = {{"device", name_of(options.device)},
             {"device_name", options.device == Device::cpu ? "" : device_properties(options.device).name},
             {"dtype", name_of(options.dtype)},
+            {"math", options.math},
             {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
             {"repeats", options.rounds()},

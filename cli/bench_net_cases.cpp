@@ -97,11 +97,11 @@ Tensor random_labels(const NetCase& net, uint64_t seed) {
   return t;
 }
 
-std::shared_ptr<train::Optimizer> make_sgd(const layers::Model& model, const std::string& math) {
+std::shared_ptr<train::Optimizer> make_sgd(const layers::Model& model) {
   train::OptimizerOptions sgd;  // momentum 0.9
   sgd.lr = learning_rate;
   return std::make_shared<train::Optimizer>(sgd, model.parameters(), nullptr,
-                                            /*bf16_copies=*/math == "bf16");
+                                            /*bf16_copies=*/model.compute_dtype() == DType::bf16);
 }
 
 OwnNet own_segmentation(const NetCase& net, bool training, const BenchOptions& bench,
@@ -127,8 +127,7 @@ OwnNet own_segmentation(const NetCase& net, bool training, const BenchOptions& b
     };
     return own;
   }
-  own.step = [model, images, labels, optimizer = make_sgd(*model, bench.math),
-              device = bench.device](int64_t round) {
+  own.step = [model, images, labels, optimizer = make_sgd(*model), device = bench.device](int64_t round) {
     const size_t i = static_cast<size_t>(round) % images.size();
     return seconds_on(device, [&] {
       const Variable loss = layers::segmentation_loss(model->forward(Variable(images[i])), labels[i], {});
@@ -244,7 +243,7 @@ OwnNet own_detector(const NetCase& net, bool training, const BenchOptions& bench
     };
     return own;
   }
-  own.step = [model, inputs, optimizer = make_sgd(*model, bench.math), device = bench.device](int64_t round) {
+  own.step = [model, inputs, optimizer = make_sgd(*model), device = bench.device](int64_t round) {
     const DetectionBatch& batch = (*inputs)[static_cast<size_t>(round) % batches];
     Rng sampler(static_cast<uint64_t>(round));
     return seconds_on(device, [&] {

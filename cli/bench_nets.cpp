@@ -43,11 +43,12 @@ class HandOver {
   const std::string path_;
 };
 
-std::unique_ptr<TorchPeer> start_peer(const NetCase& net, const std::string& mode, const OwnNet& own,
-                                      std::string& why) {
+std::unique_ptr<TorchPeer> start_peer(const NetCase& net, const std::string& mode, const std::string& math,
+                                      const OwnNet& own, std::string& why) {
   std::vector<std::string> arguments;
   for (const auto& [name, value] : {std::pair<const char*, std::string>{"--network", net.network},
                                     {"--mode", mode},
+                                    {"--math", math},
                                     {"--batch", std::to_string(net.batch)},
                                     {"--height", std::to_string(net.height)},
                                     {"--width", std::to_string(net.width)},
@@ -113,7 +114,7 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   }};
   std::unique_ptr<TorchPeer> peer;
   std::string why;
-  if (options.peers) peer = start_peer(net, mode, own, why);
+  if (options.peers) peer = start_peer(net, mode, options.math, own, why);
   memory.restart();  // what was written for the peer is no memory of a step
   if (peer) contenders.push_back([&](int64_t) { return peer->step(); });
   const auto seconds = interleave(contenders, options.rounds());
@@ -174,8 +175,8 @@ void check(const BenchOptions& options) {
                "while the host goes on. Leave --profile out and use the device's own profiler: ops are named "
                "to it.",
                name_of(options.device));
-  ATROUS_CHECK(!on_cpu || options.math == "f32", ErrorKind::usage,
-               "[--math] the CPU computes in f32. Got {}. Choose a --device, or leave --math out.",
+  ATROUS_CHECK(!on_cpu || options.math != "tf32", ErrorKind::usage,
+               "[--math] the CPU has f32 and bf16. Got {}. Choose a --device, or another --math.",
                options.math);
 }
 

@@ -46,12 +46,17 @@ void add_bench_command(CLI::App& app) {
           "--dtype", [=](const std::string& name) { kernels->dtype = dtypes.at(name); },
           "Type of the activations (default f32)")
       ->check(CLI::IsMember(dtypes));
+  command->get_subcommand("kernels")
+      ->add_option("--math", kernels->math,
+                   "What convolutions on the CPU round: f32 (nothing) or bf16 (factors)")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   command->get_subcommand("kernels")->callback([kernels] { bench_kernels(*kernels); });
   auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
                         "atrous bench nets --filter 'unet32' --peers --json nets.json",
                         "Also time the same networks in PyTorch, if a Python with torch is there");
   command->get_subcommand("nets")
-      ->add_option("--math", nets->math, "Arithmetic on a device: f32, tf32 or bf16")
+      ->add_option("--math", nets->math, "Arithmetic, as the config key: f32, tf32 (on a device) or bf16")
       ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
       ->capture_default_str();
   command->get_subcommand("nets")->add_flag("--profile", nets->profile,

@@ -14,6 +14,7 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/report.h"
+#include "core/amx.h"
 #include "core/cpu.h"
 #include "core/device_runtime.h"
 #include "core/env.h"
@@ -82,11 +83,8 @@ nlohmann::ordered_json examine() {
   j["sanitizers"] = sanitizers();
   j["compiler"] = compiler();
   j["system"] = operating_system();
-  j["cpu"] = {{"model", cpu_model_name()},
-              {"isa", name_of(cpu_isa())},
-              {"bf16", cpu_has_bf16()},
-              {"cores", available_cores()},
-              {"threads", num_threads()}};
+  j["cpu"] = {{"model", cpu_model_name()},      {"isa", name_of(cpu_isa())},  {"bf16", cpu_has_bf16()},
+              {"amx_bf16", cpu_has_amx_bf16()}, {"cores", available_cores()}, {"threads", num_threads()}};
   j["devices"] = devices();
   j["memory_mib"] = {{"total", memory_mib("MemTotal")}, {"available", memory_mib("MemAvailable")}};
   for (const auto& [name, text] : libraries()) j["libraries"][name] = text;
@@ -112,7 +110,10 @@ void print(std::FILE* out, const nlohmann::ordered_json& j) {
   line("build", fmt::format("{}{}, {}", build_type(),
                             sanitizers().empty() ? "" : " with -fsanitize=" + sanitizers(), compiler()));
   line("system", j["system"]);
-  line("cpu", fmt::format("{}; {}{}", cpu_model_name(), name_of(cpu_isa()), cpu_has_bf16() ? ", bf16" : ""));
+  line("cpu", fmt::format("{}; {}{}", cpu_model_name(), name_of(cpu_isa()),
+                          cpu_has_amx_bf16() ? ", bf16, AMX"
+                          : cpu_has_bf16()   ? ", bf16"
+                                             : ""));
   line("threads", fmt::format("{} of {} cores", num_threads(), available_cores()));
   line("memory", fmt::format("{} MiB, {} MiB available", j["memory_mib"]["total"].get<int64_t>(),
                              j["memory_mib"]["available"].get<int64_t>()));

@@ -182,9 +182,10 @@ class Rcnn : public DetectionModel {
  private:
   void check(const std::vector<Tensor>& images) const {
     ATROUS_CHECK(!images.empty(), ErrorKind::usage, "[{}] a batch has at least one image. Got none.", name_);
-    ATROUS_CHECK(compute_dtype() == DType::f32, ErrorKind::config,
-                 "[math] {} computes in f32, or in tf32 on a GPU. Got {}. Use --set math=f32 or tf32.", name_,
-                 name_of(compute_dtype()));
+    ATROUS_CHECK(
+        compute_dtype() == DType::f32, ErrorKind::config,
+        "[math] {} has activations in f32; on a GPU math is f32 or tf32. Got {}. Use --set math=f32 or tf32.",
+        name_, name_of(compute_dtype()));
     for (const Tensor& image : images) {
       ATROUS_CHECK(image.rank() == 3 && image.numel() > 0 && image.channels() == in_channels_ &&
                        image.dtype() == DType::f32,

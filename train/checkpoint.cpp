@@ -254,12 +254,12 @@ void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& o
 
 namespace {
 
-// A network that was trained in tf32 or bf16 has its weights in f32, so a device without that arithmetic can
-// use it as well. What the user asked for himself is refused there instead.
+// A network that was trained in tf32 has its weights in f32, so the CPU, which lacks that arithmetic, can use
+// it as well. What the user asked for himself is refused there instead.
 void use_stored_math(Config& config, const layers::Model& model, const std::vector<std::string>& overrides) {
   const bool asked_for =
       std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
-  if (asked_for || config.math == "f32" || model.device() != Device::cpu) return;
+  if (asked_for || config.math != "tf32" || model.device() != Device::cpu) return;
   std::fputs(fmt::format("note: trained with math {}; the CPU computes in f32\n", config.math).c_str(),
              stderr);
   config.math = "f32";

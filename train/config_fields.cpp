@@ -335,11 +335,10 @@ const Fields<Config>& fields() {
            "to three times as fast, "
            "its rounding errors about ten times as large (1e-6 to 1e-5 of the largest value)"),
       choice("math", &Config::math, {"f32", "tf32", "bf16"},
-             "Arithmetic on a GPU (and on the simulator). f32: exact f32 everywhere. tf32: convolutions may "
-             "round their factors "
-             "to 10 bits of mantissa. bf16: activations and their gradients are bf16; parameters, "
-             "statistics, sums and losses "
-             "stay f32. The CPU knows f32 only"),
+             "Arithmetic. f32: exact f32 everywhere. tf32 (GPU and simulator): convolutions may round their "
+             "factors to 10 bits of mantissa. bf16: on a GPU (and on the simulator) activations and their "
+             "gradients are bf16, on the CPU convolutions round both factors of their products to bf16; "
+             "parameters, statistics, sums and losses stay f32"),
       expected_field(),
   };
   return table;

@@ -8,10 +8,10 @@ namespace atrous::train {
 
 // Error(config) if `device` cannot do the arithmetic that `math` asks for. `remedy` ends the message.
 void check_math(const Config& config, Device device,
-                const std::string& remedy = "Use --device cuda or sim, or --set math=f32");
+                const std::string& remedy = "Use --device cuda or sim, or --set math=f32 or bf16");
 
-// Sets the permissions of `exact` and `math`, and the model's type of activations. Error(config) if the
-// model's device cannot do it.
+// Sets the permissions of `exact` and `math`, and the model's type of activations: bf16 on a device whose
+// math is bf16; on the CPU activations stay f32. Error(config) if the model's device cannot do it.
 void use_math(const Config& config, layers::Model& model);
 
 }  // namespace atrous::train

@@ -121,7 +121,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   check_trainable(config);
   check_math(config, options.device,
              options.resume ? "Use --device cuda or sim, or --set math=f32 --allow-change math"
-                            : "Use --device cuda or sim, or --set math=f32");
+                            : "Use --device cuda or sim, or --set math=f32 or bf16");
   std::optional<SignalGuard> signals;
   if (!options.dry_run) signals.emplace();  // a dry run has nothing to save: a signal ends it at once
   const auto start = Clock::now();
@@ -143,7 +143,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   model.train();
   Optimizer optimizer(
       config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
-      /*bf16_copies=*/config.math == "bf16");
+      /*bf16_copies=*/model.compute_dtype() == DType::bf16);
   std::optional<WeightAverage> average;
   if (config.train.ema_decay > 0) average.emplace(model, config.train.ema_decay);
   RunState state;

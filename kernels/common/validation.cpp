@@ -78,6 +78,7 @@ void compare_with_reference(const char* entry, const std::string& problem, const
     // What the dtype of the output and the arithmetic of the implementation cannot hold.
     const double allowed = chosen[t].dtype() == DType::bf16                                ? 0x1p-7
                            : std::string_view(name).find("tf32") != std::string_view::npos ? 0x1p-8
+                           : std::string_view(name).find("bf16") != std::string_view::npos ? 0x1p-6
                                                                                            : 1e-4;
     double scale = 0, worst = 0;
     for (int64_t i = 0; i < a.numel(); ++i) {

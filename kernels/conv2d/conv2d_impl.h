@@ -40,6 +40,16 @@ Conv2dForwardFn conv2d_forward_winograd_f4, conv2d_forward_winograd_f2;
 Conv2dBackwardInputFn conv2d_backward_input_winograd_f4, conv2d_backward_input_winograd_f2;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 
+// Factors rounded to bf16 (conv2d_bf16.cpp).
+const char* conv2d_why_not_amx_bf16(const Conv2dProblem& problem);
+const char* conv2d_why_not_avx512_bf16(const Conv2dProblem& problem);
+const char* conv2d_why_not_bf16_rounded(const Conv2dProblem& problem);
+Conv2dForwardFn conv2d_forward_amx_bf16, conv2d_forward_avx512_bf16, conv2d_forward_bf16_rounded;
+Conv2dBackwardInputFn conv2d_backward_input_amx_bf16, conv2d_backward_input_avx512_bf16,
+    conv2d_backward_input_bf16_rounded;
+Conv2dBackwardWeightFn conv2d_backward_weight_amx_bf16, conv2d_backward_weight_avx512_bf16,
+    conv2d_backward_weight_bf16_rounded;
+
 // GPU kernels; the ladder is in conv2d_naive.cu.
 ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive, conv2d_forward_tiled,
                       conv2d_forward_implicit_gemm, conv2d_forward_implicit_gemm_narrow;

@@ -168,10 +168,10 @@ TEST_CASE("train: a signal ends a dry run at once") {
 
 TEST_CASE("train: a run that is refused leaves no folder behind") {
   const Project p;
-  const Outcome math = run(p.train({"--set", "math=bf16"}));
+  const Outcome math = run(p.train({"--set", "math=tf32"}));
   CHECK(math.code == 3);
-  CHECK_THAT(math.err, Contains("the CPU computes in f32") && Contains("--set math=f32."));
-  CHECK_THAT(run(p.train({"--set", "math=bf16", "--resume"})).err,
+  CHECK_THAT(math.err, Contains("the CPU has f32 and bf16") && Contains("--set math=f32 or bf16."));
+  CHECK_THAT(run(p.train({"--set", "math=tf32", "--resume"})).err,
              Contains("--set math=f32 --allow-change math"));
   CHECK(run(p.train({"--device", "sim"}), {"ATROUS_SIM_MEMORY=0"}).code == 2);
   CHECK(run(p.train({"--set", "data.root=" + p.folder.path("nowhere")})).code == 4);
@@ -185,23 +185,23 @@ TEST_CASE("train: a run that is refused leaves no folder behind") {
 }
 
 TEST_CASE(
-    "train on a simulated GPU in bf16: records device and math; the CPU scores it in f32, with a note") {
+    "train on a simulated GPU in tf32: records device and math; the CPU scores it in f32, with a note") {
   const Project p;
   const Outcome o =
-      run(p.train({"--device", "sim", "--set", "math=bf16", "--set", "train.max_steps=1", "--json", "-"}));
+      run(p.train({"--device", "sim", "--set", "math=tf32", "--set", "train.max_steps=1", "--json", "-"}));
   INFO(o.err);
   REQUIRE(o.code == 0);
   const auto j = nlohmann::json::parse(o.out);
   CHECK(j["device"] == "sim");
-  CHECK(j["math"] == "bf16");
-  CHECK_THAT(o.err, Contains("on sim with math bf16"));
+  CHECK(j["math"] == "tf32");
+  CHECK_THAT(o.err, Contains("on sim with math tf32"));
   CHECK_THAT(read_text(p.out + "/metrics.jsonl"), Contains("\"device\":\"sim\""));
-  CHECK_THAT(read_text(p.out + "/report.html"), Contains("<td>sim</td>") && Contains("<td>bf16</td>"));
+  CHECK_THAT(read_text(p.out + "/report.html"), Contains("<td>sim</td>") && Contains("<td>tf32</td>"));
   const std::string weights = p.out + "/checkpoints/best.safetensors";
   const Outcome scored = run({"eval", "--weights", weights, "--json", "-"});
   INFO(scored.err);
   REQUIRE(scored.code == 0);
-  CHECK_THAT(scored.err, Contains("note: trained with math bf16; the CPU computes in f32"));
+  CHECK_THAT(scored.err, Contains("note: trained with math tf32; the CPU computes in f32"));
   CHECK(nlohmann::json::parse(scored.out)["device"] == "cpu");
   CHECK(nlohmann::json::parse(scored.out)["math"] == "f32");
   CHECK(run({"predict", "--weights", weights, "--out", p.folder.path("pictures"),
@@ -217,8 +217,28 @@ TEST_CASE(
   CHECK_THAT(read_text(p.out + "/metrics.jsonl"),
              Contains("\"device\":\"sim\"") && Contains("\"device\":\"cpu\""));
   // Who asks for it is refused.
-  CHECK(run({"eval", "--weights", weights, "--set", "math=bf16"}).code == 3);
+  CHECK(run({"eval", "--weights", weights, "--set", "math=tf32"}).code == 3);
   CHECK(run({"eval", "--weights", weights, "--config", p.config, "--set", "math=tf32"}).code == 3);
+}
+
+TEST_CASE("train on the CPU in bf16, resume, and what scores the run") {
+  const Project p;
+  const std::vector<std::string> bf16 = {"--set", "math=bf16", "--set", "train.max_steps=2", "--json", "-"};
+  const Outcome o = run(p.train(bf16));
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  CHECK(nlohmann::json::parse(o.out)["math"] == "bf16");
+  CHECK_THAT(o.err, Contains("on cpu with math bf16"));
+  CHECK(run(p.train({"--resume", "--set", "math=bf16", "--set", "train.max_steps=3", "--allow-change",
+                     "train.max_steps"}))
+            .code == 0);
+  const std::string weights = p.out + "/checkpoints/best.safetensors";
+  const Outcome scored = run({"eval", "--weights", weights, "--json", "-"});
+  REQUIRE(scored.code == 0);
+  CHECK(nlohmann::json::parse(scored.out)["math"] == "bf16");
+  const Outcome exact = run({"eval", "--weights", weights, "--set", "math=f32", "--json", "-"});
+  REQUIRE(exact.code == 0);
+  CHECK(nlohmann::json::parse(exact.out)["math"] == "f32");
 }
 
 TEST_CASE("ATROUS_IMPL and ATROUS_VALIDATE on a whole run") {

@@ -53,6 +53,9 @@ bool rearranges_sums(const std::string& implementation) {
 bool rounds_to_tf32(const std::string& implementation) {
   return implementation.find("tf32") != std::string::npos;
 }
+bool rounds_to_bf16(const std::string& implementation) {
+  return implementation == "amx_bf16" || implementation == "avx512_bf16" || implementation == "bf16_rounded";
+}
 bool depends_on_schedule(const std::string& implementation) {
   return implementation.find("atomic") != std::string::npos;
 }

@@ -63,6 +63,7 @@ void add_all_passes(CaseList& list, const Conv2dProblem& p) {
 // Prologue, bias, statistics, residual and ReLU together; the output is a slice of a concatenation.
 OpCase fused_case(const Conv2dProblem& p, bool prologue, bool sums, bool residual, bool relu) {
   OpCase c = base_case(p, "forward", p.r * p.s * p.c / p.groups + 2);
+  c.makes_factors = prologue;
   c.descriptor += fmt::format(" fused{}{}{}{}", prologue ? " prologue" : "", sums ? " sums" : "",
                               residual ? " residual" : "", relu ? " relu" : "");
   c.inputs = {{p.input_shape()},

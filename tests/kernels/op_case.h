@@ -19,14 +19,14 @@
 namespace atrous::cases {
 
 enum class Fill {
-  real,      // standard normal; in exact runs small integers instead
-  positive,  // uniform in [0.5, 1.5); in exact runs 1 or 2
-  distinct,  // a shuffled arithmetic progression, neighbours at least 0.02 apart: no ties for max pooling
-  off_kink,  // standard normal pushed at least 0.1 away from 0; in exact runs non-zero small integers
-  labels,    // i32 class labels in [0, classes), a tenth of them `ignore_label`
-  unit,      // uniform in [0, 1)
-  offset,    // 10000 plus standard normal: sums of squares would cancel
-  boxes,     // [n, 4]: x1, y1, x2, y2; in exact runs small integers: boxes coincide, touch, share overlaps
+  real,       // standard normal; in exact runs small integers instead
+  positive,   // uniform in [0.5, 1.5); in exact runs 1 or 2
+  distinct,   // a shuffled arithmetic progression, neighbours at least 0.02 apart: no ties for max pooling
+  off_kink,   // standard normal pushed at least 0.1 away from 0; in exact runs non-zero small integers
+  labels,     // i32 class labels in [0, classes), a tenth of them `ignore_label`
+  unit,       // uniform in [0, 1)
+  offset,     // 10000 plus standard normal: sums of squares would cancel
+  boxes,      // [n, 4]: x1, y1, x2, y2; in exact runs small integers: boxes coincide, touch, share overlaps
   bad_boxes,  // the same, every seventh of them empty, inverted, infinite or NaN
 };
 
@@ -58,6 +58,8 @@ struct OpCase {
   // Small-integer inputs must give the reference's bits. False only for ops with divisions or transcendental
   // functions.
   bool exact = true;
+  // The op multiplies what it makes of its inputs (a prologue): not exact where factors are rounded.
+  bool makes_factors = false;
   int64_t accumulation = 1;  // longest sum behind one output element: sets integer range and tolerance
   double flops = 0;          // multiply and add count as two
   double bytes = 0;          // compulsory traffic

@@ -29,6 +29,7 @@
 #include "core/device_sim.h"
 #include "core/gradcheck.h"
 #include "core/text.h"
+#include "kernels/common/bf16_products.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/sim/sim.h"
 #include "tests/kernels/comparison.h"
@@ -117,10 +118,40 @@ struct Filter {
   bool takes_rung(const std::string& name) const { return rung.empty() || rung == name; }
 };
 
+// Grants coarser products while it lives: all, or what an implementation needs.
+struct Grant {
+  bool tf32 = kernels::allow_tf32(), bf16 = kernels::bf16_products();
+  Grant() { set(true, true); }
+  explicit Grant(const std::string& implementation) {
+    set(rounds_to_tf32(implementation), rounds_to_bf16(implementation));
+  }
+  ~Grant() { set(tf32, bf16); }
+  Grant(const Grant&) = delete;
+  Grant& operator=(const Grant&) = delete;
+
+ private:
+  static void set(bool allow_tf32, bool allow_bf16) {
+    kernels::set_allow_tf32(allow_tf32);
+    kernels::set_bf16_products(allow_bf16);
+  }
+};
+
+// Inputs that bf16 holds, in place: strides stay.
+void round_to_bf16(const std::vector<Tensor>& inputs) {
+  for (const Tensor& t : inputs) {
+    if (t.dtype() == DType::f32) t.copy_from(t.to(DType::bf16).to(DType::f32));
+  }
+}
+
 void run_on_cpu(const OpCase& c, const std::string& name, const Filter& filter) {
-  const std::vector<std::string> candidates = c.candidates(Device::cpu, DType::f32);
+  std::vector<std::string> candidates;
+  {
+    const Grant grant;
+    candidates = c.candidates(Device::cpu, DType::f32);
+  }
   for (const std::string& implementation : candidates) {
     if (!filter.takes_rung(implementation)) continue;
+    const Grant grant(implementation);
     const Row row{c.op, Device::cpu, "f32", implementation};
     for (bool strided : {false, true}) {
       const std::string label = name + " [" + implementation + (strided ? ", strided]" : "]");
@@ -132,8 +163,11 @@ void run_on_cpu(const OpCase& c, const std::string& name, const Filter& filter) 
       }
       report(row, label + " real", describe_exception([&] {
                const std::vector<Tensor> inputs = inputs_of(c.inputs, 0, strided);
-               return compare(run_with(c, implementation, inputs), run_with(c, "ref", in_double(inputs)),
-                              [&](DType t) { return tolerance(t, c.accumulation, implementation); });
+               if (rounds_to_bf16(implementation)) round_to_bf16(inputs);
+               const double factors = rounds_to_bf16(implementation) && c.makes_factors ? 0x1p-8 : 0;
+               return compare(
+                   run_with(c, implementation, inputs), run_with(c, "ref", in_double(inputs)),
+                   [&](DType t) { return tolerance(t, c.accumulation, implementation) + factors; });
              }));
     }
   }
@@ -201,20 +235,11 @@ struct OtherSchedule {
   OtherSchedule& operator=(const OtherSchedule&) = delete;
 };
 
-// Grants tf32 while it lives.
-struct GrantTf32 {
-  bool before = kernels::allow_tf32();
-  explicit GrantTf32(bool on = true) { kernels::set_allow_tf32(on); }
-  ~GrantTf32() { kernels::set_allow_tf32(before); }
-  GrantTf32(const GrantTf32&) = delete;
-  GrantTf32& operator=(const GrantTf32&) = delete;
-};
-
 void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dtype, const Experiment* exact,
               const Experiment& real) {
   const std::string& rung = row.rung;
   const Device device = row.device;
-  const GrantTf32 grant(rounds_to_tf32(rung));
+  const Grant grant(rung);
   const auto label = [&](Layout layout, const char* kind) {
     return fmt::format("{} [{} {} {}{}] {}", name, name_of(device), row.dtype, rung, name_of(layout), kind);
   };
@@ -252,7 +277,7 @@ void run_on_device(const OpCase& c, const std::string& name, Device device, DTyp
                    const Filter& filter) {
   std::vector<std::string> rungs;
   {
-    const GrantTf32 grant;
+    const Grant grant;
     rungs = c.candidates(device, dtype);
   }
   if (rungs.empty()) ++missing[device][c.op + "." + c.entry][name_of(dtype)];

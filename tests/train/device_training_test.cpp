@@ -3,9 +3,13 @@
 #include <cmath>
 #include <limits>
 
+#include "core/amx.h"
+#include "core/cpu.h"
 #include "core/device_runtime.h"
 #include "core/random.h"
 #include "core/safetensors.h"
+#include "kernels/common/bf16_products.h"
+#include "kernels/common/dispatch.h"
 #include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
 #include "train/math.h"
@@ -46,7 +50,7 @@ std::vector<double> losses_of(const Config& config, Device device, const layers:
   const auto model = nets::make_model(config.model, config.seed);
   use_math(config, *model);
   model->train();
-  Optimizer optimizer(config.optimizer, model->parameters(), nullptr, config.math == "bf16");
+  Optimizer optimizer(config.optimizer, model->parameters(), nullptr, model->compute_dtype() == DType::bf16);
   BatchSource batches(config, nullptr, 0, steps);
   std::vector<double> losses;
   const layers::LossOptions loss = layers::placed_on(device, options);
@@ -81,6 +85,31 @@ void compare(const std::string& model) {
 }
 
 }  // namespace
+
+TEST_CASE("a network trains in bf16 on the CPU as in f32, with every implementation") {
+  const TemporaryFolder folder;
+  const std::string batches = folder / "batches.safetensors";
+  write_batches(batches);
+  const std::string model = R"({"name": "fcn8s", "backbone": "resnet18", "num_classes": 4})";
+  const std::vector<double> expected = losses_of(config_of(model, batches, "f32"), Device::cpu);
+  const Config config = config_of(model, batches, "bf16");
+  for (const auto& [name, available] : {std::pair{"bf16_rounded", true},
+                                        {"avx512_bf16", cpu_isa() >= Isa::avx512 && cpu_has_bf16()},
+                                        {"amx_bf16", cpu_has_amx_bf16()}}) {
+    if (!available) {
+      WARN("skipped: this CPU lacks " << name);
+      continue;
+    }
+    const kernels::ForceImplementation force("conv2d", name);
+    const std::vector<double> losses = losses_of(config, Device::cpu);
+    CHECK(losses != expected);
+    for (size_t i = 0; i < losses.size(); ++i) {
+      INFO(name << ", step " << i + 1);
+      CHECK(std::abs(losses[i] - expected[i]) <= 1e-2 * std::abs(expected[i]));
+    }
+  }
+  kernels::set_bf16_products(false);
+}
 
 TEST_CASE("a U-Net trains on a device as on the CPU") {
   compare(R"({"name": "unet", "num_classes": 4, "base_width": 8, "depth": 3})");
@@ -142,13 +171,20 @@ TEST_CASE("a NaN on a device ends the step before it reaches the weights, and is
   }
 }
 
-TEST_CASE("the CPU refuses other arithmetic than f32") {
+TEST_CASE("the CPU refuses tf32; in bf16 its activations stay f32") {
   Config config;
   config.model.name = "unet";
   config.model.num_classes = 2;
   config.model.base_width = 4;
   config.model.depth = 2;
-  config.math = "bf16";
+  config.math = "tf32";
   const auto model = nets::make_model(config.model, 1);
-  CHECK_THROWS_WITH(use_math(config, *model), Catch::Contains("the CPU computes in f32"));
+  CHECK_THROWS_WITH(use_math(config, *model), Catch::Contains("the CPU has f32 and bf16"));
+  config.math = "bf16";
+  use_math(config, *model);
+  CHECK(model->compute_dtype() == DType::f32);
+  CHECK(kernels::bf16_products());
+  config.math = "f32";
+  use_math(config, *model);
+  CHECK_FALSE(kernels::bf16_products());
 }

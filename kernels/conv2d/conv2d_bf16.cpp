@@ -1,0 +1,205 @@
+// Convolutions of f32 tensors with factors rounded to bf16 and sums in f32, for the config key "math":
+// "bf16": three rungs of one function. They need the permission bf16_products().
+//
+//   amx_bf16      tdpbf16ps   }  bf16_correlation.h, bf16_weight_gradient.h: loops, tasks, borders
+//   avx512_bf16   vdpbf16ps   }  bf16_blocks.h: rounding and packing; bf16_tiles.h: the inner loops
+//   bf16_rounded  any CPU: rounds copies of both factors, then takes the direct sums of f32
+//
+// The instructions treat denormal numbers as zero and add in an order of their own; else products are exact
+// and results differ by the rounding of f32 sums. Where rows of few channels are folded into one reduction,
+// an infinity or NaN of x also reaches outputs up to 30/C columns beyond the filter.
+#include "core/amx.h"
+#include "core/cpu.h"
+#include "kernels/common/bf16_products.h"
+#include "kernels/conv2d/bf16_correlation.h"
+#include "kernels/conv2d/bf16_weight_gradient.h"
+#include "kernels/conv2d/conv2d_impl.h"
+
+namespace atrous::kernels {
+namespace {
+
+Grid grid_of(const Tensor& t, int64_t first_channel) {
+  return {t.data<float>() + first_channel, t.dim(1), t.dim(2), t.pixel_stride()};
+}
+
+const float* data_or_null(const Tensor& t, int64_t first) {
+  return t.defined() ? t.data<float>() + first : nullptr;
+}
+
+void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f, const Tensor& y,
+             const Bf16Kernels& kernels) {
+  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, w_pixel = w.pixel_stride();
+  if (p.n == 0 && f.channel_sums.defined()) f.channel_sums.fill(0);
+  for (int64_t g = 0; g < p.groups; ++g) {
+    Bf16Phase phase{{}, p.p(), p.q(), y.data<float>() + g * kg};
+    for (int64_t r = 0; r < p.r; ++r) {
+      for (int64_t s = 0; s < p.s; ++s)
+        phase.taps.push_back({r * p.dilation_h - p.pad_h, s * p.dilation_w - p.pad_w, r * p.s + s});
+    }
+    Bf16Correlation c;
+    c.images = p.n;
+    c.x = grid_of(x, g * cg);
+    c.c = cg;
+    c.prologue = {data_or_null(f.in_scale, g * cg), data_or_null(f.in_bias, g * cg), f.in_relu};
+    c.step_h = p.stride_h;
+    c.step_w = p.stride_w;
+    c.filter = {w.data<float>() + g * kg * p.r * p.s * w_pixel, w_pixel, 1, p.r * p.s * w_pixel};
+    c.phases = {phase};
+    c.k = kg;
+    c.y_column = y.pixel_stride();
+    c.y_row = p.q() * c.y_column;
+    c.y_image = p.p() * c.y_row;
+    c.bias = data_or_null(f.bias, g * kg);
+    if (f.channel_sums.defined()) {
+      c.sums = f.channel_sums.data<double>() + g * kg;
+      c.sums_stride = f.channel_sums.pixel_stride();
+    }
+    if (f.residual.defined()) {
+      c.residual = f.residual.data<float>() + g * kg;
+      c.residual_stride = f.residual.pixel_stride();
+    }
+    c.relu = f.relu;
+    correlate_bf16(c, kernels);
+  }
+}
+
+// Rows and columns of dx that share a remainder modulo the stride are one phase: a correlation over dy.
+Bf16Phase backward_input_phase(const Conv2dProblem& p, int64_t phase_h, int64_t phase_w, float* dx,
+                               int64_t pixel_stride) {
+  Bf16Phase phase{{},
+                  (p.h - phase_h + p.stride_h - 1) / p.stride_h,
+                  (p.w - phase_w + p.stride_w - 1) / p.stride_w,
+                  dx + (phase_h * p.w + phase_w) * pixel_stride};
+  for (int64_t r = 0; r < p.r; ++r) {
+    for (int64_t s = 0; s < p.s; ++s) {
+      const int64_t h = phase_h + p.pad_h - r * p.dilation_h, v = phase_w + p.pad_w - s * p.dilation_w;
+      if (h % p.stride_h == 0 && v % p.stride_w == 0)
+        phase.taps.push_back({h / p.stride_h, v / p.stride_w, r * p.s + s});
+    }
+  }
+  return phase;
+}
+
+void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
+                    const Tensor& dx, const Bf16Kernels& kernels) {
+  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, w_pixel = w.pixel_stride();
+  for (int64_t g = 0; g < p.groups; ++g) {
+    Bf16Correlation c;
+    c.images = p.n;
+    c.x = grid_of(dy, g * kg);
+    c.c = kg;
+    c.filter = {w.data<float>() + g * kg * p.r * p.s * w_pixel, w_pixel, p.r * p.s * w_pixel, 1};
+    for (int64_t h = 0; h < std::min(p.h, p.stride_h); ++h) {
+      for (int64_t v = 0; v < std::min(p.w, p.stride_w); ++v)
+        c.phases.push_back(backward_input_phase(p, h, v, dx.data<float>() + g * cg, dx.pixel_stride()));
+    }
+    c.k = cg;
+    c.y_column = p.stride_w * dx.pixel_stride();
+    c.y_row = p.stride_h * p.w * dx.pixel_stride();
+    c.y_image = p.h * p.w * dx.pixel_stride();
+    c.bias = data_or_null(bias, g * cg);
+    correlate_bf16(c, kernels);
+  }
+}
+
+void backward_weight(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, const Tensor& dw,
+                     const Bf16Kernels& kernels) {
+  Conv2dProblem one = p;
+  one.c = p.c / p.groups;
+  one.k = p.k / p.groups;
+  one.groups = 1;
+  for (int64_t g = 0; g < p.groups; ++g) {
+    weight_gradient_bf16(one, grid_of(dy, g * one.k), grid_of(x, g * one.c),
+                         dw.data<float>() + g * one.k * p.r * p.s * one.c, kernels);
+  }
+}
+
+Tensor rounded(const Tensor& t) {
+  return t.to(DType::bf16).to(DType::f32);
+}
+
+// relu?(in_scale[c]*x + in_bias[c])
+Tensor with_prologue(const Tensor& x, const Conv2dFusion& f) {
+  if (!f.has_prologue()) return x;
+  const Tensor result = x.clone();
+  const int64_t channels = x.channels();
+  for (int64_t i = 0; i < result.numel(); ++i) {
+    float& v = result.data<float>()[i];
+    if (f.in_scale.defined())
+      v = f.in_scale.data<float>()[i % channels] * v + f.in_bias.data<float>()[i % channels];
+    if (f.in_relu && v < 0) v = 0;
+  }
+  return result;
+}
+
+const char* why_not(const Conv2dProblem& p) {
+  if (p.dtype != DType::f32) return "only f32";
+  return bf16_products() ? nullptr : "bf16 products have not been allowed";
+}
+
+}  // namespace
+
+const char* conv2d_why_not_amx_bf16(const Conv2dProblem& p) {
+  if (const char* reason = why_not(p)) return reason;
+  return cpu_has_amx_bf16() ? nullptr : "needs AMX";
+}
+const char* conv2d_why_not_avx512_bf16(const Conv2dProblem& p) {
+  if (const char* reason = why_not(p)) return reason;
+  return cpu_isa() >= Isa::avx512 && cpu_has_bf16() ? nullptr : "needs AVX512_BF16";
+}
+const char* conv2d_why_not_bf16_rounded(const Conv2dProblem& p) {
+  return why_not(p);
+}
+
+void conv2d_forward_amx_bf16(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
+                             const Tensor& y) {
+  forward(p, x, w, f, y, bf16_kernels_amx());
+}
+void conv2d_forward_avx512_bf16(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                const Conv2dFusion& f, const Tensor& y) {
+  forward(p, x, w, f, y, bf16_kernels_avx512());
+}
+void conv2d_forward_bf16_rounded(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                 const Conv2dFusion& f, const Tensor& y) {
+  Conv2dFusion rest = f;
+  rest.in_scale = rest.in_bias = Tensor();
+  rest.in_relu = false;
+  const auto run = cpu_isa() >= Isa::avx512 ? conv2d_forward_avx512
+                   : cpu_isa() >= Isa::avx2 ? conv2d_forward_avx2
+                                            : conv2d_forward_ref;
+  run(p, rounded(with_prologue(x, f)), rounded(w), rest, y);
+}
+
+void conv2d_backward_input_amx_bf16(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                    const Tensor& bias, const Tensor& dx) {
+  backward_input(p, dy, w, bias, dx, bf16_kernels_amx());
+}
+void conv2d_backward_input_avx512_bf16(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                       const Tensor& bias, const Tensor& dx) {
+  backward_input(p, dy, w, bias, dx, bf16_kernels_avx512());
+}
+void conv2d_backward_input_bf16_rounded(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                        const Tensor& bias, const Tensor& dx) {
+  const auto run = cpu_isa() >= Isa::avx512 ? conv2d_backward_input_avx512
+                   : cpu_isa() >= Isa::avx2 ? conv2d_backward_input_avx2
+                                            : conv2d_backward_input_ref;
+  run(p, rounded(dy), rounded(w), bias, dx);
+}
+
+void conv2d_backward_weight_amx_bf16(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+                                     const Tensor& dw) {
+  backward_weight(p, dy, x, dw, bf16_kernels_amx());
+}
+void conv2d_backward_weight_avx512_bf16(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+                                        const Tensor& dw) {
+  backward_weight(p, dy, x, dw, bf16_kernels_avx512());
+}
+void conv2d_backward_weight_bf16_rounded(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+                                         const Tensor& dw) {
+  const auto run = cpu_isa() >= Isa::avx512 ? conv2d_backward_weight_avx512
+                   : cpu_isa() >= Isa::avx2 ? conv2d_backward_weight_avx2
+                                            : conv2d_backward_weight_ref;
+  run(p, rounded(dy), rounded(x), dw);
+}
+
+}  // namespace atrous::kernels
