@@ -4,6 +4,7 @@
 #include "kernels/batch_norm/batch_norm.h"
 #include "kernels/common/activation.h"
 #include "layers/conv2d.h"
+#include "layers/inference_filter.h"
 #include "layers/max_pool2d.h"
 #include "layers/module.h"
 
@@ -46,6 +47,7 @@ class Conv2d : public Module {
   const Conv2dArgs args;
   const Variable weight;
   const Variable bias;  // undefined if there is none
+  mutable InferenceFilter inference_filter;
 
  protected:
   void initialise_own(const KeyOf& key_of) override;

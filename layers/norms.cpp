@@ -159,6 +159,7 @@ namespace {
 struct FusedConv {
   Tensor weight, bias, residual, out, channel_sums;
   bool relu = false;
+  kernels::KeptFilters* kept = nullptr;
 };
 
 Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& options) {
@@ -172,6 +173,7 @@ Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& option
   fusion.residual = f.residual;
   fusion.relu = f.relu;
   fusion.channel_sums = f.channel_sums;
+  fusion.kept = f.kept;
   return kernels::conv2d(x, f.weight, options, fusion, f.out);
 }
 
@@ -188,14 +190,22 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
     ATROUS_ASSERT(!relu && !channel_sums.defined());
     return conv2d(x, conv.weight, conv.bias, options, out);
   }
-  const Tensor y = run_conv(x.value(),
-                            {.weight = filter_for(conv.weight, x.dtype()),
-                             .bias = conv.bias.defined() ? conv.bias.value() : Tensor(),
-                             .residual = {},
-                             .out = out,
-                             .channel_sums = channel_sums,
-                             .relu = relu},
-                            options);
+  FusedConv fused{.weight = {},
+                  .bias = conv.bias.defined() ? conv.bias.value() : Tensor(),
+                  .residual = {},
+                  .out = out,
+                  .channel_sums = channel_sums,
+                  .relu = relu};
+  std::shared_ptr<InferenceFilter::Ready> ready;
+  if (grad_enabled()) {
+    conv.inference_filter.drop();
+    fused.weight = filter_for(conv.weight, x.dtype());
+  } else {
+    ready = conv.inference_filter.get(conv.weight, conv.bias, {}, x.dtype());
+    fused.weight = ready->weight;
+    fused.kept = &ready->forms;
+  }
+  const Tensor y = run_conv(x.value(), fused, options);
   const Variable z = conv2d_on_tape(y, x, conv.weight, conv.bias, options);
   if (!relu) return z;
   // One pass forward, two entries on the tape: so dy is freed before the convolution goes back from its
@@ -215,23 +225,23 @@ kernels::Unary op_of(Activation activation) {
 // place behind it.
 Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& constants, const Tensor& x,
                    const ConvNormActOptions& options) {
-  const kernels::FoldedFilter folded = kernels::batch_norm_fold(
-      conv.weight.value(), conv.bias.defined() ? conv.bias.value() : Tensor(), constants, x.dtype());
+  const auto folded = conv.inference_filter.get(conv.weight, conv.bias, constants, x.dtype());
   const Conv2dOptions o = conv.options();
   const bool depthwise = is_depthwise(conv);
   const bool fused = !depthwise && options.activation == Activation::relu;
   Tensor y;
   if (depthwise) {
-    y = kernels::depthwise_conv2d(x, folded.weight, folded.bias,
+    y = kernels::depthwise_conv2d(x, folded->weight, folded->bias,
                                   {.stride = o.stride, .pad = o.pad, .dilation = o.dilation}, options.out);
   } else {
     y = run_conv(x,
-                 {.weight = folded.weight,
-                  .bias = folded.bias,
+                 {.weight = folded->weight,
+                  .bias = folded->bias,
                   .residual = options.residual.defined() ? options.residual.value() : Tensor(),
                   .out = options.out,
                   .channel_sums = {},
-                  .relu = fused},
+                  .relu = fused,
+                  .kept = &folded->forms},
                  o);
   }
   if (!fused && options.activation != Activation::none)

@@ -65,6 +65,8 @@ struct Conv2dProblem {
 //   sums    = [sum of z, sum of z*z] over n,p,q   (batch-norm statistics; fixed order of summation; z is f32
 //                                                  where activations are bf16)
 //   y       = relu?(z + residual)
+class KeptFilters;
+
 struct Conv2dFusion {
   Tensor in_scale;  // [C], f32 with bf16 activations
   Tensor in_bias;   // [C], together with in_scale
@@ -72,7 +74,8 @@ struct Conv2dFusion {
   Tensor bias;      // [K]
   Tensor residual;  // [N,P,Q,K]; must not overlap the output
   bool relu = false;
-  Tensor channel_sums;  // f64 [2,K], written
+  Tensor channel_sums;          // f64 [2,K], written
+  KeptFilters* kept = nullptr;  // forms of w from earlier calls, if w has not changed since (kept_filters.h)
 
   bool has_prologue() const { return in_scale.defined() || in_relu; }
   bool has_post_pass() const { return residual.defined() || relu || channel_sums.defined(); }

@@ -10,6 +10,8 @@
 // One core of a Sapphire Rapids Xeon (about 178 GFLOP/s in the bare inner loop), batch 1, f32, including the
 // packing: 3x3 of 64 to 256 channels 160 to 170 GFLOP/s in both directions and 146 to 155 for the weight
 // gradient; 16 channels 140 and 135; first layer (3 channels) 138 and 75.
+#include <fmt/core.h>
+
 #include "core/cpu.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/correlation.h"
@@ -82,6 +84,8 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
       c.residual_stride = f.residual.pixel_stride();
     }
     c.relu = f.relu;
+    c.kept = f.kept;
+    c.kept_name = fmt::format("direct {} lanes, group {}", kernels.lanes, g);
     correlate(std::move(c), kernels);
   }
 }

@@ -17,6 +17,7 @@
 #include "core/parallel.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/conv2d/kept_filters.h"
 #include "kernels/conv2d/rows.h"
 #include "kernels/conv2d/tiles.h"
 #include "kernels/conv2d/winograd.h"
@@ -36,7 +37,6 @@ struct Filter {
   const float* w;
   bool turned;
   int64_t k_count, c_count;
-  const float* ready = nullptr;  // all panels, if they have been transformed before
 
   int64_t panels() const { return (k_count + panel_width - 1) / panel_width; }
   int64_t width(int64_t panel) const { return std::min(panel_width, k_count - panel * panel_width); }
@@ -78,6 +78,7 @@ struct Convolution {
   const WriteFusion& epilogue;
   const Map& y;
   const Tiling tiling;
+  KeptFilters* kept;  // null: the filter is transformed for this call
 
   void transform_input(int64_t tile, float* v, int64_t v_stride) const {
     steps.transform_input(x, prologue, tiling.image(tile), tiling.top(tile) - pad_h,
@@ -107,8 +108,8 @@ void convolve_by_tiles(const Convolution& c, double* sums) {
   constexpr int64_t task_floats = 300 * 1024;  // of transformed tiles: 60 % of a 2 MiB second-level cache
   const int64_t c_count = c.x.channels, k_count = c.y.channels, elements_of_tile = c.steps.elements;
   const int64_t tiles = c.tiling.count();
-  const FloatBuffer own = c.filter.ready ? FloatBuffer() : c.filter.transform_all();
-  const float* u = c.filter.ready ? c.filter.ready : own.data();
+  const FloatBuffer u =
+      c.kept ? c.kept->get(c.steps.name, [&] { return c.filter.transform_all(); }) : c.filter.transform_all();
   int64_t blocks =
       std::clamp<int64_t>(task_floats / (elements_of_tile * (c_count + k_count)) / row_block, 1, 4);
   while (blocks > 1 && tiles < 8 * blocks * row_block) --blocks;  // at least 8 tasks, if the map allows
@@ -123,7 +124,7 @@ void convolve_by_tiles(const Convolution& c, double* sums) {
       for (int64_t e = 0; e < elements_of_tile; ++e) {
         for (int64_t panel = 0; panel < c.filter.panels(); ++panel) {
           multiply(v.data() + e * v_stride,
-                   u + panel * c.filter.panel_floats() + e * c.filter.element_stride(), c_count, count,
+                   u.data() + panel * c.filter.panel_floats() + e * c.filter.element_stride(), c_count, count,
                    c.filter.width(panel), m.data() + e * m_stride + panel * panel_width, k_count);
         }
       }
@@ -160,16 +161,15 @@ void convolve_by_panels(const Convolution& c, double* sums) {
       for (int64_t t = begin; t < end; ++t) c.transform_input(first + t, v.data() + t * c_count, v_stride);
     });
     parallel_for(panels * groups, panels < enough_tasks ? 1 : groups, [&](int64_t begin, int64_t end) {
-      const FloatBuffer own(c.filter.ready ? 0 : c.filter.panel_floats()), m(elements_of_tile * m_stride);
+      const FloatBuffer u(c.filter.panel_floats()), m(elements_of_tile * m_stride);
       for (int64_t task = begin; task < end; ++task) {
         const int64_t panel = task / groups, group = task % groups;
-        if (!c.filter.ready && (task == begin || group == 0)) c.filter.transform(panel, own.data());
-        const float* u = c.filter.ready ? c.filter.ready + panel * c.filter.panel_floats() : own.data();
+        if (task == begin || group == 0) c.filter.transform(panel, u.data());
         const int64_t k = panel * panel_width, width = c.filter.width(panel);
         const int64_t t_begin = group * count / groups, t_end = (group + 1) * count / groups;
         for (int64_t e = 0; e < elements_of_tile; ++e)
-          multiply(v.data() + e * v_stride + t_begin * c_count, u + e * c.filter.element_stride(), c_count,
-                   t_end - t_begin, width, m.data() + e * m_stride, panel_width);
+          multiply(v.data() + e * v_stride + t_begin * c_count, u.data() + e * c.filter.element_stride(),
+                   c_count, t_end - t_begin, width, m.data() + e * m_stride, panel_width);
         double* task_sums = sums ? &partial[static_cast<size_t>(group * 2 * k_count + k)] : nullptr;
         for (int64_t t = t_begin; t < t_end; ++t)
           c.transform_output(first + t, k, width, m.data() + (t - t_begin) * panel_width, m_stride, task_sums,
@@ -183,10 +183,11 @@ void convolve_by_panels(const Convolution& c, double* sums) {
 // y = x (*) filter. sums: f64 [2][K] or null.
 void convolve(const Steps& steps, int64_t images, const Map& x, int64_t pad_h, int64_t pad_w,
               const Filter& filter, const ReadFusion& prologue, const WriteFusion& epilogue, const Map& y,
-              double* sums) {
+              double* sums, KeptFilters* kept) {
   static const int64_t small_filter =
       getenv("SF") ? atol(getenv("SF")) : 128 * 128;  // pairs of channels: 2.4 MB transformed
-  const Convolution c{steps, x, pad_h, pad_w, filter, prologue, epilogue, y, Tiling(images, y, steps.output)};
+  const Convolution c{steps, x, pad_h, pad_w, filter, prologue, epilogue, y, Tiling(images, y, steps.output),
+                      kept};
   if (sums) std::fill_n(sums, 2 * y.channels, 0.0);
   (filter.k_count * filter.c_count <= small_filter ? convolve_by_tiles : convolve_by_panels)(c, sums);
 }
@@ -248,17 +249,17 @@ void forward(const Steps& steps, const Conv2dProblem& p, const Tensor& x, const 
   convolve(steps, p.n, {x.data<float>(), p.h, p.w, p.c, x.pixel_stride(), p.dilation_h, p.dilation_w},
            p.pad_h, p.pad_w, packed, {optional_data(f.in_scale), optional_data(f.in_bias), f.in_relu},
            epilogue, {y.data<float>(), p.p(), p.q(), p.k, y.pixel_stride(), p.dilation_h, p.dilation_w},
-           f.channel_sums.defined() ? f.channel_sums.data<double>() : nullptr);
+           f.channel_sums.defined() ? f.channel_sums.data<double>() : nullptr, f.kept);
 }
 
 void backward_input(const Steps& steps, const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
                     const Tensor& bias, const Tensor& dx) {
   const Tensor filter = w.contiguous_copy_if_needed();
-  convolve(steps, p.n, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride(), p.dilation_h, p.dilation_w},
-           2 * p.dilation_h - p.pad_h, 2 * p.dilation_w - p.pad_w,
-           {steps, filter.data<float>(), true, p.c, p.k}, {},
-           {optional_data(bias), nullptr, nullptr, nullptr, 0, false},
-           {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride(), p.dilation_h, p.dilation_w}, nullptr);
+  convolve(
+      steps, p.n, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride(), p.dilation_h, p.dilation_w},
+      2 * p.dilation_h - p.pad_h, 2 * p.dilation_w - p.pad_w, {steps, filter.data<float>(), true, p.c, p.k},
+      {}, {optional_data(bias), nullptr, nullptr, nullptr, 0, false},
+      {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride(), p.dilation_h, p.dilation_w}, nullptr, nullptr);
 }
 }  // namespace
 

@@ -109,7 +109,12 @@ class Driver {
 
   void run() {
     const int64_t lanes = panels_.back().start + panels_.back().width;
-    if (!split_.by_panels) weights_ = pack_filter(p_.filter, taps_, p_.c, panels_);
+    const auto pack = [&] { return pack_filter(p_.filter, taps_, p_.c, panels_); };
+    if (p_.kept && p_.k * steps_ <= KeptFilters::largest) {
+      weights_ = p_.kept->get(p_.kept_name, pack);
+    } else if (!split_.by_panels) {
+      weights_ = pack();
+    }
     bias_ = FloatBuffer(lanes);
     std::fill_n(bias_.data(), lanes, 0.0f);
     for (const Panel& panel : panels_) {
@@ -269,7 +274,7 @@ class Driver {
       do {
         w.step = w.step_end;
         w.step_end = std::min(steps_, w.step + split_.block_steps);
-        if (split_.by_panels) {
+        if (!weights_.data()) {
           w.packed = {own_weights.data(), panel->start, w.step, w.step_end - w.step};
           pack_steps(p_.filter, taps_, p_.c, w.first, w.last, w.step, w.step_end, w.packed);
         }

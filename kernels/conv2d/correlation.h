@@ -10,8 +10,10 @@
 // while they are there too.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "kernels/conv2d/kept_filters.h"
 #include "kernels/conv2d/pack.h"
 #include "kernels/conv2d/rows.h"
 #include "kernels/conv2d/tiles.h"
@@ -32,6 +34,10 @@ struct Correlation {
   int64_t step_h = 1, step_w = 1;
   std::vector<Phase> phases;
   FilterView filter{};
+
+  KeptFilters* kept =
+      nullptr;  // where the packed filter is, or goes, under this name; null: packed for this call
+  std::string kept_name;
 
   int64_t k = 1;
   float* y = nullptr;

@@ -75,6 +75,7 @@ struct WriteFusion {
 };
 
 struct Steps {
+  const char* name;
   int64_t output;    // M
   int64_t elements;  // (M+2)^2
 

@@ -8,6 +8,7 @@ namespace {
 
 // The one-dimensional transforms; in two dimensions they run over columns, then over rows.
 struct F4 {
+  static constexpr const char* name = "winograd_f4";
   static constexpr int output = 4, tile = 6;
 
   // B^T
@@ -52,6 +53,7 @@ struct F4 {
 };
 
 struct F2 {
+  static constexpr const char* name = "winograd_f2";
   static constexpr int output = 2, tile = 4;
 
   static void input(const __m512 d[4], __m512 out[4]) {
@@ -245,8 +247,8 @@ void transform_filter(const float* w, bool turned, int64_t k_count, int64_t c_co
 
 template <class F>
 const Steps& steps() {
-  static const Steps table{F::output, F::tile * F::tile, transform_input<F>, transform_filter<F>,
-                           transform_output<F>};
+  static const Steps table{
+      F::name, F::output, F::tile * F::tile, transform_input<F>, transform_filter<F>, transform_output<F>};
   return table;
 }
 
