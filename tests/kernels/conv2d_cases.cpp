@@ -215,17 +215,18 @@ void add_operator_cases(CaseList& list) {
   const Conv2dProblem atrous = problem({1, 14, 16, 8, 21, 3, 3, 2, 2, 2});
   const Conv2dProblem grouped = problem({1, 8, 9, 12, 20, 3, 3, 1, 1, 1, 2});
   const Conv2dProblem winograd = problem({2, 9, 15, 32, 48, 3, 3, 1, 1});
-  // Winograd, panel by panel in two groups of tiles; in each of the sub-images of an atrous convolution
-  const Conv2dProblem winograd_panels = problem({2, 31, 45, 144, 144, 3, 3, 1, 1});
   const Conv2dProblem winograd_atrous = problem({2, 13, 22, 16, 48, 3, 3, 1, 3, 3});
-  for (const Conv2dProblem& p :
-       {dense, pointwise, atrous, grouped, winograd, winograd_panels, winograd_atrous}) {
+  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped, winograd, winograd_atrous}) {
     list.cases.push_back(fused_case(p, true, true, true, true));
     list.cases.push_back(fused_case(p, false, true, false, false));
     list.cases.push_back(fused_case(p, false, false, true, true));
     list.cases.push_back(fused_case(p, true, false, false, true));
     list.cases.push_back(transposed_case(p));
   }
+  // Winograd panel by panel; the tiles, one per pixel at this rate, in two groups.
+  const Conv2dProblem panels = problem({1, 16, 17, 16, 1040, 3, 3, 1, 16, 16});
+  list.cases.push_back(fused_case(panels, true, true, true, true));
+  list.cases.push_back(transposed_case(problem({1, 9, 13, 1040, 16, 3, 3, 1, 1})));
   list.cases.push_back(transposed_case(problem({2, 12, 14, 20, 16, 2, 2, 2})));
   list.cases.push_back(
       transposed_case(problem({1, 12, 12, 5, 7, 1, 1, 2})));  // three of four phases hold only the bias
