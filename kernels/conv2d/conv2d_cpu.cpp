@@ -3,9 +3,9 @@
 //
 //   pack.h             filters in the order of the inner loop
 //   rows.h             input rows with their padding and prologue; no im2col
-//   correlation.h      forward and input gradient          }  loops, tasks, borders; the same for every
-//   instruction set weight_gradient.h  weight gradient                     } tiles.h            the inner
-//   loops, one file per instruction set
+//   correlation.h      forward and input gradient
+//   weight_gradient.h  gradient of the filter
+//   tiles.h            the inner loops, one file per instruction set; all else is the same for each
 //
 // One core of a Sapphire Rapids Xeon (about 178 GFLOP/s in the bare inner loop), batch 1, f32, including the
 // packing: 3x3 of 64 to 256 channels 160 to 170 GFLOP/s in both directions and 146 to 155 for the weight

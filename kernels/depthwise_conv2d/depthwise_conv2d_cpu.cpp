@@ -2,9 +2,11 @@
 //
 // Forward and input gradient are the same walk: an output pixel sums products of pixels and filter taps, and
 // along each axis the taps that count form an arithmetic progression (`Line`); only the progressions differ.
-// The sum stays in registers for up to 64 channels. The weight gradient sums fixed chunks of rows into
-// partial results that are added in order. A channel multiplier is reduced to 1 by repeating channels.
-#include <cstring>
+// The sums of 32 channels of four pixels stay in registers and share what is read of the filter. The weight
+// gradient keeps the sums of 32 channels of one filter row; fixed blocks of rows have partial results that
+// are added in order. A channel multiplier is reduced to 1 by repeating channels.
+#include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "core/cpu.h"
@@ -64,56 +66,115 @@ std::vector<Line> backward_lines(int64_t in, int64_t out, int64_t taps, int64_t 
   return lines;
 }
 
+// Output columns first, first + step, ... whose lines differ only in that the inputs move on by at_step.
+struct Columns {
+  int64_t first, step, count;
+  Line line;
+  int64_t at_step;
+};
+
+// Columns `period` apart are alike: away from the borders, they become one entry.
+std::vector<Columns> group_columns(const std::vector<Line>& lines, int64_t period) {
+  std::vector<Columns> groups;
+  const auto count = static_cast<int64_t>(lines.size());
+  for (int64_t first = 0; first < std::min(period, count); ++first) {
+    for (int64_t q = first; q < count; q += period) {
+      const Line& line = lines[static_cast<size_t>(q)];
+      if (q > first) {
+        Columns& last = groups.back();
+        const int64_t moved = line.at - lines[static_cast<size_t>(q - period)].at;
+        if (line.count == last.line.count && line.tap == last.line.tap &&
+            line.tap_step == last.line.tap_step && line.step == last.line.step &&
+            (last.count == 1 || moved == last.at_step)) {
+          last.at_step = moved;
+          ++last.count;
+          continue;
+        }
+      }
+      groups.push_back({q, period, 1, line, 0});
+    }
+  }
+  return groups;
+}
+
 // One image plane of pixels.
 struct Plane {
   const float* data;
   int64_t width, stride;  // pixels per row, elements per pixel
 };
 
-// Channels [c, c + V vectors) of one output pixel.
-template <class Vec, int V>
-inline __attribute__((always_inline)) void correlate_block(const Plane& from, const Line& row,
-                                                           const Line& col, const float* w,
-                                                           int64_t filter_width, int64_t channels,
-                                                           const float* bias, float* y) {
+// A row of outputs: `columns` of them from the rows `row` of `from`, with the filter w [taps][channels].
+struct RowCorrelation {
+  Plane from;
+  Line row;
+  const std::vector<Columns>& columns;
+  const float* w;
+  int64_t filter_width, channels;
+  const float* bias;  // or null
+  float* y;
+  int64_t ys;  // elements per output pixel
+};
+
+// Channels [c, c + V vectors) of Q output pixels, the first of which has the line `col`.
+template <class Vec, int V, int Q>
+inline __attribute__((always_inline)) void correlate_block(const RowCorrelation& p, int64_t c,
+                                                           const Line& col, const Columns& columns,
+                                                           float* y) {
   constexpr int64_t lanes = sizeof(Vec) / sizeof(float);
-  Vec sum[V];
-  for (int v = 0; v < V; ++v) sum[v] = bias ? *reinterpret_cast<const Vec*>(bias + v * lanes) : Vec{};
-  for (int64_t i = 0; i < row.count; ++i) {
-    const float* x = from.data + ((row.at + i * row.step) * from.width + col.at) * from.stride;
-    const float* f = w + ((row.tap + i * row.tap_step) * filter_width + col.tap) * channels;
-    for (int64_t j = 0; j < col.count; ++j, x += col.step * from.stride, f += col.tap_step * channels) {
+  const int64_t x_step = columns.at_step * p.from.stride, y_step = columns.step * p.ys;
+  Vec sum[Q][V];
+  for (int q = 0; q < Q; ++q) {
+    for (int v = 0; v < V; ++v)
+      sum[q][v] = p.bias ? *reinterpret_cast<const Vec*>(p.bias + c + v * lanes) : Vec{};
+  }
+  for (int64_t i = 0; i < p.row.count; ++i) {
+    const float* x = p.from.data + ((p.row.at + i * p.row.step) * p.from.width + col.at) * p.from.stride + c;
+    const float* f = p.w + ((p.row.tap + i * p.row.tap_step) * p.filter_width + col.tap) * p.channels + c;
+    for (int64_t j = 0; j < col.count; ++j, x += col.step * p.from.stride, f += col.tap_step * p.channels) {
       for (int v = 0; v < V; ++v) {
-        sum[v] += *reinterpret_cast<const Vec*>(x + v * lanes) * *reinterpret_cast<const Vec*>(f + v * lanes);
+        const Vec tap = *reinterpret_cast<const Vec*>(f + v * lanes);
+        for (int q = 0; q < Q; ++q)
+          sum[q][v] += *reinterpret_cast<const Vec*>(x + q * x_step + v * lanes) * tap;
       }
     }
   }
-  for (int v = 0; v < V; ++v) *reinterpret_cast<Vec*>(y + v * lanes) = sum[v];
+  for (int q = 0; q < Q; ++q) {
+    for (int v = 0; v < V; ++v) *reinterpret_cast<Vec*>(y + c + q * y_step + v * lanes) = sum[q][v];
+  }
 }
 
-// One row of output pixels. w: [taps][channels].
-ATROUS_MULTIVERSION void correlate_row(const Plane& plane, const Line& row, const Line* cols, int64_t width,
-                                       const float* w, int64_t filter_width, int64_t channels,
-                                       const float* bias, float* y, int64_t ys) {
-  for (int64_t q = 0; q < width; ++q) {
-    Plane from = plane;
-    const float *f = w, *b = bias;
-    float* to = y + q * ys;
-    int64_t left = channels;
-    auto advance = [&](int64_t n) {
-      from.data += n, f += n, to += n, left -= n;
-      if (b) b += n;
-    };
-    for (; left >= 64; advance(64))
-      correlate_block<Vec16, 4>(from, row, cols[q], f, filter_width, channels, b, to);
-    for (; left >= 32; advance(32))
-      correlate_block<Vec16, 2>(from, row, cols[q], f, filter_width, channels, b, to);
-    for (; left >= 16; advance(16)) correlate_block<Vec16, 1>(from, row, cols[q], f, filter_width, channels, b, to);
-    for (; left >= 8; advance(8))
-      correlate_block<Vec8, 1>(from, row, cols[q], f, filter_width, channels, b, to);
-    for (; left > 0; advance(1))
-      correlate_block<float, 1>(from, row, cols[q], f, filter_width, channels, b, to);
+// Channels [c, c + V vectors) of all columns: what neighbours share of x and w is in the first-level cache.
+template <class Vec, int V>
+inline __attribute__((always_inline)) void correlate_channels(const RowCorrelation& p, int64_t c) {
+  constexpr int64_t line = 16;  // floats
+  for (const Columns& columns : p.columns) {
+    Line col = columns.line;
+    float* y = p.y + columns.first * p.ys;
+    const int64_t y_step = columns.step * p.ys;
+    // The row of x that the next row of outputs reads first; a walk along pixels is too wide for the hardware
+    // to see that it is one.
+    const int64_t next = std::max(p.row.at, p.row.at + (p.row.count - 1) * p.row.step) + 1;
+    const float* ahead = p.from.data + (next * p.from.width + col.at) * p.from.stride + c;
+    int64_t i = 0;
+    for (; i + 4 <= columns.count; i += 4, col.at += 4 * columns.at_step, y += 4 * y_step) {
+      for (int64_t q = 0; q < 4 * columns.at_step; ++q, ahead += p.from.stride) {
+        for (int64_t v = 0; v < V; ++v) __builtin_prefetch(ahead + v * line);
+      }
+      for (int64_t q = 8; q < 12; ++q) {
+        for (int64_t v = 0; v < V; ++v) __builtin_prefetch(y + c + q * y_step + v * line, 1);
+      }
+      correlate_block<Vec, V, 4>(p, c, col, columns, y);
+    }
+    for (; i < columns.count; ++i, col.at += columns.at_step, y += y_step)
+      correlate_block<Vec, V, 1>(p, c, col, columns, y);
   }
+}
+
+ATROUS_MULTIVERSION void correlate_row(const RowCorrelation& p, int64_t c, int64_t c_end) {
+  for (; c + 32 <= c_end; c += 32) correlate_channels<Vec16, 2>(p, c);
+  for (; c + 16 <= c_end; c += 16) correlate_channels<Vec16, 1>(p, c);
+  for (; c + 8 <= c_end; c += 8) correlate_channels<Vec8, 1>(p, c);
+  for (; c < c_end; ++c) correlate_channels<float, 1>(p, c);
 }
 
 // The filter [K,R,S,1] as [R*S][K]: the taps of neighbouring channels become neighbours.
@@ -143,75 +204,148 @@ Tensor repeat_channels(const Tensor& x, int64_t times) {
   return wide;
 }
 
-void correlate(const std::vector<Line>& rows, const std::vector<Line>& cols, const Tensor& from,
-               const Tensor& w, int64_t filter_width, const float* bias, const Tensor& to) {
-  const int64_t height = to.dim(1), width = to.dim(2), channels = to.channels();
+// Tasks: blocks of rows of one image, which share most of the input rows that they read, times blocks of
+// channels, so that there are enough of them. Depends on the problem alone.
+class Tasks {
+ public:
+  struct Task {
+    int64_t block, first, last;  // a block of rows: its number and its rows, counted through the images
+    int64_t c, c_end;
+  };
+
+  // `shared`: how many input rows of a row of outputs the next one reads too.
+  Tasks(int64_t images, int64_t height, int64_t shared, int64_t channels)
+      : height_(height),
+        channels_(channels),
+        blocks_per_image_(ceil_div(height, std::max<int64_t>(16, 8 * shared))) {
+    constexpr int64_t wanted = 8, narrowest = 64, unit = 32;
+    const int64_t parts = std::clamp<int64_t>(wanted / std::max<int64_t>(1, images * blocks_per_image_), 1,
+                                              ceil_div(channels, narrowest));
+    width_ = ceil_div(channels, parts * unit) * unit;
+    row_blocks_ = images * blocks_per_image_;
+    channel_blocks_ = ceil_div(channels, width_);
+  }
+
+  int64_t row_blocks() const { return row_blocks_; }
+
+  template <class F>
+  void run(F f) const {
+    parallel_for(row_blocks_ * channel_blocks_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t block = i / channel_blocks_, c = i % channel_blocks_ * width_;
+        const int64_t image = block / blocks_per_image_, part = block % blocks_per_image_;
+        f(Task{block, image * height_ + part * height_ / blocks_per_image_,
+               image * height_ + (part + 1) * height_ / blocks_per_image_, c,
+               std::min(channels_, c + width_)});
+      }
+    });
+  }
+
+ private:
+  static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+  int64_t height_, channels_, blocks_per_image_;
+  int64_t width_ = 0, row_blocks_ = 0, channel_blocks_ = 0;  // width_: channels of a block
+};
+
+// cols come in groups of columns that are `period` apart.
+void correlate(const std::vector<Line>& rows, const std::vector<Line>& cols, int64_t period,
+               const Tensor& from, const Tensor& w, int64_t filter_width, const float* bias,
+               const Tensor& to) {
+  const std::vector<Columns> groups = group_columns(cols, period);
+  const int64_t height = to.dim(1), width = to.dim(2), ys = to.pixel_stride();
   const int64_t plane = from.dim(1) * from.dim(2) * from.pixel_stride();
-  parallel_for(to.dim(0) * height, rows_per_chunk(width * channels), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  int64_t shared = 0;
+  for (const Line& row : rows) shared = std::max(shared, (row.count - 1) * std::abs(row.step));
+  Tasks(to.dim(0), height, shared, to.channels()).run([&](const Tasks::Task& t) {
+    for (int64_t i = t.first; i < t.last; ++i) {
       const Plane image{from.data<float>() + i / height * plane, from.dim(2), from.pixel_stride()};
-      correlate_row(image, rows[static_cast<size_t>(i % height)], cols.data(), width, w.data<float>(),
-                    filter_width, channels, bias, to.data<float>() + i * width * to.pixel_stride(),
-                    to.pixel_stride());
+      correlate_row({image, rows[static_cast<size_t>(i % height)], groups, w.data<float>(), filter_width,
+                     to.channels(), bias, to.data<float>() + i * width * ys, ys},
+                    t.c, t.c_end);
     }
   });
 }
 
-// acc += sum over q of dy[q]*x[q] for V vectors of channels; U sums in turn hide the latency of the
-// additions.
-template <class Vec, int V, int U>
-inline __attribute__((always_inline)) void multiply_add_row(const float* dy, int64_t ys, const float* x,
-                                                            int64_t xs, int64_t count, float* acc) {
+// Pixels of a row of dy, all with the same taps of one filter row: adds to acc [taps][channels].
+struct RowProduct {
+  const float *dy, *x;  // the first pixels
+  int64_t ys, xs;       // elements that a step from pixel to pixel moves by
+  int64_t tap_stride;   // elements of x between taps
+  int64_t pixels, taps;
+  float* acc;
+};
+
+// acc[s] += sum over pixels of dy * x[s] for S taps and V vectors of channels from c on.
+template <class Vec, int V, int S>
+inline __attribute__((always_inline)) void multiply_add_taps(const RowProduct& p, int64_t c,
+                                                             int64_t channels) {
   constexpr int64_t lanes = sizeof(Vec) / sizeof(float);
-  Vec sum[U][V] = {};
-  int64_t q = 0;
-  for (; q + U <= count; q += U) {
-    for (int u = 0; u < U; ++u) {
-      for (int v = 0; v < V; ++v) {
-        sum[u][v] += *reinterpret_cast<const Vec*>(dy + (q + u) * ys + v * lanes) *
-                     *reinterpret_cast<const Vec*>(x + (q + u) * xs + v * lanes);
-      }
-    }
-  }
-  for (; q < count; ++q) {
+  Vec sum[S][V] = {};
+  const float *dy = p.dy + c, *x = p.x + c;
+  for (int64_t q = 0; q < p.pixels; ++q, dy += p.ys, x += p.xs) {
     for (int v = 0; v < V; ++v) {
-      sum[0][v] += *reinterpret_cast<const Vec*>(dy + q * ys + v * lanes) *
-                   *reinterpret_cast<const Vec*>(x + q * xs + v * lanes);
+      const Vec g = *reinterpret_cast<const Vec*>(dy + v * lanes);
+      for (int s = 0; s < S; ++s)
+        sum[s][v] += g * *reinterpret_cast<const Vec*>(x + s * p.tap_stride + v * lanes);
     }
   }
-  for (int v = 0; v < V; ++v) {
-    for (int u = 1; u < U; ++u) sum[0][v] += sum[u][v];
-    *reinterpret_cast<Vec*>(acc + v * lanes) += sum[0][v];
+  for (int s = 0; s < S; ++s) {
+    for (int v = 0; v < V; ++v) *reinterpret_cast<Vec*>(p.acc + s * channels + c + v * lanes) += sum[s][v];
   }
 }
 
-// The products of one row of dy with one row of x at one tap, for all channels.
-ATROUS_MULTIVERSION void multiply_add_channels(const float* dy, int64_t ys, const float* x, int64_t xs,
-                                               int64_t count, int64_t channels, float* acc) {
-  int64_t c = 0;
-  for (; c + 64 <= channels; c += 64) multiply_add_row<Vec16, 4, 1>(dy + c, ys, x + c, xs, count, acc + c);
-  for (; c + 16 <= channels; c += 16) multiply_add_row<Vec16, 1, 4>(dy + c, ys, x + c, xs, count, acc + c);
-  for (; c + 8 <= channels; c += 8) multiply_add_row<Vec8, 1, 4>(dy + c, ys, x + c, xs, count, acc + c);
-  for (; c < channels; ++c) multiply_add_row<float, 1, 4>(dy + c, ys, x + c, xs, count, acc + c);
+// Calls the instance for p.taps, a number from 1 to max_taps.
+constexpr int max_taps = 7;
+template <class Vec, int V, int S = 1>
+inline __attribute__((always_inline)) void multiply_add(const RowProduct& p, int64_t c, int64_t channels) {
+  if (p.taps == S) return multiply_add_taps<Vec, V, S>(p, c, channels);
+  if constexpr (S < max_taps) multiply_add<Vec, V, S + 1>(p, c, channels);
+}
+
+// A few channels at a time: what the products share of dy is then in the first-level cache.
+ATROUS_MULTIVERSION void multiply_add_all(const std::vector<RowProduct>& products, int64_t channels,
+                                          int64_t c, int64_t c_end) {
+  for (; c + 32 <= c_end; c += 32) {
+    for (const RowProduct& p : products) multiply_add<Vec16, 2>(p, c, channels);
+  }
+  for (; c + 16 <= c_end; c += 16) {
+    for (const RowProduct& p : products) multiply_add<Vec16, 1>(p, c, channels);
+  }
+  for (; c + 8 <= c_end; c += 8) {
+    for (const RowProduct& p : products) multiply_add<Vec8, 1>(p, c, channels);
+  }
+  for (; c < c_end; ++c) {
+    for (const RowProduct& p : products) multiply_add<float, 1>(p, c, channels);
+  }
 }
 
 // One row of dy: adds to acc [taps][channels]. x has the channels of dy.
-void weight_gradient_row(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, int64_t row, float* acc) {
-  const int64_t rows = p.p(), columns = p.q(), ys = dy.pixel_stride(), xs = x.pixel_stride();
+void weight_gradient_row(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+                         const std::vector<Columns>& groups, int64_t row, const Tasks::Task& task,
+                         float* acc) {
+  const int64_t rows = p.p(), ys = dy.pixel_stride(), xs = x.pixel_stride();
+  std::vector<RowProduct> products;
   for (int64_t r = 0; r < p.r; ++r) {
     const int64_t h = row % rows * p.stride_h + r * p.dilation_h - p.pad_h;
     if (h < 0 || h >= p.h) continue;
-    for (int64_t s = 0; s < p.s; ++s) {
-      // Columns q with 0 <= q*stride + offset < w.
-      const int64_t offset = s * p.dilation_w - p.pad_w;
-      const int64_t first = offset < 0 ? (-offset + p.stride_w - 1) / p.stride_w : 0;
-      const int64_t last = offset < p.w ? std::min(columns, (p.w - offset + p.stride_w - 1) / p.stride_w) : 0;
-      if (first >= last) continue;
-      const int64_t at = (row / rows * p.h + h) * p.w + first * p.stride_w + offset;
-      multiply_add_channels(dy.data<float>() + (row * columns + first) * ys, ys, x.data<float>() + at * xs,
-                            p.stride_w * xs, last - first, p.k, acc + (r * p.s + s) * p.k);
+    const float* x_row = x.data<float>() + (row / rows * p.h + h) * p.w * xs;
+    const float* dy_row = dy.data<float>() + row * p.q() * ys;
+    for (const Columns& g : groups) {
+      for (int64_t s = 0; s < g.line.count; s += max_taps) {
+        products.push_back({dy_row + g.first * ys, x_row + (g.line.at + s * g.line.step) * xs, ys,
+                            g.at_step * xs, g.line.step * xs, g.count,
+                            std::min<int64_t>(max_taps, g.line.count - s),
+                            acc + (r * p.s + g.line.tap + s) * p.k});
+      }
     }
   }
+  multiply_add_all(products, p.k, task.c, task.c_end);
+}
+
+// total[i] += part[i]
+ATROUS_MULTIVERSION void add_to(double* total, const float* part, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) total[i] += static_cast<double>(part[i]);
 }
 
 }  // namespace
@@ -219,8 +353,9 @@ void weight_gradient_row(const Conv2dProblem& p, const Tensor& dy, const Tensor&
 void depthwise_forward_vector(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
                               const Tensor& y) {
   correlate(forward_lines(p.h, p.p(), p.r, p.stride_h, p.pad_h, p.dilation_h),
-            forward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), repeat_channels(x, p.k / p.c),
-            filter_by_tap(p, w), p.s, bias.defined() ? bias.data<float>() : nullptr, y);
+            forward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), 1,
+            repeat_channels(x, p.k / p.c), filter_by_tap(p, w), p.s,
+            bias.defined() ? bias.data<float>() : nullptr, y);
 }
 
 void depthwise_backward_input_vector(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
@@ -228,8 +363,8 @@ void depthwise_backward_input_vector(const Conv2dProblem& p, const Tensor& dy, c
   const int64_t multiplier = p.k / p.c;
   const Tensor wide = multiplier == 1 ? dx : Tensor::empty(dx.shape().with(-1, p.k));
   correlate(backward_lines(p.h, p.p(), p.r, p.stride_h, p.pad_h, p.dilation_h),
-            backward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), dy, filter_by_tap(p, w), p.s,
-            nullptr, wide);
+            backward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), p.stride_w, dy,
+            filter_by_tap(p, w), p.s, nullptr, wide);
   if (multiplier == 1) return;
   parallel_for(dx.pixels(), rows_per_chunk(p.k), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -246,22 +381,29 @@ void depthwise_backward_input_vector(const Conv2dProblem& p, const Tensor& dy, c
 void depthwise_backward_weight_vector(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                       const Tensor& dw) {
   const Tensor wide = repeat_channels(x, p.k / p.c);
-  const int64_t rows = p.n * p.p(), taps = p.r * p.s;
-  // At most 64 partial results: their memory and the final sum stay small next to dy.
-  const int64_t grain = std::max(rows_per_chunk(p.q() * p.k), (rows + 63) / 64);
-  const int64_t chunks = (rows + grain - 1) / grain;
-  const Tensor partial = Tensor::zeros({chunks, taps, p.k});
-  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    float* acc = partial.data<float>() + begin / grain * taps * p.k;
-    for (int64_t row = begin; row < end; ++row) weight_gradient_row(p, dy, wide, row, acc);
+  const std::vector<Columns> groups =
+      group_columns(forward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), 1);
+  const int64_t taps = p.r * p.s;
+  const Tasks tasks(p.n, p.p(), (p.r - 1) * p.dilation_h / p.stride_h, p.k);
+  const int64_t chunks = tasks.row_blocks();
+  const Tensor partial = Tensor::empty({chunks, taps, p.k});
+  tasks.run([&](const Tasks::Task& t) {
+    float* acc = partial.data<float>() + t.block * taps * p.k;
+    for (int64_t i = 0; i < taps; ++i) std::fill(acc + i * p.k + t.c, acc + i * p.k + t.c_end, 0.0f);
+    for (int64_t row = t.first; row < t.last; ++row) weight_gradient_row(p, dy, wide, groups, row, t, acc);
   });
-  for (int64_t k = 0; k < p.k; ++k) {
-    for (int64_t t = 0; t < taps; ++t) {
-      double sum = 0;
-      for (int64_t i = 0; i < chunks; ++i) sum += partial.data<float>()[(i * taps + t) * p.k + k];
-      dw.data<float>()[k * taps + t] = static_cast<float>(sum);
+  parallel_for(taps, rows_per_chunk(chunks * p.k), [&](int64_t begin, int64_t end) {
+    std::vector<double> sums(static_cast<size_t>(p.k));
+    for (int64_t t = begin; t < end; ++t) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      for (int64_t i = 0; i < chunks; ++i) {
+        add_to(sums.data(), partial.data<float>() + (i * taps + t) * p.k, p.k);
+      }
+      for (int64_t k = 0; k < p.k; ++k) {
+        dw.data<float>()[k * taps + t] = static_cast<float>(sums[static_cast<size_t>(k)]);
+      }
     }
-  }
+  });
 }
 
 }  // namespace atrous::kernels

@@ -41,6 +41,8 @@ const Sample samples[] = {
     {{1, 7, 9, 4}, {4, 3, 3, 1}, with(3, 1)},
     {{0, 5, 5, 8}, {8, 3, 3, 1}, with(1, 1)},
     {{2, 21, 23, 19}, {19, 3, 3, 1}, with(2, 2, 3)},
+    {{2, 20, 7, 136}, {136, 3, 3, 1}, with(1, 1)},  // several blocks of rows and of channels
+    {{1, 3, 21, 40}, {40, 2, 9, 1}, with(1, 4)},    // more taps than one sweep of the gradient holds
 };
 const Sample benchmarks[] = {
     {{8, 112, 112, 64}, {64, 3, 3, 1}, with(2, 1), "mobilenet_v3_224"},
