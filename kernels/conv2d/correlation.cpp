@@ -58,11 +58,14 @@ ATROUS_MULTIVERSION void apply_relu(float* y, int64_t stride, int64_t pixels, in
 // How the work is cut into tasks; depends on the problem alone. Either a task is a block of images, rows and
 // columns, and reads the filter that was packed before; or ("by_panels": more weights than pixels) it is a
 // group of panels for all pixels, which packs its part of the filter, a block at a time, and uses it while it
-// is in the second-level cache.
+// is in the second-level cache. GFLOP/s on two cores, packed before and by panels:
+//
+//   3x3, 512 to 512 channels on 8x8       forward 157, 235   input gradient 157, 243
+//   7x7, 512 to 4096 channels on 18x22    forward 172, 349   input gradient  64, 218
 struct Split {
   bool by_panels = false;
-  int64_t groups = 1;                // of panels
-  int64_t rows = 1, row_blocks = 1;  //
+  int64_t groups = 1;  // of panels
+  int64_t rows = 1, row_blocks = 1;
   int64_t columns = 1, column_blocks = 1;
   int64_t spatial_tasks = 1;
   int64_t block_panels = 1;  // visited together by a strip of pixels
@@ -70,9 +73,9 @@ struct Split {
 };
 
 constexpr int64_t wanted_tasks = 32;
-constexpr int64_t task_input_floats = 1 << 17;  // 512 KiB: stays in the second-level cache
-constexpr int64_t block_weight_floats = 1 << 16;
-constexpr int64_t fewest_groups = 8;
+constexpr int64_t task_input_floats = 1 << 17;    // 512 KiB: stays in the second-level cache
+constexpr int64_t block_weight_floats = 1 << 16;  // 256 KiB: stays there beside the input
+constexpr int64_t fewest_groups = 8;              // of panels, where these are the tasks
 constexpr double smallest_task_flops = 4e5;
 
 class Driver {
