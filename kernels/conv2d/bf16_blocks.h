@@ -13,6 +13,7 @@ class Bf16Buffer {
  public:
   Bf16Buffer() = default;
   explicit Bf16Buffer(int64_t count) : memory_((count + 1) / 2) {}
+  explicit Bf16Buffer(const FloatBuffer& memory) : memory_(memory) {}
   uint16_t* data() const { return reinterpret_cast<uint16_t*>(memory_.data()); }
 
  private:

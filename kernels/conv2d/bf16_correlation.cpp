@@ -21,8 +21,9 @@ int64_t round_up(int64_t value, int64_t unit) {
 }
 
 constexpr int64_t wanted_tasks = 16;
-constexpr int64_t task_bytes = 768 * 1024;  // of rounded input
-constexpr int64_t smallest_width = 64;      // pixels of a task: each reads all weights
+constexpr int64_t task_bytes = 768 * 1024;      // of rounded input
+constexpr int64_t cached_weights = 256 * 1024;  // numbers
+constexpr int64_t smallest_width = 64;          // pixels of a task: each reads all weights
 
 // Taps of one filter row whose reductions follow each other in memory.
 struct TapRun {
@@ -167,22 +168,28 @@ class Driver {
 
   void pack_weights() {
     for (Phase& phase : phases_) {
-      if (phase.steps == 0) continue;
-      phase.weights = Bf16Buffer(panels() * phase.steps * 2 * bf16_block);
-      std::vector<const TapRun*> run_of(static_cast<size_t>(phase.steps));
-      for (const TapRun& r : phase.runs) std::fill_n(run_of.begin() + r.first_step, r.steps, &r);
-      parallel_for(panels() * phase.steps, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t panel = i / phase.steps, step = i % phase.steps;
-          const TapRun& run = *run_of[static_cast<size_t>(step)];
-          for (int64_t v = 0; v < vectors(panel); ++v) {
-            pack_block(
-                phase, run, (step - run.first_step) * bf16_step, panel * bf16_panel + v * bf16_lanes,
-                phase.weights.data() + (panel * 2 * phase.steps + step * vectors(panel) + v) * bf16_block);
-          }
-        }
-      });
+      const int64_t floats = panels() * phase.steps * bf16_block;
+      const auto pack = [&] { return packed(phase, FloatBuffer(floats)); };
+      const bool keep = p_.kept && floats <= KeptFilters::largest;
+      if (floats > 0) phase.weights = Bf16Buffer(keep ? p_.kept->get(p_.kept_name, pack) : pack());
     }
+  }
+
+  FloatBuffer packed(const Phase& phase, FloatBuffer memory) const {
+    std::vector<const TapRun*> run_of(static_cast<size_t>(phase.steps));
+    for (const TapRun& r : phase.runs) std::fill_n(run_of.begin() + r.first_step, r.steps, &r);
+    uint16_t* to = Bf16Buffer(memory).data();
+    parallel_for(panels() * phase.steps, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t panel = i / phase.steps, step = i % phase.steps;
+        const TapRun& run = *run_of[static_cast<size_t>(step)];
+        for (int64_t v = 0; v < vectors(panel); ++v) {
+          pack_block(phase, run, (step - run.first_step) * bf16_step, panel * bf16_panel + v * bf16_lanes,
+                     to + (panel * 2 * phase.steps + step * vectors(panel) + v) * bf16_block);
+        }
+      }
+    });
+    return memory;
   }
 
   // Elements [first, first + 32) of a run's reduction for 16 output channels from k on.
@@ -272,10 +279,15 @@ class Driver {
         for (int64_t q = b.q_begin; q < end; q += bf16_lanes)
           segments.push_back({p, q, std::min(end - q, bf16_lanes)});
       }
-      for (int64_t panel = group * panels() / panel_groups_; panel < (group + 1) * panels() / panel_groups_;
-           ++panel) {
-        for (size_t s = 0; s < segments.size(); s += 2)
-          run_tile(b, i, panel, spatial, &segments[s], segments.size() - s > 1 ? 2 : 1, rows, runs);
+      // As many panels pass over a tile's pixels at once as stay in the cache: y is written in long pieces.
+      const int64_t at_once =
+          std::max<int64_t>(1, cached_weights / std::max<int64_t>(1, phases_[i].steps * 2 * bf16_block));
+      const int64_t panels_end = (group + 1) * panels() / panel_groups_;
+      for (int64_t first = group * panels() / panel_groups_; first < panels_end; first += at_once) {
+        for (size_t s = 0; s < segments.size(); s += 2) {
+          for (int64_t panel = first; panel < std::min(first + at_once, panels_end); ++panel)
+            run_tile(b, i, panel, spatial, &segments[s], segments.size() - s > 1 ? 2 : 1, rows, runs);
+        }
       }
     }
   }

@@ -7,6 +7,7 @@
 // writing every s-th row and t-th column; phases share the rounded copy of their input.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kernels/conv2d/bf16_tiles.h"
@@ -39,6 +40,9 @@ struct Bf16Correlation {
   const float* residual = nullptr;
   int64_t residual_stride = 0;
   bool relu = false;
+
+  KeptFilters* kept = nullptr;  // of the filter, whose packed form is called kept_name there
+  std::string kept_name;
 };
 
 void correlate_bf16(const Bf16Correlation& problem, const Bf16Kernels& kernels);

@@ -22,10 +22,8 @@ int64_t round_up(int64_t value, int64_t unit) {
   return ceil_div(value, unit) * unit;
 }
 
-constexpr int64_t wanted_tasks = 16;
-constexpr double smallest_task_flops = 1e7;
 constexpr int64_t most_partial_floats = 1 << 23;
-constexpr int64_t sums_bytes = 640 * 1024;   // of one task
+constexpr int64_t sums_bytes = 1024 * 1024;  // of one task
 constexpr int64_t strip_bytes = 512 * 1024;  // of rounded x and dy
 constexpr int64_t longest_segment = 512;     // of an output row
 
@@ -38,11 +36,10 @@ class Driver {
   Driver(const Conv2dProblem& problem, const Grid& dy, const Grid& x, float* dw, const Bf16Kernels& kernels)
       : p_(problem), dy_(dy), x_(x), dw_(dw), kernels_(kernels), rows_(p_.p()), columns_(p_.q()) {
     join_images();
-    int64_t block = 256;
-    while (block > bf16_panel && p_.r * p_.s * block * block * 4 > sums_bytes) block /= 2;
-    c_block_ = balanced(p_.c, block);
-    k_block_ = balanced(p_.k, block);
-    segment_ = ceil_div(columns_, ceil_div(columns_, longest_segment));
+    choose_blocks();
+    const int64_t longest =
+        std::clamp<int64_t>(strip_bytes / 2 / (c_block_ + k_block_), 128, longest_segment);
+    segment_ = ceil_div(columns_, ceil_div(columns_, longest));
     segment_ = std::min(columns_, round_up(segment_, bf16_step));
     segments_ = ceil_div(columns_, segment_);
     steps_ = ceil_div(segment_, bf16_step);
@@ -103,6 +100,32 @@ class Driver {
     x_.w = dy_.w = columns_;
   }
 
+  // The channels of a task, and into how many parts the pixels are split: what takes least time on four
+  // cores. Measured on one core of a Sapphire Rapids Xeon: 0.35 ns to round and reorder a number, which each
+  // block of the other tensor's channels does anew; 1.2 TFLOP/s; 1.6 ns for each partial sum of dw.
+  void choose_blocks() {
+    const double pixels = static_cast<double>(p_.n * rows_ * columns_);
+    const int64_t size = p_.k * p_.r * p_.s * p_.c;
+    double least = 0;
+    for (int64_t block = 512; block >= bf16_panel; block /= 2) {
+      const int64_t c_block = balanced(p_.c, block), k_block = balanced(p_.k, block);
+      if (block > bf16_panel && p_.r * p_.s * c_block * k_block * 4 > sums_bytes) continue;
+      const int64_t c_blocks = ceil_div(p_.c, c_block), k_blocks = ceil_div(p_.k, k_block);
+      for (int64_t splits = 1; splits <= 16; splits *= 2) {
+        if (splits > 1 && splits * size > most_partial_floats) break;
+        const double rounding = 0.35 * pixels * static_cast<double>(p_.c * k_blocks + p_.k * c_blocks);
+        const double sums = 1.6 * static_cast<double>(splits * size);
+        const double total = rounding + p_.flops() / 1200 + sums;
+        const double time = total / static_cast<double>(std::min<int64_t>(c_blocks * k_blocks * splits, 4));
+        if (least > 0 && time >= least) continue;
+        least = time;
+        c_block_ = c_block;
+        k_block_ = k_block;
+        splits_ = splits;
+      }
+    }
+  }
+
   void choose_copies() {
     for (int64_t s = 0; s < p_.s; ++s) remainders_.push_back(s * p_.dilation_w % p_.stride_w);
     std::sort(remainders_.begin(), remainders_.end());
@@ -124,19 +147,15 @@ class Driver {
   }
 
   void choose_strips() {
-    const int64_t blocks = ceil_div(p_.c, c_block_) * ceil_div(p_.k, k_block_);
     const auto bytes = [&](int64_t rows) {
       const auto read = static_cast<int64_t>(rows_read(rows).size());
       return (c_block_ * read * remainder_count() * x_columns_ + k_block_ * rows * steps_ * bf16_step) * 2;
     };
-    const int64_t lines = p_.n * rows_ * segments_ * blocks;
-    strip_rows_ = std::clamp<int64_t>(lines / wanted_tasks, 1, rows_);
+    strip_rows_ = std::clamp<int64_t>(p_.n * rows_ * segments_ / splits_, 1, rows_);
     while (strip_rows_ > 1 && bytes(strip_rows_) > strip_bytes) strip_rows_ = ceil_div(strip_rows_, 2);
     strips_per_segment_ = ceil_div(rows_, strip_rows_);
     strips_ = p_.n * segments_ * strips_per_segment_;
-    const auto by_work = static_cast<int64_t>(p_.flops() / smallest_task_flops / static_cast<double>(blocks));
-    const int64_t by_memory = most_partial_floats / (p_.k * p_.r * p_.s * p_.c);
-    splits_ = std::clamp<int64_t>(std::min({ceil_div(wanted_tasks, blocks), by_work, by_memory}), 1, strips_);
+    splits_ = std::min(splits_, strips_);
   }
 
   Strip strip_at(int64_t index) const {

@@ -59,6 +59,8 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
       c.residual_stride = f.residual.pixel_stride();
     }
     c.relu = f.relu;
+    c.kept = f.kept;
+    c.kept_name = "bf16, group " + std::to_string(g);
     correlate_bf16(c, kernels);
   }
 }
@@ -164,6 +166,7 @@ void conv2d_forward_bf16_rounded(const Conv2dProblem& p, const Tensor& x, const 
   Conv2dFusion rest = f;
   rest.in_scale = rest.in_bias = Tensor();
   rest.in_relu = false;
+  rest.kept = nullptr;  // they are of the filter as it is
   const auto run = cpu_isa() >= Isa::avx512 ? conv2d_forward_avx512
                    : cpu_isa() >= Isa::avx2 ? conv2d_forward_avx2
                                             : conv2d_forward_ref;
