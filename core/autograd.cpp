@@ -4,6 +4,7 @@
 #include <cmath>
 #include <queue>
 #include <unordered_map>
+#include <utility>
 
 #include "core/device_runtime.h"
 #include "core/op_profile.h"
@@ -121,30 +122,17 @@ struct Engine {
     return edge;
   }
 
-  // Gradient on its way to one node.
-  struct Slot {
-    std::vector<Tensor> grads;
-    std::vector<bool> owned;
-  };
-
-  static void accumulate(Tensor& into, bool& owned, const Tensor& grad) {
-    if (!into.defined()) {
-      into = grad;
-      owned = false;
-    } else if (owned) {
+  // In place where nobody else can see it; the sum has the same bits either way.
+  static void accumulate(Tensor& into, Tensor grad) {
+    if (into.defined()) {
+      if (!into.sole_owner()) {
+        if (!grad.sole_owner()) grad = grad.clone();
+        std::swap(into, grad);
+      }
       add_into(into, grad);
     } else {
-      Tensor sum = into.clone();
-      add_into(sum, grad);
-      into = sum;
-      owned = true;
+      into = std::move(grad);
     }
-  }
-
-  static void accumulate_leaf(Impl& leaf, const Tensor& grad) {
-    bool owned = !leaf.grad_is_shared;
-    accumulate(leaf.grad, owned, grad);
-    leaf.grad_is_shared = !owned;
   }
 
   static void run(const std::vector<Variable>& roots, const std::vector<Tensor>& seeds);
@@ -244,24 +232,19 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
   };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(newest_first)>
       ready(newest_first);
-  std::unordered_map<Node*, Slot> pending;
+  std::unordered_map<Node*, std::vector<Tensor>> pending;  // gradients on their way to a node's outputs
 
-  auto deliver = [&](const Edge& to, const Tensor& grad) {
+  auto deliver = [&](const Edge& to, Tensor grad) {
     if (!to.node) {
-      accumulate_leaf(impl(to.leaf), grad);
+      accumulate(impl(to.leaf).grad, std::move(grad));
       return;
     }
     auto [it, first] = pending.try_emplace(to.node.get());
     if (first) {
-      const size_t outputs = to.node->output_shapes.size();
-      it->second.grads.resize(outputs);
-      it->second.owned.assign(outputs, false);
+      it->second.resize(to.node->output_shapes.size());
       ready.push(to.node);
     }
-    const auto index = static_cast<size_t>(to.output_index);
-    bool owned = it->second.owned[index];
-    accumulate(it->second.grads[index], owned, grad);
-    it->second.owned[index] = owned;
+    accumulate(it->second[static_cast<size_t>(to.output_index)], std::move(grad));
   };
 
   for (size_t i = 0; i < roots.size(); ++i) {
@@ -282,7 +265,7 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
         "[autograd] {}: backward ran through this graph before; it was freed then. Run forward again.",
         where(*node));
     BackwardContext ctx;
-    ctx.grads_ = std::move(pending[node.get()].grads);
+    ctx.grads_ = std::move(pending[node.get()]);
     pending.erase(node.get());
     for (const Edge& edge : node->inputs) ctx.needs_.push_back(edge.needs_gradient());
     std::vector<Tensor> grads = node->backward(ctx);
@@ -296,8 +279,7 @@ void Engine::run(const std::vector<Variable>& roots, const std::vector<Tensor>& 
       ATROUS_CHECK(grads[i].defined(), ErrorKind::internal,
                    "[autograd] {}: the gradient of input {} is missing.", where(*node), i);
       check_gradient(*node, i, grads[i]);
-      deliver(node->inputs[i], grads[i]);
-      grads[i] = Tensor();
+      deliver(node->inputs[i], std::move(grads[i]));
     }
     node->inputs.clear();
   }

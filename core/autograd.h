@@ -66,7 +66,6 @@ class Variable {
     bool requires_grad = false;
     Tensor low_precision;
     uint32_t low_precision_version = 0;  // of `value` when the copy was made
-    bool grad_is_shared = false;         // grad may be somebody else's buffer: do not add in place
     std::shared_ptr<Node> node;          // what produced this; null for a leaf
     int output_index = 0;
   };
@@ -92,6 +91,8 @@ class BackwardContext {
  public:
   // Gradient of output i. Undefined if nothing depended on that output; never undefined for a single output.
   const Tensor& grad(int output = 0) const { return grads_[static_cast<size_t>(output)]; }
+  // Memory for a result like grad(): that of grad() itself if nobody else refers to it.
+  Tensor room_for_grad() const { return grad().sole_owner() ? grad() : Tensor::empty_like(grad()); }
   // False if input i needs no gradient: return an undefined Tensor for it and skip the work.
   bool needs(int input) const { return needs_[static_cast<size_t>(input)]; }
 
@@ -102,8 +103,8 @@ class BackwardContext {
 };
 
 // Returns one gradient per input, in order; undefined where needs(i) is false. The engine checks shape and
-// dtype. A returned gradient may be a view of ctx.grad() (the engine never writes into gradients it did not
-// allocate).
+// dtype. A returned gradient may be a view of ctx.grad(). The engine adds into gradients that nobody else
+// refers to, and only into those.
 using BackwardFn = std::function<std::vector<Tensor>(const BackwardContext&)>;
 
 // Puts `output = op(inputs)` on the tape. If no input requires a gradient, or gradients are off, only the

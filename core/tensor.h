@@ -102,6 +102,8 @@ class Tensor {
   // To be called by every op that writes into an existing tensor.
   void bump_version() const { version_->fetch_add(1, std::memory_order_relaxed); }
   bool shares_memory_with(const Tensor& other) const;
+  // True if no other tensor refers to this memory: whoever holds this one may overwrite it.
+  bool sole_owner() const { return data_.use_count() == 1; }
 
   // "f32 [2, 8, 8, 16] (pixel stride 32)"
   std::string describe() const;

@@ -12,6 +12,7 @@ using kernels::Activation;
 // What backward needs besides the gradient.
 struct Context {
   Saved x, y, gamma;
+  Saved beta;           // undefined if there was a residual
   Tensor mean, invstd;  // private to this call: nobody else can change them
   Activation activation;
   bool training;
@@ -27,27 +28,29 @@ std::vector<Tensor> batch_norm_backward(const Context& s, const BackwardContext&
   const bool want_residual = has_residual && ctx.needs(3);
 
   Tensor dgamma, dbeta, masked_dy;
-  Activation rest = s.activation;
+  if (want_residual && masked) masked_dy = ctx.room_for_grad();
+  kernels::BatchNormApplied applied{.mean = s.mean,
+                                    .invstd = s.invstd,
+                                    .gamma = s.gamma.get(),
+                                    .beta = s.beta.defined() ? s.beta.get() : Tensor(),
+                                    .activation = s.activation};
   if (want_parameters || (want_x && s.training)) {
     dgamma = Tensor::empty_like(s.gamma.get());
     dbeta = Tensor::empty_like(dgamma);
-    if (want_residual && masked) masked_dy = Tensor::empty_like(dy);
-    kernels::batch_norm_backward_sums(x, y, dy, s.mean, s.invstd, s.activation, dgamma, dbeta, masked_dy);
-  } else if (want_residual && masked) {
+    kernels::batch_norm_backward_sums(x, y, dy, applied, dgamma, dbeta, masked_dy);
+  } else if (masked_dy.defined()) {
     // Nothing needs the sums, and x may be gone.
-    masked_dy = Tensor::empty_like(dy);
     const bool relu6 = s.activation == Activation::relu6;
     kernels::unary_backward(relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, y, dy, masked_dy);
   }
   // With the masked gradient at hand the second pass reads it instead of y and dy.
-  if (masked_dy.defined()) rest = Activation::none;
+  if (masked_dy.defined()) applied.activation = Activation::none;
   const Tensor& g = masked_dy.defined() ? masked_dy : dy;
   Tensor dx;
   if (want_x) {
-    dx = Tensor::empty_like(dy);
-    kernels::batch_norm_backward_input(x, y, g, s.mean, s.invstd, s.gamma.get(),
-                                       s.training ? dgamma : Tensor(), s.training ? dbeta : Tensor(), rest,
-                                       dx);
+    dx = want_residual ? Tensor::empty_like(dy) : ctx.room_for_grad();
+    kernels::batch_norm_backward_input(x, y, g, applied, s.training ? dgamma : Tensor(),
+                                       s.training ? dbeta : Tensor(), dx);
   }
   std::vector<Tensor> grads{dx, ctx.needs(1) ? dgamma : Tensor(), ctx.needs(2) ? dbeta : Tensor()};
   if (has_residual) grads.push_back(want_residual ? g : Tensor());
@@ -99,6 +102,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   Context saved{keep_x ? Saved(input) : Saved(),
                 keep_y ? Saved(y) : Saved(),
                 Saved(gamma.value()),
+                residual.defined() ? Saved() : Saved(beta.value()),
                 mean,
                 invstd,
                 options.activation,

@@ -211,7 +211,7 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
   // One pass forward, two entries on the tape: so dy is freed before the convolution goes back from its
   // masked copy. The ReLU is told from the output; nothing more is kept than without it.
   return record("relu", y, {z}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
-    const Tensor masked = Tensor::empty_like(ctx.grad());
+    const Tensor masked = ctx.room_for_grad();
     kernels::unary_backward(kernels::Unary::relu, y.get(), ctx.grad(), masked);
     return {masked};
   });

@@ -11,7 +11,7 @@ Variable record_unary(Unary op, const Variable& x, const Tensor& y, double a, do
   const Keeps keeps = kernels::keeps_of(op);
   const Saved kept = keeps == Keeps::nothing ? Saved() : Saved(keeps == Keeps::input ? x.value() : y);
   return record(kernels::name_of(op), y, {x}, [=](const BackwardContext& ctx) -> std::vector<Tensor> {
-    const Tensor dx = Tensor::empty_like(ctx.grad());
+    const Tensor dx = ctx.room_for_grad();
     kernels::unary_backward(op, kept.defined() ? kept.get() : Tensor(), ctx.grad(), dx, a, b);
     return {dx};
   });

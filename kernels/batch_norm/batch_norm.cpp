@@ -186,48 +186,60 @@ void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd,
   y.bump_version();
 }
 
-void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
-                              const Tensor& invstd, Activation activation, const Tensor& dgamma,
-                              const Tensor& dbeta, const Tensor& dresidual) {
-  check_input(x);
-  check_like("dy", dy, x);
-  if (activation != Activation::none) {
-    check_like("y", y, x);
-    check_same_device("batch_norm", {x, y});
-  }
-  check_parameter("mean", mean, x);
-  check_parameter("invstd", invstd, x);
-  check_parameter("dgamma", dgamma, x);
-  check_parameter("dbeta", dbeta, x);
-  if (dresidual.defined()) check_like("dresidual", dresidual, x);
-  check_same_device("batch_norm", {x, dy, mean, invstd, dgamma, dbeta, dresidual});
-  dispatch("batch_norm", "batch_norm.backward_sums", backward_sums_table,
-           BatchNormProblem{x.shape(), x.dtype(), activation, dresidual.defined()},
-           {dgamma, dbeta, dresidual}, x, y, dy, mean, invstd, dgamma, dbeta, dresidual);
-}
+namespace {
 
-void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
-                               const Tensor& invstd, const Tensor& gamma, const Tensor& dgamma,
-                               const Tensor& dbeta, Activation activation, const Tensor& dx) {
-  check_input(dy);
-  if (dgamma.defined()) {
+void check_applied(const Tensor& x, const Tensor& y, const Tensor& dy, const BatchNormApplied& a) {
+  if (x.defined()) {
     check_like("x", x, dy);
-    check_same_device("batch_norm", {dy, x, mean});
-    check_parameter("mean", mean, dy);
-    check_parameter("dgamma", dgamma, dy);
-    check_parameter("dbeta", dbeta, dy);
+    check_parameter("mean", a.mean, dy);
+    check_same_device("batch_norm", {dy, x, a.mean});
   }
-  if (activation != Activation::none) {
+  if (a.activation != Activation::none) {
     check_like("y", y, dy);
     check_same_device("batch_norm", {dy, y});
   }
-  check_parameter("invstd", invstd, dy);
-  check_parameter("gamma", gamma, dy);
+  check_parameter("invstd", a.invstd, dy);
+  check_parameter("gamma", a.gamma, dy);
+  if (a.beta.defined()) check_parameter("beta", a.beta, dy);
+  check_same_device("batch_norm", {dy, a.invstd, a.gamma, a.beta});
+}
+
+// Validation runs the op twice on the same gradient, which a result in its place would have replaced.
+Tensor kept(const Tensor& dy, const Tensor& result) {
+  return validation_is_on() && result.shares_memory_with(dy) ? dy.clone() : dy;
+}
+
+}  // namespace
+
+void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy, const BatchNormApplied& a,
+                              const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+  check_input(x);
+  check_like("dy", dy, x);
+  check_applied(x, y, dy, a);
+  check_parameter("dgamma", dgamma, x);
+  check_parameter("dbeta", dbeta, x);
+  if (dresidual.defined()) check_like("dresidual", dresidual, x);
+  check_same_device("batch_norm", {x, dgamma, dbeta, dresidual});
+  dispatch("batch_norm", "batch_norm.backward_sums", backward_sums_table,
+           BatchNormProblem{x.shape(), x.dtype(), a.activation, dresidual.defined()},
+           {dgamma, dbeta, dresidual}, x, y, kept(dy, dresidual), a.mean, a.invstd, a.gamma, a.beta, dgamma,
+           dbeta, dresidual);
+}
+
+void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const BatchNormApplied& a,
+                               const Tensor& dgamma, const Tensor& dbeta, const Tensor& dx) {
+  check_input(dy);
+  check_applied(x, y, dy, a);
+  if (dgamma.defined()) {
+    check_like("x", x, dy);
+    check_parameter("dgamma", dgamma, dy);
+    check_parameter("dbeta", dbeta, dy);
+  }
   check_like("dx", dx, dy);
-  check_same_device("batch_norm", {dy, invstd, gamma, dgamma, dbeta, dx});
+  check_same_device("batch_norm", {dy, dgamma, dbeta, dx});
   dispatch("batch_norm", "batch_norm.backward_input", backward_input_table,
-           BatchNormProblem{dy.shape(), dy.dtype(), activation, false}, {dx}, x, y, dy, mean, invstd, gamma,
-           dgamma, dbeta, dx);
+           BatchNormProblem{dy.shape(), dy.dtype(), a.activation, false}, {dx}, x, y, kept(dy, dx), a.mean,
+           a.invstd, a.gamma, a.beta, dgamma, dbeta, dx);
 }
 
 std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,

@@ -305,8 +305,9 @@ void batch_norm_apply_vectorised(const BatchNormProblem& problem, const Tensor& 
 }
 
 void batch_norm_backward_sums_naive(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
-                                    const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                    const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+                                    const Tensor& dy, const Tensor& mean, const Tensor& invstd, const Tensor&,
+                                    const Tensor&, const Tensor& dgamma, const Tensor& dbeta,
+                                    const Tensor& dresidual) {
   visit_activation(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     launch<backward_sums_naive<T>>(
@@ -318,7 +319,8 @@ void batch_norm_backward_sums_naive(const BatchNormProblem& problem, const Tenso
 
 void batch_norm_backward_sums_columns(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                       const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                      const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+                                      const Tensor&, const Tensor&, const Tensor& dgamma, const Tensor& dbeta,
+                                      const Tensor& dresidual) {
   visit_activation(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     launch<backward_sums_columns<T>>(
@@ -330,7 +332,8 @@ void batch_norm_backward_sums_columns(const BatchNormProblem& problem, const Ten
 
 void batch_norm_backward_sums_one_read(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                        const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                       const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+                                       const Tensor&, const Tensor&, const Tensor& dgamma,
+                                       const Tensor& dbeta, const Tensor& dresidual) {
   const Tensor read_y = problem.activation != Activation::none ? y : Tensor();
   visit_groups(x.dtype(), true, {x, read_y, dy, dresidual}, [&](auto tag, auto width) {
     using T = decltype(tag);
@@ -345,8 +348,8 @@ void batch_norm_backward_sums_one_read(const BatchNormProblem& problem, const Te
 
 void batch_norm_backward_input_naive(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                      const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                     const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
-                                     const Tensor& dx) {
+                                     const Tensor& gamma, const Tensor&, const Tensor& dgamma,
+                                     const Tensor& dbeta, const Tensor& dx) {
   visit_activation(dy.dtype(), [&](auto tag) {
     using T = decltype(tag);
     launch<backward_input_naive<T>>(
@@ -358,8 +361,8 @@ void batch_norm_backward_input_naive(const BatchNormProblem& problem, const Tens
 
 void batch_norm_backward_input_vectorised(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                           const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                          const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
-                                          const Tensor& dx) {
+                                          const Tensor& gamma, const Tensor&, const Tensor& dgamma,
+                                          const Tensor& dbeta, const Tensor& dx) {
   const Tensor read_x = dgamma.defined() ? x : Tensor();
   const Tensor read_y = problem.activation != Activation::none ? y : Tensor();
   visit_groups(dy.dtype(), true, {read_x, read_y, dy, dx}, [&](auto tag, auto width) {

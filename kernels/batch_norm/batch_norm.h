@@ -11,10 +11,10 @@
 //   dx = gamma * invstd * g                                    mean and var are constants (evaluation,
 //   frozen)
 //
-// Forward is two passes over x (one if var is known), backward two over x, y and dy. All tensors may be
-// pixel-strided and lie on one device. x, y, dy, dx, residual share shape and dtype (f32 or f64 on the CPU,
-// f32 or bf16 on a GPU); parameters, statistics and their gradients are dense [C] of that dtype, f32 beside
-// bf16.
+// Forward is two passes over x (one if var is known), backward two over x, dy and perhaps y. All tensors may
+// be pixel-strided and lie on one device. x, y, dy, dx, residual share shape and dtype (f32 or f64 on the
+// CPU, f32 or bf16 on a GPU); parameters, statistics and their gradients are dense [C] of that dtype, f32
+// beside bf16.
 #pragma once
 
 #include <string>
@@ -52,16 +52,25 @@ Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype);
 void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
                       const Tensor& beta, const Tensor& residual, Activation activation, const Tensor& y);
 
-// Writes dgamma and dbeta, and g to dresidual if that is defined. y is read only if there is an activation.
-void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
-                              const Tensor& invstd, Activation activation, const Tensor& dgamma,
-                              const Tensor& dbeta, const Tensor& dresidual);
+// What backward has to know of apply. Without beta an implementation must tell the activation from y; with it
+// no residual was added, and it may tell it from x instead, which saves reading y.
+struct BatchNormApplied {
+  Tensor mean, invstd, gamma;
+  Tensor beta;
+  Activation activation = Activation::none;
+};
 
-// Writes dx. With dgamma and dbeta the gradient of training; undefined, that of constant statistics (x is not
-// read).
-void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
-                               const Tensor& invstd, const Tensor& gamma, const Tensor& dgamma,
-                               const Tensor& dbeta, Activation activation, const Tensor& dx);
+// Writes dgamma and dbeta, and g to dresidual if that is defined; dresidual may be dy. y is read only if
+// there is an activation.
+void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy,
+                              const BatchNormApplied& applied, const Tensor& dgamma, const Tensor& dbeta,
+                              const Tensor& dresidual);
+
+// Writes dx, which may be dy. With dgamma and dbeta the gradient of training; undefined, that of constant
+// statistics (x is not read, and may be undefined).
+void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy,
+                               const BatchNormApplied& applied, const Tensor& dgamma, const Tensor& dbeta,
+                               const Tensor& dx);
 
 // Batch norm with constant statistics behind a convolution is one convolution:
 //

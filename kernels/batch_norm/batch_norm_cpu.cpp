@@ -14,6 +14,20 @@ size_t channels_of(const Tensor& t) {
   return static_cast<size_t>(t.channels());
 }
 
+std::vector<float> scale_of(const Tensor& gamma, const Tensor& invstd) {
+  std::vector<float> scale(channels_of(gamma));
+  for (size_t c = 0; c < scale.size(); ++c) scale[c] = gamma.data<float>()[c] * invstd.data<float>()[c];
+  return scale;
+}
+
+// Told from x where that is possible: backward is bound by memory, and reads x anyway. With the arithmetic of
+// apply, so that the two agree on every bit.
+ChannelActivation activation_of(const BatchNormProblem& problem, const Tensor& y, const Tensor& beta,
+                                const std::vector<float>& scale) {
+  if (!beta.defined()) return {.kind = problem.activation, .y = y};
+  return {.kind = problem.activation, .y = {}, .scale = scale.data(), .shift = beta.data<float>()};
+}
+
 }  // namespace
 
 void BatchNormCpu::statistics(const BatchNormProblem&, const Tensor& x, const Tensor& mean,
@@ -30,17 +44,18 @@ void BatchNormCpu::statistics(const BatchNormProblem&, const Tensor& x, const Te
 void BatchNormCpu::apply(const BatchNormProblem& problem, const Tensor& x, const Tensor& mean,
                          const Tensor& invstd, const Tensor& gamma, const Tensor& beta,
                          const Tensor& residual, const Tensor& y) {
-  std::vector<float> scale(channels_of(x));
-  for (size_t c = 0; c < scale.size(); ++c) scale[c] = gamma.data<float>()[c] * invstd.data<float>()[c];
+  const std::vector<float> scale = scale_of(gamma, invstd);
   channel_affine(x, 1, mean.data<float>(), scale.data(), beta.data<float>(), residual, problem.activation, y);
 }
 
 void BatchNormCpu::backward_sums(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                  const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                 const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+                                 const Tensor& gamma, const Tensor& beta, const Tensor& dgamma,
+                                 const Tensor& dbeta, const Tensor& dresidual) {
+  const std::vector<float> scale = scale_of(gamma, invstd);
   std::vector<double> sum_g(channels_of(x)), sum_gx(channels_of(x));
-  channel_gradient_sums(dy, y, problem.activation, x, 1, mean.data<float>(), sum_g.data(), sum_gx.data(),
-                        dresidual);
+  channel_gradient_sums(dy, activation_of(problem, y, beta, scale), x, 1, mean.data<float>(), sum_g.data(),
+                        sum_gx.data(), dresidual);
   for (size_t c = 0; c < sum_g.size(); ++c) {
     dbeta.data<float>()[c] = static_cast<float>(sum_g[c]);
     dgamma.data<float>()[c] = static_cast<float>(sum_gx[c] * static_cast<double>(invstd.data<float>()[c]));
@@ -49,8 +64,8 @@ void BatchNormCpu::backward_sums(const BatchNormProblem& problem, const Tensor& 
 
 void BatchNormCpu::backward_input(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                   const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                  const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
-                                  const Tensor& dx) {
+                                  const Tensor& gamma, const Tensor& beta, const Tensor& dgamma,
+                                  const Tensor& dbeta, const Tensor& dx) {
   const size_t channels = channels_of(dy);
   const auto count = static_cast<double>(dy.pixels());
   const bool training = dgamma.defined();
@@ -65,9 +80,11 @@ void BatchNormCpu::backward_input(const BatchNormProblem& problem, const Tensor&
     b[k] = static_cast<float>(-scale * inv * static_cast<double>(dgamma.data<float>()[k]) / count);
     shift[k] = static_cast<float>(-scale * static_cast<double>(dbeta.data<float>()[k]) / count);
   }
-  channel_gradient_input(dy, y, problem.activation, training ? x : Tensor(), 1,
-                         training ? mean.data<float>() : nullptr, a.data(), training ? b.data() : nullptr,
-                         training ? shift.data() : nullptr, dx);
+  const std::vector<float> forward_scale = scale_of(gamma, invstd);
+  // Constant statistics need no x, and y may be what is there.
+  channel_gradient_input(dy, activation_of(problem, y, training ? beta : Tensor(), forward_scale),
+                         training ? x : Tensor(), 1, training ? mean.data<float>() : nullptr, a.data(),
+                         training ? b.data() : nullptr, training ? shift.data() : nullptr, dx);
 }
 
 void BatchNormCpu::fold(const BatchNormProblem&, const Tensor& filter, const Tensor& bias,

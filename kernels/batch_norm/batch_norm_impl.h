@@ -11,13 +11,15 @@ using BatchNormStatisticsFn = void(const BatchNormProblem&, const Tensor& x, con
 using BatchNormApplyFn = void(const BatchNormProblem&, const Tensor& x, const Tensor& mean,
                               const Tensor& invstd, const Tensor& gamma, const Tensor& beta,
                               const Tensor& residual, const Tensor& y);
+// `beta` may be undefined: BatchNormApplied.
 using BatchNormBackwardSumsFn = void(const BatchNormProblem&, const Tensor& x, const Tensor& y,
                                      const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                     const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual);
+                                     const Tensor& gamma, const Tensor& beta, const Tensor& dgamma,
+                                     const Tensor& dbeta, const Tensor& dresidual);
 using BatchNormBackwardInputFn = void(const BatchNormProblem&, const Tensor& x, const Tensor& y,
                                       const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                      const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
-                                      const Tensor& dx);
+                                      const Tensor& gamma, const Tensor& beta, const Tensor& dgamma,
+                                      const Tensor& dbeta, const Tensor& dx);
 
 using BatchNormFromSumsFn = void(const BatchNormProblem&, const Tensor& sums, int64_t count,
                                  const Tensor& mean, const Tensor& variance);

@@ -64,8 +64,9 @@ void BatchNormRef::apply(const BatchNormProblem& problem, const Tensor& x, const
 }
 
 void BatchNormRef::backward_sums(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
-                                 const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                 const Tensor& dgamma, const Tensor& dbeta, const Tensor& dresidual) {
+                                 const Tensor& dy, const Tensor& mean, const Tensor& invstd, const Tensor&,
+                                 const Tensor&, const Tensor& dgamma, const Tensor& dbeta,
+                                 const Tensor& dresidual) {
   in_dtype(problem.dtype, [&](auto tag) {
     using T = decltype(tag);
     for (int64_t c = 0; c < x.channels(); ++c) {
@@ -84,8 +85,8 @@ void BatchNormRef::backward_sums(const BatchNormProblem& problem, const Tensor& 
 
 void BatchNormRef::backward_input(const BatchNormProblem& problem, const Tensor& x, const Tensor& y,
                                   const Tensor& dy, const Tensor& mean, const Tensor& invstd,
-                                  const Tensor& gamma, const Tensor& dgamma, const Tensor& dbeta,
-                                  const Tensor& dx) {
+                                  const Tensor& gamma, const Tensor&, const Tensor& dgamma,
+                                  const Tensor& dbeta, const Tensor& dx) {
   in_dtype(problem.dtype, [&](auto tag) {
     using T = decltype(tag);
     const auto count = static_cast<double>(dy.pixels());

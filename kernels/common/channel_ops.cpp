@@ -110,6 +110,11 @@ ATROUS_MULTIVERSION void sum_shifted(const float* __restrict x, int64_t ld, int6
   }
 }
 
+// One place for forward and backward, so that both round alike.
+[[gnu::always_inline]] inline float affine(float x, float mean, float scale, float shift) {
+  return (x - mean) * scale + shift;
+}
+
 struct AffineRows {
   const float* x;
   const float* residual;
@@ -130,7 +135,7 @@ ATROUS_MULTIVERSION void affine_rows(const AffineRows& p, int64_t rows, int64_t 
     // y may be x or residual itself, element for element; the parameters never overlap it.
 #pragma GCC ivdep
     for (int64_t j = 0; j < width; ++j) {
-      float v = (x[j] - mean[j]) * scale[j] + shift[j];
+      float v = affine(x[j], mean[j], scale[j], shift[j]);
       if constexpr (Residual) v += r[j];
       y[j] = activate<A>(v);
     }
@@ -141,23 +146,30 @@ struct GradientRows {
   const float *dy, *y, *x;
   float* out;  // dx, or g
   int64_t ld_dy, ld_y, ld_x, ld_out;
-  const float *mean, *a, *b, *c;
-  float *s1, *s2;
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
+  const float *a = nullptr, *b = nullptr, *c = nullptr;
+  float *s1 = nullptr, *s2 = nullptr;
 };
 
-template <Activation A, bool HasX, bool HasOut>
+// Where the output of the activation is found.
+enum class From { y, x };
+
+template <Activation A, From F, bool HasX, bool HasOut>
 ATROUS_MULTIVERSION void gradient_sum_rows(const GradientRows& p, int64_t rows, int64_t width) {
   const float* __restrict mean = p.mean;
+  const float* __restrict scale = p.scale;
+  const float* __restrict shift = p.shift;
   float* __restrict s1 = p.s1;
   float* __restrict s2 = p.s2;
   for (int64_t i = 0; i < rows; ++i) {
     const float* dy = p.dy + i * p.ld_dy;
-    const float* y = A == Activation::none ? dy : p.y + i * p.ld_y;
     const float* x = HasX ? p.x + i * p.ld_x : dy;
+    const float* y = A == Activation::none || F == From::x ? x : p.y + i * p.ld_y;
     float* out = HasOut ? p.out + i * p.ld_out : nullptr;
 #pragma GCC ivdep
     for (int64_t j = 0; j < width; ++j) {
-      const float g = activation_gradient<A>(y[j], dy[j]);
+      const float at = F == From::x ? affine(x[j], mean[j], scale[j], shift[j]) : y[j];
+      const float g = activation_gradient<A>(at, dy[j]);
       s1[j] += g;
       if constexpr (HasX) s2[j] += g * (x[j] - mean[j]);
       if constexpr (HasOut) out[j] = g;
@@ -165,20 +177,24 @@ ATROUS_MULTIVERSION void gradient_sum_rows(const GradientRows& p, int64_t rows, 
   }
 }
 
-template <Activation A, bool HasX>
+template <Activation A, From F, bool HasX>
 ATROUS_MULTIVERSION void gradient_input_rows(const GradientRows& p, int64_t rows, int64_t width) {
   const float* mean = p.mean;
+  const float* scale = p.scale;
+  const float* shift = p.shift;
   const float* a = p.a;
   const float* b = p.b;
   const float* c = p.c;
   for (int64_t i = 0; i < rows; ++i) {
     const float* dy = p.dy + i * p.ld_dy;
-    const float* y = A == Activation::none ? dy : p.y + i * p.ld_y;
     const float* x = HasX ? p.x + i * p.ld_x : dy;
+    const float* y = A == Activation::none || F == From::x ? x : p.y + i * p.ld_y;
     float* dx = p.out + i * p.ld_out;
+    // dx may be dy itself, element for element.
 #pragma GCC ivdep
     for (int64_t j = 0; j < width; ++j) {
-      const float g = activation_gradient<A>(y[j], dy[j]);
+      const float at = F == From::x ? affine(x[j], mean[j], scale[j], shift[j]) : y[j];
+      const float g = activation_gradient<A>(at, dy[j]);
       dx[j] = HasX ? a[j] * g + (b[j] * (x[j] - mean[j]) + c[j]) : a[j] * g;
     }
   }
@@ -209,6 +225,37 @@ std::vector<float> local_mean(const Walk& walk, const Tensor& x, int64_t first, 
   }
   for (float& m : mean) m /= static_cast<float>(n);
   return mean;
+}
+
+using GradientRowsFn = void (*)(const GradientRows&, int64_t rows, int64_t width);
+
+template <Activation A>
+GradientRowsFn sum_rows_for(bool has_x, bool has_out, bool from_x) {
+  if (!has_x)
+    return has_out ? &gradient_sum_rows<A, From::y, false, true>
+                   : &gradient_sum_rows<A, From::y, false, false>;
+  if (from_x)
+    return has_out ? &gradient_sum_rows<A, From::x, true, true> : &gradient_sum_rows<A, From::x, true, false>;
+  return has_out ? &gradient_sum_rows<A, From::y, true, true> : &gradient_sum_rows<A, From::y, true, false>;
+}
+
+template <Activation A>
+GradientRowsFn input_rows_for(bool has_x, bool from_x) {
+  if (!has_x) return &gradient_input_rows<A, From::y, false>;
+  return from_x ? &gradient_input_rows<A, From::x, true> : &gradient_input_rows<A, From::y, true>;
+}
+
+// The rows that start at a pixel; parameters and sums are still to come.
+GradientRows gradient_rows(const Walk& walk, int64_t pixel, const Tensor& dy, const Tensor& y,
+                           const Tensor& x, const Tensor& out) {
+  return {.dy = at(dy, pixel),
+          .y = at(y, pixel),
+          .x = at(x, pixel),
+          .out = at(out, pixel),
+          .ld_dy = walk.row_stride(dy),
+          .ld_y = walk.row_stride(y),
+          .ld_x = walk.row_stride(x),
+          .ld_out = walk.row_stride(out)};
 }
 
 void add_to(std::vector<double>& total, std::vector<float>& part, int64_t width) {
@@ -306,39 +353,30 @@ void channel_affine(const Tensor& x, int64_t images, const float* mean, const fl
   });
 }
 
-void channel_gradient_sums(const Tensor& dy, const Tensor& y, Activation activation, const Tensor& x,
+void channel_gradient_sums(const Tensor& dy, const ChannelActivation& activation, const Tensor& x,
                            int64_t images, const float* mean, double* sum_g, double* sum_gx,
                            const Tensor& g_out) {
+  const Tensor& y = activation.y;
   const Walk walk(images, {&dy, &y, &x, &g_out});
   const int64_t channels = walk.channels;
   const auto partial_size = static_cast<size_t>(images * walk.blocks * channels);
   std::vector<double> block_g(partial_size), block_gx(x.defined() ? partial_size : 0);
-  with_activation(activation, [&](auto tag) {
+  with_activation(activation.kind, [&](auto tag) {
     constexpr Activation A = decltype(tag)::value;
-    const auto rows_fn =
-        x.defined()
-            ? (g_out.defined() ? &gradient_sum_rows<A, true, true> : &gradient_sum_rows<A, true, false>)
-            : (g_out.defined() ? &gradient_sum_rows<A, false, true> : &gradient_sum_rows<A, false, false>);
+    const auto rows_fn = sum_rows_for<A>(x.defined(), g_out.defined(), activation.scale != nullptr);
     walk.for_each_block([&](int64_t task, int64_t image, int64_t first, int64_t count) {
-      const std::vector<float> m = walk.widen(mean, image);
+      const std::vector<float> m = walk.widen(mean, image), scale = walk.widen(activation.scale, image),
+                               shift = walk.widen(activation.shift, image);
       const auto width = static_cast<size_t>(walk.width());
       std::vector<float> s1(width), s2(width);
       std::vector<double> total1(width), total2(width);
       walk.for_each_run(first, count, run_rows, [&](int64_t pixel, int64_t rows, int64_t w) {
-        GradientRows p{at(dy, pixel),
-                       at(y, pixel),
-                       at(x, pixel),
-                       at(g_out, pixel),
-                       walk.row_stride(dy),
-                       walk.row_stride(y),
-                       walk.row_stride(x),
-                       walk.row_stride(g_out),
-                       m.data(),
-                       nullptr,
-                       nullptr,
-                       nullptr,
-                       s1.data(),
-                       s2.data()};
+        GradientRows p = gradient_rows(walk, pixel, dy, y, x, g_out);
+        p.mean = m.data();
+        p.scale = scale.data();
+        p.shift = shift.data();
+        p.s1 = s1.data();
+        p.s2 = s2.data();
         rows_fn(p, rows, w);
         add_to(total1, s1, w);
         if (x.defined()) add_to(total2, s2, w);
@@ -351,32 +389,28 @@ void channel_gradient_sums(const Tensor& dy, const Tensor& y, Activation activat
   if (x.defined()) add_blocks(walk, block_gx, sum_gx);
 }
 
-void channel_gradient_input(const Tensor& dy, const Tensor& y, Activation activation, const Tensor& x,
+void channel_gradient_input(const Tensor& dy, const ChannelActivation& activation, const Tensor& x,
                             int64_t images, const float* mean, const float* a, const float* b, const float* c,
                             const Tensor& dx) {
+  const Tensor& y = activation.y;
   const Walk walk(images, {&dy, &y, &x, &dx});
-  with_activation(activation, [&](auto tag) {
+  with_activation(activation.kind, [&](auto tag) {
     constexpr Activation A = decltype(tag)::value;
+    const auto rows_fn = input_rows_for<A>(x.defined(), activation.scale != nullptr);
     walk.for_each_block([&](int64_t, int64_t image, int64_t first, int64_t count) {
       const std::vector<float> wm = walk.widen(mean, image), wa = walk.widen(a, image),
-                               wb = walk.widen(b, image), wc = walk.widen(c, image);
+                               wb = walk.widen(b, image), wc = walk.widen(c, image),
+                               scale = walk.widen(activation.scale, image),
+                               shift = walk.widen(activation.shift, image);
       walk.for_each_run(first, count, walk.block_pixels, [&](int64_t pixel, int64_t rows, int64_t width) {
-        const GradientRows p{at(dy, pixel),
-                             at(y, pixel),
-                             at(x, pixel),
-                             at(dx, pixel),
-                             walk.row_stride(dy),
-                             walk.row_stride(y),
-                             walk.row_stride(x),
-                             walk.row_stride(dx),
-                             wm.data(),
-                             wa.data(),
-                             wb.data(),
-                             wc.data(),
-                             nullptr,
-                             nullptr};
-        x.defined() ? gradient_input_rows<A, true>(p, rows, width)
-                    : gradient_input_rows<A, false>(p, rows, width);
+        GradientRows p = gradient_rows(walk, pixel, dy, y, x, dx);
+        p.mean = wm.data();
+        p.scale = scale.data();
+        p.shift = shift.data();
+        p.a = wa.data();
+        p.b = wb.data();
+        p.c = wc.data();
+        rows_fn(p, rows, width);
       });
     });
   });

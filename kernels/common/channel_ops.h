@@ -23,16 +23,25 @@ void channel_moments(const Tensor& x, int64_t images, double* mean, double* m2);
 void channel_affine(const Tensor& x, int64_t images, const float* mean, const float* scale,
                     const float* shift, const Tensor& residual, Activation activation, const Tensor& y);
 
-// g is dy through the activation whose output was y:
+// The activation that a gradient passes through. It is told from its output y, or, with `scale`, from x as
+// channel_affine computed it without a residual: then y is not read.
+struct ChannelActivation {
+  Activation kind = Activation::none;
+  Tensor y;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+};
+
+// g is dy through the activation:
 //   sum_g = sum g,  sum_gx = sum g * (x - mean)
-// y may be undefined if there is no activation; x (then sum_gx is not written), mean (then 0) and g_out are
-// optional.
-void channel_gradient_sums(const Tensor& dy, const Tensor& y, Activation activation, const Tensor& x,
+// x (then sum_gx is not written), mean (then 0) and g_out are optional; g_out may be dy.
+void channel_gradient_sums(const Tensor& dy, const ChannelActivation& activation, const Tensor& x,
                            int64_t images, const float* mean, double* sum_g, double* sum_gx,
                            const Tensor& g_out);
 
 // dx = a * g + b * (x - mean) + c, the gradient of every normalisation. x may be undefined: then dx = a * g.
-void channel_gradient_input(const Tensor& dy, const Tensor& y, Activation activation, const Tensor& x,
+// dx may be dy.
+void channel_gradient_input(const Tensor& dy, const ChannelActivation& activation, const Tensor& x,
                             int64_t images, const float* mean, const float* a, const float* b, const float* c,
                             const Tensor& dx);
 

@@ -1,8 +1,7 @@
-// The gradient of a bias: one memory pass, the same for every instruction set.
+// The gradient of a bias: the sum of dy over pixels.
 #include <vector>
 
-#include "core/cpu.h"
-#include "core/parallel.h"
+#include "kernels/common/channel_ops.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 
@@ -10,40 +9,33 @@ namespace atrous::kernels {
 namespace {
 
 template <class T>
-ATROUS_MULTIVERSION void add_pixels(const T* from, int64_t pixel_stride, int64_t pixels, int64_t channels,
-                                    double* sums) {
-  for (int64_t i = 0; i < pixels; ++i, from += pixel_stride) {
-    for (int64_t k = 0; k < channels; ++k) sums[k] += static_cast<double>(from[k]);
-  }
-}
-
-template <class T>
 void sum_channels(const Tensor& dy, const Tensor& result) {
-  const int64_t channels = dy.channels(), pixels = dy.pixels();
-  // Fixed blocks, added in order: the bits do not depend on the number of threads.
-  const int64_t block = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, channels));
-  const int64_t blocks = (pixels + block - 1) / block;
-  std::vector<double> partial(static_cast<size_t>((blocks + 1) * channels));
-  parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      add_pixels(dy.data<T>() + b * block * dy.pixel_stride(), dy.pixel_stride(),
-                 std::min(block, pixels - b * block), channels, &partial[static_cast<size_t>(b * channels)]);
-    }
-  });
-  double* total = partial.data() + blocks * channels;
-  for (int64_t b = 0; b < blocks; ++b) {
-    for (int64_t k = 0; k < channels; ++k) total[k] += partial[static_cast<size_t>(b * channels + k)];
+  for (int64_t k = 0; k < dy.channels(); ++k) {
+    double sum = 0;
+    for (int64_t i = 0; i < dy.pixels(); ++i)
+      sum += static_cast<double>(dy.data<T>()[i * dy.pixel_stride() + k]);
+    result.data<T>()[k] = static_cast<T>(sum);
   }
-  for (int64_t k = 0; k < channels; ++k) result.data<T>()[k] = static_cast<T>(total[k]);
 }
 
 void channel_sums_ref(const ChannelSumsProblem& p, const Tensor& dy, const Tensor& result) {
   p.dtype == DType::f32 ? sum_channels<float>(dy, result) : sum_channels<double>(dy, result);
 }
 
+void channel_sums_cpu(const ChannelSumsProblem& p, const Tensor& dy, const Tensor& result) {
+  std::vector<double> sums(static_cast<size_t>(p.channels));
+  channel_gradient_sums(dy, {}, Tensor(), 1, nullptr, sums.data(), nullptr, Tensor());
+  for (size_t k = 0; k < sums.size(); ++k) result.data<float>()[k] = static_cast<float>(sums[k]);
+}
+
+const char* only_f32(const ChannelSumsProblem& p) {
+  return p.dtype == DType::f32 ? nullptr : "dtype is not f32";
+}
+
 constexpr Implementation<ChannelSumsProblem, ChannelSumsFn> table[] = {
     ATROUS_ON_GPU("stages", why_not_f64, channel_sums_in_stages),
     ATROUS_ON_GPU("naive", why_not_f64, channel_sums_naive),
+    {"cpu", Device::cpu, only_f32, channel_sums_cpu},
     {"ref", Device::cpu, why_not_bf16, channel_sums_ref},
 };
 

@@ -46,8 +46,8 @@ void group_norm_backward_cpu(const GroupNormProblem& problem, const Tensor& x, c
   std::vector<float> wide_mean(size);
   for (size_t i = 0; i < size; ++i) wide_mean[i] = mean.data<float>()[static_cast<int64_t>(i) / per_group];
   std::vector<double> sum_g(size), sum_gx(size);
-  channel_gradient_sums(dy, y, problem.activation, x, images, wide_mean.data(), sum_g.data(), sum_gx.data(),
-                        Tensor());
+  const ChannelActivation activation{.kind = problem.activation, .y = y};
+  channel_gradient_sums(dy, activation, x, images, wide_mean.data(), sum_g.data(), sum_gx.data(), Tensor());
 
   const double count = static_cast<double>(x.pixels() / images) * static_cast<double>(per_group);
   std::vector<float> a(size), b(size), shift(size);
@@ -75,8 +75,7 @@ void group_norm_backward_cpu(const GroupNormProblem& problem, const Tensor& x, c
     dbeta.data<float>()[c] = static_cast<float>(total_g[static_cast<size_t>(c)]);
     dgamma.data<float>()[c] = static_cast<float>(total_gxhat[static_cast<size_t>(c)]);
   }
-  channel_gradient_input(dy, y, problem.activation, x, images, wide_mean.data(), a.data(), b.data(),
-                         shift.data(), dx);
+  channel_gradient_input(dy, activation, x, images, wide_mean.data(), a.data(), b.data(), shift.data(), dx);
 }
 
 }  // namespace atrous::kernels

@@ -135,8 +135,9 @@ void unary_backward(Unary op, const Tensor& kept, const Tensor& dy, const Tensor
   check_dtype(name_of(op), dy);
   if (keeps_of(op) != pointwise::Keeps::nothing) check_like(name_of(op), "the kept tensor", kept, dy);
   check_like(name_of(op), "dx", dx, dy);
+  const Tensor source = validation_is_on() && dx.shares_memory_with(dy) ? dy.clone() : dy;
   dispatch("pointwise", "pointwise.unary_backward", unary_backward_table,
-           UnaryProblem{op, dy.shape(), dy.dtype(), a, b}, {dx}, kept, dy, dx);
+           UnaryProblem{op, dy.shape(), dy.dtype(), a, b}, {dx}, kept, source, dx);
 }
 
 void binary_forward(Binary op, const Tensor& x, const Tensor& z, const Tensor& y) {

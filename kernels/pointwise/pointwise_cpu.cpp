@@ -194,8 +194,8 @@ void PointwiseCpu::broadcast_vector(const BinaryProblem& problem, const Tensor& 
         true);
   }
   std::vector<double> plain(size), weighted(product ? size : 0);
-  channel_gradient_sums(dy, Tensor(), Activation::none, product ? x : Tensor(), dz.pixels(), nullptr,
-                        plain.data(), weighted.data(), Tensor());
+  channel_gradient_sums(dy, {}, product ? x : Tensor(), dz.pixels(), nullptr, plain.data(), weighted.data(),
+                        Tensor());
   const std::vector<double>& sums = product ? weighted : plain;
   for (int64_t p = 0; p < dz.pixels(); ++p) {
     for (int64_t c = 0; c < dz.channels(); ++c) {

@@ -43,6 +43,32 @@ TEST_CASE("Gradients add up over all uses of a variable") {
   CHECK_FALSE(x.grad().defined());
 }
 
+TEST_CASE("Gradients are added into memory that nobody else refers to, and only there") {
+  const Variable x = leaf({3});
+  const std::byte* fresh = nullptr;
+  Tensor held = Tensor::full({1}, 10, DType::f64);
+  auto twice = [&](bool first_is_held) {
+    const auto ones = [&](bool hold) {
+      return record("ones", x.value().clone(), {x}, [&, hold](const BackwardContext&) -> std::vector<Tensor> {
+        if (hold) return {held};
+        const Tensor grad = Tensor::full({1}, 1, DType::f64);
+        fresh = grad.raw();
+        return {grad};
+      });
+    };
+    // The newest goes back first.
+    const Variable second = ones(!first_is_held), first = ones(first_is_held);
+    x.clear_grad();
+    backward({first, second}, {Tensor::full({1}, 1, DType::f64), Tensor::full({1}, 1, DType::f64)});
+  };
+  for (const bool first_is_held : {false, true}) {
+    twice(first_is_held);
+    CHECK(x.grad().item() == 11);
+    CHECK(x.grad().raw() == fresh);
+    CHECK(held.item() == 10);
+  }
+}
+
 TEST_CASE("Only what needs a gradient gets one") {
   const Variable x = leaf({2});
   const Variable frozen(Tensor::from<double>({1}, {5.0}));

@@ -1,5 +1,7 @@
 #include "kernels/batch_norm/batch_norm.h"
 
+#include <algorithm>
+
 #include "layers/batch_norm.h"
 #include "tests/kernels/op_case.h"
 
@@ -117,16 +119,55 @@ OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool
   return c;
 }
 
-OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
-  OpCase c{.op = "batch_norm",
-           .entry = "backward_sums",
-           .descriptor = BatchNormProblem{shape, DType::f32, activation, residual}.str(),
-           .inputs = {{shape}, {shape}, {shape}, vector_of(shape), vector_of(shape, Fill::positive)}};
+// What the gradient of the activation is told from. With `applied` y is what apply made of x, and is written
+// over dy in place: an implementation may leave y alone.
+enum class Y { given, applied };
+
+const char* suffix_of(Y y) {
+  return y == Y::applied ? " applied, in place" : "";
+}
+
+kernels::BatchNormApplied applied_of(const std::vector<Tensor>& in, Activation activation, Y y) {
+  return {in[3], in[4], in[5], y == Y::applied ? in[6] : Tensor(), activation};
+}
+
+// On the host: a test that forces an implementation of one entry leaves no choice for another.
+Tensor y_of(const std::vector<Tensor>& in, Activation activation, Y told_from) {
+  if (told_from == Y::given) return in[1];
+  auto wide = [](const Tensor& t) { return t.to(Device::cpu).to(DType::f64).contiguous_copy_if_needed(); };
+  const Tensor x = wide(in[0]), mean = wide(in[3]), invstd = wide(in[4]), gamma = wide(in[5]),
+               beta = wide(in[6]);
+  const Tensor y = Tensor::empty_like(x);
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const int64_t c = i % x.channels();
+    const auto of = [c](const Tensor& vector) { return vector.data<double>()[c]; };
+    const double v = (x.data<double>()[i] - of(mean)) * of(invstd) * of(gamma) + of(beta);
+    // In bf16 a value below 6 must not round onto the kink of relu6: only where it lies between kinks
+    // matters.
+    y.data<double>()[i] = v < 6 ? std::min(activate(activation, v), 5.9375) : activate(activation, v);
+  }
+  return y.to(in[0].dtype()).to(in[0].device());
+}
+
+// x, y, dy, mean, invstd, gamma, beta
+std::vector<Input> backward_inputs(const Shape& shape) {
+  return {{shape},          {shape},         {shape}, vector_of(shape), vector_of(shape, Fill::positive),
+          vector_of(shape), vector_of(shape)};
+}
+
+OpCase sums_case(const Shape& shape, Activation activation, bool residual, Y told_from = Y::given) {
+  OpCase c{
+      .op = "batch_norm",
+      .entry = "backward_sums",
+      .descriptor = BatchNormProblem{shape, DType::f32, activation, residual}.str() + suffix_of(told_from),
+      .inputs = backward_inputs(shape)};
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dgamma = Tensor::empty_like(in[3]), dbeta = Tensor::empty_like(in[3]);
-    const Tensor dresidual = residual ? slice_like(in[0]) : Tensor();
-    kernels::batch_norm_backward_sums(in[0], in[1], in[2], in[3], in[4], activation, dgamma, dbeta,
-                                      dresidual);
+    Tensor dy = in[2], dresidual;
+    if (residual) dresidual = slice_like(in[0]);
+    if (residual && told_from == Y::applied) dresidual = dy = in[2].clone();
+    kernels::batch_norm_backward_sums(in[0], y_of(in, activation, told_from), dy,
+                                      applied_of(in, activation, told_from), dgamma, dbeta, dresidual);
     return std::vector<Tensor>{dgamma, dbeta, dresidual};
   };
   c.candidates =
@@ -138,22 +179,20 @@ OpCase sums_case(const Shape& shape, Activation activation, bool residual) {
   return c;
 }
 
-OpCase input_case(const Shape& shape, Activation activation, bool training) {
+OpCase input_case(const Shape& shape, Activation activation, bool training, Y told_from = Y::given) {
   OpCase c{.op = "batch_norm",
            .entry = "backward_input",
-           .descriptor = BatchNormProblem{shape, DType::f32, activation}.str() + (training ? "" : " frozen"),
-           .inputs = {{shape},
-                      {shape},
-                      {shape},
-                      vector_of(shape),
-                      vector_of(shape, Fill::positive),
-                      vector_of(shape),
-                      vector_of(shape),
-                      vector_of(shape)}};
+           .descriptor = BatchNormProblem{shape, DType::f32, activation}.str() + (training ? "" : " frozen") +
+                         suffix_of(told_from),
+           .inputs = backward_inputs(shape)};
+  c.inputs.push_back(vector_of(shape));  // dgamma, dbeta
+  c.inputs.push_back(vector_of(shape));
   c.run = [=](const std::vector<Tensor>& in) {
-    const Tensor dx = slice_like(in[0]);
-    kernels::batch_norm_backward_input(in[0], in[1], in[2], in[3], in[4], in[5], training ? in[6] : Tensor(),
-                                       training ? in[7] : Tensor(), activation, dx);
+    Tensor dy = in[2], dx = slice_like(in[0]);
+    if (told_from == Y::applied) dx = dy = in[2].clone();
+    kernels::batch_norm_backward_input(in[0], y_of(in, activation, told_from), dy,
+                                       applied_of(in, activation, told_from), training ? in[7] : Tensor(),
+                                       training ? in[8] : Tensor(), dx);
     return std::vector<Tensor>{dx};
   };
   c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation});
@@ -258,9 +297,11 @@ void add_batch_norm_cases(CaseList& list) {
     for (Activation activation : {Activation::none, Activation::relu, Activation::relu6}) {
       for (bool residual : {false, true}) {
         list.cases.push_back(apply_case(shape, activation, residual));
-        list.cases.push_back(sums_case(shape, activation, residual));
+        for (Y y : {Y::given, Y::applied}) list.cases.push_back(sums_case(shape, activation, residual, y));
       }
-      for (bool training : {false, true}) list.cases.push_back(input_case(shape, activation, training));
+      for (bool training : {false, true}) {
+        for (Y y : {Y::given, Y::applied}) list.cases.push_back(input_case(shape, activation, training, y));
+      }
     }
     list.cases.push_back(apply_case(shape, Activation::relu, true, true));
   }
