@@ -4,8 +4,8 @@
 //                 * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, c]
 //
 // A matrix product whose reduction runs over pixels. Tiles hold a few output channels times a few neighbours
-// of the filter row in registers; pixels pass by in strips that stay in the first two cache levels while all
-// tiles visit them.
+// of the filter row in registers (vectors of output channels where there are very few input channels); pixels
+// pass by in strips that stay in the first two cache levels while all tiles visit them.
 #pragma once
 
 #include "kernels/conv2d/conv2d.h"

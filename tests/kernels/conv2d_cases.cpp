@@ -160,6 +160,9 @@ const Geometry geometries[] = {
     {2, 11, 9, 3, 16, 3, 3, 1, 1},         // RGB
     {1, 30, 29, 3, 64, 7, 7, 2, 3},        // ResNet stem
     {1, 13, 17, 5, 11, 3, 3, 1, 1},        //
+    {2, 30, 37, 3, 40, 3, 3, 1, 1},        // first layer: several splits of its filter gradient
+    {1, 8, 9, 3, 150, 3, 3, 2, 1},         // first layer: several blocks of output channels
+    {1, 7, 8, 3, 176, 3, 3, 1, 1},         // first layer: blocks that end within a vector
     {1, 12, 31, 16, 16, 3, 3, 1, 1},       // U-Net of base 16
     {2, 16, 16, 32, 64, 3, 3, 1, 1},       //
     {1, 7, 33, 19, 21, 3, 3, 1, 1},        // odd channels
@@ -415,12 +418,33 @@ void add_benchmarks(CaseList& list) {
   }
   add(fcn, {1, 16, 16, 21, 21, 4, 4, 2, 1});
   add(fcn, {1, 256, 256, 21, 21, 16, 16, 8, 4});
-  // DeepLab v3 on ResNet-50 at 360x480, output stride 8: bottlenecks of the last stages and the first rate.
+  // FCN-8s on VGG-16 at 360x480, whose first layer pads by 100: the widest layer of each stage and fc6, fc7.
+  const char* vgg = "fcn8s_vgg16";
+  add(vgg, {1, 360, 480, 3, 64, 3, 3, 1, 100}, false);
+  add(vgg, {1, 279, 339, 128, 128, 3, 3, 1, 1});
+  add(vgg, {1, 140, 170, 256, 256, 3, 3, 1, 1});
+  add(vgg, {1, 70, 85, 512, 512, 3, 3, 1, 1});
+  add(vgg, {1, 35, 43, 512, 512, 3, 3, 1, 1});
+  add(vgg, {1, 18, 22, 512, 4096, 7, 7});
+  add(vgg, {1, 12, 16, 4096, 4096, 1, 1});
+  // DeepLab v3 on ResNet-50 at 360x480, output stride 8: one bottleneck per stage and its strided entry, the
+  // atrous layers, ASPP.
   const char* deeplab = "deeplabv3_r50";
-  add(deeplab, {1, 45, 60, 512, 2048, 1, 1});
-  add(deeplab, {1, 45, 60, 2048, 512, 1, 1});
+  add(deeplab, {1, 360, 480, 3, 64, 7, 7, 2, 3}, false);
+  add(deeplab, {1, 90, 120, 256, 64, 1, 1});
+  add(deeplab, {1, 90, 120, 64, 256, 1, 1});
+  add(deeplab, {1, 90, 120, 128, 128, 3, 3, 2, 1});
+  add(deeplab, {1, 90, 120, 256, 512, 1, 1, 2});
+  add(deeplab, {1, 45, 60, 128, 512, 1, 1});
   add(deeplab, {1, 45, 60, 1024, 256, 1, 1});
+  add(deeplab, {1, 45, 60, 256, 1024, 1, 1});
+  add(deeplab, {1, 45, 60, 2048, 512, 1, 1});
+  add(deeplab, {1, 45, 60, 512, 2048, 1, 1});
+  add(deeplab, {1, 45, 60, 256, 256, 3, 3, 1, 2, 2});
   add(deeplab, {1, 45, 60, 512, 512, 3, 3, 1, 2, 2});
+  add(deeplab, {1, 45, 60, 512, 512, 3, 3, 1, 4, 4});
+  add(deeplab, {1, 45, 60, 2048, 256, 3, 3, 1, 12, 12});
+  add(deeplab, {1, 45, 60, 2048, 256, 3, 3, 1, 24, 24});
   // Where Winograd's transform of the filter weighs much: many channels on small maps.
   const char* end = "end_of_encoder";
   add(end, {1, 15, 20, 512, 512, 3, 3, 1, 1});
