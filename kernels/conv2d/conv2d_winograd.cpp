@@ -184,8 +184,7 @@ void convolve_by_panels(const Convolution& c, double* sums) {
 void convolve(const Steps& steps, int64_t images, const Map& x, int64_t pad_h, int64_t pad_w,
               const Filter& filter, const ReadFusion& prologue, const WriteFusion& epilogue, const Map& y,
               double* sums, KeptFilters* kept) {
-  static const int64_t small_filter =
-      getenv("SF") ? atol(getenv("SF")) : 128 * 128;  // pairs of channels: 2.4 MB transformed
+  constexpr int64_t small_filter = 128 * 128;  // pairs of channels: 2.4 MB transformed
   const Convolution c{steps, x, pad_h, pad_w, filter, prologue, epilogue, y, Tiling(images, y, steps.output),
                       kept};
   if (sums) std::fill_n(sums, 2 * y.channels, 0.0);
