@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/env.h"
+#include "kernels/common/bf16_products.h"
 
 namespace atrous::kernels {
 namespace {
@@ -78,8 +79,9 @@ void compare_with_reference(const char* entry, const std::string& problem, const
     // What the dtype of the output and the arithmetic of the implementation cannot hold.
     const double allowed = chosen[t].dtype() == DType::bf16                                ? 0x1p-7
                            : std::string_view(name).find("tf32") != std::string_view::npos ? 0x1p-8
-                           : std::string_view(name).find("bf16") != std::string_view::npos ? 0x1p-6
-                                                                                           : 1e-4;
+                           : bf16_products() && std::string_view(name).find("bf16") != std::string_view::npos
+                               ? 0x1p-6
+                               : 1e-4;
     double scale = 0, worst = 0;
     for (int64_t i = 0; i < a.numel(); ++i) {
       const double x = a.data<double>()[i], y = b.data<double>()[i];

@@ -86,6 +86,37 @@ TEST_CASE("in-place relu changes its input, keeps the gradient and is noticed by
   CHECK_THROWS_WITH(backward(layers::sum(squared)), Catch::Contains("modified in place"));
 }
 
+TEST_CASE("a gradient that two ops share is overwritten by neither; one that is alone is masked in place") {
+  const Variable x = row({-1, 2, 3, -4}, true), z = row({5, -6, 7, -8}, true);
+  // add hands one tensor to both; the newest op goes back first, while the other still waits.
+  const Variable y = layers::add(layers::relu(layers::scale(x, 2)), layers::relu(layers::scale(z, 3)));
+  const Tensor seed = Tensor::from<float>({1, 4}, {1, 10, 100, 1000});
+  backward(y, seed);
+  CHECK(values_of(x.grad()) == std::vector<float>{0, 20, 200, 0});
+  CHECK(values_of(z.grad()) == std::vector<float>{3, 0, 300, 0});
+  CHECK(values_of(seed) == std::vector<float>{1, 10, 100, 1000});
+
+  const auto alone = [&](bool held) {
+    const std::byte* given = nullptr;
+    Tensor also;
+    const Variable masked = layers::relu(x);
+    const Variable source = record("source", masked.value().clone(), {masked},
+                                   [&, held](const BackwardContext& ctx) -> std::vector<Tensor> {
+                                     const Tensor grad = ctx.grad().clone();
+                                     given = grad.raw();
+                                     if (held) also = grad;
+                                     return {grad};
+                                   });
+    x.clear_grad();
+    backward(source, seed);
+    CHECK(values_of(x.grad()) == std::vector<float>{0, 10, 100, 0});
+    if (held) CHECK(values_of(also) == values_of(seed));
+    return x.grad().raw() == given;
+  };
+  CHECK(alone(false));
+  CHECK_FALSE(alone(true));
+}
+
 TEST_CASE("a squeeze-and-excitation product broadcasts over the pixels of each image") {
   const Variable x(Tensor::from<float>({2, 1, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}), true);
   const Variable gate(Tensor::from<float>({2, 1, 1, 2}, {10, 1, 0, 2}), true);
