@@ -186,6 +186,7 @@ bool is_depthwise(const Conv2d& conv) {
 Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Tensor& out,
                       const Tensor& channel_sums) {
   const Conv2dOptions options = conv.options();
+  if (grad_enabled()) conv.inference_filter.drop();
   if (is_depthwise(conv) && !Trace::active()) {
     ATROUS_ASSERT(!relu && !channel_sums.defined());
     return conv2d(x, conv.weight, conv.bias, options, out);
@@ -198,7 +199,6 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
                   .relu = relu};
   std::shared_ptr<InferenceFilter::Ready> ready;
   if (grad_enabled()) {
-    conv.inference_filter.drop();
     fused.weight = filter_for(conv.weight, x.dtype());
   } else {
     ready = conv.inference_filter.get(conv.weight, conv.bias, {}, x.dtype());

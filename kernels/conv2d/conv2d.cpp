@@ -74,8 +74,7 @@ const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_tabl
     {"bf16_rounded", Device::cpu, conv2d_why_not_bf16_rounded, conv2d_backward_weight_bf16_rounded},
     {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},
     {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_weight_for_few_pixels,
-     conv2d_backward_weight_winograd},
+    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_weight, conv2d_backward_weight_winograd},
     {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
 };
 

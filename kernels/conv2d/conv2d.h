@@ -19,6 +19,8 @@
 
 namespace atrous::kernels {
 
+class KeptFilters;
+
 struct Pair {  // (vertical, horizontal)
   int64_t h;
   int64_t w;
@@ -65,8 +67,6 @@ struct Conv2dProblem {
 //   sums    = [sum of z, sum of z*z] over n,p,q   (batch-norm statistics; fixed order of summation; z is f32
 //                                                  where activations are bf16)
 //   y       = relu?(z + residual)
-class KeptFilters;
-
 struct Conv2dFusion {
   Tensor in_scale;  // [C], f32 with bf16 activations
   Tensor in_bias;   // [C], together with in_scale

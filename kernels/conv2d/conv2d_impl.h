@@ -35,7 +35,7 @@ const char* conv2d_why_not_winograd_f2(const Conv2dProblem& problem);
 const char* conv2d_why_not_forced_winograd_f4(const Conv2dProblem& problem);
 const char* conv2d_why_not_forced_winograd_f2(const Conv2dProblem& problem);
 const char* conv2d_why_not_winograd_weight(const Conv2dProblem& problem);
-const char* conv2d_why_not_winograd_weight_for_few_pixels(const Conv2dProblem& problem);
+const char* conv2d_why_not_forced_winograd_weight(const Conv2dProblem& problem);
 Conv2dForwardFn conv2d_forward_winograd_f4, conv2d_forward_winograd_f2;
 Conv2dBackwardInputFn conv2d_backward_input_winograd_f4, conv2d_backward_input_winograd_f2;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;

@@ -31,7 +31,7 @@ constexpr int64_t row_block = 14;           // tiles that are multiplied at a ti
 constexpr int64_t panel_width = 2 * lanes;  // output channels that multiply() computes at a time
 
 // A filter and its transformed panels: per panel and element [c][channel in panel], elements
-// element_stride(panel width) floats apart, panels of the same size.
+// element_stride() floats apart, panels panel_floats().
 struct Filter {
   const Steps& steps;
   const float* w;
@@ -260,6 +260,7 @@ void backward_input(const Steps& steps, const Conv2dProblem& p, const Tensor& dy
       {}, {optional_data(bias), nullptr, nullptr, nullptr, 0, false},
       {dx.data<float>(), p.h, p.w, p.c, dx.pixel_stride(), p.dilation_h, p.dilation_w}, nullptr, nullptr);
 }
+
 }  // namespace
 
 // First pixels of the MxM tiles that cover a line: of every `step`-th pixel from 0, then from 1, and so on.

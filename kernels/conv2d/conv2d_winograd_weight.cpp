@@ -60,6 +60,7 @@ class WinogradWeight {
 
  private:
   void run_task(int64_t split, int64_t c_first, int64_t k_first, float* dw) const {
+    const Steps& steps = steps_f4_avx512();
     const Map x = block(x_, c_first, c_block_), dy = block(dy_, k_first, k_block_);
     const int64_t v_stride = part_ * x.channels + skew, d_stride = part_ * dy.channels + skew;
     const int64_t du_stride = x.channels * dy.channels + skew;
@@ -71,8 +72,8 @@ class WinogradWeight {
                     end = first + (part + 1) * (last - first) / parts;
       for (int64_t t = begin; t < end; ++t) {
         const int64_t image = tiling_.image(t), top = tiling_.top(t), left = tiling_.left(t);
-        transform_input_avx512(x, {}, image, top - p_.pad_h, left - p_.pad_w,
-                               v.data() + (t - begin) * x.channels, v_stride);
+        steps.transform_input(x, {}, image, top - p_.pad_h, left - p_.pad_w,
+                              v.data() + (t - begin) * x.channels, v_stride);
         transform_gradient_avx512(dy, image, top, left, d.data() + (t - begin) * dy.channels, d_stride);
       }
       for (int64_t e = 0; e < elements; ++e) {
@@ -139,9 +140,9 @@ const char* conv2d_why_not_winograd_weight(const Conv2dProblem& p) {
   if (const char* reason = why_not_possible(p)) return reason;
   return winograd_is_faster(p) ? nullptr : "so few pixels that direct sums are faster";
 }
-const char* conv2d_why_not_winograd_weight_for_few_pixels(const Conv2dProblem& p) {
+const char* conv2d_why_not_forced_winograd_weight(const Conv2dProblem& p) {
   if (const char* reason = why_not_possible(p)) return reason;
-  return winograd_is_faster(p) ? "so many pixels that it stands first" : nullptr;
+  return winograd_is_faster(p) ? "it is the fastest way here and stands first" : nullptr;
 }
 
 void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,

@@ -4,6 +4,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
+
 namespace atrous::kernels {
 namespace {
 
@@ -226,11 +227,14 @@ class Driver {
     return rows;
   }
 
+  // Those that outputs read. Any other, as strides leave at the end, would take the place of one of them.
   void copy_all_rows() {
     const Block b = block_of(0);
     for (int64_t image = 0; image < p_.images; ++image) all_rows_.push_back(copies(image, b));
-    parallel_for(p_.images * p_.x.h, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) all_rows_[static_cast<size_t>(i / p_.x.h)].row(i % p_.x.h);
+    const int64_t first = std::max<int64_t>(0, h_min_);
+    const int64_t count = std::min(p_.x.h, (rows_ - 1) * p_.step_h + h_max_ + 1) - first;
+    parallel_for(p_.images * std::max<int64_t>(0, count), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) all_rows_[static_cast<size_t>(i / count)].row(first + i % count);
     });
   }
 

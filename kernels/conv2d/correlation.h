@@ -35,8 +35,8 @@ struct Correlation {
   std::vector<Phase> phases;
   FilterView filter{};
 
-  KeptFilters* kept =
-      nullptr;  // where the packed filter is, or goes, under this name; null: packed for this call
+  // Where the packed filter is, or goes, under this name. Null: packed for this call.
+  KeptFilters* kept = nullptr;
   std::string kept_name;
 
   int64_t k = 1;

@@ -96,9 +96,8 @@ struct Steps {
 const Steps& steps_f4_avx512();
 const Steps& steps_f2_avx512();
 
-void transform_input_avx512(const Map& x, const ReadFusion& prologue, int64_t image, int64_t top,
-                            int64_t left, float* v, int64_t element_stride);  // of F(4x4, 3x3)
-
+// For the gradient of the filter, which takes transform_input of steps_f4_avx512() for x.
+//
 // d[e] = A dy A^T for the output tile at (top, left); outside counts as zero.
 void transform_gradient_avx512(const Map& dy, int64_t image, int64_t top, int64_t left, float* d,
                                int64_t element_stride);

@@ -261,9 +261,4 @@ const Steps& steps_f2_avx512() {
   return steps<F2>();
 }
 
-void transform_input_avx512(const Map& x, const ReadFusion& prologue, int64_t image, int64_t top,
-                            int64_t left, float* v, int64_t element_stride) {
-  transform_input<F4>(x, prologue, image, top, left, v, element_stride);
-}
-
 }  // namespace atrous::kernels::winograd

@@ -198,8 +198,10 @@ const Geometry geometries[] = {
     {1, 7, 6, 272, 33, 2, 2, 1},           // a copied input of a valid filter
     {2, 4, 5, 264, 264, 3, 3, 1, 1},       // more weights than pixels: tasks by panels, sums in two pieces
     {1, 7, 6, 264, 260, 3, 3, 2, 1},       // the same with phases
+    {2, 8, 8, 32, 256, 3, 3, 4, 1},        // the same from copied rows, the last of which no output reads
     {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
     {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
+    {1, 6, 7, 16, 32, 3, 3, 1, 4},         // Winograd: padding beyond the filter
     {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
     {1, 1, 1, 16, 32, 3, 3, 1, 1},         // Winograd: one pixel
     {3, 25, 31, 16, 16, 3, 3, 1, 1},       // Winograd: several tasks
@@ -230,9 +232,12 @@ void add_operator_cases(CaseList& list) {
   const Conv2dProblem panels = problem({1, 16, 17, 16, 1040, 3, 3, 1, 16, 16});
   list.cases.push_back(fused_case(panels, true, true, true, true));
   list.cases.push_back(transposed_case(problem({1, 9, 13, 1040, 16, 3, 3, 1, 1})));
+  // More tiles than are transformed at a time, and so few panels that groups of tiles are tasks of their own.
+  list.cases.push_back(fused_case(problem({3, 12, 13, 1040, 16, 3, 3, 1, 11, 11}), true, true, true, true));
   list.cases.push_back(transposed_case(problem({2, 12, 14, 20, 16, 2, 2, 2})));
   list.cases.push_back(
       transposed_case(problem({1, 12, 12, 5, 7, 1, 1, 2})));  // three of four phases hold only the bias
+  list.cases.push_back(transposed_case(problem({1, 2, 3, 5, 7, 1, 1, 7, 1})));  // all of them do
   list.cases.push_back(sliced_filter_case(problem({1, 9, 10, 16, 24, 3, 3, 1, 1}), true));
   list.cases.push_back(sliced_filter_case(problem({1, 9, 10, 16, 24, 3, 3, 2, 1}), false));
   list.cases.push_back(bias_case({2, 70, 33, 19}));

@@ -83,9 +83,10 @@ TEST_CASE("Convolution is linear: its input gradient is its adjoint") {
 
 TEST_CASE("Convolution results do not depend on the number of threads") {
   const Conv2dOptions o{{1, 1}, {1, 1}};
-  // The second one is large enough for several tasks and chunks of the Winograd implementation.
-  const auto [n, h, width, c, k] =
-      GENERATE(std::array<int64_t, 5>{2, 37, 41, 19, 40}, std::array<int64_t, 5>{2, 93, 95, 32, 48});
+  // Direct sums in blocks of rows and by panels; Winograd by tiles, and by panels with groups of tiles.
+  using Sizes = std::array<int64_t, 5>;
+  const auto [n, h, width, c, k] = GENERATE(Sizes{2, 37, 41, 19, 40}, Sizes{1, 6, 6, 288, 288},
+                                            Sizes{2, 93, 95, 32, 48}, Sizes{1, 65, 66, 160, 128});
   const Tensor x = random_tensor({n, h, width, c}, 1), w = random_tensor({k, 3, 3, c}, 2);
   const int before = num_threads();
   std::vector<Tensor> first;

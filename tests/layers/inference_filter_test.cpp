@@ -15,9 +15,9 @@ struct Layer {
   std::shared_ptr<layers::Conv2d> conv;
   std::shared_ptr<layers::Norm> norm;
 
-  Layer(int64_t in, int64_t out, const char* norm_kind, uint64_t seed)
-      : conv(std::make_shared<layers::Conv2d>(
-            layers::Conv2dArgs{.in = in, .out = out, .pad = 1, .bias = std::string(norm_kind) == "none"})),
+  Layer(int64_t in, int64_t out, const char* norm_kind, uint64_t seed, int64_t groups = 1)
+      : conv(std::make_shared<layers::Conv2d>(layers::Conv2dArgs{
+            .in = in, .out = out, .pad = 1, .groups = groups, .bias = std::string(norm_kind) == "none"})),
         norm(layers::make_norm(std::string(norm_kind), out)) {
     conv->initialise(seed);
     if (norm) norm->initialise(seed + 1);
@@ -31,7 +31,8 @@ struct Layer {
 
 // A layer of the same values that has never run.
 Tensor fresh_result(const Layer& like, const char* norm_kind, const Tensor& x) {
-  const Layer fresh(like.conv->args.in, like.conv->args.out, norm_kind, 99);
+  const layers::Conv2dArgs& args = like.conv->args;
+  const Layer fresh(args.in, args.out, norm_kind, 99, args.groups);
   const auto copy = [](const layers::Module& from, const layers::Module& to) {
     std::vector<Tensor> values;
     from.visit([&](const std::string&, const Variable* p, const Tensor* b) {
@@ -50,12 +51,15 @@ Tensor fresh_result(const Layer& like, const char* norm_kind, const Tensor& x) {
 }  // namespace
 
 TEST_CASE("What inference keeps of a filter follows every change of what it was made of") {
-  // Winograd tile by tile, direct sums in panels, groups of too few channels for either.
-  for (const auto& [in, out, size] :
-       {std::tuple<int64_t, int64_t, int64_t>{16, 32, 12}, {48, 288, 4}, {5, 7, 9}}) {
+  struct Sizes {
+    int64_t in, out, size, groups;
+  };
+  // Winograd tile by tile, direct sums in panels and in blocks of rows, groups, depthwise.
+  for (const auto& [in, out, size, groups] :
+       {Sizes{16, 32, 12, 1}, {48, 288, 4, 1}, {5, 7, 9, 1}, {8, 12, 9, 2}, {20, 20, 9, 20}}) {
     for (const char* norm_kind : {"none", "batch", "frozen"}) {
-      CAPTURE(in, out, norm_kind);
-      const Layer layer(in, out, norm_kind, 1);
+      CAPTURE(in, out, norm_kind, groups);
+      const Layer layer(in, out, norm_kind, 1, groups);
       const Tensor x = noise({1, size, size, in}, 2);
       std::vector<Tensor> sources{layer.conv->weight.value()};
       if (layer.conv->bias.defined()) sources.push_back(layer.conv->bias.value());
@@ -82,7 +86,8 @@ TEST_CASE("What inference keeps of a filter follows every change of what it was 
 }
 
 TEST_CASE("A second inference neither folds nor packs, and training drops what was kept") {
-  const Layer layer(16, 32, "batch", 1);
+  const int64_t groups = GENERATE(1, 16);
+  const Layer layer(16, 16, "batch", 1, groups);
   const Tensor x = noise({1, 16, 16, 16}, 2);
   const auto folds = [&] {
     const OpProfile profile;
