@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <thread>
 
 #include "core/cpu.h"
 #include "core/device_runtime.h"
@@ -85,14 +84,17 @@ double seconds_on(Device device, const std::function<void()>& f) {
 
 std::vector<std::vector<double>> interleave(
     const std::vector<std::function<double(int64_t round)>>& contenders, int64_t repeats) {
+  constexpr double warm_up = 0.02, long_work = 0.2;
   std::vector<std::vector<double>> seconds(contenders.size());
+  std::vector<double> last(contenders.size());
   for (int64_t round = -1; round < repeats; ++round) {
     for (size_t i = 0; i < contenders.size(); ++i) {
       const size_t who = round % 2 == 0 ? i : contenders.size() - 1 - i;
-      // The threads of OpenMP spin for up to 300,000 pauses, some 15 ms.
-      if (contenders.size() > 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      const double s = contenders[who](round + 1);
-      if (round >= 0) seconds[who].push_back(s);
+      double warm = contenders.size() > 1 && last[who] < long_work ? 0 : warm_up;
+      for (int64_t call = 1; warm < warm_up; ++call)
+        warm += seconds_of([&] { contenders[who](round + 1 + call); });
+      last[who] = contenders[who](round + 1);
+      if (round >= 0) seconds[who].push_back(last[who]);
     }
   }
   return seconds;

@@ -22,8 +22,8 @@ Timing summarize(const std::vector<double>& seconds);
 
 // Runs all contenders in turn, `repeats` rounds after one warm-up round each; every other round in reverse
 // order (ABBA), so that drift hits all alike. A contender gets the number of the round, to rotate its inputs,
-// and returns the seconds it took. With more than one contender each rests first, until the other's threads
-// have stopped spinning.
+// and returns the seconds it took. Among several, each first works for 20 ms that do not count, unless its
+// work is long: until the other's threads have stopped spinning and its own are awake on cores of their own.
 std::vector<std::vector<double>> interleave(
     const std::vector<std::function<double(int64_t round)>>& contenders, int64_t repeats);
 
