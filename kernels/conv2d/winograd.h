@@ -9,6 +9,7 @@
 // base. All channel counts are multiples of 16.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
