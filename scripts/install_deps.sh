@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libturbojpeg0-dev libstb-dev catch2)
-[ "${1:-}" = "--peers" ] && packages+=(python3-torch python3-torchvision libdnnl-dev)
+[ "${1:-}" = "--peers" ] && packages+=(python3-torch python3-torchvision libdnnl-dev ocl-icd-opencl-dev)
 
 missing=()
 for package in "${packages[@]}"; do
