@@ -179,6 +179,24 @@ TEST_CASE("instance loader: images without an object to learn from are left out,
              "keep_empty_images");
 }
 
+TEST_CASE("instance loader: a sample is changed anew in every epoch") {
+  const Made set(2, Kind::ordinary);
+  for (const int64_t bins : {0, 3}) {
+    std::set<std::vector<float>> boxes;
+    int64_t seen = 0;
+    for (const InstanceBatch& batch : read(set, options_with(0, 2, bins), 0, 12)) {
+      for (size_t i = 0; i < 2; ++i) {
+        if (batch.ids[i] != "0" || batch.targets[i].size() == 0) continue;
+        const float* b = batch.targets[i].box(0);
+        boxes.insert({b[0], b[1], b[2], b[3]});
+        ++seen;
+      }
+    }
+    CHECK(seen > 2);
+    CHECK(boxes.size() > 1);
+  }
+}
+
 TEST_CASE("instance loader: one object and three hundred") {
   const Made set({Kind::ordinary, Kind::crowded});
   const auto batches = read(set, options_with(2, 2), 0, 3);

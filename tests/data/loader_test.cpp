@@ -114,6 +114,12 @@ TEST_CASE("loader: every epoch shows every sample once, in a new order") {
   CHECK(read(set, options_with(0), 2, 0, 4)[0].ids != read(set, options_with(0), 1, 0, 4)[0].ids);
 }
 
+TEST_CASE("loader: a sample is changed anew in every epoch") {
+  const Numbers set(1);
+  const std::vector<Batch> epochs = read(set, options_with(0, 1), 1, 0, 4);
+  for (size_t i = 1; i < epochs.size(); ++i) CHECK_FALSE(same(epochs[i].images, epochs[0].images));
+}
+
 TEST_CASE("loader: a batch may be larger than the set") {
   const Numbers set(2);
   const Batch a = read(set, options_with(0, 9), 1, 0, 1)[0], b = read(set, options_with(3, 9), 1, 0, 1)[0];

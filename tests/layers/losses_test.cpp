@@ -111,6 +111,26 @@ TEST_CASE("bootstrapped cross-entropy averages the hardest pixels; ties go to th
         Approx((std::log(4.0) + 2 * std::log(2.0)) / 3));
 }
 
+TEST_CASE("the share of the hardest pixels is rounded up, and is one pixel at least") {
+  // Losses log 8, log 4, log 2, log 1.5, log 1.25 of class 0; the last label is ignored.
+  const auto odds = [](double loss) { return static_cast<float>(std::log(std::exp(loss) - 1)); };
+  const double hardest[] = {std::log(8.0), std::log(4.0), std::log(2.0), std::log(1.5), std::log(1.25)};
+  std::vector<float> logits;
+  for (const double loss : hardest) logits.insert(logits.end(), {0, odds(loss)});
+  logits.insert(logits.end(), {-9, 9});
+  const Variable z(Tensor::from<float>({1, 1, 6, 2}, logits));
+  const Tensor labels = Tensor::from<uint8_t>({1, 1, 6}, {0, 0, 0, 0, 0, 255});
+  for (const auto& [fraction, count] :
+       {std::pair{0.01, 1}, {0.2, 1}, {0.21, 2}, {0.4, 2}, {0.41, 3}, {0.5, 3}, {0.81, 5}, {1.0, 5}}) {
+    CAPTURE(fraction, count);
+    double sum = 0;
+    for (int i = 0; i < count; ++i) sum += hardest[i];
+    const Variable loss =
+        segmentation_loss(whole(z, 1, 6), labels, one({.kind = "bootstrapped", .keep_fraction = fraction}));
+    CHECK(loss.value().item() == Approx(sum / count));
+  }
+}
+
 TEST_CASE("the loss is a weighted sum of terms, of both heads, over the region") {
   const Variable z(random_logits({1, 2, 3, 4}, DType::f32, 7));
   const Variable aux(random_logits({1, 1, 2, 4}, DType::f32, 8));
