@@ -31,10 +31,10 @@ std::string compiler() {
 }
 
 std::vector<std::pair<std::string, std::string>> libraries() {
-  const std::string turbojpeg = ATROUS_TURBOJPEG_VERSION;
+  const std::string jpeg = ATROUS_JPEG_VERSION;
   return {
       {"libpng", png_get_libpng_ver(nullptr)},
-      {"libjpeg-turbo", turbojpeg.empty() ? "unknown" : turbojpeg},
+      {"libjpeg-turbo", jpeg.empty() ? "unknown" : jpeg},
       {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
                                     NLOHMANN_JSON_VERSION_PATCH)},
       {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/image_keys.h"
 #include "cli/report.h"
 #include "core/allocator.h"
 #include "core/device_runtime.h"
@@ -28,6 +29,7 @@ struct Options {
   std::string image, probs, output, labels, params;
   std::string device = "cpu";
   int64_t max_memory = eval::CrfOptions{}.max_memory;
+  ImageKeys keys{{"data.exif", "data.alpha", "data.sixteen_bit"}};
   Report report;
 };
 
@@ -45,7 +47,8 @@ void check_numbers(const std::string& path, const Tensor& probs) {
 }
 
 // The tensor `probs` [K, H, W] of a file as f32 [H, W, K], of an image of the size given.
-Tensor read_probabilities(const std::string& path, int64_t height, int64_t width) {
+Tensor read_probabilities(const std::string& path, int64_t height, int64_t width, const std::string& image,
+                          const data::ImageReadOptions& options) {
   const TensorFile file = read_safetensors(path);
   const Tensor& t = file.at("probs");
   ATROUS_CHECK((t.dtype() == DType::f32 || t.dtype() == DType::f64) && t.rank() == 3 && t.numel() > 0,
@@ -63,10 +66,8 @@ Tensor read_probabilities(const std::string& path, int64_t height, int64_t width
       "[crf {}] image and probabilities must have one size. Got an image of {} x {} pixels (H x W) and "
       "\"probs\" {}, read as [K, H, W]. {}.",
       path, height, width, t.shape().str(),
-      t.dim(0) == height && t.dim(1) == width ? "It looks like [H, W, K]: transpose to [K, H, W]"
-      : t.dim(1) == width && t.dim(2) == height
-          ? "Its height and width look exchanged: transpose to [K, H, W]"
-          : "Resize one to the other");
+      t.dim(0) == height && t.dim(1) == width ? std::string("It looks like [H, W, K]: transpose to [K, H, W]")
+                                              : data::size_advice(image, options, h, w, "--set data.exif"));
   const Tensor probs = t.to(DType::f32).contiguous_copy_if_needed();
   check_numbers(path, probs);
   return layers::from_file_layout(probs.reshape({1, k, h, w})).reshape({h, w, k});
@@ -103,8 +104,9 @@ void run_crf(const Options& o) {
   eval::CrfOptions crf = eval::parse_crf(o.params, {}, "--params");
   crf.max_memory = o.max_memory;
   check_places(o);
-  const Tensor image = data::read_image(o.image);
-  const Tensor before = read_probabilities(o.probs, image.dim(0), image.dim(1));
+  const data::ImageReadOptions reading = o.keys.resolve();
+  const Tensor image = data::read_image(o.image, reading);
+  const Tensor before = read_probabilities(o.probs, image.dim(0), image.dim(1), o.image, reading);
   const int64_t h = before.dim(0), w = before.dim(1), k = before.dim(2);
   ATROUS_CHECK(o.labels.empty() || k <= 256, ErrorKind::data,
                "[--labels] label images hold at most 256 classes. Got {}. Leave it out.", k);
@@ -172,6 +174,7 @@ void add_crf_command(CLI::App& app) {
                    "MiB that the CRF may take; an image that needs more is refined in overlapping parts")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();
+  o->keys.add_option(*command);
   add_device_option(*command, o->device);
   o->report.add_option(*command);
   command->callback([o] { run_crf(*o); });

@@ -2,16 +2,19 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
 
 #include "cli/commands.h"
+#include "cli/image_keys.h"
 #include "cli/report.h"
 #include "cli/scores.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/boundary.h"
 
@@ -23,32 +26,53 @@ struct Options {
   int64_t classes = 0;
   int64_t ignore = 255;
   std::vector<std::string> names;
+  ImageKeys keys{{"data.exif"}};
   Report report;
 };
 
-using FilesByStem = std::map<std::string, std::string>;
-
-// The files of a folder (not of its sub-folders) by name without extension.
-FilesByStem files_by_stem(const std::string& folder, const char* option) {
-  std::error_code error;
-  ATROUS_CHECK(std::filesystem::is_directory(folder, error), ErrorKind::data,
-               "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
-  FilesByStem files;
-  for (const std::string& path : files_in(folder)) {
-    const std::string stem = std::filesystem::path(path).stem().string();
-    if (stem.starts_with(".")) continue;
-    const auto [old, fresh] = files.emplace(stem, path);
-    ATROUS_CHECK(fresh, ErrorKind::data,
-                 "[{}] file names must differ before the extension. Got \"{}\" and \"{}\".", option,
-                 old->second, path);
+// The label images of a folder (not of its sub-folders).
+class LabelFolder {
+ public:
+  LabelFolder(const std::string& folder, const char* option) {
+    std::error_code error;
+    ATROUS_CHECK(std::filesystem::is_directory(folder, error), ErrorKind::data,
+                 "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
+    const data::FolderListing found = data::list_images(folder, data::FolderOf::labels);
+    const std::string text = found.skipped_text(folder);
+    if (!text.empty()) fmt::print(stderr, "{}\n", text);
+    files_ = found.files;
+    for (const std::string& file : files_)
+      by_stem_[std::filesystem::path(file).stem().string()].push_back(file);
+    ATROUS_CHECK(!files_.empty(), ErrorKind::data, "[{}] the folder must hold label images. \"{}\" has none.",
+                 option, folder);
   }
-  ATROUS_CHECK(!files.empty(), ErrorKind::data, "[{}] the folder must hold label images. \"{}\" is empty.",
-               option, folder);
-  return files;
-}
 
-Tensor read_indices(const std::string& path) {
-  const data::LabelFile file = data::read_label_file(path);
+  const std::vector<std::string>& files() const { return files_; }
+
+  bool has_stem(const std::string& file) const {
+    return by_stem_.contains(std::filesystem::path(file).stem().string());
+  }
+
+  // The partner of a file of the other folder: of the same name; else of the same stem, if it is the only one
+  // there and `other` has no second file of that stem. Empty: none.
+  std::string partner_of(const std::string& file, const LabelFolder& other) const {
+    const std::filesystem::path path(file);
+    const auto found = by_stem_.find(path.stem().string());
+    if (found == by_stem_.end()) return "";
+    for (const std::string& candidate : found->second) {
+      if (std::filesystem::path(candidate).filename() == path.filename()) return candidate;
+    }
+    const bool is_only = found->second.size() == 1 && other.by_stem_.at(found->first).size() == 1;
+    return is_only ? found->second[0] : "";
+  }
+
+ private:
+  std::vector<std::string> files_;
+  std::map<std::string, std::vector<std::string>> by_stem_;
+};
+
+Tensor read_indices(const std::string& path, bool apply_exif) {
+  const data::LabelFile file = data::read_label_file(path, {}, apply_exif);
   ATROUS_CHECK(!file.is_rgb, ErrorKind::data,
                "[{}] label images must hold class indices (grey or palette PNG). Got colours (RGB). Convert "
                "colours to indices "
@@ -77,13 +101,14 @@ struct PairResult {
 std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std::string>>& pairs,
                                     const Options& o, eval::ConfusionMatrix& confusion) {
   std::vector<PairResult> results(pairs.size());
+  const bool apply_exif = o.keys.resolve().apply_exif;
   std::mutex mutex;
   parallel_for(static_cast<int64_t>(pairs.size()), 1, [&](int64_t begin, int64_t) {
     const auto index = static_cast<size_t>(begin);
     const auto& [gt_path, pred_path] = pairs[index];
     try {
-      const Tensor gt = read_indices(gt_path);
-      const Tensor pred = read_indices(pred_path);
+      const Tensor gt = read_indices(gt_path, apply_exif);
+      const Tensor pred = read_indices(pred_path, apply_exif);
       eval::ConfusionMatrix own(o.classes);
       own.add(gt, pred, o.ignore);
       results[index].boundary =
@@ -108,20 +133,25 @@ std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std
 }
 
 void run_semantic(const Options& o) {
-  const FilesByStem gt = files_by_stem(o.gt, "--gt");
-  const FilesByStem pred = files_by_stem(o.pred, "--pred");
+  const LabelFolder gt(o.gt, "--gt"), pred(o.pred, "--pred");
   std::vector<std::pair<std::string, std::string>> pairs;
   std::vector<std::string> problems;
-  for (const auto& [stem, path] : gt) {
-    const auto found = pred.find(stem);
-    if (found != pred.end()) {
-      pairs.emplace_back(path, found->second);
+  for (const std::string& label : gt.files()) {
+    const std::string prediction = pred.partner_of(label, gt);
+    if (!prediction.empty()) {
+      pairs.emplace_back(label, prediction);
     } else {
-      problems.push_back(fmt::format("{}: no prediction \"{}\" in {}", path, stem, o.pred));
+      const std::filesystem::path name = std::filesystem::path(label).filename();
+      problems.push_back(
+          pred.has_stem(label)
+              ? fmt::format("{}: no prediction \"{}\" in {} (where several files share a stem, whole "
+                            "names must agree)",
+                            label, name.string(), o.pred)
+              : fmt::format("{}: no prediction \"{}\" in {}", label, name.stem().string(), o.pred));
     }
   }
-  size_t extra = 0;
-  for (const auto& [stem, path] : pred) extra += !gt.count(stem);
+  const auto extra = std::ranges::count_if(
+      pred.files(), [&](const std::string& file) { return gt.partner_of(file, pred).empty(); });
   if (extra > 0)
     fmt::print(stderr, "note: {} prediction(s) have no label in {} and are not scored\n", extra, o.gt);
 
@@ -166,6 +196,7 @@ void add_metrics_command(CLI::App& app) {
   semantic->add_option("--ignore", o->ignore, "Label value that is not scored; -1 for none")
       ->capture_default_str();
   semantic->add_option("--names", o->names, "Class names, comma-separated")->delimiter(',');
+  o->keys.add_option(*semantic);
   o->report.add_option(*semantic);
   semantic->callback([o] { run_semantic(*o); });
   add_metrics_coco_command(*command);

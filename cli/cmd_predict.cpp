@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
@@ -15,6 +16,7 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "core/error.h"
+#include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/pictures.h"
 #include "train/checkpoint.h"
@@ -36,24 +38,18 @@ struct Options {
 
 struct Job {
   std::string image;
-  std::string labels;   // OUT/<stem>.png
-  std::string overlay;  // OUT/overlays/<stem>.png
-  std::string objects;  // OUT/objects/<stem>.json, of networks that find objects
+  std::string labels;   // OUT/<name>.png
+  std::string overlay;  // OUT/overlays/<name>.png
+  std::string objects;  // OUT/objects/<name>.json, of detection models
 
   // What is written last: its presence means that all is done.
   const std::string& last() const { return objects.empty() ? labels : objects; }
 };
 
-bool looks_like_image(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  static const std::vector<std::string> known = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tga"};
-  return std::find(known.begin(), known.end(), extension) != known.end();
-}
-
-// Files as given; of a folder its images, sorted.
-std::vector<std::string> expand(const std::vector<std::string>& inputs) {
+// Files as given; of a folder its images, sorted. What is left out of a folder is printed, and added to
+// `skipped`
+// ("file: reason").
+std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann::ordered_json& skipped) {
   std::vector<std::string> files;
   for (const std::string& input : inputs) {
     std::error_code error;
@@ -61,14 +57,15 @@ std::vector<std::string> expand(const std::vector<std::string>& inputs) {
       files.push_back(input);
       continue;
     }
-    std::vector<std::string> found;
-    for (const std::string& file : files_in(input)) {
-      if (looks_like_image(file)) found.push_back(file);
-    }
-    ATROUS_CHECK(!found.empty(), ErrorKind::data,
+    const data::FolderListing found = data::list_images(input, data::FolderOf::images);
+    const std::string text = found.skipped_text(input);
+    if (!text.empty()) fmt::print(stderr, "{}\n", text);
+    for (const data::SkippedFile& file : found.skipped)
+      skipped.push_back({{"file", (fs::path(input) / file.name).string()}, {"reason", file.reason}});
+    ATROUS_CHECK(!found.files.empty(), ErrorKind::data,
                  "[predict] a folder must hold images (PNG, JPEG, BMP, PPM, PGM, TGA). \"{}\" has none.",
                  input);
-    files.insert(files.end(), found.begin(), found.end());
+    files.insert(files.end(), found.files.begin(), found.files.end());
   }
   return files;
 }
@@ -96,22 +93,53 @@ void check_inputs_survive(const std::vector<Job>& jobs) {
   }
 }
 
-std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out, bool objects) {
-  std::vector<Job> jobs;
-  std::map<std::string, std::string> by_stem;
+// What each result is called: the image's name without its ending; with it where another image differs from
+// it in the ending alone.
+std::vector<std::string> result_names(const std::vector<std::string>& images) {
+  std::map<std::string, std::set<std::string>> by_stem;
+  for (const std::string& image : images)
+    by_stem[fs::path(image).stem().string()].insert(fs::path(image).filename().string());
+  std::vector<std::string> names;
   for (const std::string& image : images) {
     const std::string stem = fs::path(image).stem().string();
-    const auto [other, fresh] = by_stem.emplace(stem, image);
+    names.push_back(by_stem[stem].size() > 1 ? fs::path(image).filename().string() : stem);
+  }
+  return names;
+}
+
+std::vector<Job> plan(const std::vector<std::string>& images, const std::string& out, bool objects) {
+  std::vector<Job> jobs;
+  std::map<std::string, std::string> by_name;
+  const std::vector<std::string> names = result_names(images);
+  for (size_t i = 0; i < images.size(); ++i) {
+    const std::string &image = images[i], &name = names[i];
+    const auto [other, fresh] = by_name.emplace(name, image);
     ATROUS_CHECK(fresh, ErrorKind::usage,
                  "[predict] results are named after their images, so names must differ. Got \"{}\" and "
                  "\"{}\". Predict them into "
                  "different folders.",
                  other->second, image);
-    jobs.push_back({image, fmt::format("{}/{}.png", out, stem), fmt::format("{}/overlays/{}.png", out, stem),
-                    objects ? fmt::format("{}/objects/{}.json", out, stem) : ""});
+    jobs.push_back({image, fmt::format("{}/{}.png", out, name), fmt::format("{}/overlays/{}.png", out, name),
+                    objects ? fmt::format("{}/objects/{}.json", out, name) : ""});
   }
   check_inputs_survive(jobs);
   return jobs;
+}
+
+// Says which results are not named by the stems of their images.
+void tell_long_names(const std::vector<Job>& jobs) {
+  int64_t count = 0;
+  const Job* first = nullptr;
+  for (const Job& job : jobs) {
+    if (fs::path(job.labels).stem() == fs::path(job.image).stem()) continue;
+    if (count++ == 0) first = &job;
+  }
+  if (count > 0) {
+    fmt::print(
+        stderr,
+        "note: {} images differ from others in the ending of their names alone; their results keep it: {}\n",
+        count, first->labels);
+  }
 }
 
 // Gives the number of parts in which a CRF refined the image; 1 without one.
@@ -152,10 +180,12 @@ std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedN
 
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
-  std::vector<std::string> images = expand(o.inputs);
+  nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
+  const std::vector<std::string> images = expand(o.inputs, left_out);
   plan(images, o.out, false);  // what is wrong with the names shows before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
+  tell_long_names(jobs);
   const std::function<int64_t(const Job&)> predict = worker(o, network);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");
@@ -201,6 +231,7 @@ void run_predict(const Options& o) {
   }
   j["skipped"] = skipped;
   j["refused"] = refused;
+  j["left_out"] = left_out;
   // Paths need not be UTF-8.
   o.report.write_json(j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   if (skipped > 0) fmt::print(stderr, "{} image(s) were already done\n", skipped);

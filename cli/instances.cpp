@@ -52,6 +52,28 @@ void print(std::FILE* out, const eval::InstanceEvaluation& result) {
   print_coco_errors(out, main);
 }
 
+// The class at each pixel, 0 where there is no object: with a palette, or in 16 bits where a palette is too
+// small.
+void write_class_indices(const std::string& path, const Tensor& image, const Instances& objects,
+                         const std::vector<data::ClassInfo>& classes) {
+  const Tensor labels = Tensor::zeros({image.dim(0), image.dim(1)}, DType::i32);
+  for (int64_t i = objects.size(); i-- > 0;) {  // the surest last, so that it is on top
+    const Mask& m = objects.masks[static_cast<size_t>(i)];
+    for (int64_t p = 0; p < m.width * m.height; ++p) {
+      if (!m.pixels[static_cast<size_t>(p)]) continue;
+      const int64_t y = m.y0 + p / m.width, x = m.x0 + p % m.width;
+      labels.data<int32_t>()[y * labels.dim(1) + x] = objects.labels[static_cast<size_t>(i)];
+    }
+  }
+  if (classes.size() > 256) {
+    data::write_png_16(path, labels);
+    return;
+  }
+  const Tensor narrow = Tensor::empty(labels.shape(), DType::u8);
+  std::copy_n(labels.data<int32_t>(), labels.numel(), narrow.data<uint8_t>());
+  data::write_png(path, narrow, eval::palette_of(classes));
+}
+
 }  // namespace
 
 void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOptions& options,
@@ -112,19 +134,7 @@ void predict_instances(const LoadedDetector& loaded, const PredictionFiles& file
   const std::vector<data::Rle> masks = eval::mask_runs(found);
   const Instances objects = eval::as_instances(sure, masks);
   data::write_png(files.overlay, eval::draw_instances(image, objects, loaded.classes, sure.scores));
-  if (loaded.model->has_masks()) {
-    const Tensor labels = Tensor::full({image.dim(0), image.dim(1)}, 0, DType::u8);
-    for (int64_t i = objects.size(); i-- > 0;) {  // the surest last, so that it is on top
-      const Mask& m = objects.masks[static_cast<size_t>(i)];
-      for (int64_t p = 0; p < m.width * m.height; ++p) {
-        if (!m.pixels[static_cast<size_t>(p)]) continue;
-        const int64_t y = m.y0 + p / m.width, x = m.x0 + p % m.width;
-        labels.data<uint8_t>()[y * labels.dim(1) + x] =
-            static_cast<uint8_t>(objects.labels[static_cast<size_t>(i)]);
-      }
-    }
-    data::write_png(files.labels, labels, eval::palette_of(loaded.classes));
-  }
+  if (loaded.model->has_masks()) write_class_indices(files.labels, image, objects, loaded.classes);
   write_predictions(files.objects, files.image, image, found, masks, loaded.classes);
 }
 

@@ -25,8 +25,9 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
                         const Report& report);
 
 // Finds objects in one image and writes
-//   labels    u8 PNG with palette: class of the object with the highest score at each pixel, 0 none; not for
-//             networks without masks
+//   labels    class of the object with the highest score at each pixel, 0 none: PNG with palette, of 16 bits
+//   for more
+//             than 256 classes; not for models without masks
 //   overlay   the image with masks, boxes, names and scores of what scores at least eval.min_score
 //   objects   all that was found, as predictions.json has it, of this image alone. Written last.
 struct PredictionFiles {

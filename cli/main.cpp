@@ -15,6 +15,7 @@
 #include "core/env.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "data/notes.h"
 #include "kernels/common/dispatch.h"
 
 namespace atrous::cli {
@@ -138,6 +139,7 @@ int run(int argc, char** argv) {
 
 // Results that never reached the disk or the pipe are not a success.
 int finish(int code) {
+  data::print_note_counts();
   if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
   std::fprintf(stderr, "error: [stdout] writing the results failed (disk full or pipe closed).\n");
   return code ? code : static_cast<int>(ErrorKind::io);

@@ -41,9 +41,8 @@ FileReport check_file(const ListDataset& dataset, int64_t index) {
   out.id = dataset.id(index);
   out.histogram = LabelHistogram(dataset.num_classes());
   try {
-    const std::string label = dataset.label_path(index);
-    if (!label.empty()) {
-      const LabelFile file = read_label_file(label);
+    if (!dataset.label_path(index).empty()) {
+      const LabelFile file = dataset.label_file(index);
       out.label_format = file.format;
       out.values = count_values(file);
     }

@@ -1,55 +1,117 @@
-// libjpeg-turbo through its TurboJPEG interface, and the one EXIF field that matters: the orientation.
-#include <turbojpeg.h>
+// libjpeg (libjpeg-turbo). It reports errors by longjmp, which must not jump over destructors: every call
+// into it that may fail runs inside `guarded`, as a lambda without objects of its own.
+//
+// Its warnings are of two kinds. Some remark on fields of the header that change no pixel, or that have one
+// sensible reading: the file is read, and a note says so. All others mean damaged data: an error.
+#include <csetjmp>
+#include <cstdio>
+// jpeglib.h needs FILE and size_t before it.
+#include <jpeglib.h>
+
+#include <jerror.h>
 
 #include <algorithm>
-#include <cstring>
-#include <memory>
+#include <string>
 
 #include "data/codecs.h"
+#include "data/notes.h"
 
 namespace atrous::data::codecs {
 namespace {
 
-struct CloseHandle {
-  void operator()(void* handle) const { tjDestroy(handle); }
-};
+// A progressive file may hold thousands of scans over the whole image.
+constexpr int max_scans = 500;
 
-// Bounds-checked integers of a TIFF block, in its own byte order.
-struct Tiff {
-  Bytes bytes;
-  bool big_endian = false;
+struct Reader {
+  jpeg_error_mgr errors{};  // first: libjpeg hands back its address
+  jpeg_progress_mgr progress{};
+  jpeg_decompress_struct info{};
+  std::jmp_buf jump{};
+  char message[JMSG_LENGTH_MAX] = "out of memory";
+  // Remarks that are no damage.
+  bool scan_parameters = false, jfif_revision = false, no_end = false;
+  int adobe_transform = -1;
 
-  bool has(size_t at, size_t count) const { return at <= bytes.size() && count <= bytes.size() - at; }
-  uint32_t get(size_t at, size_t count) const {
-    uint32_t value = 0;
-    for (size_t i = 0; i < count; ++i) {
-      value |= uint32_t{bytes[at + i]} << (8 * (big_endian ? count - 1 - i : i));
+  Reader() {
+    info.err = jpeg_std_error(&errors);
+    errors.error_exit = on_error;
+    errors.emit_message = on_message;
+    progress.progress_monitor = on_progress;
+    info.client_data = this;
+  }
+  ~Reader() { jpeg_destroy_decompress(&info); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  static Reader& of(j_common_ptr p) { return *static_cast<Reader*>(p->client_data); }
+
+  static void on_error(j_common_ptr p) {
+    Reader& self = of(p);
+    (*p->err->format_message)(p, self.message);
+    std::longjmp(self.jump, 1);
+  }
+
+  static void on_message(j_common_ptr p, int level) {
+    if (level >= 0) return;  // traces
+    Reader& self = of(p);
+    switch (p->err->msg_code) {
+      case JWRN_NOT_SEQUENTIAL:
+        self.scan_parameters = true;
+        return;
+      case JWRN_JFIF_MAJOR:
+        self.jfif_revision = true;
+        return;
+      case JWRN_ADOBE_XFORM:
+        self.adobe_transform = p->err->msg_parm.i[0];
+        return;
+      case JWRN_JPEG_EOF:
+        self.no_end = true;
+        return;  // what is missing is judged when all is read
+      default:
+        on_error(p);
     }
-    return value;
+  }
+
+  static void on_progress(j_common_ptr p) {
+    Reader& self = of(p);
+    if (self.info.input_scan_number <= max_scans) return;
+    std::snprintf(self.message, sizeof self.message, "more than %d scans", max_scans);
+    std::longjmp(self.jump, 1);
   }
 };
 
-int orientation_of_tiff(Bytes bytes) {
-  Tiff tiff{bytes};
-  if (!tiff.has(0, 8)) return 1;
-  if (bytes[0] == 'M' && bytes[1] == 'M') {
-    tiff.big_endian = true;
-  } else if (bytes[0] != 'I' || bytes[1] != 'I') {
-    return 1;
+template <class F>
+bool guarded(Reader& reader, F&& f) {
+  if (setjmp(reader.jump)) return false;
+  f();
+  return true;
+}
+
+// Whether every component has had a scan.
+bool has_all_components(const jpeg_decompress_struct& info) {
+  return std::all_of(info.comp_info, info.comp_info + info.num_components,
+                     [](const jpeg_component_info& c) { return c.quant_table != nullptr; });
+}
+
+// Whether no scan can be missing at the end. Huffman-coded data that ends too early is an error of its own;
+// arithmetic codes go on with zeros.
+bool needs_no_end(const jpeg_decompress_struct& info) {
+  if (info.arith_code) return false;
+  if (!info.progressive_mode) return true;
+  for (int c = 0; c < info.num_components; ++c) {
+    if (std::any_of(info.coef_bits[c], info.coef_bits[c] + DCTSIZE2, [](int bits) { return bits != 0; }))
+      return false;
   }
-  if (tiff.get(2, 2) != 42) return 1;
-  const size_t directory = tiff.get(4, 4);
-  if (!tiff.has(directory, 2)) return 1;
-  const size_t entries = tiff.get(directory, 2);
-  for (size_t i = 0; i < entries; ++i) {
-    const size_t entry = directory + 2 + i * 12;
-    if (!tiff.has(entry, 12)) return 1;
-    if (tiff.get(entry, 2) != 0x0112) continue;  // Orientation: one SHORT
-    if (tiff.get(entry + 2, 2) != 3 || tiff.get(entry + 4, 4) != 1) return 1;
-    const uint32_t value = tiff.get(entry + 8, 2);
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-  }
-  return 1;
+  return true;
+}
+
+void tell(const Reader& reader, const std::string& name) {
+  if (reader.scan_parameters)
+    note("JPEG: scan parameters that mean nothing in a sequential file are ignored", name);
+  if (reader.jfif_revision) note("JPEG: an unknown revision of JFIF, read as 1.x", name);
+  if (reader.adobe_transform >= 0)
+    note(fmt::format("JPEG: unknown Adobe colour transform {}, read as YCbCr", reader.adobe_transform), name);
+  if (reader.no_end) note("JPEG: the end marker (EOI) is missing; all pixels are there", name);
 }
 
 // Print colours as a screen shows them without a colour profile. Files hold 255 for no ink, as Adobe writes
@@ -66,74 +128,48 @@ Tensor rgb_of_cmyk(const Tensor& cmyk) {
 
 }  // namespace
 
-int exif_orientation(Bytes jpeg) {
-  size_t at = 2;  // after SOI
-  while (at + 4 <= jpeg.size() && jpeg[at] == 0xff) {
-    const uint8_t marker = jpeg[at + 1];
-    if (marker == 0xff) {  // fill byte
-      ++at;
-      continue;
-    }
-    if (marker == 0xda || marker == 0xd9) break;  // pixels begin: no header fields behind
-    const size_t length = size_t{jpeg[at + 2]} << 8 | jpeg[at + 3];
-    if (length < 2 || length > jpeg.size() - at - 2) break;
-    const Bytes body = jpeg.subspan(at + 4, length - 2);
-    if (marker == 0xe1 && body.size() >= 6 && std::memcmp(body.data(), "Exif\0\0", 6) == 0) {
-      return orientation_of_tiff(body.subspan(6));
-    }
-    at += 2 + length;
-  }
-  return 1;
-}
-
-Tensor apply_orientation(const Tensor& image, int orientation) {
-  if (orientation <= 1 || orientation > 8) return image;
-  const int64_t height = image.dim(0), width = image.dim(1), channels = image.dim(2);
-  const bool transposed = orientation >= 5;
-  // Where the upright pixel (x, y) lies in the file: columns or rows run backwards.
-  const bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  const bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  Tensor out = Tensor::empty(transposed ? Shape{width, height, channels} : image.shape(), DType::u8);
-  const uint8_t* source = image.data<uint8_t>();
-  uint8_t* target = out.data<uint8_t>();
-  for (int64_t y = 0; y < out.dim(0); ++y) {
-    for (int64_t x = 0; x < out.dim(1); ++x, target += channels) {
-      int64_t sx = transposed ? y : x;
-      int64_t sy = transposed ? x : y;
-      if (flip_x) sx = width - 1 - sx;
-      if (flip_y) sy = height - 1 - sy;
-      std::memcpy(target, source + (sy * width + sx) * channels, static_cast<size_t>(channels));
-    }
-  }
-  return out;
-}
-
-Decoded decode_jpeg(Bytes bytes, const std::string& name, bool apply_exif, const ImageLimits& limits) {
-  const std::unique_ptr<void, CloseHandle> handle(tjInitDecompress());
-  ATROUS_CHECK(handle, ErrorKind::memory, "[image {}] libjpeg-turbo could not start: out of memory.", name);
-  const auto size = static_cast<unsigned long>(bytes.size());
-  int width = 0, height = 0, subsampling = 0, color_space = 0;
-  if (tjDecompressHeader3(handle.get(), bytes.data(), size, &width, &height, &subsampling, &color_space) !=
-      0) {
-    bad_image(name, "JPEG", tjGetErrorStr2(handle.get()));
-  }
+Decoded decode_jpeg(Bytes bytes, const std::string& name, const ImageLimits& limits) {
+  Reader reader;
+  jpeg_decompress_struct& info = reader.info;
+  const bool header_ok = guarded(reader, [&] {
+    jpeg_create_decompress(&info);
+    info.progress = &reader.progress;
+    jpeg_mem_src(&info, bytes.data(), static_cast<unsigned long>(bytes.size()));
+    jpeg_read_header(&info, TRUE);
+  });
+  if (!header_ok) bad_image(name, "JPEG", reader.message);
+  const int64_t width = info.image_width, height = info.image_height;
   // A Huffman-coded block of 8x8 pixels takes at least one bit.
   check_size(name, "JPEG", width, height, limits, static_cast<int64_t>(bytes.size()) * 8 * 64);
-  const bool is_cmyk = color_space == TJCS_CMYK || color_space == TJCS_YCCK;
-  const int channels = color_space == TJCS_GRAY ? 1 : is_cmyk ? 4 : 3;
-  const TJPF layout = channels == 1 ? TJPF_GRAY : is_cmyk ? TJPF_CMYK : TJPF_RGB;
+  const bool is_grey = info.jpeg_color_space == JCS_GRAYSCALE;
+  const bool is_cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+  if (!is_grey && !is_cmyk && info.num_components != 3)
+    bad_image(name, "JPEG", fmt::format("{} components are none of the known colours", info.num_components));
+  const int channels = is_grey ? 1 : is_cmyk ? 4 : 3;
   Decoded out;
-  out.format = channels == 1 ? "JPEG grey" : is_cmyk ? "JPEG CMYK" : "JPEG RGB";
+  out.format = is_grey ? "JPEG grey" : is_cmyk ? "JPEG CMYK" : "JPEG RGB";
   out.pixels = Tensor::empty({height, width, channels}, DType::u8);
-  // A progressive file may hold thousands of scans over the whole image: limited. A warning means damaged
-  // data: an error.
-  const int flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT;
-  if (tjDecompress2(handle.get(), bytes.data(), size, out.pixels.data<uint8_t>(), width, 0, height, layout,
-                    flags) != 0) {
-    bad_image(name, "JPEG", tjGetErrorStr2(handle.get()));
-  }
+  uint8_t* const pixels = out.pixels.data<uint8_t>();
+  const int64_t row_bytes = width * channels;
+  bool all_components = false, whole_without_end = false;
+  const bool pixels_ok = guarded(reader, [&] {
+    info.out_color_space = is_grey ? JCS_GRAYSCALE : is_cmyk ? JCS_CMYK : JCS_RGB;
+    info.dct_method = JDCT_ISLOW;
+    jpeg_start_decompress(&info);
+    while (info.output_scanline < info.output_height) {
+      JSAMPROW row = pixels + static_cast<int64_t>(info.output_scanline) * row_bytes;
+      jpeg_read_scanlines(&info, &row, 1);
+    }
+    all_components = has_all_components(info);
+    whole_without_end = needs_no_end(info);
+    jpeg_finish_decompress(&info);
+  });
+  if (!pixels_ok) bad_image(name, out.format, reader.message);
+  if (!all_components || (reader.no_end && !whole_without_end))
+    bad_image(name, out.format, "the file ends early");
+  tell(reader, name);
   if (is_cmyk) out.pixels = rgb_of_cmyk(out.pixels);
-  if (apply_exif) out.pixels = apply_orientation(out.pixels, exif_orientation(bytes));
+  out.orientation = exif_orientation(bytes);
   return out;
 }
 

@@ -49,16 +49,16 @@ bool guarded(png_structp png, F&& f) {
 }
 
 // What happens to the samples on their way into memory.
-void set_transforms(png_structp png, png_infop info, PngMode mode) {
+void set_transforms(png_structp png, png_infop info, Use use) {
   const int type = png_get_color_type(png, info);
   const int depth = png_get_bit_depth(png, info);
-  if (mode == PngMode::image) {
+  if (use == Use::image) {
     png_set_expand(png);  // palette to RGB, tRNS to alpha, small grey to 8 bits
   } else if (depth < 8) {
     png_set_packing(png);  // one value per byte, not rescaled
   }
   if (depth == 16) png_set_swap(png);  // files are big-endian
-  if (mode == PngMode::label && type == PNG_COLOR_TYPE_PALETTE) {
+  if (use == Use::label && type == PNG_COLOR_TYPE_PALETTE) {
     png_set_check_for_invalid_index(png, 0);  // the label map judges values, not the palette
   }
   png_set_interlace_handling(png);
@@ -76,7 +76,7 @@ std::string describe(int type, int depth) {
 
 }  // namespace
 
-Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const ImageLimits& limits) {
+Decoded decode_png(Bytes bytes, const std::string& name, Use use, const ImageLimits& limits) {
   Reader reader(bytes);
   ATROUS_CHECK(reader.png && reader.info, ErrorKind::memory,
                "[image {}] libpng could not start: out of memory.", name);
@@ -96,13 +96,12 @@ Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const Ima
   out.bit_depth = png_get_bit_depth(png, info);
   const int type = png_get_color_type(png, info);
   out.format = describe(type, out.bit_depth);
-  out.indexed = mode == PngMode::label && type == PNG_COLOR_TYPE_PALETTE;
   // Deflate cannot expand by more than 1032.
   const int64_t bits_per_pixel = int64_t{png_get_channels(png, info)} * out.bit_depth;
   check_size(name, out.format, width, height, limits,
              static_cast<int64_t>(bytes.size()) * 1032 * 8 / bits_per_pixel);
 
-  if (!guarded(png, [&] { set_transforms(png, info, mode); })) bad_image(name, out.format, reader.message);
+  if (!guarded(png, [&] { set_transforms(png, info, use); })) bad_image(name, out.format, reader.message);
   const int64_t channels = png_get_channels(png, info);
   const bool wide = png_get_bit_depth(png, info) == 16;
   const int64_t row_bytes = width * channels * (wide ? 2 : 1);
@@ -117,7 +116,7 @@ Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const Ima
   png_bytepp row_pointers = rows.data();
   const bool pixels_ok = guarded(png, [&] {
     png_read_image(png, row_pointers);
-    png_read_end(png, nullptr);
+    png_read_end(png, info);  // an eXIf chunk may follow the pixels
   });
   if (!pixels_ok) bad_image(name, out.format, reader.message);
   if (wide) {
@@ -129,6 +128,9 @@ Decoded decode_png(Bytes bytes, const std::string& name, PngMode mode, const Ima
   if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colors, &count)) {
     for (int i = 0; i < count; ++i) out.palette.push_back({colors[i].red, colors[i].green, colors[i].blue});
   }
+  png_bytep exif = nullptr;
+  png_uint_32 exif_size = 0;
+  if (png_get_eXIf_1(png, info, &exif_size, &exif)) out.orientation = tiff_orientation({exif, exif_size});
   return out;
 }
 

@@ -112,7 +112,9 @@ void check_unique(const SplitPlan& plan, const std::string& split) {
 ImageReadOptions image_options(const DataOptions& options) {
   ImageReadOptions image;
   image.apply_exif = options.exif == "apply";
-  image.alpha = options.alpha == "drop" ? AlphaPolicy::drop : AlphaPolicy::reject;
+  image.alpha = options.alpha == "drop"   ? AlphaPolicy::drop
+                : options.alpha == "keep" ? AlphaPolicy::keep
+                                          : AlphaPolicy::reject;
   image.sixteen_bit = options.sixteen_bit == "reduce" ? DepthPolicy::reduce : DepthPolicy::reject;
   return image;
 }

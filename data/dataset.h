@@ -56,9 +56,9 @@ struct DataOptions {
   std::string label_map;
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
   bool map_unknown_to_ignore = false;
-  std::string alpha = "reject";        // alpha channels of images: "reject" or "drop"
+  std::string alpha = "reject";        // alpha channels of images: "reject", "drop" or "keep"
   std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
-  std::string exif = "apply";          // "apply" or "ignore" the orientation of JPEG files
+  std::string exif = "apply";          // "apply" or "ignore" the orientation of image files
   // Sets of objects. Labels are the categories counted from 1 ("contiguous"), or their ids as in the file
   // ("raw": what torchvision's weights for COCO mean, 91 classes with gaps).
   std::string category_ids = "contiguous";

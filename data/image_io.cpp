@@ -1,5 +1,7 @@
 #include "data/image_io.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -28,6 +30,26 @@ void check_size(const std::string& name, std::string_view format, int64_t width,
   }
 }
 
+void check_bytes(const std::string& name, std::string_view format, int64_t needed, int64_t available) {
+  if (available >= needed) return;
+  bad_image(name, format,
+            fmt::format("the file ends early: its pixels need at least {} bytes, and {} are there", needed,
+                        available));
+}
+
+Tensor without_void_alpha(const Tensor& rgba, bool declared) {
+  const uint8_t* pixels = rgba.data<uint8_t>();
+  bool all_clear = true, all_opaque = true;
+  for (int64_t p = 0; p < rgba.pixels(); ++p) {
+    all_clear = all_clear && pixels[4 * p + 3] == 0;
+    all_opaque = all_opaque && pixels[4 * p + 3] == 255;
+  }
+  if (!all_clear && (declared || !all_opaque)) return rgba;
+  Tensor out = Tensor::empty(rgba.shape().with(2, 3), DType::u8);
+  for (int64_t p = 0; p < rgba.pixels(); ++p) std::copy_n(pixels + 4 * p, 3, out.data<uint8_t>() + 3 * p);
+  return out;
+}
+
 }  // namespace codecs
 
 namespace {
@@ -35,31 +57,76 @@ namespace {
 using codecs::Bytes;
 using codecs::Decoded;
 
-enum class Format { png, jpeg, bmp, pnm, matlab, other };
+enum class Format { png, jpeg, bmp, pnm, matlab, tga, other };
 
 bool starts_with(Bytes bytes, std::string_view magic, size_t at = 0) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
 }
 
-Format recognise(Bytes bytes, const std::string& name) {
-  if (bytes.empty()) codecs::bad_image(name, "image", "the file is empty");
+// `P` and a digit, then what separates the fields of a header.
+bool is_netpbm(Bytes bytes, std::string_view digits) {
+  return bytes.size() > 2 && bytes[0] == 'P' &&
+         digits.find(static_cast<char>(bytes[1])) != std::string_view::npos &&
+         (bytes[2] == '#' || bytes[2] == ' ' || (bytes[2] >= '\t' && bytes[2] <= '\r'));
+}
+
+// A format that is known but not read, and what to do; empty for others.
+std::pair<std::string_view, std::string_view> unsupported_format(Bytes bytes) {
+  constexpr std::string_view tiff_le{"II*\0", 4}, tiff_be{"MM\0*", 4}, icon{"\0\0\1\0", 4};
+  constexpr std::string_view convert = "atrous does not read this format. Convert it to PNG";
+  if (starts_with(bytes, "GIF8")) return {"GIF", convert};
+  if (starts_with(bytes, tiff_le) || starts_with(bytes, tiff_be)) return {"TIFF", convert};
+  if (starts_with(bytes, "RIFF") && starts_with(bytes, "WEBP", 8)) return {"WebP", convert};
+  if (starts_with(bytes, "ftyp", 4)) return {"HEIF/AVIF", convert};
+  if (starts_with(bytes, "8BPS")) return {"PSD", convert};
+  if (starts_with(bytes, "#?RADIANCE") || starts_with(bytes, "#?RGBE")) return {"HDR", convert};
+  if (starts_with(bytes, "v/1\1")) return {"OpenEXR", convert};
+  if (starts_with(bytes, icon)) return {"icon", convert};
+  if (is_netpbm(bytes, "123"))
+    return {"plain or bit PNM", "atrous reads binary PGM and PPM (P5, P6). Convert it to PNG"};
+  if (is_netpbm(bytes, "4")) return {"PBM", "atrous reads PGM and PPM (P5, P6). Convert it to PNG"};
+  if (is_netpbm(bytes, "7")) return {"PAM", "atrous reads PGM and PPM (P5, P6). Convert it to PNG"};
+  if (starts_with(bytes, "MATLAB 7.3 MAT-file"))
+    return {"MATLAB 7.3 file", "atrous reads version 5. Save it with `-v7`"};
+  return {};
+}
+
+// By the first bytes; `other` for what is not read.
+Format format_of(Bytes bytes) {
   if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return Format::png;
   if (starts_with(bytes, "\xff\xd8\xff")) return Format::jpeg;
   if (starts_with(bytes, "BM")) return Format::bmp;
   if (starts_with(bytes, "P5") || starts_with(bytes, "P6")) return Format::pnm;
   if (starts_with(bytes, "MATLAB 5.0 MAT-file")) return Format::matlab;
-  if (starts_with(bytes, "MATLAB 7.3 MAT-file")) {
-    codecs::bad_image(name, "MATLAB 7.3 file", "atrous reads version 5. Save it with `-v7`");
+  if (!unsupported_format(bytes).first.empty()) return Format::other;
+  return codecs::may_be_tga(bytes) ? Format::tga : Format::other;
+}
+
+Format recognise(Bytes bytes, const std::string& name) {
+  if (bytes.empty()) codecs::bad_image(name, "image", "the file is empty");
+  const Format format = format_of(bytes);
+  if (format != Format::other) return format;
+  const auto [unsupported, advice] = unsupported_format(bytes);
+  if (!unsupported.empty()) codecs::bad_image(name, unsupported, advice);
+  codecs::bad_image(name, "unknown format", "neither PNG, JPEG, BMP, PGM/PPM nor TGA");
+}
+
+Decoded decode(Format format, Bytes bytes, const std::string& name, codecs::Use use,
+               const ImageLimits& limits) {
+  switch (format) {
+    case Format::png:
+      return codecs::decode_png(bytes, name, use, limits);
+    case Format::jpeg:
+      return codecs::decode_jpeg(bytes, name, limits);
+    case Format::bmp:
+      return codecs::decode_bmp(bytes, name, use, limits);
+    case Format::pnm:
+      return codecs::decode_pnm(bytes, name, use, limits);
+    case Format::matlab:
+      return codecs::decode_mat(bytes, name, limits);
+    default:
+      return codecs::decode_tga(bytes, name, limits);
   }
-  constexpr std::string_view tiff_le{"II*\0", 4}, tiff_be{"MM\0*", 4};
-  const char* unsupported = starts_with(bytes, "GIF8")                                   ? "GIF"
-                            : starts_with(bytes, tiff_le) || starts_with(bytes, tiff_be) ? "TIFF"
-                            : starts_with(bytes, "WEBP", 8)                              ? "WebP"
-                            : starts_with(bytes, "ftyp", 4)                              ? "HEIF/AVIF"
-                                                                                         : nullptr;
-  if (unsupported)
-    codecs::bad_image(name, unsupported, "atrous does not read this format. Convert it to PNG");
-  return Format::other;
 }
 
 // The first `keep` channels as bytes; 16-bit samples are cut to their upper byte.
@@ -100,26 +167,22 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes) {
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
                     const ImageReadOptions& options) {
   const Format format = recognise(bytes, name);
-  Decoded image;
-  if (format == Format::png) {
-    image = codecs::decode_png(bytes, name, codecs::PngMode::image, options.limits);
-  } else if (format == Format::jpeg) {
-    image = codecs::decode_jpeg(bytes, name, options.apply_exif, options.limits);
-  } else if (format == Format::matlab) {
+  if (format == Format::matlab)
     codecs::bad_image(name, "MATLAB file", "its matrices serve as labels, not as images");
-  } else {
-    image = codecs::decode_stb(bytes, name, options.sixteen_bit == DepthPolicy::keep, options.limits);
-  }
+  Decoded image = decode(format, bytes, name, codecs::Use::image, options.limits);
+  if (options.apply_exif) image.pixels = codecs::apply_orientation(image.pixels, image.orientation);
   ATROUS_CHECK(image.bit_depth <= 8 || options.sixteen_bit != DepthPolicy::reject, ErrorKind::data,
-               "[image {}] images must have 8 bits per sample. Got {}. Convert it; where a config "
-               "says how images are read, data.sixteen_bit=reduce uses the upper byte.",
+               "[image {}] images must have 8 bits per sample. Got {}. Convert it, or set "
+               "data.sixteen_bit=reduce to use the upper byte.",
                name, image.format);
   const int64_t channels = image.pixels.dim(2);
   const bool has_alpha = channels == 2 || channels == 4;
   ATROUS_CHECK(!has_alpha || options.alpha != AlphaPolicy::reject, ErrorKind::data,
                "[image {}] images must have no alpha channel. Got {} channels ({}). Save it without "
-               "transparency; where a config says how images are read, data.alpha=drop ignores it.",
-               name, channels, image.format);
+               "transparency, or set data.alpha=drop to ignore it, or data.alpha=keep with "
+               "model.in_channels={} to read it "
+               "as one more channel.",
+               name, channels, image.format, channels);
   const int64_t keep = has_alpha && options.alpha == AlphaPolicy::drop ? channels - 1 : channels;
   const bool reduce = image.pixels.dtype() != DType::u8 && options.sixteen_bit != DepthPolicy::keep;
   if (keep == channels && !reduce) return image.pixels;
@@ -131,28 +194,24 @@ Tensor read_image(const std::string& path, const ImageReadOptions& options) {
   return decode_image(read_file(path, options.limits.max_file_bytes), path, options);
 }
 
-LabelFile read_label_file(const std::string& path, const ImageLimits& limits) {
+LabelFile read_label_file(const std::string& path, const ImageLimits& limits, bool apply_exif) {
   const std::vector<uint8_t> bytes = read_file(path, limits.max_file_bytes);
   const Format format = recognise(bytes, path);
   ATROUS_CHECK(format != Format::jpeg, ErrorKind::data,
                "[label {}] labels must be stored without loss. Got a JPEG, whose values are only "
-               "approximate. Write labels as "
+               "approximate. Write labels as PNG.",
+               path);
+  ATROUS_CHECK(format != Format::tga, ErrorKind::data,
+               "[label {}] labels must be PNG, PGM, PPM or BMP, or a known set's MATLAB files. Got TGA. "
+               "Write labels as "
                "PNG.",
                path);
-  Decoded decoded;
-  if (format == Format::png) {
-    decoded = codecs::decode_png(bytes, path, codecs::PngMode::label, limits);
-  } else if (format == Format::pnm) {
-    decoded = codecs::decode_stb(bytes, path, true, limits);
-  } else if (format == Format::matlab) {
-    decoded = codecs::decode_mat(bytes, path, limits);
-  } else {
-    fail(ErrorKind::data,
-         "[label {}] labels must be PNG, PGM or PPM, or a known set's MATLAB files: other formats lose "
-         "palette "
-         "indices. Write labels as PNG.",
-         path);
-  }
+  Decoded decoded = decode(format, bytes, path, codecs::Use::label, limits);
+  ATROUS_CHECK(!apply_exif || decoded.orientation == 1, ErrorKind::data,
+               "[label {}] labels must be stored upright. Got EXIF orientation {}. Write the label without "
+               "the tag, turned "
+               "like its image, or read images and labels as they are stored (data.exif=ignore).",
+               path, decoded.orientation);
   const int64_t channels = decoded.pixels.dim(2);
   ATROUS_CHECK(channels == 1 || channels == 3, ErrorKind::data,
                "[label {}] labels must have no alpha channel. Got {} channels ({}). Save indices as a grey "
@@ -168,6 +227,43 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits) {
   out.values =
       out.is_rgb ? decoded.pixels : decoded.pixels.reshape({decoded.pixels.dim(0), decoded.pixels.dim(1)});
   return out;
+}
+
+ImageKind kind_of_image(std::span<const uint8_t> first_bytes) {
+  switch (format_of(first_bytes)) {
+    case Format::png:
+      return {"PNG", ""};
+    case Format::jpeg:
+      return {"JPEG", ""};
+    case Format::bmp:
+      return {"BMP", ""};
+    case Format::pnm:
+      return {"PNM", ""};
+    case Format::matlab:
+      return {"MATLAB", ""};
+    case Format::tga:
+      return {"TGA", ""};
+    default:
+      return {"", unsupported_format(first_bytes).first};
+  }
+}
+
+std::string size_advice(const std::string& image_path, const ImageReadOptions& options, int64_t height,
+                        int64_t width, const std::string& exif_key) {
+  ImageReadOptions other = options;
+  other.apply_exif = !options.apply_exif;
+  const Tensor image = read_image(image_path, options), turned = read_image(image_path, other);
+  if (turned.dim(0) == height && turned.dim(1) == width) {
+    return options.apply_exif
+               ? fmt::format(
+                     "The image is turned by its EXIF orientation: {}=ignore reads it as stored, which "
+                     "fits",
+                     exif_key)
+               : fmt::format("The image has an EXIF orientation: {}=apply turns it, which fits", exif_key);
+  }
+  if (image.dim(0) == width && image.dim(1) == height)
+    return "Height and width are exchanged: one of them is turned. Turn it back";
+  return "Check that they belong together";
 }
 
 Tensor with_channels(const Tensor& image, int64_t channels, const std::string& path) {

@@ -2,15 +2,17 @@
 //
 // Reading an untrusted file is safe: its size is checked before it is read, and the width and height in its
 // header are checked against `ImageLimits` and against what that many bytes can hold at all before any pixel
-// is allocated. PNG goes through libpng, JPEG through libjpeg-turbo, BMP, PGM/PPM and TGA through stb_image.
-// Warnings of these libraries (bad checksum, premature end) are errors here. Errors are Error(data) that name
-// file, format and reason.
+// is allocated. PNG goes through libpng, JPEG through libjpeg-turbo; BMP, PGM/PPM and TGA have readers of our
+// own. A file that lacks one byte of its pixels is an error in every format, and so are damaged data (bad
+// checksum, bad codes). Remarks of a library on header fields that change no pixel are notes (notes.h).
+// Errors are Error(data) that name file, format and reason.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -32,7 +34,7 @@ enum class DepthPolicy {
 };  // of 16-bit samples: refuse, keep the upper byte, or keep all (i32)
 
 struct ImageReadOptions {
-  bool apply_exif = true;  // turn JPEG pictures as their EXIF orientation says
+  bool apply_exif = true;  // turn pictures (JPEG, PNG) as their EXIF orientation says
   AlphaPolicy alpha = AlphaPolicy::reject;
   DepthPolicy sixteen_bit = DepthPolicy::reject;
   ImageLimits limits = {};
@@ -49,6 +51,18 @@ Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
 // channels agree serve as grey. Both lose nothing; all else is Error(data), which names `path`.
 Tensor with_channels(const Tensor& image, int64_t channels, const std::string& path);
 
+// What the first bytes (64 are enough) of a file say about its format.
+struct ImageKind {
+  std::string_view format;       // "PNG", "JPEG", "BMP", "PNM", "TGA" or "MATLAB"; empty: none of these
+  std::string_view unsupported;  // else: a known format that is not read, "TIFF"
+};
+ImageKind kind_of_image(std::span<const uint8_t> first_bytes);
+
+// For an image that was read with a size other than that of its partner, height x width: what to do.
+// `exif_key` is what turns EXIF orientations on and off: "data.exif".
+std::string size_advice(const std::string& image_path, const ImageReadOptions& options, int64_t height,
+                        int64_t width, const std::string& exif_key);
+
 // A label file as it is stored.
 struct LabelFile {
   std::string format;   // "PNG palette, 8 bit"
@@ -58,10 +72,11 @@ struct LabelFile {
   std::vector<Color> palette;  // what a viewer shows; never used to read indices
 };
 
-// PNG, PGM, PPM, and the .mat files of SBD, PASCAL-Context and CrackForest. Palette images give their
-// indices, grey images their values as stored (never rescaled). JPEG (lossy), palette BMP (its indices are
-// lost in stb) and alpha channels are refused.
-LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {});
+// PNG, PGM, PPM, BMP, and the .mat files of SBD, PASCAL-Context and CrackForest. Palette images give their
+// indices, grey images their values as stored (never rescaled). JPEG (lossy), TGA and alpha channels are
+// refused, and with `apply_exif` labels with an EXIF orientation: nobody knows if their writer had turned
+// them.
+LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {}, bool apply_exif = true);
 
 // image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed.
 // Error(io).
@@ -70,6 +85,9 @@ void write_png(const std::string& path, const Tensor& image);
 std::string encode_png(const Tensor& image);
 // index: u8 [H, W], written as indices into `palette` (at most 256 colours, more than the largest index).
 void write_png(const std::string& path, const Tensor& index, std::span<const Color> palette);
+
+// values: i32 [H, W] of 0 to 65535, written as grey of 16 bits: indices that a palette cannot hold.
+void write_png_16(const std::string& path, const Tensor& values);
 
 // Whole file into memory; refuses folders, missing files and more than max_bytes. Error(data).
 std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes);

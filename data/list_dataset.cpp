@@ -1,5 +1,7 @@
 #include "data/list_dataset.h"
 
+#include "data/list_text.h"
+
 #include <filesystem>
 #include <unordered_map>
 #include <unordered_set>
@@ -22,32 +24,26 @@ std::string checked_path(std::string path, const std::string& list, int64_t line
   return normal.string();
 }
 
-std::vector<std::string> fields_of(const std::string& line) {
-  std::vector<std::string> fields;
-  for (size_t at = line.find_first_not_of(" \t"); at != std::string::npos;
-       at = line.find_first_not_of(" \t", at)) {
-    const size_t end = std::min(line.find_first_of(" \t", at), line.size());
-    fields.push_back(line.substr(at, end - at));
-    at = end;
-  }
-  return fields;
-}
-
 }  // namespace
 
-// Stems are the readable ids; lists that repeat stems in several folders get paths instead.
 void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
-  std::unordered_set<std::string> stems;
-  bool unique = true;
-  for (ListEntry& e : entries) {
-    e.id = fs::path(e.image).stem().string();
-    unique = stems.insert(e.id).second && unique;
+  const std::function<std::string(const fs::path&)> forms[] = {
+      [](const fs::path& image) { return image.stem().string(); },
+      [](const fs::path& image) { return fs::path(image).replace_extension().string(); },
+      [](const fs::path& image) { return image.string(); },
+  };
+  for (const auto& form : forms) {
+    std::unordered_set<std::string> seen;
+    bool unique = true;
+    for (ListEntry& e : entries) {
+      e.id = form(e.image);
+      unique = seen.insert(e.id).second && unique;
+    }
+    if (unique) return;
   }
-  if (unique) return;
   std::unordered_map<std::string, int64_t> lines;
-  for (ListEntry& e : entries) {
-    e.id = fs::path(e.image).replace_extension().string();
-    const auto [first, inserted] = lines.emplace(e.id, e.line);
+  for (const ListEntry& e : entries) {
+    const auto [first, inserted] = lines.emplace(e.image, e.line);
     ATROUS_CHECK(
         inserted, ErrorKind::data,
         "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the lines.",
@@ -57,35 +53,20 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
 
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
                                  const std::string& strip_prefix) {
-  constexpr int64_t max_bytes = int64_t{1} << 28;
-  const std::vector<uint8_t> bytes = read_file(path, max_bytes);
-  const std::string text(bytes.begin(), bytes.end());
   std::vector<ListEntry> entries;
-  int64_t number = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string line = text.substr(at, end - at);
-    at = end + 1;
-    ++number;
-    ATROUS_CHECK(line.find('\r') == std::string::npos, ErrorKind::data,
-                 "[{}:{}] lines must end with a newline only. Got a carriage return (Windows line end). "
-                 "Convert the list, for "
-                 "example with `sed -i 's/\\r$//'`.",
-                 path, number);
-    const std::vector<std::string> fields = fields_of(line);
-    const bool image_only = fields.size() == 1 && label_optional;
-    ATROUS_CHECK(fields.size() == 2 || image_only, ErrorKind::data,
-                 "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line (names must not "
-                 "hold blanks).",
-                 path, number, fields.size(), line);
+  for (const ListLine& line : read_list_lines(path)) {
+    const bool image_only = line.fields.size() == 1 && label_optional;
+    ATROUS_CHECK(
+        line.fields.size() == 2 || image_only, ErrorKind::data,
+        "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line; names that hold blanks "
+        "stand in double quotes.",
+        path, line.number, line.fields.size(), line.text);
     ListEntry entry;
-    entry.image = checked_path(fields[0], path, number, strip_prefix);
-    if (!image_only) entry.label = checked_path(fields[1], path, number, strip_prefix);
-    entry.line = number;
+    entry.image = checked_path(line.fields[0], path, line.number, strip_prefix);
+    if (!image_only) entry.label = checked_path(line.fields[1], path, line.number, strip_prefix);
+    entry.line = line.number;
     entries.push_back(std::move(entry));
   }
-  ATROUS_CHECK(!entries.empty(), ErrorKind::data,
-               "[{}] a list must name at least one image. Got an empty file.", path);
   assign_ids(entries, path);
   return entries;
 }
@@ -124,10 +105,14 @@ std::string ListDataset::label_path(int64_t index) const {
   return label.empty() ? "" : (fs::path(parts_.root) / label).string();
 }
 
+LabelFile ListDataset::label_file(int64_t index) const {
+  return read_label_file(label_path(index), parts_.image.limits, parts_.image.apply_exif);
+}
+
 Tensor ListDataset::load_label(int64_t index) const {
   const std::string path = label_path(index);
   if (path.empty()) return {};
-  const LabelFile file = read_label_file(path, parts_.image.limits);
+  const LabelFile file = label_file(index);
   ATROUS_CHECK(file.bit_depth <= 8 || parts_.accept_wide_labels, ErrorKind::data,
                "[label {}] labels have 8 bits unless a label map says what wider values mean. Got {}. "
                "Convert the label, or "
@@ -152,13 +137,10 @@ Sample ListDataset::load(int64_t index) const {
   const int64_t ih = sample.image.dim(0), iw = sample.image.dim(1), lh = sample.label.dim(0),
                 lw = sample.label.dim(1);
   if (ih == lh && iw == lw) return sample;
-  const bool turned = ih == lw && iw == lh;
   fail(ErrorKind::data,
        "[data] image and label must have the same size. Got {} with {} x {} and {} with {} x {}. {}.",
        sample.image_path, iw, ih, sample.label_path, lw, lh,
-       turned ? fmt::format("One is the other turned: try data.exif={}",
-                            parts_.image.apply_exif ? "ignore" : "apply")
-              : "Check that the pair belongs together");
+       size_advice(sample.image_path, parts_.image, lh, lw, "data.exif"));
 }
 
 std::string ListDataset::describe() const {

@@ -1,8 +1,8 @@
 // A data set as a list of files, whoever made the list, and the class tables beside list files.
 //
-// A list file has one `image label` pair per line, separated by blanks, relative to the root of the set.
-// Nothing is repaired: missing fields or files, duplicates, paths that leave the root and images shared by
-// train and val are errors.
+// A list file has one `image label` pair per line, relative to the root of the set (list_text.h says how
+// lines are read). Nothing is repaired: missing fields or files, duplicates, paths that leave the root and
+// images shared by train and val are errors.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@
 namespace atrous::data {
 
 struct ListEntry {
-  std::string id;     // file stem; the path without extension where stems repeat within the list
+  std::string id;     // file stem; where stems repeat within the list, see assign_ids()
   std::string image;  // relative to the root
   std::string label;  // empty: no label (test lists only)
   int64_t line = 0;
@@ -25,7 +25,8 @@ struct ListEntry {
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
                                  const std::string& strip_prefix = "");
 
-// Fills in the ids: stems, or paths without extension where stems repeat. `list` is for messages.
+// Fills in the ids: stems; where stems repeat, paths without extension; where those repeat, whole paths.
+// Error(data) for a path that occurs twice. `list` is for messages.
 void assign_ids(std::vector<ListEntry>& entries, const std::string& list);
 
 // classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}.
@@ -79,6 +80,7 @@ class ListDataset final : public Dataset {
   const std::string& left_out() const { return parts_.left_out; }
   std::string image_path(int64_t index) const;
   std::string label_path(int64_t index) const;  // empty: no label
+  LabelFile label_file(int64_t index) const;    // as stored; there must be one
 
  private:
   const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }

@@ -53,9 +53,10 @@ bool guarded(png_structp png, F&& f) {
 }
 
 // Sends the whole picture to where the writer's output was set. False on errors: see writer.message.
-bool encode(Writer& writer, const Tensor& image, int color_type, std::span<const Color> palette) {
+bool encode(Writer& writer, const Tensor& image, int color_type, std::span<const Color> palette,
+            int bit_depth = 8) {
   const int64_t height = image.dim(0), width = image.dim(1);
-  const int64_t row_bytes = width * (color_type == PNG_COLOR_TYPE_RGB ? 3 : 1);
+  const int64_t row_bytes = width * (color_type == PNG_COLOR_TYPE_RGB ? 3 : 1) * bit_depth / 8;
   const Tensor dense = image.contiguous_copy_if_needed();
   std::vector<png_bytep> rows(static_cast<size_t>(height));
   for (int64_t y = 0; y < height; ++y) rows[static_cast<size_t>(y)] = dense.data<uint8_t>() + y * row_bytes;
@@ -64,15 +65,16 @@ bool encode(Writer& writer, const Tensor& image, int color_type, std::span<const
   png_structp png = writer.png;
   png_infop info = writer.info;
   return guarded(png, [&] {
-    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), 8, color_type,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), bit_depth,
+                 color_type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (!colors.empty()) png_set_PLTE(png, info, colors.data(), static_cast<int>(colors.size()));
     png_set_rows(png, info, rows.data());
     png_write_png(png, info, PNG_TRANSFORM_IDENTITY, nullptr);
   });
 }
 
-void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette) {
+void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette,
+           int bit_depth = 8) {
   const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
   Writer writer;
   ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
@@ -81,7 +83,7 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
   if (!writer.file) unwritable(path, std::strerror(errno));
   errno = 0;
   png_init_io(writer.png, writer.file);
-  bool ok = encode(writer, image, color_type, palette);
+  bool ok = encode(writer, image, color_type, palette, bit_depth);
   std::string reason = writer.message;
   // Synced before the rename: otherwise a power cut may leave an empty file under the final name.
   if (ok && (std::fflush(writer.file) != 0 || ::fsync(::fileno(writer.file)) != 0)) {
@@ -147,6 +149,20 @@ void write_png(const std::string& path, const Tensor& index, std::span<const Col
   ATROUS_CHECK(largest < palette.size(), ErrorKind::usage,
                "[write_png] index {} has no colour: the palette has {}.", largest, palette.size());
   write(path, index, PNG_COLOR_TYPE_PALETTE, palette);
+}
+
+void write_png_16(const std::string& path, const Tensor& values) {
+  ATROUS_CHECK(values.dtype() == DType::i32 && values.rank() == 2, ErrorKind::usage,
+               "[write_png] images of 16 bits are i32 [H, W]. Got {}.", values.describe());
+  const Tensor bytes = Tensor::empty({values.dim(0), values.dim(1), 2}, DType::u8);
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    const int32_t v = values.data<int32_t>()[i];
+    ATROUS_CHECK(v >= 0 && v <= 65535, ErrorKind::usage,
+                 "[write_png] values of 16 bits are 0 to 65535. Got {}.", v);
+    bytes.data<uint8_t>()[2 * i] = static_cast<uint8_t>(v >> 8);  // the high byte first
+    bytes.data<uint8_t>()[2 * i + 1] = static_cast<uint8_t>(v);
+  }
+  write(path, bytes, PNG_COLOR_TYPE_GRAY, {}, 16);
 }
 
 }  // namespace atrous::data

@@ -31,10 +31,10 @@ mkdir -p "$vendor"/{include,lib/cmake,share/cmake}
 touch "$marker"
 
 libraries="/usr/lib/$(gcc -print-multiarch)"
-cp -rL /usr/include/{fmt,nlohmann,CLI,catch2,stb} "$vendor/include/"
-cp -L /usr/include/{png.h,pngconf.h,pnglibconf.h,turbojpeg.h,zlib.h} "$vendor/include/"
-find /usr/include "/usr/include/$(gcc -print-multiarch)" -maxdepth 1 -name zconf.h -exec cp -L {} "$vendor/include/" \;
-cp -L "$libraries"/{libpng16.a,libz.a,libturbojpeg.a} "$vendor/lib/"
+cp -rL /usr/include/{fmt,nlohmann,CLI,catch2} "$vendor/include/"
+cp -L /usr/include/{png.h,pngconf.h,pnglibconf.h,jpeglib.h,jmorecfg.h,jerror.h,zlib.h} "$vendor/include/"
+find /usr/include "/usr/include/$(gcc -print-multiarch)" -maxdepth 1 \( -name zconf.h -o -name jconfig.h \) -exec cp -L {} "$vendor/include/" \;
+cp -L "$libraries"/{libpng16.a,libz.a,libjpeg.a} "$vendor/lib/"
 cp -L /usr/lib/libCatch2WithMain.a "$vendor/lib/"
 # These packages find their prefix from where their own files lie.
 cp -r /usr/lib/cmake/Catch2 "$vendor/lib/cmake/"

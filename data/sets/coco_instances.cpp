@@ -56,11 +56,10 @@ std::vector<ListEntry> entries_of(const CocoAnnotations& all, const std::string&
     ATROUS_CHECK(image.height > 0, ErrorKind::data,
                  "[{}] image {} ({}) must have \"height\" and \"width\". Add them.", all.path, image.id,
                  image.file_name);
-    const auto [first, inserted] = ids.emplace(path(file).replace_extension().string(), image.id);
-    ATROUS_CHECK(
-        inserted, ErrorKind::data,
-        "[{}] images must differ in more than the ending of their names. Got `{}` for images {} and {}.",
-        all.path, image.file_name, first->second, image.id);
+    const auto [first, inserted] = ids.emplace(file.string(), image.id);
+    ATROUS_CHECK(inserted, ErrorKind::data,
+                 "[{}] names of images must differ. Got `{}` for images {} and {}.", all.path,
+                 image.file_name, first->second, image.id);
     entries.push_back({.id = {}, .image = file.string(), .label = {}});
   }
   for (const std::string& place : image_places(split)) {

@@ -1,10 +1,10 @@
 #include "data/sets/files.h"
 
 #include <algorithm>
-#include <sstream>
 #include <unordered_map>
 
-#include "data/image_io.h"
+#include "data/folder.h"
+#include "data/list_text.h"
 
 namespace atrous::data::files {
 namespace {
@@ -21,8 +21,9 @@ std::vector<std::string> difference(const std::vector<std::string>& a, const std
   return out;
 }
 
+// No part of a set.
 bool is_hidden(const std::string& name) {
-  return name.starts_with('.');
+  return name.starts_with('.') || is_system_file(name);
 }
 
 }  // namespace
@@ -96,39 +97,43 @@ std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& p
 void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair) {
   const std::vector<ListEntry> entries = pair_folders(root, pair);
   plan.entries.insert(plan.entries.end(), entries.begin(), entries.end());
-  const std::vector<std::string> all = stems_in(fs::path(root) / pair.images, "");
-  std::vector<std::string> others;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(others),
-               [&](const std::string& name) { return !name.ends_with(pair.image_suffix); });
-  if (others.empty()) return;
-  if (!plan.left_out.empty()) plan.left_out += "\n";
-  plan.left_out +=
-      fmt::format("left out: {} file{} in {} whose name does not end in `{}` ({})", others.size(),
-                  others.size() == 1 ? "" : "s", pair.images.string(), pair.image_suffix, first_few(others));
+  std::vector<std::string> others, leftovers;
+  for (const fs::directory_entry& file : fs::directory_iterator(fs::path(root) / pair.images)) {
+    const std::string name = file.path().filename().string();
+    if (is_system_file(name)) {
+      leftovers.push_back(name);
+    } else if (!is_hidden(name) && !name.ends_with(pair.image_suffix) && file.is_regular_file()) {
+      others.push_back(name);
+    }
+  }
+  const auto leave_out = [&](std::vector<std::string>& names, const std::string& why) {
+    if (names.empty()) return;
+    std::sort(names.begin(), names.end());
+    if (!plan.left_out.empty()) plan.left_out += "\n";
+    plan.left_out += fmt::format("left out: {} file{} in {} {} ({})", names.size(),
+                                 names.size() == 1 ? "" : "s", pair.images.string(), why, first_few(names));
+  };
+  leave_out(others, fmt::format("whose name does not end in `{}`", pair.image_suffix));
+  leave_out(leftovers, "that the operating system left behind");
 }
 
 std::vector<ListEntry> read_ids(const fs::path& list) {
-  const std::vector<uint8_t> bytes = read_file(list.string(), int64_t{1} << 28);
-  std::istringstream text(std::string(bytes.begin(), bytes.end()));
   std::vector<ListEntry> entries;
   std::unordered_map<std::string, int64_t> lines;
-  int64_t number = 0;
-  for (std::string line; std::getline(text, line);) {
-    ++number;
-    const std::string first = line.substr(0, line.find_first_of(" \t\r"));
+  for (const ListLine& line : read_list_lines(list.string())) {
+    const std::string& first = line.fields[0];
     const std::string id = first.find('/') == std::string::npos ? first : fs::path(first).stem().string();
     ATROUS_CHECK(!id.empty() && !is_hidden(id), ErrorKind::data,
-                 "[{}:{}] each line names an image. Got `{}`. Fix the line.", list.string(), number, line);
-    const auto [before, inserted] = lines.emplace(id, number);
+                 "[{}:{}] each line names an image. Got `{}`. Fix the line.", list.string(), line.number,
+                 line.text);
+    const auto [before, inserted] = lines.emplace(id, line.number);
     ATROUS_CHECK(
         inserted, ErrorKind::data,
         "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the "
         "lines.",
-        list.string(), number, id, before->second);
-    entries.push_back({.id = id, .image = {}, .label = {}, .line = number});
+        list.string(), line.number, id, before->second);
+    entries.push_back({.id = id, .image = {}, .label = {}, .line = line.number});
   }
-  ATROUS_CHECK(!entries.empty(), ErrorKind::data,
-               "[{}] a list must name at least one image. Got an empty file.", list.string());
   return entries;
 }
 

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 fs::path find_base(const std::string& root, std::span<const char* const> candidates,
                    const std::string& marker);
 
-// Names of the files of a folder that end in `suffix`, without it, sorted. Hidden files (._x, .DS_Store) are
-// none.
+// Names of the files of a folder that end in `suffix`, without it, sorted. Hidden files and what systems
+// leave behind (._x, .DS_Store, Thumbs.db, __MACOSX) are none.
 std::vector<std::string> stems_in(const fs::path& folder, const std::string& suffix);
 std::vector<std::string> subfolders(const fs::path& folder);
 
@@ -37,7 +37,7 @@ std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& p
 void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair);
 
 // The ids of an official list: the first field of each line; for lists of file pairs, the stem of the first.
-// Error(data) for an empty list, an empty line, an id given twice and ids that are no plain names.
+// Error(data) for an empty list, an id given twice and ids that are no plain names.
 std::vector<ListEntry> read_ids(const fs::path& list);
 
 // The plan's `missing` for a file or folder.

@@ -93,7 +93,7 @@ class IdMasks final : public InstanceFiles {
     const std::string file = path_of(entry(index).label);
     ATROUS_CHECK(!entry(index).label.empty(), ErrorKind::data,
                  "[data] {} has no mask in the {} list. Add it.", entry(index).image, parts_.split);
-    const LabelFile label = read_label_file(file, parts_.image.limits);
+    const LabelFile label = read_label_file(file, parts_.image.limits, parts_.image.apply_exif);
     ATROUS_CHECK(
         !label.is_rgb, ErrorKind::data,
         "[mask {}] values must be numbers of objects, in one channel of 8 or 16 bits. Got RGB colours. "

@@ -40,9 +40,7 @@ InstanceSample InstanceFiles::load(int64_t index) const {
       "[data] image and annotations must have the same size. Got {} with {} x {}, annotated as {} x {}. "
       "{}.",
       sample.image_path, width, height, w, h,
-      height == w && width == h ? fmt::format("One is the other turned: try data.exif={}",
-                                              parts_.image.apply_exif ? "ignore" : "apply")
-                                : std::string("Check that they belong together"));
+      size_advice(sample.image_path, parts_.image, h, w, "data.exif"));
   return sample;
 }
 

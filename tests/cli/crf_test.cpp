@@ -92,6 +92,41 @@ TEST_CASE("crf takes grey images, doubles and a device") {
   CHECK(f.crf({"--device", "gpu"}).code == 2);
 }
 
+TEST_CASE("crf: a turned photograph with probabilities of either size") {
+  const Files f;
+  // Stored lying, h x w, with the tag of a quarter turn: upright it has w rows.
+  std::string png = read_text(f.image);
+  const auto crc_of = [](const std::string& bytes) {
+    uint32_t crc = 0xffffffffu;
+    for (const char c : bytes) {
+      crc ^= static_cast<uint8_t>(c);
+      for (int k = 0; k < 8; ++k) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
+    }
+    return ~crc;
+  };
+  const std::string tiff("MM\0*\0\0\0\10\0\1\1\22\0\4\0\0\0\1\0\0\0\6\0\0\0\0", 26);
+  const std::string chunk = "eXIf" + tiff;
+  std::string whole(3, '\0');
+  whole += static_cast<char>(tiff.size());
+  whole += chunk;
+  for (int shift = 24; shift >= 0; shift -= 8) whole += static_cast<char>(crc_of(chunk) >> shift);
+  write_text(f.image, png.insert(33, whole));  // after IHDR
+  const Outcome lying = f.crf();
+  CHECK(lying.code == 4);
+  CHECK_THAT(lying.err, Contains("31 x 20 pixels (H x W)") && Contains("--set data.exif=ignore"));
+  const Outcome advised = f.crf({"--set", "data.exif=ignore"});
+  INFO(advised.err);
+  CHECK(advised.code == 0);
+  CHECK(read_safetensors(f.output).at("probs").shape() == Shape({k, h, w}));
+  // The reverse.
+  f.write_probs(f.probabilities().reshape({k, w, h}));
+  CHECK(f.crf().code == 0);
+  const Outcome other = f.crf({"--set", "data.exif=ignore"});
+  CHECK(other.code == 4);
+  CHECK_THAT(other.err, Contains("--set data.exif=apply"));
+  CHECK(f.crf({"--set", "data.batch_size=3"}).code == 3);
+}
+
 TEST_CASE("crf: bad input is refused, and an existing output stays") {
   const Files f;
   write_text(f.output, "precious");

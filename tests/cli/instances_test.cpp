@@ -1,4 +1,5 @@
 // `atrous eval` and `atrous predict` with a small untrained detector: results, and what users get wrong.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -23,11 +24,11 @@ struct Project {
   std::string set = folder.path("set");
   std::string weights = folder.path("net.safetensors");
 
-  explicit Project(const std::string& model = "maskrcnn_resnet50_fpn") {
+  explicit Project(const std::string& model = "maskrcnn_resnet50_fpn", int64_t num_classes = 3) {
     data::write_shapes(set, {.train = 1, .val = 3, .height = 48, .width = 64, .classes = 3, .seed = 3});
     json j;
     j["model"] = {{"name", model},
-                  {"num_classes", 3},
+                  {"num_classes", num_classes},
                   {"backbone", "resnet18"},
                   {"width_multiplier", 0.0625},
                   {"detection",
@@ -40,8 +41,18 @@ struct Project {
     j["data"] = {{"dataset", "shapes_instances"}, {"root", set}};
     const train::Config config = train::parse_config(j.dump(), "test", {});
     const auto network = nets::make_detector(config.model, 1);
-    const std::vector<data::ClassInfo> classes = {
+    std::vector<data::ClassInfo> classes = {
         {"background", {0, 0, 0}}, {"circle", {255, 0, 0}}, {"square", {0, 255, 0}}};
+    while (static_cast<int64_t>(classes.size()) < num_classes)
+      classes.push_back({"class" + std::to_string(classes.size()), {0, 0, 255}});
+    // Masks that cover their boxes.
+    if (num_classes > 3) {
+      for (const layers::NamedParameter& p : network->parameters()) {
+        if (!p.name.ends_with("mask_fcn_logits.bias")) continue;
+        const Tensor values = p.variable.value();
+        std::fill_n(values.data<float>(), values.numel(), 20.0f);
+      }
+    }
     train::save_checkpoint(weights, {.config = &config, .classes = &classes, .model = network.get()});
   }
   Outcome run_on(const char* command, std::vector<std::string> more) const {
@@ -144,6 +155,27 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   }
   CHECK(images == std::set<int>{1, 2, 3, 4});
   CHECK(ids.size() == whole["annotations"].size());
+}
+
+TEST_CASE("more than 256 classes: the label image has 16 bits, and the classes of predictions.json") {
+  const Project p("maskrcnn_resnet50_fpn", 700);
+  const std::string out = p.folder.path("out");
+  const Outcome o =
+      p.run_on("predict", {"--out", out, "--set", "eval.min_score=0", p.set + "/images/val_0000.png"});
+  INFO(o.err);
+  REQUIRE(o.code == 0);
+  const data::LabelFile labels = data::read_label_file(out + "/val_0000.png");
+  REQUIRE(labels.bit_depth == 16);
+  std::set<int> found, drawn;
+  const json all = json::parse(read_text(out + "/predictions.json"));
+  for (const json& object : all["annotations"]) found.insert(object["category_id"].get<int>());
+  for (int64_t i = 0; i < labels.values.numel(); ++i) drawn.insert(labels.values.data<int32_t>()[i]);
+  drawn.erase(0);
+  CHECK(*drawn.rbegin() > 255);
+  for (const int k : drawn) {
+    CAPTURE(k, found);
+    CHECK(found.count(k) == 1);
+  }
 }
 
 TEST_CASE("predict takes images whose names are not UTF-8") {

@@ -108,8 +108,20 @@ struct RawPng {
   std::vector<Color> palette = {};
   std::vector<uint8_t> transparency = {};
   std::vector<std::vector<uint8_t>> rows = {};
+  std::vector<uint8_t> exif = {};
 };
 void write_raw_png(const std::string& path, const RawPng& png);
+
+// An EXIF block with this orientation alone, as SHORT or as LONG.
+std::vector<uint8_t> tiff_with_orientation(int orientation, bool big_endian, bool is_long);
+
+// A JPEG of any kind, straight through libjpeg: quality 100, no subsampling; channels 1, 3 or 4 (CMYK).
+struct RawJpeg {
+  int width = 1, height = 1, channels = 3;
+  std::vector<uint8_t> samples = {};
+  bool progressive = false, arithmetic = false, separate_scans = false;
+};
+std::vector<uint8_t> encode_jpeg(const RawJpeg& jpeg);
 
 // A small JPEG of flat 8x8 blocks with an EXIF orientation (0: no EXIF block). Grey values one per block.
 std::vector<uint8_t> jpeg_blocks(int columns, int rows, const std::vector<int>& greys, int channels,

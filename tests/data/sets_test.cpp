@@ -308,10 +308,14 @@ TEST_CASE("loveda: urban and rural scenes, 0 is no data; lists of one's own") {
   CHECK(set.check().errors() == 0);
   CHECK_THAT(set.open()->describe(), !Catch::Contains("left out"));
   set.image("Train/Urban/images_png/1367.tif");
-  set.text("Train/Urban/images_png/.DS_Store", "");  // no file of anybody's
+  set.text("Train/Urban/images_png/.DS_Store", "");
+  set.text("Train/__MACOSX/images_png/._0.png", "");
   for (const std::string& told : {set.open()->describe(), set.check().table()})
-    CHECK_THAT(told, Catch::Contains("left out: 1 file in Train/Urban/images_png whose name does not end in "
-                                     "`.png` (1367.tif)"));
+    CHECK_THAT(
+        told, Catch::Contains("left out: 1 file in Train/Urban/images_png whose name does not end in "
+                              "`.png` (1367.tif)") &&
+                  Catch::Contains("left out: 1 file in Train/Urban/images_png that the operating system left "
+                                  "behind (.DS_Store)"));
   set.image("Test/Rural/images_png/4191.png");
   CHECK_FALSE(set.open("test")->load(0).label.defined());
   set.label("Train/Rural/masks_png/0.png", {8});
