@@ -171,6 +171,9 @@ std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedN
     };
   }
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes};
+  ATROUS_CHECK(loaded.model->num_classes() <= 255, ErrorKind::config,
+               "[predict] label images hold at most 255 classes. Got a model of {}. Merge some.",
+               loaded.model->num_classes());
   const eval::InferenceOptions options = o.inference.apply(loaded.config.eval);
   warn_of_two_crfs(loaded.config.model, options);
   return [loaded, inference = options, palette = eval::palette_of(loaded.classes)](const Job& job) {

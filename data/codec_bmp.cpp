@@ -110,17 +110,6 @@ Tensor read_indices(const Header& h, const uint8_t* rows) {
   return out;
 }
 
-Tensor with_palette(const Tensor& indices, const std::vector<Color>& palette, const std::string& name) {
-  Tensor out = Tensor::empty(indices.shape().with(2, 3), DType::u8);
-  for (int64_t p = 0; p < indices.numel(); ++p) {
-    const size_t index = indices.data<uint8_t>()[p];
-    if (index >= palette.size())
-      bad(name, fmt::format("a pixel has index {}, but the palette has {} colours", index, palette.size()));
-    std::copy_n(palette[index].begin(), 3, out.data<uint8_t>() + 3 * p);
-  }
-  return out;
-}
-
 // n bits as 8: repeated from the top, so that all ones are 255.
 uint8_t widen(uint32_t value, int bits) {
   uint32_t wide = value << (8 - bits);
@@ -167,7 +156,7 @@ Decoded decode_bmp(Bytes bytes, const std::string& name, Use use, const ImageLim
     out.pixels = read_colors(h, rows);
   } else {
     const Tensor indices = read_indices(h, rows);
-    out.pixels = use == Use::label ? indices : with_palette(indices, out.palette, name);
+    out.pixels = use == Use::label ? indices : expand_palette(indices, out.palette, {}, name, out.format);
   }
   return out;
 }

@@ -52,15 +52,14 @@ bool guarded(png_structp png, F&& f) {
 void set_transforms(png_structp png, png_infop info, Use use) {
   const int type = png_get_color_type(png, info);
   const int depth = png_get_bit_depth(png, info);
-  if (use == Use::image) {
-    png_set_expand(png);  // palette to RGB, tRNS to alpha, small grey to 8 bits
+  if (use == Use::image && type != PNG_COLOR_TYPE_PALETTE) {
+    png_set_expand(png);  // tRNS to alpha, small grey to 8 bits
   } else if (depth < 8) {
     png_set_packing(png);  // one value per byte, not rescaled
   }
   if (depth == 16) png_set_swap(png);  // files are big-endian
-  if (use == Use::label && type == PNG_COLOR_TYPE_PALETTE) {
-    png_set_check_for_invalid_index(png, 0);  // the label map judges values, not the palette
-  }
+  // libpng would paint indices without a colour black. As labels, the label map judges them.
+  if (type == PNG_COLOR_TYPE_PALETTE) png_set_check_for_invalid_index(png, 0);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
 }
@@ -127,6 +126,13 @@ Decoded decode_png(Bytes bytes, const std::string& name, Use use, const ImageLim
   int count = 0;
   if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colors, &count)) {
     for (int i = 0; i < count; ++i) out.palette.push_back({colors[i].red, colors[i].green, colors[i].blue});
+  }
+  if (type == PNG_COLOR_TYPE_PALETTE && use == Use::image) {
+    png_bytep alpha = nullptr;
+    int alpha_count = 0;
+    png_get_tRNS(png, info, &alpha, &alpha_count, nullptr);
+    const Bytes transparency(alpha, alpha ? static_cast<size_t>(alpha_count) : 0);
+    out.pixels = expand_palette(out.pixels, out.palette, transparency, name, out.format);
   }
   png_bytep exif = nullptr;
   png_uint_32 exif_size = 0;

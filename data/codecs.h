@@ -58,6 +58,11 @@ inline uint32_t little_endian(Bytes bytes, size_t at, size_t count) {
   return value;
 }
 
+// The colours of indices u8 [H, W, 1]: RGB, or RGBA where `alpha` holds the transparency of the first colours
+// (the others are opaque). Error(data) for an index without a colour.
+Tensor expand_palette(const Tensor& indices, const std::vector<Color>& palette, Bytes alpha,
+                      const std::string& name, const std::string& format);
+
 // u8 [H, W, 4] whose fourth byte need not be transparency. Where the file does not say that it is, it is not
 // if all pixels hold 0 or all 255; where it does, all 0 (nothing would be visible) means that the writer left
 // it out. Then the result has 3 channels.

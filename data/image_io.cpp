@@ -37,6 +37,23 @@ void check_bytes(const std::string& name, std::string_view format, int64_t neede
                         available));
 }
 
+Tensor expand_palette(const Tensor& indices, const std::vector<Color>& palette, Bytes alpha,
+                      const std::string& name, const std::string& format) {
+  const int64_t channels = alpha.empty() ? 3 : 4;
+  Tensor out = Tensor::empty(indices.shape().with(2, channels), DType::u8);
+  uint8_t* target = out.data<uint8_t>();
+  for (int64_t p = 0; p < indices.numel(); ++p, target += channels) {
+    const size_t index = indices.data<uint8_t>()[p];
+    if (index >= palette.size()) {
+      bad_image(name, format,
+                fmt::format("a pixel has index {}, but the palette has {} colours", index, palette.size()));
+    }
+    std::copy_n(palette[index].begin(), 3, target);
+    if (channels == 4) target[3] = index < alpha.size() ? alpha[index] : uint8_t{255};
+  }
+  return out;
+}
+
 Tensor without_void_alpha(const Tensor& rgba, bool declared) {
   const uint8_t* pixels = rgba.data<uint8_t>();
   bool all_clear = true, all_opaque = true;
@@ -281,11 +298,18 @@ Tensor with_channels(const Tensor& image, int64_t channels, const std::string& p
       target[0] = source[0];
     }
   }
+  // What a reader of four bands can leave out is no colour.
+  const bool has_extra = have == channels + 1 && (have == 2 || have == 4);
   ATROUS_CHECK(possible, ErrorKind::data,
                "[image {}] images must have the channels the model takes. Got {} channels, model.in_channels "
-               "is {}. Set "
-               "model.in_channels={} or convert the images.",
-               path, have, channels, have);
+               "is {}. {}, or train with model.in_channels={}.",
+               path, have, channels,
+               has_extra ? std::string("Set data.alpha=drop, which leaves out the last one")
+                         : fmt::format("Convert the images to {}",
+                                       channels == 1   ? "grey"
+                                       : channels == 3 ? "RGB"
+                                                       : fmt::format("{} channels", channels)),
+               have);
   return out;
 }
 

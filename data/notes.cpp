@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <mutex>
 #include <unordered_set>
 
@@ -32,7 +33,8 @@ void note(const std::string& what, const std::string& file) {
   auto kind =
       std::find_if(seen.kinds.begin(), seen.kinds.end(), [&](const Kind& k) { return k.note.what == what; });
   if (kind == seen.kinds.end()) {
-    fmt::print(stderr, "note: {}: {}\n", file, what);
+    std::fputs(fmt::format("note: {}: {}\n", file, what).c_str(),
+               stderr);  // never throws: stderr may be closed
     kind = seen.kinds.insert(seen.kinds.end(), Kind{{what, file, 0}, {}});
   }
   if (kind->files.insert(file).second) ++kind->note.files;
@@ -49,7 +51,7 @@ void print_note_counts() {
   std::lock_guard lock(all().mutex);
   for (const Kind& kind : all().kinds) {
     if (kind.note.files > 1)
-      fmt::print(stderr, "note: {} files in all: {}\n", kind.note.files, kind.note.what);
+      std::fputs(fmt::format("note: {} files in all: {}\n", kind.note.files, kind.note.what).c_str(), stderr);
   }
   all().kinds.clear();
 }

@@ -61,6 +61,42 @@ TEST_CASE("PNG: palette labels with transparency still give indices") {
   CHECK_SAYS(ErrorKind::data, read_image(path), "alpha", "data.alpha=drop");
 }
 
+TEST_CASE("PNG: an index without a colour is an error in an image, and a value in a label") {
+  Folder folder;
+  const std::string path = folder.file("a.png");
+  for (const int depth : {8, 4}) {
+    const uint8_t two = depth == 8 ? 2 : 0x20;  // the third colour of two
+    write_raw_png(path, {.width = 1,
+                         .height = 1,
+                         .bit_depth = depth,
+                         .color_type = PNG_COLOR_TYPE_PALETTE,
+                         .palette = {{9, 9, 9}, {1, 2, 3}},
+                         .rows = {{two}}});
+    CHECK_SAYS(ErrorKind::data, read_image(path), "a.png", "index 2", "2 colours");
+    CHECK(values_of(read_label_file(path).values) == std::vector<int>{2});
+  }
+  write_raw_png(path, {.width = 2,
+                       .height = 1,
+                       .color_type = PNG_COLOR_TYPE_PALETTE,
+                       .palette = {{9, 9, 9}, {1, 2, 3}},
+                       .transparency = {7},
+                       .rows = {{1, 0}}});
+  CHECK(values_of(read_image(path, {.alpha = AlphaPolicy::keep})) ==
+        std::vector<int>{1, 2, 3, 255, 9, 9, 9, 7});
+}
+
+TEST_CASE("images of other channels than the model's: the advice fits") {
+  const auto says = [](int64_t have, int64_t wanted) {
+    return message_of(ErrorKind::data, [&] { with_channels(ramp({2, 2, have}), wanted, "a.png"); });
+  };
+  CHECK_THAT(says(4, 3),
+             Catch::Contains("data.alpha=drop") && Catch::Contains("train with model.in_channels=4"));
+  CHECK_THAT(says(2, 1), Catch::Contains("data.alpha=drop"));
+  CHECK_THAT(says(3, 4), Catch::Contains("to 4 channels, or train with model.in_channels=3"));
+  CHECK_THAT(says(3, 1), Catch::Contains("Convert the images to grey"));
+  CHECK_THAT(says(4, 1), Catch::Contains("Convert the images to grey"));
+}
+
 TEST_CASE("PNG: interlaced files") {
   Folder folder;
   const std::string path = folder.file("a.png");
