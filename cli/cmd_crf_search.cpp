@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "eval/crf_search.h"
 #include "train/checkpoint.h"
+#include "train/class_source.h"
 #include "train/plan.h"
 #include "train/scores_json.h"
 #include "train/signals.h"
@@ -136,8 +137,9 @@ void run_search(const Options& o) {
   const layers::BuildDeviceGuard build_on(device);
   const train::LoadedModel loaded = train::load_model(o.weights, o.config, o.overrides);
   const train::Config& config = loaded.config;
+  const data::ClassList meant = train::class_list(loaded.classes, config, "the checkpoint");
   const auto dataset =
-      data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
+      data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels, &meant);
   fmt::print(stderr, "{}\n", dataset->describe());
   eval::InferenceOptions inference = o.inference.apply(config.eval);
   inference.crf.enabled = false;  // the search's own instead

@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "eval/evaluate.h"
 #include "train/checkpoint.h"
+#include "train/class_source.h"
 #include "train/plan.h"
 
 namespace atrous::cli {
@@ -30,16 +31,6 @@ struct Options : ScoredNetwork {
   InferenceFlags inference;
   Report report;
 };
-
-// A list of files does not name its classes (class0, class1, ...). A checkpoint whose training had names for
-// them does.
-std::vector<data::ClassInfo> classes_shown(const data::Dataset& dataset, const train::LoadedModel& loaded) {
-  const std::vector<data::ClassInfo>& classes = dataset.classes();
-  for (size_t c = 0; c < classes.size(); ++c) {
-    if (classes[c].name != fmt::format("class{}", c)) return classes;
-  }
-  return loaded.classes;
-}
 
 void run_eval(const Options& o) {
   const Device device = chosen_device(o.device);
@@ -58,8 +49,9 @@ void run_eval(const Options& o) {
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes,
                                   network.weights};
   const train::Config& config = loaded.config;
+  const data::ClassList meant = train::class_list(loaded.classes, config, "the checkpoint");
   const auto dataset =
-      data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels);
+      data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels, &meant);
   if (!o.report_folder.empty()) make_output_folder(o.report_folder, "--report");
   fmt::print(stderr, "{}\n", dataset->describe());
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
@@ -79,18 +71,16 @@ void run_eval(const Options& o) {
     result = eval::evaluate(*loaded.model, *dataset, config.data, inference, /*boundary_f1=*/true, hooks);
   }
 
-  const std::vector<data::ClassInfo> classes = classes_shown(*dataset, loaded);
+  const std::vector<data::ClassInfo>& classes = dataset->classes();
   ScoresReport report;
   report.network = nets::describe(config.model);
   report.scores = result.scores;
-  for (size_t c = 0; c < classes.size(); ++c) report.scores.per_class[c].name = classes[c].name;
   report.confusion = result.confusion;
   report.images = static_cast<int64_t>(result.images.size());
   report.loss = result.loss;
   report.image_scores = result.images;
   if (result.before_crf) {
     report.crf = CrfScores{inference.crf, *result.before_crf, result.crf_tiled_images, result.crf_most_tiles};
-    for (size_t c = 0; c < classes.size(); ++c) report.crf->before.scores.per_class[c].name = classes[c].name;
   }
   report.facts = {{"resolution", config.data.image_height > 0
                                      ? fmt::format("that of the label files (the network sees {}x{})",

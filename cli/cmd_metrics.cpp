@@ -97,6 +97,14 @@ struct PairResult {
   eval::BoundaryF1 boundary;
 };
 
+// A class whose value is ignored cannot be labelled.
+eval::ScoredClasses scored_classes(const Options& o) {
+  eval::ScoredClasses classes{.names = o.names,
+                              .excluded = std::vector<bool>(static_cast<size_t>(o.classes))};
+  if (o.ignore >= 0 && o.ignore < o.classes) classes.excluded[static_cast<size_t>(o.ignore)] = true;
+  return classes;
+}
+
 // Every pair is looked at before anything is reported: one run names all that is wrong.
 std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std::string>>& pairs,
                                     const Options& o, eval::ConfusionMatrix& confusion) {
@@ -112,7 +120,8 @@ std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std
       eval::ConfusionMatrix own(o.classes);
       own.add(gt, pred, o.ignore);
       results[index].boundary =
-          eval::boundary_f1(as_labels(gt, o.ignore, o.classes), as_labels(pred, -1, o.classes), 255);
+          eval::boundary_f1(as_labels(gt, o.ignore, o.classes), as_labels(pred, -1, o.classes), 255,
+                            eval::boundary_tolerance, scored_classes(o));
       std::lock_guard lock(mutex);
       confusion.add(own);
     } catch (const Error& e) {
@@ -162,7 +171,7 @@ void run_semantic(const Options& o) {
     if (!r.problem.empty()) problems.push_back(r.problem);
   }
   if (!problems.empty()) fail_with_all(problems);
-  report.scores = report.confusion.scores(o.names);
+  report.scores = report.confusion.scores(scored_classes(o));
   eval::BoundaryMean boundary;
   for (const PairResult& r : results) boundary.add(r.boundary);
   boundary.fill(report.scores);
@@ -193,7 +202,9 @@ void add_metrics_command(CLI::App& app) {
   semantic->add_option("--pred", o->pred, "Folder of predictions with the same names (extensions may differ)")
       ->required();
   semantic->add_option("--classes", o->classes, "Number of classes")->required()->check(CLI::Range(1, 255));
-  semantic->add_option("--ignore", o->ignore, "Label value that is not scored; -1 for none")
+  semantic
+      ->add_option("--ignore", o->ignore,
+                   "Label value that is not scored; if it is a class, that class is in no mean. -1: none")
       ->capture_default_str();
   semantic->add_option("--names", o->names, "Class names, comma-separated")->delimiter(',');
   o->keys.add_option(*semantic);

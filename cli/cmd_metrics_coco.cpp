@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "data/coco_categories.h"
 #include "data/coco_json.h"
 #include "eval/coco_html.h"
 #include "eval/coco_scores.h"
@@ -26,6 +27,7 @@ struct Options {
   std::string iou_type;
   bool per_class = false;
   std::string voc;
+  std::vector<std::string> class_map;
   std::string report_folder;
   Report report;
 };
@@ -102,8 +104,11 @@ void write_report_page(const eval::CocoSummary& s, const std::string& scores, co
 void run_coco(const Options& o) {
   const eval::IouType type = o.iou_type == "bbox" ? eval::IouType::bbox : eval::IouType::segm;
   const data::CocoMasks masks = type == eval::IouType::segm ? data::CocoMasks::keep : data::CocoMasks::skip;
-  const data::CocoAnnotations annotations = data::read_coco_annotations(o.gt, masks);
-  const std::vector<data::CocoResult> results = data::read_coco_results(o.dt, annotations, masks);
+  data::CocoAnnotations annotations = data::read_coco_annotations(o.gt, masks);
+  std::vector<std::string> notes =
+      data::apply_class_map(annotations, data::ClassMap(o.class_map, "--class-map"), o.gt);
+  const std::vector<data::CocoResult> results = data::read_coco_results(o.dt, annotations, masks, {}, &notes);
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
   if (std::any_of(annotations.annotations.begin(), annotations.annotations.end(),
                   [](const data::CocoAnnotation& a) { return a.id == 0; })) {
     fmt::print(stderr,
@@ -144,6 +149,13 @@ void add_metrics_coco_command(CLI::App& metrics) {
   command->add_flag("--per-class", o->per_class, "Also print the scores of each class");
   command->add_option("--voc", o->voc, "Also VOC AP of the boxes: 11 points (to 2009) or all (from 2010)")
       ->check(CLI::IsMember({"11", "all"}));
+  command
+      ->add_option(
+          "--class-map", o->class_map,
+          "What the results call categories of the annotations: NAME:THEIRS, or NAME:ignore to leave one "
+          "out, comma-separated")
+      ->delimiter(',')
+      ->type_name("MAP");
   command->add_option("--report", o->report_folder, "Folder for report.html and scores.json");
   o->report.add_option(*command);
   command->callback([o] { run_coco(*o); });

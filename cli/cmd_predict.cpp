@@ -181,12 +181,25 @@ std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedN
   };
 }
 
+// What is predicted is called as the checkpoint calls it.
+void note_other_names(const train::LoadedNetwork& network) {
+  const std::vector<std::string>& names = network.config.data.class_names;
+  for (const std::string& name : names) {
+    if (std::ranges::any_of(network.classes, [&](const auto& c) { return c.name == name; })) continue;
+    if (!network.config.data.class_map.empty()) return;  // then they are names of the data set
+    fmt::print(stderr, "note: data.class_names has \"{}\", but classes are called as in {}\n", name,
+               network.weights);
+    return;
+  }
+}
+
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const std::vector<std::string> images = expand(o.inputs, left_out);
   plan(images, o.out, false);  // what is wrong with the names shows before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
+  note_other_names(network);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
   tell_long_names(jobs);
   const std::function<int64_t(const Job&)> predict = worker(o, network);

@@ -15,6 +15,7 @@
 #include "nets/factory.h"
 #include "nets/start_weights.h"
 #include "train/checkpoint.h"
+#include "train/class_source.h"
 
 namespace atrous::cli {
 namespace {
@@ -66,6 +67,13 @@ void import_weights(const Import& o) {
   std::vector<data::ClassInfo> classes = data::class_table(config.data);
   if (classes.size() != static_cast<size_t>(config.model.num_classes))
     classes.clear();  // of another label map
+  // The last layers of a checkpoint mean its own classes, in its own order.
+  if (const auto stored = train::start_classes(config, o.input); stored && !o.backbone) {
+    classes = stored->classes;
+  } else if (!classes.empty() && !o.backbone) {
+    std::fprintf(stderr, "note: the file names no classes; by number they are called as in data.dataset %s\n",
+                 config.data.dataset.c_str());
+  }
   train::save_checkpoint(o.output, {.config = &config, .classes = &classes, .model = model.get()});
   o.report.write_json(to_json(report).dump(2));
 }

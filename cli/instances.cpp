@@ -18,6 +18,7 @@
 #include "eval/evaluate_instances.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
+#include "train/class_source.h"
 
 namespace atrous::cli {
 namespace {
@@ -79,8 +80,9 @@ void write_class_indices(const std::string& path, const Tensor& image, const Ins
 void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOptions& options,
                         const Report& report) {
   const train::Config& config = loaded.config;
+  const data::ClassList meant = train::class_list(loaded.classes, config, "the checkpoint");
   const auto dataset = data::open_instance_dataset(config.data, options.split, config.model.num_classes,
-                                                   config.model.in_channels);
+                                                   config.model.in_channels, &meant);
   if (!options.report_folder.empty()) make_output_folder(options.report_folder, "--report");
   if (!options.results.empty()) make_output_folder(options.results, "--results");
   fmt::print(stderr, "{}\n", dataset->describe());

@@ -93,6 +93,11 @@ void join_predictions(const std::string& path, const std::vector<std::string>& p
       ordered_json part = read_part(parts[i]);
       part["images"][0]["id"] = i + 1;
       images.add(part["images"][0]);
+      ATROUS_CHECK(
+          i == 0 || part["categories"] == categories, ErrorKind::data,
+          "[predict {}] all images must be predicted with the same classes. This file has other classes than "
+          "{}. Predict without --resume, or into another folder.",
+          parts[i], parts[0]);
       categories = std::move(part["categories"]);
     }
     out << "\n],\n\"categories\":" << text_of(categories) << ",\n\"annotations\":[";

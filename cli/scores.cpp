@@ -1,6 +1,7 @@
 #include "cli/scores.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -22,9 +23,21 @@ JsonValue value(const std::optional<double>& v) {
 std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
   std::vector<std::string> names;
   for (const eval::ClassScore& c : scores.per_class) {
-    if (!c.iou) names.push_back(c.name);
+    if (!c.iou && !c.excluded) names.push_back(c.name);
   }
   return names;
+}
+
+std::vector<std::string> excluded_classes(const eval::SemanticScores& scores) {
+  std::vector<std::string> names;
+  for (const eval::ClassScore& c : scores.per_class) {
+    if (c.excluded) names.push_back(c.name);
+  }
+  return names;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
@@ -106,10 +119,12 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
   fmt::print(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
              report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
-  std::string absent;
-  for (const std::string& name : absent_classes(s)) absent += (absent.empty() ? "" : ", ") + name;
+  const std::string absent = joined(absent_classes(s));
   fmt::print(out, "absent classes  {}\n",
              absent.empty() ? "none" : absent + " (neither labelled nor predicted: not in the means)");
+  if (s.excluded_classes > 0)
+    fmt::print(out, "excluded        {} (cannot occur in the labels: not in the means)\n",
+               joined(excluded_classes(s)));
   fmt::print(out, "definition      one confusion matrix over the set; IoU = TP / (TP + FP + FN)\n");
   for (const auto& [name, text] : report.facts) fmt::print(out, "{:<15} {}\n", name, text);
 }
@@ -124,6 +139,7 @@ std::string scores_json(const ScoresReport& report) {
   j["pixels"] = JsonValue::of(s.pixels);
   j["ignored_pixels"] = JsonValue::of(s.ignored_pixels);
   j["absent_classes"] = JsonValue::of(absent_classes(s));
+  j["excluded_classes"] = JsonValue::of(excluded_classes(s));
   j["confusion"] = train::confusion_to_json(report.confusion);
   j["per_image"] = images_to_json(report.image_scores);
   if (report.crf) {

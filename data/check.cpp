@@ -121,7 +121,7 @@ class Checker {
           "{}: {:.0f} % of the pixels are ignored. Check data.label_map.", s.split,
           100.0 * static_cast<double>(s.histogram.ignored) / static_cast<double>(s.histogram.total)));
     }
-    if (labelled) warn_of_absent(s, dataset.classes());
+    if (labelled) warn_of_absent(s, dataset);
     const int64_t read = s.images - s.unreadable;
     if (read > 1 && classes > 1 && s.single_class_labels == read) {
       warn(fmt::format(
@@ -137,10 +137,17 @@ class Checker {
     }
   }
 
-  void warn_of_absent(const SplitReport& s, const std::vector<ClassInfo>& classes) {
+  void warn_of_absent(const SplitReport& s, const ListDataset& dataset) {
+    const std::vector<ClassInfo>& classes = dataset.classes();
     std::vector<size_t> absent;
     for (size_t k = 0; k < classes.size(); ++k) {
-      if (s.histogram.pixels[k] == 0) absent.push_back(k);
+      if (!dataset.can_occur(static_cast<int64_t>(k))) {
+        warn(fmt::format(
+            "{}: class {} ({}) cannot occur in the labels: it is excluded from the means of scores.", s.split,
+            k, classes[k].name));
+      } else if (s.histogram.pixels[k] == 0) {
+        absent.push_back(k);
+      }
     }
     const char* consequence = s.split == "train" ? "cannot be learned" : "will not be scored";
     if (absent.size() > 3) {  // a part of a set with many classes
@@ -218,6 +225,7 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
       const auto dataset = open_list_dataset(options, split, num_classes, in_channels);
       report.classes = dataset->classes();
       report.label_map = dataset->label_map().describe(dataset->classes());
+      report.notes.insert(report.notes.end(), dataset->notes().begin(), dataset->notes().end());
       checker.split(split, *dataset);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;

@@ -30,6 +30,7 @@ struct SplitReport {
 struct CheckReport {
   std::string dataset, root, label_map;
   std::vector<ClassInfo> classes;
+  std::vector<std::string> notes;  // how classes were matched and renamed
   std::vector<SplitReport> splits;
   std::vector<Finding> findings;
 

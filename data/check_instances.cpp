@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "data/check_internal.h"
+#include "data/class_match.h"
 #include "data/sets/instance_sets.h"
 
 namespace atrous::data {
@@ -146,6 +147,7 @@ class Checker {
     split.images = dataset.size();
     split.class_objects.resize(static_cast<size_t>(dataset.num_classes()));
     split.class_images = split.class_objects;
+    split.classes = dataset.classes();
     int64_t corners_as_size = 0;
     std::string example;
     for (const FileReport& f : files) {
@@ -250,7 +252,8 @@ class Checker {
   internal::CopyFinder copies_;
 };
 
-std::string split_table(const InstanceSplitReport& s, const std::vector<ClassInfo>& classes) {
+std::string split_table(const InstanceSplitReport& s) {
+  const std::vector<ClassInfo>& classes = s.classes;
   std::string out =
       fmt::format("\n{}: {} images; sizes {}\n", s.split, s.images, internal::list_counts(s.sizes));
   out += fmt::format(
@@ -271,6 +274,23 @@ std::string split_table(const InstanceSplitReport& s, const std::vector<ClassInf
   return out;
 }
 
+// A split by the labels of train. Classes that are not those of train are an error, and do not keep the rest
+// from being checked, by the split's own labels.
+std::unique_ptr<InstanceDataset> open_for_check(Checker& checker, const DataOptions& options,
+                                                const std::string& split, int64_t num_classes,
+                                                int64_t in_channels, const ClassList& training) {
+  try {
+    return open_instance_dataset(options, split, num_classes, in_channels,
+                                 training.classes.empty() ? nullptr : &training);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data || split == "train") throw;
+    const ClassList own_labels;
+    auto dataset = open_instance_dataset(options, split, 0, in_channels, &own_labels);
+    checker.say(true, fmt::format("{}: {}", split, error.what()));
+    return dataset;
+  }
+}
+
 }  // namespace
 
 int64_t InstanceCheckReport::errors() const {
@@ -279,13 +299,18 @@ int64_t InstanceCheckReport::errors() const {
 
 std::string InstanceCheckReport::table() const {
   std::string out = fmt::format("data set: {} in {}\n", dataset, root);
-  for (const InstanceSplitReport& s : splits) out += split_table(s, classes);
+  for (const std::string& note : notes) out += note + "\n";
+  for (const InstanceSplitReport& s : splits) out += split_table(s);
   return out + internal::findings_table(findings);
 }
 
 std::string InstanceCheckReport::json() const {
   using Json = nlohmann::ordered_json;
-  Json json{{"dataset", dataset}, {"root", root}, {"classes", Json::array()}, {"splits", Json::array()}};
+  Json json{{"dataset", dataset},
+            {"root", root},
+            {"classes", Json::array()},
+            {"notes", notes},
+            {"splits", Json::array()}};
   for (const ClassInfo& c : classes) json["classes"].push_back({{"name", c.name}, {"color", c.color}});
   for (const InstanceSplitReport& s : splits) {
     json["splits"].push_back({{"split", s.split},
@@ -319,11 +344,18 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
   report.dataset = options.dataset;
   report.root = options.root;
   Checker checker(report);
-  const std::vector<std::string> asked = splits.empty() ? std::vector<std::string>{"train", "val"} : splits;
-  for (const std::string& split : asked) {
+  // What labels mean is what they mean in training.
+  ClassList training{.what = "the train split", .classes = {}, .objects = true, .numbers = {}};
+  for (const std::string split : {"train", "val", "test"}) {
+    const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
+    if (!splits.empty() && !is_asked) continue;
     try {
-      const auto dataset = open_instance_dataset(options, split, num_classes, in_channels);
-      report.classes = dataset->classes();
+      if (split == "test" && !is_asked && !has_instance_split(options, split)) continue;
+      const auto dataset = open_for_check(checker, options, split, num_classes, in_channels, training);
+      if (report.classes.empty()) report.classes = dataset->classes();
+      if (split == "train") training.classes = dataset->classes();
+      const std::vector<std::string> notes = dataset->notes();
+      report.notes.insert(report.notes.end(), notes.begin(), notes.end());
       checker.split(split, *dataset, has_id_masks(options.dataset));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;

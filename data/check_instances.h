@@ -30,11 +30,13 @@ struct InstanceSplitReport {
   int64_t objects_scattered = 0;
   std::vector<int64_t> class_objects;  // by label, crowds not counted
   std::vector<int64_t> class_images;
+  std::vector<ClassInfo> classes;  // by label; those of the report unless an error says otherwise
 };
 
 struct InstanceCheckReport {
   std::string dataset, root;
-  std::vector<ClassInfo> classes;
+  std::vector<ClassInfo> classes;  // of the training split, if there is one
+  std::vector<std::string> notes;  // how classes were matched and renamed
   std::vector<InstanceSplitReport> splits;
   std::vector<Finding> findings;
 
@@ -43,7 +45,8 @@ struct InstanceCheckReport {
   std::string json() const;
 };
 
-// As check_data(): everything wrong with the data becomes a finding.
+// As check_data(): everything wrong with the data becomes a finding, also classes of a split that are not
+// those of train.
 InstanceCheckReport check_instances(const DataOptions& options, int64_t num_classes, int64_t in_channels,
                                     const std::vector<std::string>& splits = {});
 

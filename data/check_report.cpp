@@ -41,16 +41,14 @@ int64_t CheckReport::errors() const {
 
 std::string CheckReport::table() const {
   std::string out = fmt::format("data set: {} in {}\nlabel map: {}\n", dataset, root, label_map);
+  for (const std::string& note : notes) out += note + "\n";
   for (const SplitReport& s : splits) out += split_table(s, classes);
   return out + internal::findings_table(findings);
 }
 
 std::string CheckReport::json() const {
-  Json json{{"dataset", dataset},
-            {"root", root},
-            {"label_map", label_map},
-            {"classes", Json::array()},
-            {"splits", Json::array()}};
+  Json json{{"dataset", dataset},       {"root", root},   {"label_map", label_map},
+            {"classes", Json::array()}, {"notes", notes}, {"splits", Json::array()}};
   for (const ClassInfo& c : classes) json["classes"].push_back({{"name", c.name}, {"color", c.color}});
   for (const SplitReport& s : splits) {
     Json item{{"split", s.split},

@@ -139,6 +139,11 @@ Rle outline_mask(Outline& outline, const CocoImage& image, const std::string& wh
   return std::move(outline.rle);
 }
 
+CocoCategory read_category(const Json& record, const std::string& where) {
+  const int64_t id = whole(need(record, "id", where), "id", where);
+  return {id, text_or(record, "name", fmt::format("category {}", id), where)};
+}
+
 CocoImage read_image(const Json& record, const std::string& where) {
   CocoImage image{.id = whole(need(record, "id", where), "id", where),
                   .file_name = text_or(record, "file_name", "", where)};

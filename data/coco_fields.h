@@ -24,6 +24,7 @@ bool flag(const Json& record, const char* key, const std::string& where);
 std::string text_or(const Json& record, const char* key, std::string otherwise, const std::string& where);
 // False if there is none (or []).
 bool read_box(const Json& record, CocoBox& box, const std::string& where);
+CocoCategory read_category(const Json& record, const std::string& where);
 CocoImage read_image(const Json& record, const std::string& where);
 
 // A segmentation as the file holds it: polygons, which need the size of their image, or run lengths, which

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "data/coco_budget.h"
+#include "data/coco_categories.h"
 #include "data/coco_fields.h"
 #include "data/coco_records.h"
 
@@ -34,17 +35,23 @@ int64_t index_of(const std::vector<Record>& records, int64_t id) {
   return at == records.end() || at->id != id ? -1 : at - records.begin();
 }
 
-// Fills image and category from the ids that stand there.
+// Fills the image from the id that stands there.
 template <class Record>
-void resolve(Record& record, const CocoAnnotations& all, const std::string& where) {
-  const int64_t image = all.find_image(record.image), category = all.find_category(record.category);
+void resolve_image(Record& record, const CocoAnnotations& all, const std::string& where) {
+  const int64_t image = all.find_image(record.image);
   ATROUS_CHECK(image >= 0, ErrorKind::data, "[{}] \"image_id\" must be one of the {} images of {}. Got {}.",
                where, all.images.size(), all.path, record.image);
+  record.image = image;
+}
+
+// The same for the category of an annotation.
+void resolve(CocoAnnotation& record, const CocoAnnotations& all, const std::string& where) {
+  resolve_image(record, all, where);
+  const int64_t category = all.find_category(record.category);
   ATROUS_CHECK(category >= 0, ErrorKind::data,
                "[{}] \"category_id\" must be one of the {} categories of {}. Got {}. Are these class numbers "
                "instead of the category ids?",
                where, all.categories.size(), all.path, record.category);
-  record.image = image;
   record.category = category;
 }
 
@@ -78,11 +85,10 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
         [&](const Json& r, const std::string& where) { all.images.push_back(read_image(r, where)); }},
        {"categories",
         [&](const Json& r, const std::string& where) {
-          const int64_t id = whole(need(r, "id", where), "id", where);
           ATROUS_CHECK(static_cast<int64_t>(all.categories.size()) < limits.max_categories, ErrorKind::data,
                        "[{}] a file may have at most {} categories. It has more.", path,
                        limits.max_categories);
-          all.categories.push_back({id, text_or(r, "name", fmt::format("category {}", id), where)});
+          all.categories.push_back(read_category(r, where));
         }},
        {"annotations", [&](const Json& r, const std::string& place) {
           CocoAnnotation a;
@@ -124,7 +130,8 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
 }
 
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
-                                          CocoMasks masks, const CocoLimits& limits) {
+                                          CocoMasks masks, const CocoLimits& limits,
+                                          std::vector<std::string>* notes) {
   struct Kept {
     bool has_box;
     Outline outline;
@@ -139,7 +146,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     ATROUS_CHECK(find(r, "score"), ErrorKind::data,
                  "[{}] a result must have \"score\". It has none. Is it an annotation file?", where);
     result.score = finite(r["score"], "score", where);
-    resolve(result, annotations, where);
+    resolve_image(result, annotations, where);
     const bool has_box = read_box(r, result.box, where);
     kept.push_back({has_box, read_outline(r, where)});
     const bool boxes = kept.front().has_box;
@@ -148,7 +155,15 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
                  boxes ? "bbox" : "segmentation", boxes ? "has" : "lacks");
     results.push_back(std::move(result));
   };
-  RecordReader(path, limits, on_result, on_image).read();
+  std::vector<CocoCategory> categories;
+  const auto on_category = [&](const Json& r, const std::string& where) {
+    ATROUS_CHECK(static_cast<int64_t>(categories.size()) < limits.max_categories, ErrorKind::data,
+                 "[{}] a file may have at most {} categories. It has more.", path, limits.max_categories);
+    categories.push_back(read_category(r, where));
+  };
+  RecordReader(path, limits, on_result, on_image, on_category).read();
+  const std::vector<std::string> lines = resolve_categories(results, categories, annotations, path);
+  if (notes) notes->insert(notes->end(), lines.begin(), lines.end());
   CocoBudget budget(limits, path);
   parallel_for(static_cast<int64_t>(results.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
@@ -171,6 +186,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
       if (masks == CocoMasks::keep) r.mask = budget.keep(std::move(mask));
     }
   });
+  std::erase_if(results, [](const CocoResult& r) { return r.category < 0; });
   return results;
 }
 

@@ -77,6 +77,9 @@ enum class CocoMasks { keep, skip };
 CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks = CocoMasks::keep,
                                       const CocoLimits& limits = {});
 
+// The categories alone, by rising id, of a file that may lack all else.
+std::vector<CocoCategory> read_coco_categories(const std::string& path, const CocoLimits& limits = {});
+
 struct CocoResult {
   int64_t image = 0;     // index into the annotations' images
   int64_t category = 0;  // index into their categories
@@ -89,14 +92,18 @@ struct CocoResult {
 // Results of a detector on the images of `annotations`, in the order of the file. A file may be []. It may
 // also be an object whose "annotations" are the results and whose "images" say which images their ids mean,
 // as `atrous predict` writes it: refused if one of these has another file name (without folders) in
-// `annotations`.
+// `annotations`. If it has "categories", as the files of `atrous predict` have, results are those of the
+// category of the same name, whatever their ids are (class_match.h): refused if an annotated category is none
+// of theirs. Results of a category that is not annotated are left out, as COCO's tools do. `notes` gets lines
+// for people.
 //
 // As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
 // of the boxes, and a result without a segmentation has its box as mask; if not, all need a segmentation,
 // areas are those of the masks, and a missing bbox is that of the mask. Refused are also: results for unknown
 // images or categories, and scores that are missing or not finite.
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
-                                          CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {});
+                                          CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {},
+                                          std::vector<std::string>* notes = nullptr);
 
 // What each result of a file has. COCO's tools take the area of a result from its box if there is one, also
 // to tell small masks from large ones: where masks are to count by their own area, they come without boxes.

@@ -14,10 +14,14 @@ RecordReader::RecordReader(const std::string& path, const CocoLimits& limits,
                            std::map<std::string, OnRecord> sections)
     : path_(path), limits_(limits), sections_(std::move(sections)) {}
 RecordReader::RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result,
-                           OnRecord on_image)
-    : RecordReader(path, limits, {{"annotations", on_result}, {"images", std::move(on_image)}}) {
+                           OnRecord on_image, OnRecord on_category)
+    : RecordReader(path, limits,
+                   {{"annotations", on_result},
+                    {"images", std::move(on_image)},
+                    {"categories", std::move(on_category)}}) {
   on_record_ = std::move(on_result);
   is_results_ = true;
+  needs_categories_ = false;
 }
 
 void RecordReader::read() {
@@ -32,6 +36,7 @@ void RecordReader::read() {
   ATROUS_CHECK(file.good(), ErrorKind::data, "[{}] the file cannot be opened.", path_);
   Json::sax_parse(file, this);
   for (const auto& [name, unused] : sections_) {
+    if (name == "categories" && !needs_categories_) continue;
     ATROUS_CHECK(is_results_ || seen_.count(name), ErrorKind::data,
                  "[{}] an annotation file must have the lists \"images\", \"annotations\" and "
                  "\"categories\", an object of results the first two. There is no \"{}\".",

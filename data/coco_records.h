@@ -16,13 +16,14 @@ using Json = nlohmann::json;
 
 // Holds one record at a time. The records of an annotation file are the members of lists of its one object
 // (`sections`), those of a results file the members of its one list, or of the list "annotations" of an
-// object that also says which images its results are of.
+// object that also says which images and categories its results are of.
 class RecordReader : public nlohmann::json_sax<Json> {
  public:
   using OnRecord = std::function<void(const Json& record, const std::string& where)>;
 
   RecordReader(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections);
-  RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image);
+  RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image,
+               OnRecord on_category);
 
   // Error(data) for what is no such file.
   void read();
@@ -57,7 +58,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   CocoLimits limits_;
   std::map<std::string, OnRecord> sections_;
   OnRecord on_record_;  // of the list that is being read; empty in what is skipped
-  bool is_results_ = false;
+  bool is_results_ = false, needs_categories_ = true;
   std::unordered_set<std::string> seen_;
   std::string section_, key_;
   int64_t depth_ = 0, number_ = 0, values_ = 0;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/text.h"
+#include "data/class_match.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 
@@ -33,41 +34,89 @@ const NamedSet& set_called(const std::string& name) {
        nearest.empty() ? "" : fmt::format(" Did you mean `{}`?", nearest));
 }
 
-int64_t resolve_classes(const DataOptions& options, const SplitPlan& plan, int64_t num_classes) {
+// What the labels of a split mean before anybody else's classes count.
+struct OwnClasses {
+  LabelMap map;
+  ClassList list;
+};
+
+LabelMap set_map(const SplitPlan& plan, int64_t classes) {
+  return plan.label_map.empty() ? LabelMap::identity(classes) : LabelMap::parse(plan.label_map, classes);
+}
+
+void check_class_names(const DataOptions& options, size_t classes) {
+  ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == classes, ErrorKind::config,
+               "[data.class_names] must name every class. Got {} names for {} classes.",
+               options.class_names.size(), classes);
+}
+
+// The classes of a label map of the user's: called as the set calls the values that become them.
+void name_by_values(std::vector<ClassInfo>& classes, const LabelMap& map, const SplitPlan& plan) {
+  constexpr size_t most_joined = 3;
+  const LabelMap source = set_map(plan, static_cast<int64_t>(plan.classes.size()));
+  for (size_t k = 0; k < classes.size(); ++k) {
+    const std::set<int64_t> from = map.classes_in(source, static_cast<int64_t>(k));
+    if (from.empty() || from.size() > most_joined) continue;
+    classes[k].name.clear();
+    for (const int64_t c : from)
+      classes[k].name += (classes[k].name.empty() ? "" : "+") + plan.classes[static_cast<size_t>(c)].name;
+    if (from.size() == 1) classes[k].color = plan.classes[static_cast<size_t>(*from.begin())].color;
+  }
+}
+
+OwnClasses own_classes(const DataOptions& options, const SplitPlan& plan, int64_t num_classes) {
+  const bool own_map = options.label_map.empty();
   const auto known = static_cast<int64_t>(plan.classes.size());
-  if (num_classes == 0 && !options.class_names.empty())
-    num_classes = static_cast<int64_t>(options.class_names.size());
-  if (num_classes == 0) num_classes = known;
-  ATROUS_CHECK(num_classes > 0, ErrorKind::config,
+  int64_t count = own_map ? known : num_classes;
+  if (count == 0) count = num_classes;
+  if (count == 0) count = static_cast<int64_t>(options.class_names.size());
+  if (count == 0) count = known;
+  ATROUS_CHECK(count > 0, ErrorKind::config,
                "[data] the number of classes is not known. Give model.num_classes, data.class_names or a "
                "classes.json in {}.",
                options.root);
-  // With a label map of his own, the user decides what the classes are.
-  ATROUS_CHECK(known == 0 || known == num_classes || !options.label_map.empty(), ErrorKind::config,
-               "[model.num_classes] must agree with the data set. Got {}, but {} ({}) has {} classes. Set "
-               "model.num_classes={} or give data.label_map.",
-               num_classes, options.dataset, options.root, known, known);
-  ATROUS_CHECK(options.class_names.empty() || static_cast<int64_t>(options.class_names.size()) == num_classes,
-               ErrorKind::config, "[data.class_names] must name every class. Got {} names for {} classes.",
-               options.class_names.size(), num_classes);
-  return num_classes;
-}
-
-std::vector<ClassInfo> resolve_names(const DataOptions& options, const SplitPlan& plan, int64_t num_classes) {
-  const bool own = static_cast<int64_t>(plan.classes.size()) == num_classes;
-  std::vector<ClassInfo> classes;
-  for (int64_t k = 0; k < num_classes; ++k) {
-    const auto i = static_cast<size_t>(k);
-    classes.push_back(own ? plan.classes[i] : ClassInfo{fmt::format("class{}", k), default_color(k)});
-    if (!options.class_names.empty()) classes.back().name = options.class_names[i];
+  OwnClasses own{own_map ? set_map(plan, count) : LabelMap::parse(options.label_map, count), {}};
+  std::vector<ClassInfo>& classes = own.list.classes;
+  for (int64_t k = 0; k < count; ++k) classes.push_back({fmt::format("class{}", k), default_color(k), {}});
+  if (own_map && known > 0) {
+    classes = plan.classes;
+  } else if (!options.class_names.empty()) {
+    check_class_names(options, classes.size());
+    rename_classes(classes, options.class_names);
+  } else if (known > 0) {
+    name_by_values(classes, own.map, plan);
   }
-  return classes;
+  return own;
 }
 
-LabelMap resolve_map(const DataOptions& options, const SplitPlan& plan, int64_t num_classes) {
-  if (!options.label_map.empty()) return LabelMap::parse(options.label_map, num_classes);
-  if (!plan.label_map.empty()) return LabelMap::parse(plan.label_map, num_classes);
-  return LabelMap::identity(num_classes);
+// Numbers the classes as the class map and `ours` want it.
+void match(OwnClasses& own, const DataOptions& options, const ClassList* ours, int64_t num_classes,
+           std::vector<std::string>& notes) {
+  const auto relabel = [&](ClassMatch& found, bool changes) {
+    ATROUS_CHECK(!found.classes.empty(), ErrorKind::config,
+                 "[data.class_map] ignores every class. Leave one.");
+    if (changes) own.map = own.map.relabelled(found.labels, static_cast<int64_t>(found.classes.size()));
+    own.list.classes = std::move(found.classes);
+    notes.insert(notes.end(), found.notes.begin(), found.notes.end());
+  };
+  const ClassMap map(options.class_map);
+  ClassMatch named = map.apply(own.list);
+  relabel(named, !map.empty());
+  auto count = static_cast<int64_t>(own.list.classes.size());
+  bool named_by_ours = false;
+  if (ours) {
+    ClassMatch found = match_classes(own.list, *ours);
+    named_by_ours = found.by_name || has_names(*ours);
+    if (found.by_name) count = static_cast<int64_t>(found.classes.size());
+    if (found.by_name || static_cast<int64_t>(found.classes.size()) == count) relabel(found, found.by_name);
+  }
+  ATROUS_CHECK(num_classes == 0 || count == num_classes, ErrorKind::config,
+               "[model.num_classes] must agree with the data set. Got {}, but {} ({}) has {} classes. Set "
+               "model.num_classes={}, or give data.label_map or data.class_map.",
+               num_classes, options.dataset, options.root, count, count);
+  if (named_by_ours) return;
+  check_class_names(options, own.list.classes.size());
+  rename_classes(own.list.classes, options.class_names);
 }
 
 SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::string& split) {
@@ -150,22 +199,27 @@ SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const 
 }
 
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
-                                               int64_t num_classes, int64_t in_channels) {
+                                               int64_t num_classes, int64_t in_channels,
+                                               const ClassList* classes) {
   check_split(split);
   SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split);
-  num_classes = resolve_classes(options, plan, num_classes);
+  OwnClasses own = own_classes(options, plan, num_classes);
+  own.list.what = fmt::format("the {} split of {}", split, options.root);
+  std::vector<std::string> notes;
+  match(own, options, classes, num_classes, notes);
   const bool own_map = options.label_map.empty();
   return std::make_unique<ListDataset>(ListDataset::Parts{
       .name = options.dataset,
       .split = split,
       .root = options.root,
       .entries = std::move(plan.entries),
-      .label_map = resolve_map(options, plan, num_classes),
-      .classes = resolve_names(options, plan, num_classes),
+      .label_map = std::move(own.map),
+      .classes = std::move(own.list.classes),
       .in_channels = in_channels ? in_channels : plan.in_channels,
       .unknown_to_ignore = options.map_unknown_to_ignore,
       .accept_wide_labels = own_map ? plan.wide_labels : options.label_map != "identity",
       .left_out = std::move(plan.left_out),
+      .notes = std::move(notes),
       .objection = own_map ? plan.objection : nullptr,
       .image = image_options(options),
   });
@@ -176,8 +230,8 @@ Tensor load_image(const std::string& path, const DataOptions& options, int64_t c
 }
 
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
-                                      int64_t num_classes, int64_t in_channels) {
-  return open_list_dataset(options, split, num_classes, in_channels);
+                                      int64_t num_classes, int64_t in_channels, const ClassList* classes) {
+  return open_list_dataset(options, split, num_classes, in_channels, classes);
 }
 
 }  // namespace atrous::data

@@ -16,7 +16,10 @@ inline constexpr uint8_t ignore_label = 255;
 struct ClassInfo {
   std::string name;
   std::array<uint8_t, 3> color{};
+  // What the files of the data set call it, by which classes are matched (class_match.h). Empty: the same.
+  std::string set_name = {};
 };
+struct ClassList;  // class_match.h
 
 struct Sample {
   std::string id = {};  // unique inside the split, e.g. "0001TP_006690"
@@ -39,7 +42,10 @@ class Dataset {
   virtual int64_t num_classes() const = 0;
   virtual int64_t in_channels() const = 0;
   virtual const std::vector<ClassInfo>& classes() const = 0;
-  // One line per fact for the start of a run: name, split, size, label map.
+  // Whether a label file of this set can hold the class at all: false if no value means it, because the label
+  // map ignores its values or the set does not have it. Such a class is in no mean of scores.
+  virtual bool can_occur(int64_t) const { return true; }
+  // One line per fact for the start of a run: name, split, size, label map, how classes were matched.
   virtual std::string describe() const = 0;
 };
 
@@ -55,6 +61,8 @@ struct DataOptions {
   // empty: the set's own. For RGB label images: "#ff0000:0,#00ff00:1,#000000:ignore".
   std::string label_map;
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
+  // "theirs:ours" or "theirs:ignore": what the model calls classes of the set (class_match.h).
+  std::vector<std::string> class_map;
   bool map_unknown_to_ignore = false;
   std::string alpha = "reject";        // alpha channels of images: "reject", "drop" or "keep"
   std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
@@ -79,9 +87,11 @@ struct DataOptions {
 
 // split: "train", "val", "test". num_classes and in_channels come from the model (checked against the set
 // where it knows them); 0 takes them from the set. Opening reads the lists and checks that every file exists.
+// Labels are those of `classes` (a checkpoint's), matched by name; without, the set's own.
 // Error(data), Error(config).
 std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::string& split,
-                                      int64_t num_classes, int64_t in_channels);
+                                      int64_t num_classes, int64_t in_channels,
+                                      const ClassList* classes = nullptr);
 
 // One image file read as the data sets read theirs: u8 [H, W, channels]. Error(data) names file and reason.
 Tensor load_image(const std::string& path, const DataOptions& options, int64_t channels);

@@ -45,11 +45,17 @@ class InstanceDataset {
   virtual int64_t category_id(int64_t label) const = 0;
   // One line per fact for the start of a run.
   virtual std::string describe() const = 0;
+  // Of these the lines on how classes were matched by name.
+  virtual std::vector<std::string> notes() const { return {}; }
 };
 
-// As open_dataset() of dataset.h, for the instance sets of `atrous data sets`.
+// As open_dataset() of dataset.h, for the instance sets of `atrous data sets`. Without `classes` the splits
+// other than train take the labels of train, by name; with an empty list each has its own.
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
-                                                       int64_t num_classes, int64_t in_channels);
+                                                       int64_t num_classes, int64_t in_channels,
+                                                       const ClassList* classes = nullptr);
+// Whether the set has this split at this root.
+bool has_instance_split(const DataOptions& options, const std::string& split);
 
 // Pixels of the windows of all masks of an image together. Real images have a few times their own; a file of
 // some kilobytes can name thousands of objects that each reach from corner to corner.

@@ -137,6 +137,40 @@ int16_t LabelMap::lookup(const Color& color) const {
   return found == colors_.end() ? unknown : found->second;
 }
 
+bool LabelMap::has_class(int64_t label) const {
+  const auto same = [&](int16_t l) { return l == label; };
+  return std::any_of(values_.begin(), values_.end(), same) ||
+         std::any_of(colors_.begin(), colors_.end(), [&](const auto& c) { return same(c.second); });
+}
+
+LabelMap LabelMap::relabelled(const std::vector<int64_t>& labels, int64_t num_classes) const {
+  ATROUS_CHECK(num_classes >= 1 && num_classes <= ignore_label, ErrorKind::config,
+               "[data.label_map] a label map has 1 to 255 classes. Got {}.", num_classes);
+  LabelMap out = *this;
+  out.num_classes_ = num_classes;
+  const auto change = [&](int16_t& label) {
+    if (label == unknown || label == ignore_label) return;
+    const int64_t now = labels.at(static_cast<size_t>(label));
+    label = now < 0 ? int16_t{ignore_label} : static_cast<int16_t>(now);
+  };
+  for (int16_t& label : out.values_) change(label);
+  for (auto& [color, label] : out.colors_) change(label);
+  return out;
+}
+
+std::set<int64_t> LabelMap::classes_in(const LabelMap& source, int64_t label) const {
+  std::set<int64_t> out;
+  const auto add = [&](int16_t own, int16_t theirs) {
+    if (own == label && theirs != unknown && theirs != ignore_label) out.insert(theirs);
+  };
+  for (size_t v = 0; v < values_.size(); ++v) add(values_[v], source.values_[v]);
+  for (const auto& [key, own] : colors_) {
+    const auto found = source.colors_.find(key);
+    if (found != source.colors_.end()) add(own, found->second);
+  }
+  return out;
+}
+
 Tensor LabelMap::apply(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const {
   ATROUS_CHECK(uses_colors() || !file.is_rgb, ErrorKind::data,
                "[label {}] labels must hold class indices. Got colours ({}). Set data.label_map to a table "

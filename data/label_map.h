@@ -12,6 +12,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,13 @@ class LabelMap {
 
   // u8 [H, W] of classes and ignore_label. Error(data) for unknown values, unless they are to be ignored.
   Tensor apply(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const;
+
+  // Whether any value or colour is this class.
+  bool has_class(int64_t label) const;
+  // The same values with other classes: class k becomes labels[k], or is ignored if that is negative.
+  LabelMap relabelled(const std::vector<int64_t>& labels, int64_t num_classes) const;
+  // The classes of `source` that this map makes its class `label`, where both know the value or colour.
+  std::set<int64_t> classes_in(const LabelMap& source, int64_t label) const;
 
   // "0:sky 1:building ... 11:ignore"; runs of equal values are shortened.
   std::string describe(const std::vector<ClassInfo>& classes) const;

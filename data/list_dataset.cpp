@@ -144,11 +144,20 @@ Sample ListDataset::load(int64_t index) const {
 }
 
 std::string ListDataset::describe() const {
+  std::string lines;
+  for (const std::string& note : parts_.notes) lines += "\n" + note;
+  std::string impossible;
+  for (size_t k = 0; k < parts_.classes.size(); ++k) {
+    if (!can_occur(static_cast<int64_t>(k)))
+      impossible += fmt::format("{}\"{}\"", impossible.empty() ? "" : ", ", parts_.classes[k].name);
+  }
+  if (!impossible.empty())
+    lines += fmt::format("\nclasses: {} cannot occur in the labels: excluded from the means of scores", impossible);
   return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}",
                      parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root,
                      parts_.label_map.describe(parts_.classes),
                      parts_.unknown_to_ignore ? ", all else ignored" : "") +
-         (parts_.left_out.empty() ? "" : "\n" + parts_.left_out);
+         (parts_.left_out.empty() ? "" : "\n" + parts_.left_out) + lines;
 }
 
 }  // namespace atrous::data

@@ -59,8 +59,9 @@ class ListDataset final : public Dataset {
     std::vector<ClassInfo> classes;
     int64_t in_channels = 3;
     bool unknown_to_ignore = false;
-    bool accept_wide_labels = false;  // 16-bit labels: only where the label map says what they mean
-    std::string left_out = {};        // SplitPlan's
+    bool accept_wide_labels = false;      // 16-bit labels: only where the label map says what they mean
+    std::string left_out = {};            // SplitPlan's
+    std::vector<std::string> notes = {};  // how classes were matched, lines for people
     // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
     std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;
@@ -75,7 +76,9 @@ class ListDataset final : public Dataset {
   int64_t num_classes() const override { return parts_.label_map.num_classes(); }
   int64_t in_channels() const override { return parts_.in_channels; }
   const std::vector<ClassInfo>& classes() const override { return parts_.classes; }
+  bool can_occur(int64_t label) const override { return parts_.label_map.has_class(label); }
   std::string describe() const override;
+  const std::vector<std::string>& notes() const { return parts_.notes; }
   const LabelMap& label_map() const { return parts_.label_map; }
   const std::string& left_out() const { return parts_.left_out; }
   std::string image_path(int64_t index) const;
@@ -96,6 +99,7 @@ bool has_split(const DataOptions& options, const std::string& split);
 
 // open_dataset() for those who need the list itself.
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
-                                               int64_t num_classes, int64_t in_channels);
+                                               int64_t num_classes, int64_t in_channels,
+                                               const ClassList* classes = nullptr);
 
 }  // namespace atrous::data

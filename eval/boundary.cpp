@@ -89,7 +89,8 @@ double f1(int64_t predicted, int64_t predicted_hits, int64_t labelled, int64_t l
 
 }  // namespace
 
-BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ignore, double tolerance) {
+BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ignore, double tolerance,
+                       const ScoredClasses& classes) {
   ATROUS_CHECK(label.rank() == 2 && label.shape() == prediction.shape() && label.dtype() == DType::u8 &&
                    prediction.dtype() == DType::u8,
                ErrorKind::usage,
@@ -120,16 +121,16 @@ BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ig
   const Matches precision = match(pred_boundary, gt_boundary, offsets);
   BoundaryF1 result;
   double sum = 0;
-  int64_t classes = 0;
+  int64_t scored = 0;
   for (size_t c = 0; c < none; ++c) {
-    if (!present_gt[c] && !present_pred[c]) continue;
+    if (classes.is_excluded(static_cast<int64_t>(c)) || (!present_gt[c] && !present_pred[c])) continue;
     const bool both = present_gt[c] && present_pred[c];
     result.per_class[c] =
         both ? f1(precision.total[c], precision.matched[c], recall.total[c], recall.matched[c]) : 0;
     sum += *result.per_class[c];
-    ++classes;
+    ++scored;
   }
-  if (classes > 0) result.mean = sum / static_cast<double>(classes);
+  if (scored > 0) result.mean = sum / static_cast<double>(scored);
   return result;
 }
 

@@ -35,9 +35,10 @@ struct BoundaryF1 {
   std::array<std::optional<double>, 255> per_class;  // empty where neither map holds the class
 };
 
-// label, prediction: u8 [H, W], values below 255 or `ignore` (label only).
+// label, prediction: u8 [H, W], values below 255 or `ignore` (label only). Classes that `classes` excludes
+// have no score and are not in the mean; pixels predicted as them still bound others.
 BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ignore,
-                       double tolerance = boundary_tolerance);
+                       double tolerance = boundary_tolerance, const ScoredClasses& classes = {});
 
 // Scores of a set.
 class BoundaryMean {

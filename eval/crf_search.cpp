@@ -102,17 +102,17 @@ class Searcher {
         dataset_(dataset),
         options_(options),
         hooks_(hooks),
+        classes_(scored_classes(dataset)),
         store_(options.cache_bytes, options.temporary_folder) {
     const int64_t all = dataset.size();
     const int64_t count = options.images > 0 ? std::min(options.images, all) : all;
     for (int64_t i = 0; i < count; ++i) indices_.push_back(i * all / count);
-    for (const data::ClassInfo& c : dataset.classes()) names_.push_back(c.name);
     result.images = count;
   }
 
   void predict_all(const data::DataOptions& data, const InferenceOptions& inference) {
     const EvalMode mode(model_);
-    SetScorer scorer(model_.num_classes(), names_, true);
+    SetScorer scorer(model_.num_classes(), classes_, true);
     for (size_t i = 0; i < indices_.size() && !stopped(); ++i) {
       const data::Sample sample = dataset_.load(indices_[i]);
       check_labelled(sample);
@@ -153,7 +153,7 @@ class Searcher {
   }
 
   void try_group(int64_t round, const std::vector<Parameters>& group) {
-    std::vector<SetScorer> scorers(group.size(), SetScorer(model_.num_classes(), names_, true));
+    std::vector<SetScorer> scorers(group.size(), SetScorer(model_.num_classes(), classes_, true));
     for (size_t i = 0; i < indices_.size(); ++i) {
       if (stopped()) return;  // an unfinished group has no scores
       const data::Sample sample = dataset_.load(indices_[i]);
@@ -182,9 +182,9 @@ class Searcher {
   const data::Dataset& dataset_;
   const CrfSearchOptions& options_;
   const CrfSearchHooks& hooks_;
+  const ScoredClasses classes_;
   PredictionStore store_;
   std::vector<int64_t> indices_;
-  std::vector<std::string> names_;
   std::set<std::string> tried_;
   int64_t done_ = 0, total_ = 0;
 };

@@ -82,8 +82,17 @@ void check_labelled(const data::Sample& sample) {
                sample.image.shape().str(), sample.image_path, sample.label.shape().str(), sample.label_path);
 }
 
-SetScorer::SetScorer(int64_t num_classes, std::vector<std::string> class_names, bool boundary_f1)
-    : names_(std::move(class_names)), with_boundary_f1_(boundary_f1), confusion_(num_classes) {}
+ScoredClasses scored_classes(const data::Dataset& dataset) {
+  ScoredClasses out;
+  for (const data::ClassInfo& c : dataset.classes()) {
+    out.excluded.push_back(!dataset.can_occur(static_cast<int64_t>(out.names.size())));
+    out.names.push_back(c.name);
+  }
+  return out;
+}
+
+SetScorer::SetScorer(int64_t num_classes, ScoredClasses classes, bool boundary_f1)
+    : classes_(std::move(classes)), with_boundary_f1_(boundary_f1), confusion_(num_classes) {}
 
 ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities) {
   Scored s{ConfusionMatrix(confusion_.num_classes())};
@@ -97,7 +106,7 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction, 
 
 ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
                           const ConfusionMatrix& confusion, double loss_sum) {
-  const SemanticScores own = confusion.scores(names_);
+  const SemanticScores own = confusion.scores(classes_);
   confusion_.add(confusion);
   loss_sum_ += loss_sum;
   loss_pixels_ += own.pixels;
@@ -110,7 +119,8 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
     score.loss = loss_sum / static_cast<double>(own.pixels);
   }
   if (with_boundary_f1_) {
-    const BoundaryF1 f1 = boundary_f1(sample.label, prediction, data::ignore_label);
+    const BoundaryF1 f1 =
+        boundary_f1(sample.label, prediction, data::ignore_label, boundary_tolerance, classes_);
     boundary_.add(f1);
     score.boundary_f1 = f1.mean;
   }
@@ -120,7 +130,7 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
 
 SetScores SetScorer::scores() const {
   SetScores result;
-  result.scores = confusion_.scores(names_);
+  result.scores = confusion_.scores(classes_);
   if (with_boundary_f1_) boundary_.fill(result.scores);
   result.confusion = confusion_;
   result.images = images_;
@@ -133,9 +143,7 @@ EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset&
                           bool with_boundary_f1, const EvaluationHooks& hooks) {
   const auto start = std::chrono::steady_clock::now();
   const EvalMode mode(model);
-  std::vector<std::string> names;
-  for (const data::ClassInfo& c : dataset.classes()) names.push_back(c.name);
-  SetScorer scorer(model.num_classes(), names, with_boundary_f1), before_crf = scorer;
+  SetScorer scorer(model.num_classes(), scored_classes(dataset), with_boundary_f1), before_crf = scorer;
 
   const int64_t total = dataset.size();
   auto load = [&dataset](int64_t i) { return dataset.load(i); };

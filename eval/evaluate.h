@@ -60,10 +60,13 @@ struct EvaluationHooks {
   std::function<bool()> stop;
 };
 
+// The classes of a data set; those that cannot occur in it are excluded.
+ScoredClasses scored_classes(const data::Dataset& dataset);
+
 // Adds up the scores of a set from predictions, image by image.
 class SetScorer {
  public:
-  SetScorer(int64_t num_classes, std::vector<std::string> class_names, bool boundary_f1);
+  SetScorer(int64_t num_classes, ScoredClasses classes, bool boundary_f1);
   // prediction: u8 [H, W]; probabilities: f32 [H, W, K] in host memory, or undefined: no loss.
   ImageScore add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities = {});
   // The same with the counts and the summed cross-entropy known already.
@@ -72,7 +75,7 @@ class SetScorer {
   SetScores scores() const;
 
  private:
-  std::vector<std::string> names_;
+  ScoredClasses classes_;
   bool with_boundary_f1_;
   ConfusionMatrix confusion_;
   std::vector<ImageScore> images_;

@@ -70,7 +70,7 @@ void ConfusionMatrix::add(const ConfusionMatrix& other) {
   ignored_ += other.ignored_;
 }
 
-SemanticScores ConfusionMatrix::scores(const std::vector<std::string>& class_names) const {
+SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
   SemanticScores s;
   s.ignored_pixels = ignored_;
   int64_t correct = 0;
@@ -80,14 +80,17 @@ SemanticScores ConfusionMatrix::scores(const std::vector<std::string>& class_nam
   for (int64_t c = 0; c < num_classes_; ++c) {
     ClassScore row;
     const auto index = static_cast<size_t>(c);
-    row.name = index < class_names.size() ? class_names[index] : fmt::format("class{}", c);
+    row.name = index < classes.names.size() ? classes.names[index] : fmt::format("class{}", c);
+    row.excluded = classes.is_excluded(c);
     for (int64_t k = 0; k < num_classes_; ++k) {
       row.ground_truth += at(c, k);
       row.predicted += at(k, c);
     }
     const int64_t hit = at(c, c);
     const int64_t both = row.ground_truth + row.predicted;
-    if (both > 0) {
+    if (row.excluded) {
+      ++s.excluded_classes;
+    } else if (both > 0) {
       row.iou = ratio(hit, both - hit);
       row.dice = ratio(2 * hit, both);
       s.miou += *row.iou;
@@ -96,8 +99,8 @@ SemanticScores ConfusionMatrix::scores(const std::vector<std::string>& class_nam
     } else {
       ++s.absent_classes;
     }
-    if (row.predicted > 0) row.precision = ratio(hit, row.predicted);
-    if (row.ground_truth > 0) {
+    if (row.predicted > 0 && !row.excluded) row.precision = ratio(hit, row.predicted);
+    if (row.ground_truth > 0 && !row.excluded) {
       row.accuracy = ratio(hit, row.ground_truth);
       sum_accuracy += *row.accuracy;
       ++with_ground_truth;

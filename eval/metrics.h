@@ -14,7 +14,9 @@ struct ClassScore {
   std::string name;
   int64_t ground_truth = 0;  // pixels
   int64_t predicted = 0;
-  std::optional<double> iou;       // empty: the class is absent from both labels and predictions
+  // Cannot occur in the labels, because its value is ignored: it has no scores and is in no mean.
+  bool excluded = false;
+  std::optional<double> iou;       // empty: excluded, or absent from both labels and predictions
   std::optional<double> accuracy;  // recall; empty without ground truth
   std::optional<double> precision;
   std::optional<double> dice;
@@ -22,17 +24,29 @@ struct ClassScore {
 };
 
 struct SemanticScores {
-  double miou = 0;  // mean over the classes that are present in labels or predictions
+  // Mean over the classes that are present in labels or predictions. All means leave out excluded classes.
+  double miou = 0;
   double pixel_accuracy = 0;
   double mean_accuracy = 0;
   double fw_iou = 0;
   double mean_dice = 0;
   std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
   int64_t classes_in_mean = 0;
-  int64_t absent_classes = 0;
-  int64_t pixels = 0;  // scored
+  int64_t absent_classes = 0;    // could be labelled, and are in neither labels nor predictions
+  int64_t excluded_classes = 0;  // ClassScore::excluded
+  int64_t pixels = 0;            // scored
   int64_t ignored_pixels = 0;
   std::vector<ClassScore> per_class;
+};
+
+// The classes of a score.
+struct ScoredClasses {
+  std::vector<std::string> names = {};  // class0, class1, ... beyond its end
+  std::vector<bool> excluded = {};      // ClassScore::excluded; false beyond its end
+
+  bool is_excluded(int64_t c) const {
+    return c < static_cast<int64_t>(excluded.size()) && excluded[static_cast<size_t>(c)];
+  }
 };
 
 // h[gt, pred], int64. Pixels whose label is `ignore` count nowhere. A label or prediction outside [0, K) is
@@ -51,7 +65,8 @@ class ConfusionMatrix {
     return counts_[static_cast<size_t>(gt * num_classes_ + predicted)];
   }
   int64_t ignored() const { return ignored_; }
-  SemanticScores scores(const std::vector<std::string>& class_names) const;
+  // A pixel that is predicted as an excluded class is wrong for the class that it is labelled as.
+  SemanticScores scores(const ScoredClasses& classes) const;
 
  private:
   int64_t num_classes_;

@@ -179,7 +179,8 @@ std::string per_class_section(const SemanticScores& scores, const std::vector<st
     const ClassScore& row = scores.per_class[c];
     const std::string meter =
         row.iou ? fmt::format("<span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span>", 100 * *row.iou)
-                : "absent";
+        : row.excluded ? "excluded"
+                       : "absent";
     out += fmt::format(
         "<tr><td><i class=\"swatch\" "
         "style=\"background:{}\"></i>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
@@ -193,7 +194,8 @@ std::string per_class_section(const SemanticScores& scores, const std::vector<st
          "</table>\n<p class=\"sub\">Scores come from one confusion matrix over the whole set, at the size "
          "of the "
          "label files. A class that is in neither labels nor predictions is absent and left out of the "
-         "mean.</p>\n";
+         "mean. A class that cannot occur in the labels, because its value is ignored, is excluded from all "
+         "means.</p>\n";
 }
 
 std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "train/class_source.h"
+
 namespace atrous::train {
 namespace {
 
@@ -12,7 +14,7 @@ const std::byte* item(const Tensor& t, int64_t i) {
 
 }  // namespace
 
-DataSets open_datasets(const Config& config) {
+DataSets open_datasets(const Config& config, const data::ClassList* stored) {
   DataSets sets;
   const int64_t classes = config.model.num_classes;
   if (config.data.dataset == "tensors") {
@@ -22,11 +24,28 @@ DataSets open_datasets(const Config& config) {
       info.name = names.empty() ? "class" + std::to_string(c) : names[static_cast<size_t>(c)];
       sets.classes.push_back(info);
     }
+    if (stored) {
+      // Given labels cannot be renumbered.
+      const data::ClassMatch match =
+          data::match_classes(class_list(sets.classes, config, "data.class_names"), *stored);
+      for (size_t k = 0; k < match.labels.size(); ++k) {
+        ATROUS_CHECK(
+            match.labels[k] == static_cast<int64_t>(k), ErrorKind::config,
+            "[data.class_names] given batches need the classes of {} in their order. Got \"{}\" for class "
+            "{}. Set data.class_names back.",
+            stored->what, sets.classes[k].name, k);
+      }
+    }
     return sets;
   }
-  sets.train = data::open_dataset(config.data, "train", classes, config.model.in_channels);
-  sets.val = data::open_dataset(config.data, "val", classes, config.model.in_channels);
+  const auto open = [&](const std::string& split, const data::ClassList* list) {
+    return data::open_dataset(config.data, split, classes, config.model.in_channels, list);
+  };
+  sets.train = open_training_split<data::Dataset>(
+      config, stored, [&](const data::ClassList* list) { return open("train", list); }, sets.notes);
   sets.classes = sets.train->classes();
+  const data::ClassList meant = class_list(sets.classes, config, "the train split");
+  sets.val = open("val", &meant);
   for (const auto* set : {&sets.train, &sets.val}) {
     ATROUS_CHECK((*set)->size() > 0, ErrorKind::data,
                  "[data] a split must hold images. Got none in \"{}\" of {}. Check data.root and the lists.",

@@ -16,8 +16,10 @@ struct DataSets {
   std::unique_ptr<data::Dataset> train;
   std::unique_ptr<data::Dataset> val;
   std::vector<data::ClassInfo> classes;
+  std::vector<std::string> notes;  // lines for people
 };
-DataSets open_datasets(const Config& config);
+// `stored`: the classes of a checkpoint that is resumed, or null (class_source.h).
+DataSets open_datasets(const Config& config, const data::ClassList* stored);
 
 // Batches number first_batch, first_batch + 1, ... of a run: from a loader, or given ones from a file. Given
 // batches are for comparing with other frameworks: `images` f32 [steps,N,C,H,W], normalised, and `labels` u8

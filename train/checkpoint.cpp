@@ -79,21 +79,10 @@ std::string classes_to_text(const std::vector<data::ClassInfo>& classes) {
     JsonValue row = JsonValue::make_object();
     row["name"] = JsonValue::of(c.name);
     row["color"] = JsonValue::of(std::vector<int64_t>(c.color.begin(), c.color.end()));
+    if (!c.set_name.empty()) row["set_name"] = JsonValue::of(c.set_name);
     out.array.push_back(std::move(row));
   }
   return to_text(out, -1);
-}
-
-std::vector<data::ClassInfo> classes_from_text(const std::string& text, const std::string& origin) {
-  std::vector<data::ClassInfo> classes;
-  for (const JsonValue& row : parse_json(text, origin).array) {
-    data::ClassInfo& c = classes.emplace_back();
-    c.name = member(row, "name", origin).string;
-    const auto& color = member(row, "color", origin).array;
-    for (size_t i = 0; i < std::min(color.size(), c.color.size()); ++i)
-      c.color[i] = static_cast<uint8_t>(color[i].integer);
-  }
-  return classes;
 }
 
 // Independent of the order of tensors in the file.
@@ -137,6 +126,19 @@ void restore_tensors(const TensorFile& file, const std::string& prefix, const Na
 }
 
 }  // namespace
+
+std::vector<data::ClassInfo> classes_from_text(const std::string& text, const std::string& origin) {
+  std::vector<data::ClassInfo> classes;
+  for (const JsonValue& row : parse_json(text, origin).array) {
+    data::ClassInfo& c = classes.emplace_back();
+    c.name = member(row, "name", origin).string;
+    if (const JsonValue* name = row.find("set_name")) c.set_name = name->string;
+    const auto& color = member(row, "color", origin).array;
+    for (size_t i = 0; i < std::min(color.size(), c.color.size()); ++i)
+      c.color[i] = static_cast<uint8_t>(color[i].integer);
+  }
+  return classes;
+}
 
 void save_checkpoint(const std::string& path, const CheckpointContent& content, const std::string& keep) {
   NamedTensors tensors = layers::state_dict(*content.model);

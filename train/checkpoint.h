@@ -64,6 +64,9 @@ struct StoredCheckpoint {
   std::vector<data::ClassInfo> classes;
 };
 
+// The classes in the metadata "atrous.classes". Error(checkpoint).
+std::vector<data::ClassInfo> classes_from_text(const std::string& text, const std::string& origin);
+
 // Error(checkpoint) if the file is torn, changed, or no checkpoint; Error(io) if it cannot be read.
 StoredCheckpoint read_checkpoint(const std::string& path);
 

@@ -54,6 +54,10 @@ const Fields<data::DataOptions>& fields() {
            "File value to class: `0:0,1:1,255:ignore`, for RGB labels `#ff0000:0,#000000:ignore`, or "
            "`identity`; empty: the set's own"),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
+      texts(
+          "class_map", &O::class_map,
+          "What the model calls classes of the data set: `theirs:ours`, or `theirs:ignore` to leave one out; "
+          "classes of one name are one class. A colon in a name is written `\\:`"),
       flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
            "Label values that are not in the map are ignored instead of refused"),
       choice("exif", &O::exif, {"apply", "ignore"},

@@ -4,6 +4,7 @@
 #include "data/image_io.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
+#include "train/class_source.h"
 #include "train/coco_scores_json.h"
 #include "train/sample_pictures.h"
 #include "train/signals.h"
@@ -13,13 +14,19 @@ namespace {
 
 constexpr uint64_t sampler_stream = 0x73616d706c6572;  // "sampler"
 
-std::unique_ptr<data::InstanceDataset> open_split(const Config& config, const std::string& split) {
-  auto set =
-      data::open_instance_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
+std::unique_ptr<data::InstanceDataset> open_split(const Config& config, const std::string& split,
+                                                  const data::ClassList* classes) {
+  auto set = data::open_instance_dataset(config.data, split, config.model.num_classes,
+                                         config.model.in_channels, classes);
   ATROUS_CHECK(set->size() > 0, ErrorKind::data,
                "[data] a split must hold images. Got none in \"{}\" of {}. Check data.root.", split,
                config.data.root);
   return set;
+}
+
+std::unique_ptr<data::InstanceDataset> open_val(const Config& config, const data::InstanceDataset& train) {
+  const data::ClassList meant = class_list(train.classes(), config, "the train split");
+  return open_split(config, "val", &meant);
 }
 
 std::shared_ptr<layers::DetectionModel> make_detection_model(const Config& config, bool weights_follow) {
@@ -57,10 +64,12 @@ Validation summary_of(const eval::InstanceEvaluation& result) {
 
 }  // namespace
 
-DetectionTask::DetectionTask(const Config& config, bool weights_follow)
+DetectionTask::DetectionTask(const Config& config, bool weights_follow, const data::ClassList* stored)
     : config_(config),
-      train_(open_split(config, "train")),
-      val_(open_split(config, "val")),
+      train_(open_training_split<data::InstanceDataset>(
+          config, stored, [&](const data::ClassList* list) { return open_split(config, "train", list); },
+          notes_)),
+      val_(open_val(config, *train_)),
       model_(make_detection_model(config, weights_follow)),
       images_(data::training_images(*train_, config.data)) {}
 
@@ -70,6 +79,7 @@ void DetectionTask::begin(RunState&, int64_t first, int64_t) {
 
 std::vector<std::string> DetectionTask::describe() const {
   std::vector<std::string> lines = {train_->describe(), val_->describe()};
+  lines.insert(lines.end(), notes_.begin(), notes_.end());
   if (training_images() < train_->size())
     lines.push_back(
         fmt::format("{} of {} training images have objects; the others are left out "

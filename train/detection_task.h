@@ -8,7 +8,7 @@ namespace atrous::train {
 
 class DetectionTask : public Task {
  public:
-  DetectionTask(const Config& config, bool weights_follow);
+  DetectionTask(const Config& config, bool weights_follow, const data::ClassList* stored);
 
   layers::Model& model() override { return *model_; }
   const std::vector<data::ClassInfo>& classes() const override { return train_->classes(); }
@@ -23,6 +23,7 @@ class DetectionTask : public Task {
 
  private:
   const Config config_;
+  std::vector<std::string> notes_;  // on classes, lines for people
   const std::unique_ptr<data::InstanceDataset> train_, val_;
   const std::shared_ptr<layers::DetectionModel> model_;
   const data::TrainingImages images_;

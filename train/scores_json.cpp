@@ -40,6 +40,7 @@ JsonValue scores_to_json(const eval::SemanticScores& s) {
     if (s.boundary_f1) row["boundary_f1"] = maybe(c.boundary_f1);
     row["ground_truth"] = JsonValue::of(c.ground_truth);
     row["predicted"] = JsonValue::of(c.predicted);
+    if (c.excluded) row["excluded"] = JsonValue::of(true);
     rows.array.push_back(std::move(row));
   }
   return out;
@@ -87,7 +88,10 @@ eval::SemanticScores scores_from_json(const JsonValue& json) {
     c.precision = maybe(row, "precision");
     c.dice = maybe(row, "dice");
     c.boundary_f1 = maybe(row, "boundary_f1");
-    s.absent_classes += !c.iou;
+    const JsonValue* excluded = row.find("excluded");
+    c.excluded = excluded && excluded->boolean;
+    s.excluded_classes += c.excluded;
+    s.absent_classes += !c.iou && !c.excluded;
     s.pixels += c.ground_truth;
     s.per_class.push_back(std::move(c));
   }

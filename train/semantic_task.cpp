@@ -55,7 +55,7 @@ std::vector<std::string> suspicions(const eval::SemanticScores& scores) {
   int64_t predicted = 0, labelled = 0;
   std::string only;
   for (const eval::ClassScore& c : scores.per_class) {
-    if (c.ground_truth == 0)
+    if (c.ground_truth == 0 && !c.excluded)
       out.push_back(fmt::format("warning: class \"{}\" has no pixel in the validation labels", c.name));
     labelled += c.ground_truth > 0;
     predicted += c.predicted > 0;
@@ -71,9 +71,9 @@ std::vector<std::string> suspicions(const eval::SemanticScores& scores) {
   return out;
 }
 
-SemanticTask::SemanticTask(const Config& config, bool weights_follow)
+SemanticTask::SemanticTask(const Config& config, bool weights_follow, const data::ClassList* stored)
     : config_(config),
-      sets_(open_datasets(config)),
+      sets_(open_datasets(config, stored)),
       model_(make_segmentation_model(config, weights_follow)) {}
 
 void SemanticTask::begin(RunState& state, int64_t first, int64_t needed) {
@@ -88,6 +88,7 @@ void SemanticTask::begin(RunState& state, int64_t first, int64_t needed) {
 std::vector<std::string> SemanticTask::describe() const {
   std::vector<std::string> lines;
   if (sets_.train) lines = {sets_.train->describe(), sets_.val->describe()};
+  lines.insert(lines.end(), sets_.notes.begin(), sets_.notes.end());
   for (size_t i = 0; i < class_weights_.size(); ++i)
     lines.push_back(fmt::format("class weight {:.3f}  {}", class_weights_[i], sets_.classes[i].name));
   return lines;

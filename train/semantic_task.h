@@ -10,7 +10,7 @@ namespace atrous::train {
 
 class SemanticTask : public Task {
  public:
-  SemanticTask(const Config& config, bool weights_follow);
+  SemanticTask(const Config& config, bool weights_follow, const data::ClassList* stored);
 
   layers::Model& model() override { return *model_; }
   const std::vector<data::ClassInfo>& classes() const override { return sets_.classes; }

@@ -10,9 +10,10 @@ RandomKey random_key_of_batch(uint64_t seed, int64_t batch) {
   return {seed, mix_streams(dropout_stream, static_cast<uint64_t>(batch))};
 }
 
-std::unique_ptr<Task> make_task(const Config& config, bool weights_follow) {
-  if (nets::is_detector(config.model.name)) return std::make_unique<DetectionTask>(config, weights_follow);
-  return std::make_unique<SemanticTask>(config, weights_follow);
+std::unique_ptr<Task> make_task(const Config& config, bool weights_follow, const data::ClassList* stored) {
+  if (nets::is_detector(config.model.name))
+    return std::make_unique<DetectionTask>(config, weights_follow, stored);
+  return std::make_unique<SemanticTask>(config, weights_follow, stored);
 }
 
 }  // namespace atrous::train

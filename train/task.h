@@ -61,7 +61,9 @@ class Task {
 RandomKey random_key_of_batch(uint64_t seed, int64_t batch);
 
 // The task of the config's network. Its weights are initialised, or read from model.weights, unless
-// `weights_follow`: then they are to be overwritten. Error(config), Error(data).
-std::unique_ptr<Task> make_task(const Config& config, bool weights_follow);
+// `weights_follow`: then they are to be overwritten. `stored`: the classes of a checkpoint that is resumed,
+// which labels then mean; null: see class_source.h. Error(config), Error(data).
+std::unique_ptr<Task> make_task(const Config& config, bool weights_follow,
+                                const data::ClassList* stored = nullptr);
 
 }  // namespace atrous::train

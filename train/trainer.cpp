@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/device_runtime.h"
 #include "train/checkpoint.h"
+#include "train/class_source.h"
 #include "train/math.h"
 #include "train/plan.h"
 #include "train/report.h"
@@ -136,7 +137,10 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   bool keep_last = !stored || stored->file.origin == folder->last();
   const layers::BuildDeviceGuard build_on(options.device);
   // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
-  const auto task = make_task(config, /*weights_follow=*/stored.has_value());
+  std::optional<data::ClassList> classes;
+  if (stored)
+    classes = class_list(stored->classes, config, fmt::format("the checkpoint ({})", stored->file.origin));
+  const auto task = make_task(config, /*weights_follow=*/stored.has_value(), classes ? &*classes : nullptr);
   const Plan plan = make_plan(config, task->training_images());
   layers::Model& model = task->model();
   use_math(config, model);

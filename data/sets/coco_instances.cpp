@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "data/coco_json.h"
+#include "data/sets/coco_classes.h"
 #include "data/sets/files.h"
 #include "data/sets/instance_sets.h"
 
@@ -172,53 +173,16 @@ class CocoInstances final : public InstanceFiles {
   std::vector<std::vector<size_t>> objects_of_;  // annotations of each image, in the order of the file
 };
 
-// Classes by label; returns the label of each category.
-std::vector<int64_t> number_classes(const CocoAnnotations& all, const DataOptions& options,
-                                    int64_t num_classes, InstanceFiles::Parts& parts) {
-  ATROUS_CHECK(!all.categories.empty(), ErrorKind::data,
-               "[{}] there must be a category. The list \"categories\" is empty.", all.path);
-  const bool raw = options.category_ids == "raw";
-  const auto known = static_cast<int64_t>(all.categories.size());
-  const int64_t first = all.categories.front().id, last = all.categories.back().id;
-  ATROUS_CHECK(!raw || (first >= 1 && last < 65536), ErrorKind::config,
-               "[data.category_ids] `raw` needs category ids from 1 (0 is background) to 65535. Got {} to {} "
-               "in {}. Set "
-               "data.category_ids=contiguous.",
-               first, last, all.path);
-  const int64_t needed = raw ? last + 1 : known + 1;
-  ATROUS_CHECK(
-      num_classes == 0 || num_classes == needed || (raw && num_classes > needed), ErrorKind::config,
-      "[model.num_classes] must be {} with background for the {} categories of {} (data.category_ids={}{}). "
-      "Got {}. Set model.num_classes={}.",
-      needed, known, all.path, options.category_ids,
-      last != known
-          ? fmt::format("; {} would need {}", raw ? "contiguous" : "raw", raw ? known + 1 : last + 1)
-          : "",
-      num_classes, needed);
-  const auto count = static_cast<size_t>(std::max(needed, num_classes));
-  ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == count, ErrorKind::config,
-               "[data.class_names] must name every class, background first. Got {} names for {} classes.",
-               options.class_names.size(), count);
-  parts.classes.assign(count, {"N/A", {0, 0, 0}});
-  parts.category_ids.assign(count, -1);
-  parts.classes[0].name = "background";
-  parts.category_ids[0] = 0;
-  std::vector<int64_t> label_of;
-  for (int64_t k = 0; k < known; ++k) {
-    const CocoCategory& category = all.categories[static_cast<size_t>(k)];
-    const int64_t label = raw ? category.id : k + 1;
-    label_of.push_back(label);
-    parts.classes[static_cast<size_t>(label)] = {category.name, default_color(label)};
-    parts.category_ids[static_cast<size_t>(label)] = category.id;
-  }
-  for (size_t k = 0; k < options.class_names.size(); ++k) parts.classes[k].name = options.class_names[k];
-  return label_of;
-}
-
 }  // namespace
 
+bool has_coco_split(const DataOptions& options, const std::string& split) {
+  const std::string file = annotation_file(options, split);
+  return !file.empty() && files::fs::is_regular_file(file);
+}
+
 std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
-                                                     int64_t num_classes, int64_t in_channels) {
+                                                     int64_t num_classes, int64_t in_channels,
+                                                     const ClassList* classes) {
   check_split(split);
   check_root(options);
   const std::string file = annotation_file(options, split);
@@ -233,8 +197,17 @@ std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options,
   parts.entries = entries_of(all, options.root, split);
   check_disjoint(parts.entries, options, split);
   check_geometry(all);
-  const std::vector<int64_t> label_of = number_classes(all, options, num_classes, parts);
-  return std::make_unique<CocoInstances>(std::move(parts), std::move(all), label_of);
+  const std::string train = split == "train" ? "" : annotation_file(options, "train");
+  CategoryLabels labels =
+      label_categories(all, {.options = options,
+                             .split = split,
+                             .num_classes = num_classes,
+                             .classes = classes,
+                             .train_file = files::fs::is_regular_file(train) ? train : ""});
+  parts.classes = std::move(labels.classes);
+  parts.category_ids = std::move(labels.category_ids);
+  parts.notes = std::move(labels.notes);
+  return std::make_unique<CocoInstances>(std::move(parts), std::move(all), std::move(labels.label_of));
 }
 
 }  // namespace atrous::data

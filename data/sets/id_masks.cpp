@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/parallel.h"
+#include "data/sets/coco_classes.h"
 #include "data/sets/files.h"
 #include "data/sets/instance_sets.h"
 
@@ -56,7 +57,7 @@ std::map<int64_t, Mask> masks_in(const T* ids, int64_t height, int64_t width, co
 
 class IdMasks final : public InstanceFiles {
  public:
-  explicit IdMasks(Parts parts) : InstanceFiles(std::move(parts)) {}
+  IdMasks(Parts parts, int64_t label) : InstanceFiles(std::move(parts)), label_(label) {}
 
   int64_t image_id(int64_t index) const override { return index + 1; }
 
@@ -65,8 +66,10 @@ class IdMasks final : public InstanceFiles {
     parallel_for(size(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) objects[static_cast<size_t>(i)] = instances(i);
     });
-    CocoAnnotations all{
-        .path = parts_.root, .images = {}, .categories = {{1, parts_.classes[1].name}}, .annotations = {}};
+    CocoAnnotations all{.path = parts_.root,
+                        .images = {},
+                        .categories = {{1, parts_.classes[static_cast<size_t>(label_)].name}},
+                        .annotations = {}};
     for (int64_t i = 0; i < size(); ++i) {
       const Instances& o = objects[static_cast<size_t>(i)];
       all.images.push_back({image_id(i), entry(i).image, o.height, o.width});
@@ -115,7 +118,7 @@ class IdMasks final : public InstanceFiles {
       // Smallest and largest pixel of the mask, the edges of those pixels included.
       const auto bounds = mask.bounds();
       for (size_t k = 0; k < 4; ++k) out.box(i)[k] = static_cast<float>(bounds[k]);
-      out.labels.push_back(1);
+      out.labels.push_back(static_cast<int32_t>(label_));
       out.crowd.push_back(0);
       out.ids.push_back(id_mask_object(image_id(index), id));
       out.areas.push_back(static_cast<double>(mask.area()));
@@ -124,6 +127,9 @@ class IdMasks final : public InstanceFiles {
     }
     return out;
   }
+
+ private:
+  int64_t label_;  // of all objects
 };
 
 constexpr const char* bases[] = {"", "PennFudanPed"};
@@ -163,13 +169,32 @@ SplitPlan plan_pennfudan(const DataOptions& options, const std::string& split) {
 }
 
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
-                                               const std::string& split, int64_t in_channels) {
+                                               const std::string& split, int64_t in_channels,
+                                               const ClassList* classes) {
   InstanceFiles::Parts parts = instance_parts(options, split, in_channels);
   parts.entries = checked_plan(set.plan, options, split).entries;
-  parts.classes = {{"background", {0, 0, 0}}, {set.object, {220, 20, 60}}};
-  parts.category_ids = {0, 1};
-  for (size_t k = 0; k < options.class_names.size(); ++k) parts.classes[k].name = options.class_names[k];
-  return std::make_unique<IdMasks>(std::move(parts));
+  // Files of numbers name no class: the set's name for it gives way to the user's.
+  DataOptions naming = options;
+  naming.category_ids = "contiguous";
+  naming.class_names.clear();
+  ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == 2 || classes, ErrorKind::config,
+               "[data.class_names] must name background and the objects. Got {} names.",
+               options.class_names.size());
+  const bool named = options.class_names.size() == 2;
+  CocoAnnotations one{.path = options.root,
+                      .images = {},
+                      .categories = {{1, named ? options.class_names[1] : set.object}},
+                      .annotations = {}};
+  CategoryLabels labels =
+      label_categories(one, {.options = naming, .split = split, .num_classes = 0, .classes = classes});
+  if (!classes || !has_names(*classes)) {
+    if (named) labels.classes[0].name = options.class_names[0];
+    labels.classes[1].color = {220, 20, 60};
+  }
+  parts.classes = std::move(labels.classes);
+  parts.category_ids = std::move(labels.category_ids);
+  parts.notes = std::move(labels.notes);
+  return std::make_unique<IdMasks>(std::move(parts), labels.label_of[0]);
 }
 
 }  // namespace atrous::data

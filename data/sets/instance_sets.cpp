@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "data/class_match.h"
+
 namespace atrous::data {
 
 const std::vector<InstanceSet>& instance_sets() {
@@ -48,10 +50,13 @@ std::string InstanceFiles::describe() const {
   std::string names;
   for (size_t k = 1; k < parts_.classes.size() && k <= 5; ++k)
     names += fmt::format("{}{}:{}", k > 1 ? " " : "", k, parts_.classes[k].name);
+  std::string lines;
+  for (const std::string& note : parts_.notes) lines += "\n" + note;
   return fmt::format(
-      "data: {}, {}: {} images, {} channels, {} classes with background, root {}\nobjects: {}{}", parts_.name,
-      parts_.split, size(), parts_.in_channels, num_classes(), parts_.root, names,
-      parts_.classes.size() > 6 ? " ..." : "");
+             "data: {}, {}: {} images, {} channels, {} classes with background, root {}\nobjects: {}{}",
+             parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root, names,
+             parts_.classes.size() > 6 ? " ..." : "") +
+         lines;
 }
 
 InstanceFiles::Parts instance_parts(const DataOptions& options, const std::string& split,
@@ -83,18 +88,25 @@ bool has_id_masks(const std::string& name) {
   return false;
 }
 
-std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
-                                                       int64_t num_classes, int64_t in_channels) {
+bool has_instance_split(const DataOptions& options, const std::string& split) {
   for (const InstanceSet& set : instance_sets()) {
     if (set.name != options.dataset) continue;
-    if (!set.plan) return open_coco_instances(options, split, num_classes, in_channels);
-    ATROUS_CHECK(num_classes == 0 || num_classes == 2, ErrorKind::config,
+    check_root(options);
+    return set.plan ? set.plan(options, split).missing.empty() : has_coco_split(options, split);
+  }
+  return false;
+}
+
+std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
+                                                       int64_t num_classes, int64_t in_channels,
+                                                       const ClassList* classes) {
+  for (const InstanceSet& set : instance_sets()) {
+    if (set.name != options.dataset) continue;
+    if (!set.plan) return open_coco_instances(options, split, num_classes, in_channels, classes);
+    ATROUS_CHECK(num_classes == 0 || num_classes == 2 || (classes && has_names(*classes)), ErrorKind::config,
                  "[model.num_classes] must be 2, background and {}, for {}. Got {}. Set model.num_classes=2.",
                  set.object, set.name, num_classes);
-    ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == 2, ErrorKind::config,
-                 "[data.class_names] must name background and the objects. Got {} names.",
-                 options.class_names.size());
-    return open_id_masks(set, options, split, in_channels);
+    return open_id_masks(set, options, split, in_channels, classes);
   }
   fail(ErrorKind::config,
        "[data.dataset] a network that finds objects needs one of {}. Got `{}`. Set data.dataset.",

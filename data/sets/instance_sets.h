@@ -43,6 +43,7 @@ class InstanceFiles : public InstanceDataset {
     std::vector<int64_t> category_ids = {};  // by label; 0 for background
     int64_t in_channels = 3;
     ImageReadOptions image = {};
+    std::vector<std::string> notes = {};  // how classes were matched, lines for people
   };
   // Checks that every file exists.
   explicit InstanceFiles(Parts parts);
@@ -57,6 +58,7 @@ class InstanceFiles : public InstanceDataset {
     return parts_.category_ids.at(static_cast<size_t>(label));
   }
   std::string describe() const override;
+  std::vector<std::string> notes() const override { return parts_.notes; }
 
  protected:
   const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
@@ -69,9 +71,12 @@ InstanceFiles::Parts instance_parts(const DataOptions& options, const std::strin
                                     int64_t in_channels);
 
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
-                                               const std::string& split, int64_t in_channels);
+                                               const std::string& split, int64_t in_channels,
+                                               const ClassList* classes);
 std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
-                                                     int64_t num_classes, int64_t in_channels);
+                                                     int64_t num_classes, int64_t in_channels,
+                                                     const ClassList* classes);
+bool has_coco_split(const DataOptions& options, const std::string& split);
 
 // PNGImages and PedMasks as published, or lists.
 SplitPlan plan_pennfudan(const DataOptions& options, const std::string& split);

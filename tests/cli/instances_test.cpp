@@ -155,6 +155,13 @@ TEST_CASE("predict with a detector writes picture, label image and COCO results"
   }
   CHECK(images == std::set<int>{1, 2, 3, 4});
   CHECK(ids.size() == whole["annotations"].size());
+  // What another network found has other classes under the same numbers.
+  json part = json::parse(read_text(out + "/objects/" + stem + ".json"));
+  part["categories"][0]["name"] = "plate";
+  write_text(out + "/objects/" + stem + ".json", part.dump());
+  const Outcome mixed = p.run_on("predict", {"--out", out, "--resume", p.set + "/images"});
+  CHECK(mixed.code == 4);
+  CHECK_THAT(mixed.err, Contains("the same classes") && Contains("without --resume"));
 }
 
 TEST_CASE("more than 256 classes: the label image has 16 bits, and the classes of predictions.json") {

@@ -62,8 +62,36 @@ TEST_CASE("absent classes and ignored pixels are stated") {
       run({"metrics", "semantic", "--gt", p.gt, "--pred", p.pred, "--classes", "5", "--ignore", "1"});
   CHECK(table.code == 0);
   CHECK_THAT(table.out, Contains("64 ignored"));
-  CHECK_THAT(table.out, Contains("absent classes  class1, class3, class4"));
+  CHECK_THAT(table.out, Contains("absent classes  class3, class4"));
+  CHECK_THAT(table.out, Contains("excluded        class1"));
   CHECK_THAT(table.out, Contains("over 2 of 5 classes"));
+}
+
+TEST_CASE("an ignored value that is a class leaves all means, wherever it is predicted") {
+  const TemporaryFolder folder;
+  for (const char* name : {"gt", "pred"}) std::filesystem::create_directory(folder.path(name));
+  const Tensor label = stripes(8, 12, 3);
+  data::write_png(folder.path("gt/a.png"), label);
+  label.data<uint8_t>()[0] = 1;  // of class 0, predicted as the ignored class
+  data::write_png(folder.path("pred/a.png"), label);
+  const Outcome o = run({"metrics", "semantic", "--gt", folder.path("gt"), "--pred", folder.path("pred"),
+                         "--classes", "3", "--ignore", "1", "--json", "-"});
+  REQUIRE(o.code == 0);
+  const auto j = nlohmann::json::parse(o.out);
+  CHECK(j["classes_in_mean"] == 2);
+  CHECK(j["miou"].get<double>() == Approx((31.0 / 32 + 1) / 2));
+  CHECK(j["mean_accuracy"].get<double>() == Approx((31.0 / 32 + 1) / 2));
+  CHECK(j["mean_dice"].get<double>() == Approx((62.0 / 63 + 1) / 2));
+  CHECK(j["excluded_classes"] == nlohmann::json({"class1"}));
+  CHECK(j["absent_classes"].empty());
+  CHECK(j["per_class"][1]["iou"].is_null());
+  CHECK(j["per_class"][1]["boundary_f1"].is_null());
+  CHECK(j["per_class"][1]["excluded"] == true);
+  CHECK(j["per_class"][1]["predicted"] == 1);
+  CHECK(j["confusion"][0][1] == 1);
+  CHECK(j["boundary_f1"].get<double>() == Approx((j["per_class"][0]["boundary_f1"].get<double>() +
+                                                  j["per_class"][2]["boundary_f1"].get<double>()) /
+                                                 2));
 }
 
 TEST_CASE("a missing prediction is an error that names it; an extra one is a note") {

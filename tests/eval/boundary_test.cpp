@@ -101,6 +101,20 @@ TEST_CASE("the rim of an ignored region is no boundary") {
   CHECK(boundary_f1(label, halves(10, 10, 5), 255).mean.value() == 1.0);
 }
 
+TEST_CASE("an excluded class has no boundary score, and bounds its neighbours") {
+  const Tensor label = halves(30, 40, 20), prediction = halves(30, 40, 20);
+  for (int64_t i = 0; i < 3; ++i) prediction.data<uint8_t>()[i] = 2;  // in a corner of class 0
+  const BoundaryF1 all = boundary_f1(label, prediction, 255);
+  const BoundaryF1 some = boundary_f1(label, prediction, 255, boundary_tolerance,
+                                      {.names = {}, .excluded = {false, false, true}});
+  CHECK(all.per_class[2].value() == 0);
+  CHECK_FALSE(some.per_class[2]);
+  CHECK(some.per_class[0] == all.per_class[0]);
+  CHECK(some.per_class[0].value() < 1);
+  CHECK(some.mean.value() == Approx((*all.per_class[0] + *all.per_class[1]) / 2));
+  CHECK(all.mean.value() == Approx((*all.per_class[0] + *all.per_class[1]) / 3));
+}
+
 TEST_CASE("boundary F1 equals the definition evaluated over all pairs") {
   Rng rng(3);
   for (int round = 0; round < 6; ++round) {

@@ -138,7 +138,7 @@ TEST_CASE("how images are batched changes no digit, nor does the number of threa
 TEST_CASE("an absent class is neither 0 nor 1: it leaves the mean") {
   ConfusionMatrix m(3);
   m.add(Tensor::from<uint8_t>({1, 4}, {0, 0, 1, 1}), Tensor::from<uint8_t>({1, 4}, {0, 0, 1, 0}), 255);
-  const SemanticScores s = m.scores({"road", "car"});
+  const SemanticScores s = m.scores({{"road", "car"}});
   CHECK(s.per_class[0].name == "road");
   CHECK(s.per_class[2].name == "class2");
   CHECK_FALSE(s.per_class[2].iou);
@@ -158,6 +158,25 @@ TEST_CASE("a class that is only predicted counts as IoU 0 and has no accuracy") 
   CHECK_FALSE(s.per_class[1].accuracy);
   CHECK(s.miou == Approx(0.25));
   CHECK(s.mean_accuracy == Approx(0.5));
+}
+
+TEST_CASE("an excluded class is in no mean, though it is predicted; an absent one could be labelled") {
+  ConfusionMatrix m(4);
+  m.add(Tensor::from<uint8_t>({1, 5}, {0, 0, 2, 2, 255}), Tensor::from<uint8_t>({1, 5}, {0, 1, 2, 2, 1}),
+        255);
+  const SemanticScores s = m.scores({.names = {}, .excluded = {false, true}});
+  CHECK(s.excluded_classes == 1);
+  CHECK(s.absent_classes == 1);
+  CHECK(s.classes_in_mean == 2);
+  CHECK(s.miou == Approx((0.5 + 1) / 2));
+  CHECK(s.mean_dice == Approx((2.0 / 3 + 1) / 2));
+  CHECK(s.mean_accuracy == Approx((0.5 + 1) / 2));
+  CHECK(s.pixel_accuracy == 0.75);
+  CHECK_FALSE(s.per_class[1].iou);
+  CHECK_FALSE(s.per_class[1].precision);
+  CHECK(s.per_class[1].predicted == 1);
+  // The same counts where the class could be labelled: it counts as 0.
+  CHECK(m.scores({}).miou == Approx(1.5 / 3));
 }
 
 TEST_CASE("a set without scored pixels has zeros and says so") {

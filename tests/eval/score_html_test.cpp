@@ -88,7 +88,7 @@ TEST_CASE("the table of confusions lists the largest first, with shares of the r
 TEST_CASE("the table of classes tells absent classes and shows boundary F1 only if there is one") {
   ConfusionMatrix m(2);
   m.add_pixels(0, 0, 5);
-  SemanticScores s = m.scores({"here", "nowhere"});
+  SemanticScores s = m.scores({{"here", "nowhere"}});
   std::string html = per_class_section(s, {"#ff0000"}, "Per class");
   CHECK_THAT(html, Contains("background:#ff0000") && Contains("<td>100.0</td>"));
   CHECK_THAT(html, Contains("nowhere</td><td>–</td><td>absent</td>") && !Contains("Boundary"));

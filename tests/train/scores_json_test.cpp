@@ -6,11 +6,12 @@ using namespace atrous;
 using namespace atrous::train;
 
 TEST_CASE("scores and counts come back from JSON as they were") {
-  eval::ConfusionMatrix m(3);
+  eval::ConfusionMatrix m(4);
   m.add_pixels(0, 0, 70);
   m.add_pixels(0, 1, 20);
   m.add_pixels(1, 1, 10);
-  eval::SemanticScores s = m.scores({"road", "car", "absent"});
+  eval::SemanticScores s =
+      m.scores({.names = {"road", "car", "absent", "ignored"}, .excluded = {false, false, false, true}});
   for (bool boundary : {false, true}) {
     if (boundary) {
       s.boundary_f1 = 0.25;
@@ -21,6 +22,8 @@ TEST_CASE("scores and counts come back from JSON as they were") {
     const eval::SemanticScores back = scores_from_json(json);
     CHECK(to_text(scores_to_json(back)) == to_text(scores_to_json(s)));
     CHECK(back.absent_classes == 1);
+    CHECK(back.excluded_classes == 1);
+    CHECK(back.per_class[3].excluded);
     CHECK(back.pixels == 100);
     CHECK_FALSE(back.per_class[2].iou);
   }

@@ -1,0 +1,80 @@
+// Which classes of two lists are the same: by name, never by number.
+//
+// Two lists meet wherever something of one origin is used with something of another: the validation split
+// with the training split, a data set with a checkpoint, results with annotations. Order, ids and label
+// values may differ between them; names say what is meant.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace atrous::data {
+
+// What labels mean, by label.
+struct ClassList {
+  std::string what;  // whose classes, for messages: "the val split (val.json)"
+  std::vector<ClassInfo> classes;
+  // Labels of objects: 0 is background, and "N/A" is a gap between raw ids. Neither is matched.
+  bool objects = false;
+  std::vector<int64_t> numbers = {};  // of generated names ("class3"); empty: 0, 1, 2, ...
+};
+
+inline constexpr int64_t no_class = -1;
+
+struct ClassMatch {
+  std::vector<int64_t> labels;     // by label of the first list: that of the second, or no_class
+  std::vector<ClassInfo> classes;  // by label of the second list
+  std::vector<std::string> notes;  // what users should know, one line each
+  bool by_name = false;            // match_classes(): both lists have names
+};
+
+// `data.class_map`: "theirs:ours" calls a class of the data set by the model's name, "theirs:ignore" leaves
+// it out. A colon or backslash in a name is written with a backslash before it.
+class ClassMap {
+ public:
+  ClassMap() = default;
+  // `where` is the option's name. Error(config) for an entry without a name on either side, or a class named
+  // twice.
+  explicit ClassMap(const std::vector<std::string>& entries, std::string where = "data.class_map");
+
+  bool empty() const { return entries_.empty(); }
+  const std::string& where() const { return where_; }
+  // The list with other names: classes of one name become one class, the others are numbered anew in their
+  // order. With `keep_numbers` they keep their labels, and those that are left out become "N/A".
+  ClassMatch apply(const ClassList& list, bool keep_numbers = false) const;
+
+ private:
+  struct Entry {
+    std::string from, to;  // to is empty: left out
+  };
+  const Entry* find(const std::string& name) const;
+  std::vector<Entry> entries_;
+  std::string where_ = "data.class_map";
+};
+
+// Whether someone gave the classes their names; otherwise they are "class0", "class1", ... or "category 7".
+bool has_names(const ClassList& list);
+
+// Whether the lists can be matched by name: both have names.
+bool share_names(const ClassList& theirs, const ClassList& ours);
+
+// Whether the lists have the same names, in any order.
+bool same_names(const ClassList& theirs, const ClassList& ours);
+// A line that says which names only one of the lists has.
+std::string difference(const ClassList& theirs, const ClassList& ours);
+
+// The labels of `ours` for those of `theirs`. Every class of theirs must be one of ours: Error(data) prints
+// both lists side by side and entries for `option`, the class map. A class of ours that theirs lack is a
+// note. If only one list has names, labels stay as they are, with a note, and `classes` are those with names;
+// the caller compares the numbers of classes.
+ClassMatch match_classes(const ClassList& theirs, const ClassList& ours,
+                         const std::string& option = "data.class_map");
+
+// Names that the user gives to the classes, by label (`data.class_names`); the set's own stay known for
+// matching.
+void rename_classes(std::vector<ClassInfo>& classes, const std::vector<std::string>& names);
+
+}  // namespace atrous::data

@@ -1,0 +1,33 @@
+// Which label each category of an annotation file is. Internal to data/.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/class_match.h"
+#include "data/coco_json.h"
+
+namespace atrous::data {
+
+struct CategoryLabels {
+  std::vector<ClassInfo> classes;     // by label
+  std::vector<int64_t> category_ids;  // by label; 0 for background, -1 for a class without a category
+  std::vector<int64_t> label_of;      // by category
+  std::vector<std::string> notes;     // lines for people
+};
+
+struct LabelQuestion {
+  const DataOptions& options;
+  std::string split;
+  int64_t num_classes = 0;             // of the model; 0: as many as there are
+  const ClassList* classes = nullptr;  // the model's, if they are known
+  // The annotation file of the training split, whose numbers the other splits take; empty: there is none.
+  std::string train_file = {};
+};
+
+// Renames and removes categories as data.class_map says, numbers them by data.category_ids, and matches them
+// by name with the model's classes or those of the training split. Objects of categories of one class get one
+// of these, which takes the class's name. Error(data), Error(config).
+CategoryLabels label_categories(CocoAnnotations& all, const LabelQuestion& question);
+
+}  // namespace atrous::data

@@ -1,0 +1,34 @@
+#include "train/class_source.h"
+
+#include "core/safetensors.h"
+#include "nets/factory.h"
+#include "train/checkpoint.h"
+
+namespace atrous::train {
+
+data::ClassList class_list(const std::vector<data::ClassInfo>& classes, const Config& config,
+                           const std::string& what) {
+  return {.what = what, .classes = classes, .objects = nets::is_detector(config.model.name), .numbers = {}};
+}
+
+bool has_settings_by_label(const Config& config) {
+  const std::string& weights = config.train.class_weights;
+  return weights != "none" && weights != "median_frequency" && weights != "sqrt_median_frequency";
+}
+
+std::optional<data::ClassList> start_classes(const Config& config, const std::string& path) {
+  if (path.empty()) return std::nullopt;
+  try {
+    const Metadata metadata = read_safetensors_metadata(path);
+    const auto found = metadata.find("atrous.classes");
+    if (found == metadata.end()) return std::nullopt;
+    const std::vector<data::ClassInfo> classes = classes_from_text(found->second, path);
+    // Weights for another number of classes leave the last layers as they are initialised.
+    if (static_cast<int64_t>(classes.size()) != config.model.num_classes) return std::nullopt;
+    return class_list(classes, config, fmt::format("the checkpoint {}", path));
+  } catch (const Error&) {
+    return std::nullopt;  // loading the weights says what is wrong with them
+  }
+}
+
+}  // namespace atrous::train
