@@ -12,6 +12,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/terminal.h"
 #include "kernels/common/bf16_products.h"
 #include "kernels/common/dispatch.h"
 
@@ -110,7 +111,7 @@ Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& opt
   Json j = {{"op", c.op}, {"entry", c.entry}, {"problem", c.descriptor}, {"network", c.network}};
   if (const auto error = error_of(c, inputs[0])) j["error"] = *error;
   std::FILE* out = options.report.table();
-  fmt::print(out, "{}.{} {} [{}]\n", c.op, c.entry, c.descriptor, c.network);
+  print_to(out, "{}.{} {} [{}]\n", c.op, c.entry, c.descriptor, c.network);
   for (size_t i = 0; i < contenders.size(); ++i) {
     const Timing t = summarize(seconds[i]);
     Json row = {{"name", contenders[i].name}, {"median_s", t.median}, {"low_s", t.low}, {"high_s", t.high}};
@@ -120,22 +121,22 @@ Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& opt
     const double rate = (compute ? c.flops : c.bytes) / t.median * 1e-9;
     const double peak = compute ? peaks.gflops : peaks.gbytes;
     row[compute ? "gflops" : "gbytes"] = rate;
-    fmt::print(out, "  {:<20} {:>10.3f} ms  ({:.3f} - {:.3f})  {:>8.1f} {}", contenders[i].name,
-               1e3 * t.median, 1e3 * t.low, 1e3 * t.high, rate, compute ? "GFLOP/s" : "GB/s");
+    print_to(out, "  {:<20} {:>10.3f} ms  ({:.3f} - {:.3f})  {:>8.1f} {}", contenders[i].name, 1e3 * t.median,
+             1e3 * t.low, 1e3 * t.high, rate, compute ? "GFLOP/s" : "GB/s");
     if (peak > 0) {
       row["share_of_peak"] = rate / peak;
-      fmt::print(out, "  {:>4.0f} % of peak", 100 * rate / peak);
+      print_to(out, "  {:>4.0f} % of peak", 100 * rate / peak);
     }
-    if (i == 0 && j.contains("error")) fmt::print(out, "  error {:.1e}", j["error"].get<double>());
+    if (i == 0 && j.contains("error")) print_to(out, "  error {:.1e}", j["error"].get<double>());
     if (i > 0) {
       std::vector<double> ratios;
       for (size_t k = 0; k < seconds[0].size(); ++k) ratios.push_back(seconds[i][k] / seconds[0][k]);
       const double ratio = quantile(ratios, 0.5);
       row["time_over_first"] = ratio;
-      fmt::print(out, "  {} is {:.2f}x as fast ({:.2f} - {:.2f})", contenders[0].name, ratio,
-                 quantile(ratios, 0.25), quantile(ratios, 0.75));
+      print_to(out, "  {} is {:.2f}x as fast ({:.2f} - {:.2f})", contenders[0].name, ratio,
+               quantile(ratios, 0.25), quantile(ratios, 0.75));
     }
-    fmt::print(out, "\n");
+    print_to(out, "\n");
     j["timings"].push_back(row);
   }
   std::fflush(out);
@@ -174,27 +175,27 @@ void bench_kernels(const BenchOptions& options) {
   if (options.device != Device::cpu) kernels::set_allow_tf32(true);  // its rungs are part of the ladder
   kernels::set_bf16_products(options.math == "bf16");
   if (options.device == Device::sim)
-    fmt::print(stderr,
-               "note: {} cases at real sizes; the simulator takes minutes for a large one, hours for all "
-               "(--filter), and its times say nothing about a GPU\n",
-               chosen.size());
+    print_to(stderr,
+             "note: {} cases at real sizes; the simulator takes minutes for a large one, hours for all "
+             "(--filter), and its times say nothing about a GPU\n",
+             chosen.size());
   const Peaks peaks = measure_peaks(options.device);
   std::FILE* out = options.report.table();
   if (options.device == Device::cpu) {
-    fmt::print(out, "{} threads, {}; measured peaks: {:.0f} GFLOP/s (f32 FMA), {:.1f} GB/s (copy)\n",
-               num_threads(), name_of(cpu_isa()), peaks.gflops, peaks.gbytes);
+    print_to(out, "{} threads, {}; measured peaks: {:.0f} GFLOP/s (f32 FMA), {:.1f} GB/s (copy)\n",
+             num_threads(), name_of(cpu_isa()), peaks.gflops, peaks.gbytes);
   } else {
-    fmt::print(out, "{}, {}", device_properties(options.device).name, name_of(options.dtype));
-    if (peaks.gbytes > 0) fmt::print(out, "; measured peak: {:.0f} GB/s (copy)", peaks.gbytes);
-    fmt::print(out, "\n");
+    print_to(out, "{}, {}", device_properties(options.device).name, name_of(options.dtype));
+    if (peaks.gbytes > 0) print_to(out, "; measured peak: {:.0f} GB/s (copy)", peaks.gbytes);
+    print_to(out, "\n");
   }
-  fmt::print(out, "median (quartiles) of {} interleaved repeats; FLOPs of the direct method\n",
-             options.rounds());
+  print_to(out, "median (quartiles) of {} interleaved repeats; FLOPs of the direct method\n",
+           options.rounds());
   if (options.peers) {
     const std::string peer = onednn_name();
-    fmt::print(out, "peer: {}\n\n",
-               peer.empty() ? "none (built without oneDNN)"
-                            : peer + " on convolutions, weights packed ahead; ours packs each time");
+    print_to(out, "peer: {}\n\n",
+             peer.empty() ? "none (built without oneDNN)"
+                          : peer + " on convolutions, weights packed ahead; ours packs each time");
   }
   Json j = {{"device", name_of(options.device)},
             {"device_name", options.device == Device::cpu ? "" : device_properties(options.device).name},
@@ -209,8 +210,8 @@ void bench_kernels(const BenchOptions& options) {
             {"cases", Json::array()}};
   for (const cases::OpCase& c : chosen) {
     if (c.candidates(options.device, options.dtype).empty()) {
-      fmt::print(out, "{}.{} {}: no implementation on {} in {}\n", c.op, c.entry, c.descriptor,
-                 name_of(options.device), name_of(options.dtype));
+      print_to(out, "{}.{} {}: no implementation on {} in {}\n", c.op, c.entry, c.descriptor,
+               name_of(options.device), name_of(options.dtype));
       continue;
     }
     j["cases"].push_back(measure(c, peaks, options));

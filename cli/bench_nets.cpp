@@ -16,6 +16,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/terminal.h"
 
 namespace atrous::cli {
 namespace {
@@ -134,11 +135,11 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
             {"system_requests", traffic.requests},
             {"page_faults", traffic.page_faults}};
   std::FILE* out = options.report.table();
-  fmt::print(out, "{:<26} {:<5} batch {:<2} {:>9.1f} ms ({:.1f} - {:.1f})", net.network, mode, net.batch,
-             1e3 * t.median, 1e3 * t.low, 1e3 * t.high);
-  if (bytes >= 0) fmt::print(out, " {:>5} MiB", mebibytes(bytes));
+  print_to(out, "{:<26} {:<5} batch {:<2} {:>9.1f} ms ({:.1f} - {:.1f})", net.network, mode, net.batch,
+           1e3 * t.median, 1e3 * t.low, 1e3 * t.high);
+  if (bytes >= 0) print_to(out, " {:>5} MiB", mebibytes(bytes));
   if (options.device == Device::cpu && traffic.requests > 0)
-    fmt::print(out, " (requests to the system: {})", traffic.requests);
+    print_to(out, " (requests to the system: {})", traffic.requests);
   if (peer) {
     const Timing other = summarize(seconds[1]);
     std::vector<double> ratios;
@@ -150,15 +151,14 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
     j["peer_over_own"] = ratio;
     j["peer_over_own_quartiles"] = {quantile(ratios, 0.25), quantile(ratios, 0.75)};
     j["peer_memory_bytes"] = bytes_or_null(peer_bytes);
-    fmt::print(out,
-               "  {} {:>9.1f} ms ({:.1f} - {:.1f}) {:>5} MiB  atrous is {:.2f}x as fast ({:.2f} - {:.2f})",
-               peer->version(), 1e3 * other.median, 1e3 * other.low, 1e3 * other.high, mebibytes(peer_bytes),
-               ratio, quantile(ratios, 0.25), quantile(ratios, 0.75));
+    print_to(out, "  {} {:>9.1f} ms ({:.1f} - {:.1f}) {:>5} MiB  atrous is {:.2f}x as fast ({:.2f} - {:.2f})",
+             peer->version(), 1e3 * other.median, 1e3 * other.low, 1e3 * other.high, mebibytes(peer_bytes),
+             ratio, quantile(ratios, 0.25), quantile(ratios, 0.75));
   } else if (options.peers) {
     j["peer"] = nullptr;
-    fmt::print(out, "  no peer: {}", why);
+    print_to(out, "  no peer: {}", why);
   }
-  fmt::print(out, "\n");
+  print_to(out, "\n");
   if (options.profile) profile_step(own, options, j);
   std::fflush(out);
   return j;
@@ -194,8 +194,8 @@ void bench_nets(const BenchOptions& options) {
   const bool on_cpu = options.device == Device::cpu;
   const std::string machine = on_cpu ? fmt::format("{} threads, {}", num_threads(), name_of(cpu_isa()))
                                      : device_properties(options.device).name;
-  fmt::print(options.report.table(), "{}, {}; median (quartiles) of {} interleaved repeats{}\n", machine,
-             options.math, options.rounds(), on_cpu ? "; peak memory over that before the network" : "");
+  print_to(options.report.table(), "{}, {}; median (quartiles) of {} interleaved repeats{}\n", machine,
+           options.math, options.rounds(), on_cpu ? "; peak memory over that before the network" : "");
   Json j = {{"device", name_of(options.device)},
             {"device_name", on_cpu ? "" : device_properties(options.device).name},
             {"math", options.math},

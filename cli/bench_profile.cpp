@@ -1,4 +1,5 @@
 #include "cli/bench_profile.h"
+#include "core/terminal.h"
 
 #include <fmt/core.h>
 
@@ -31,13 +32,13 @@ std::vector<OpProfile::Row> by_implementation(const std::vector<OpProfile::Row>&
 void print_row(std::FILE* out, const OpProfile::Row& row, double step_seconds) {
   const std::string rate =
       row.flops > 0 ? fmt::format("{:.1f}", row.flops / row.seconds * 1e-9) : std::string("-");
-  fmt::print(out, "    {:>9.2f} {:>5.1f} {:>6} {:>8}  {:<32} {:<18} {}\n", 1e3 * row.seconds,
-             100 * row.seconds / step_seconds, row.calls, rate, row.entry, row.implementation, row.problem);
+  print_to(out, "    {:>9.2f} {:>5.1f} {:>6} {:>8}  {:<32} {:<18} {}\n", 1e3 * row.seconds,
+           100 * row.seconds / step_seconds, row.calls, rate, row.entry, row.implementation, row.problem);
 }
 
 void print_header(std::FILE* out, const char* last) {
-  fmt::print(out, "    {:>9} {:>5} {:>6} {:>8}  {:<32} {:<18} {}\n", "ms", "%", "calls", "GFLOP/s", "op",
-             "implementation", last);
+  print_to(out, "    {:>9} {:>5} {:>6} {:>8}  {:<32} {:<18} {}\n", "ms", "%", "calls", "GFLOP/s", "op",
+           "implementation", last);
 }
 
 }  // namespace
@@ -49,18 +50,18 @@ double seconds_in_ops(const std::vector<OpProfile::Row>& rows) {
 }
 
 void print_profile(std::FILE* out, const std::vector<OpProfile::Row>& rows, double step_seconds) {
-  fmt::print(out, "  one step of {:.1f} ms; {:.1f} % of it outside ops\n", 1e3 * step_seconds,
-             100 * (1 - seconds_in_ops(rows) / step_seconds));
+  print_to(out, "  one step of {:.1f} ms; {:.1f} % of it outside ops\n", 1e3 * step_seconds,
+           100 * (1 - seconds_in_ops(rows) / step_seconds));
   print_header(out, "");
   for (const OpProfile::Row& row : by_implementation(rows)) {
     if (row.seconds >= least_share * step_seconds) print_row(out, row, step_seconds);
   }
-  fmt::print(out, "\n");
+  print_to(out, "\n");
   print_header(out, "problem");
   for (size_t i = 0; i < std::min(rows.size(), most_problems); ++i) {
     if (rows[i].seconds >= least_share * step_seconds) print_row(out, rows[i], step_seconds);
   }
-  fmt::print(out, "\n");
+  print_to(out, "\n");
 }
 
 }  // namespace atrous::cli

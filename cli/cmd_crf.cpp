@@ -14,6 +14,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/safetensors.h"
+#include "core/terminal.h"
 #include "data/image_io.h"
 #include "eval/crf.h"
 #include "eval/pictures.h"
@@ -129,21 +130,21 @@ void run_crf(const Options& o) {
   j["crf"] = train::crf_to_json(crf);
   j["tiles"] = JsonValue::of(after.tiles);
   j["device"] = JsonValue::of(name_of(device));
-  fmt::print(o.report.table(), "image        {} x {} pixels, {} classes\nparameters   {}\n", h, w, k,
-             eval::crf_text(crf));
+  print_to(o.report.table(), "image        {} x {} pixels, {} classes\nparameters   {}\n", h, w, k,
+           eval::crf_text(crf));
   if (labels.defined()) {
     const int64_t changed = differing(eval::labels_of(before), labels);
     j["changed_pixels"] = JsonValue::of(changed);
-    fmt::print(o.report.table(), "labels       {} of {} pixels changed ({:.2f} %)\n", changed, h * w,
-               100 * static_cast<double>(changed) / static_cast<double>(h * w));
+    print_to(o.report.table(), "labels       {} of {} pixels changed ({:.2f} %)\n", changed, h * w,
+             100 * static_cast<double>(changed) / static_cast<double>(h * w));
   }
   if (after.tiles > 1)
-    fmt::print(o.report.table(), "tiles        {}, to stay within {} MiB: an approximation\n", after.tiles,
-               o.max_memory);
+    print_to(o.report.table(), "tiles        {}, to stay within {} MiB: an approximation\n", after.tiles,
+             o.max_memory);
   j["seconds"] = JsonValue::of(seconds);
   j["peak_memory_bytes"] = JsonValue::of(memory.peak_in_use);
-  fmt::print(stderr, "{:.2f} s, peak memory {:.0f} MiB\n", seconds,
-             static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{:.2f} s, peak memory {:.0f} MiB\n", seconds,
+           static_cast<double>(memory.peak_in_use) / (1 << 20));
   o.report.write_json(train::to_text(j));
 }
 

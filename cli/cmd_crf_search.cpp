@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "eval/crf_search.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
@@ -109,11 +110,10 @@ void print_best(const Options& o, const eval::CrfSearchResult& r) {
     return o.metric == "miou" ? s.miou : s.boundary_f1.value_or(0);
   };
   const double without = score(r.before.scores), with = score(best.scores);
-  fmt::print(o.report.table(),
-             "\n{} of {} images: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n", o.metric,
-             r.images, without, with, r.trials.size(), with - without);
-  if (with <= without) fmt::print(o.report.table(), "No parameters tried are better than no CRF.\n");
-  fmt::print(o.report.table(), "--crf {}\n", eval::crf_text(best.options));
+  print_to(o.report.table(), "\n{} of {} images: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n",
+           o.metric, r.images, without, with, r.trials.size(), with - without);
+  if (with <= without) print_to(o.report.table(), "No parameters tried are better than no CRF.\n");
+  print_to(o.report.table(), "--crf {}\n", eval::crf_text(best.options));
 }
 
 void run_search(const Options& o) {
@@ -140,7 +140,7 @@ void run_search(const Options& o) {
   const data::ClassList meant = train::class_list(loaded.classes, config, "the checkpoint");
   const auto dataset =
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels, &meant);
-  fmt::print(stderr, "{}\n", dataset->describe());
+  print_to(stderr, "{}\n", dataset->describe());
   eval::InferenceOptions inference = o.inference.apply(config.eval);
   inference.crf.enabled = false;  // the search's own instead
 
@@ -170,14 +170,14 @@ void run_search(const Options& o) {
       eval::search_crf(*loaded.model, *dataset, config.data, inference, search, hooks);
   progress.reset();
   if (!result.stopped) write(result, true);
-  fmt::print(o.report.table(), "{}", table_markdown(o, result, 10));
+  print_to(o.report.table(), "{}", table_markdown(o, result, 10));
   print_best(o, result);
   o.report.write_json(table_json(o, result, !result.stopped));
   if (!result.stopped) return;
   if (result.trials.empty()) {
-    fmt::print(stderr, "stopped before any trial was finished; {} is not written\n", o.output);
+    print_to(stderr, "stopped before any trial was finished; {} is not written\n", o.output);
   } else {
-    fmt::print(stderr, "stopped; {} has the {} trials that were finished\n", o.output, result.trials.size());
+    print_to(stderr, "stopped; {} has the {} trials that were finished\n", o.output, result.trials.size());
   }
   throw CLI::RuntimeError(128 + train::SignalGuard::stop_requested());
 }

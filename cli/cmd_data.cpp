@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "data/augment.h"
 #include "data/check.h"
 #include "data/check_instances.h"
@@ -102,11 +103,12 @@ void add_sets(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand("sets", "Lists the data sets that are known by name");
   command->footer("atrous data sets");
   command->callback([] {
-    fmt::print("labels of pixels:\n");
-    for (const data::NamedSet& set : data::named_sets()) fmt::print("  {:<20}{}\n", set.name, set.summary);
-    fmt::print("objects:\n");
+    print_to(stdout, "labels of pixels:\n");
+    for (const data::NamedSet& set : data::named_sets())
+      print_to(stdout, "  {:<20}{}\n", set.name, set.summary);
+    print_to(stdout, "objects:\n");
     for (const data::InstanceSet& set : data::instance_sets())
-      fmt::print("  {:<20}{}\n", set.name, set.summary);
+      print_to(stdout, "  {:<20}{}\n", set.name, set.summary);
   });
 }
 

@@ -19,6 +19,7 @@
 #include "core/device_runtime.h"
 #include "core/env.h"
 #include "core/parallel.h"
+#include "core/terminal.h"
 
 namespace atrous::cli {
 namespace {
@@ -103,9 +104,7 @@ nlohmann::ordered_json examine() {
 }
 
 void print(std::FILE* out, const nlohmann::ordered_json& j) {
-  auto line = [&](const char* name, const std::string& value) {
-    fmt::print(out, "{:<12} {}\n", name, value);
-  };
+  auto line = [&](const char* name, const std::string& value) { print_to(out, "{:<12} {}\n", name, value); };
   line("atrous", version_line().substr(7));
   line("build", fmt::format("{}{}, {}", build_type(),
                             sanitizers().empty() ? "" : " with -fsanitize=" + sanitizers(), compiler()));
@@ -125,13 +124,13 @@ void print(std::FILE* out, const nlohmann::ordered_json& j) {
   line("libraries", all);
   line("folder", fmt::format("{} ({})", j["folder"]["path"].get<std::string>(),
                              j["folder"]["writable"].get<bool>() ? "writable" : "NOT writable"));
-  fmt::print(out, "\nenvironment\n");
+  print_to(out, "\nenvironment\n");
   size_t width = 0;
   for (const env::Variable& v : env::table()) width = std::max(width, std::string_view(v.name).size());
   for (const env::Variable& v : env::table()) {
     const char* value = std::getenv(v.name);
-    fmt::print(out, "  {:<{}} {:<24} {}\n", v.name, width, value ? fmt::format("= {}", value) : "(not set)",
-               v.help);
+    print_to(out, "  {:<{}} {:<24} {}\n", v.name, width, value ? fmt::format("= {}", value) : "(not set)",
+             v.help);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "core/allocator.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "eval/evaluate.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
@@ -53,7 +54,7 @@ void run_eval(const Options& o) {
   const auto dataset =
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels, &meant);
   if (!o.report_folder.empty()) make_output_folder(o.report_folder, "--report");
-  fmt::print(stderr, "{}\n", dataset->describe());
+  print_to(stderr, "{}\n", dataset->describe());
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
   warn_of_two_crfs(config.model, inference);
 
@@ -93,12 +94,12 @@ void run_eval(const Options& o) {
   report.facts.insert(report.facts.end(), {{"split", o.split}, {"weights", loaded.weights}});
   print_scores(o.report.table(), report);
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
-  fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", report.images, result.seconds,
-             static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", report.images, result.seconds,
+           static_cast<double>(memory.peak_in_use) / (1 << 20));
   o.report.write_json(scores_json(report));
   if (o.report_folder.empty()) return;
   write_eval_report(o.report_folder, report, worst.images(), changed.images(), classes);
-  fmt::print(stderr, "{}/report.html\n", o.report_folder);
+  print_to(stderr, "{}/report.html\n", o.report_folder);
 }
 
 }  // namespace

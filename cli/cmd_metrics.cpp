@@ -14,6 +14,7 @@
 #include "cli/scores.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/terminal.h"
 #include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/boundary.h"
@@ -162,7 +163,7 @@ void run_semantic(const Options& o) {
   const auto extra = std::ranges::count_if(
       pred.files(), [&](const std::string& file) { return gt.partner_of(file, pred).empty(); });
   if (extra > 0)
-    fmt::print(stderr, "note: {} prediction(s) have no label in {} and are not scored\n", extra, o.gt);
+    print_to(stderr, "note: {} prediction(s) have no label in {} and are not scored\n", extra, o.gt);
 
   ScoresReport report;
   report.confusion = eval::ConfusionMatrix(o.classes);

@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "data/coco_categories.h"
 #include "data/coco_json.h"
 #include "eval/coco_html.h"
@@ -33,11 +34,11 @@ struct Options {
 };
 
 void print_voc(std::FILE* out, const eval::VocSummary& s, const Options& o) {
-  fmt::print(out, "\nVOC AP at IoU 0.5, {}: {}\n", o.voc == "11" ? "11 points" : "all points",
-             s.mean_ap ? fmt::format("{:.4f}", *s.mean_ap) : "-");
+  print_to(out, "\nVOC AP at IoU 0.5, {}: {}\n", o.voc == "11" ? "11 points" : "all points",
+           s.mean_ap ? fmt::format("{:.4f}", *s.mean_ap) : "-");
   if (!o.per_class) return;
   for (const eval::VocClassScores& c : s.classes)
-    fmt::print(out, "  {}  {}\n", c.ap ? fmt::format("{:.4f}", *c.ap) : "     -", c.name);
+    print_to(out, "  {}  {}\n", c.ap ? fmt::format("{:.4f}", *c.ap) : "     -", c.name);
 }
 
 train::JsonValue voc_json(const eval::VocSummary& s, const std::string& rule) {
@@ -108,14 +109,14 @@ void run_coco(const Options& o) {
   std::vector<std::string> notes =
       data::apply_class_map(annotations, data::ClassMap(o.class_map, "--class-map"), o.gt);
   const std::vector<data::CocoResult> results = data::read_coco_results(o.dt, annotations, masks, {}, &notes);
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+  for (const std::string& note : notes) print_to(stderr, "{}\n", note);
   if (std::any_of(annotations.annotations.begin(), annotations.annotations.end(),
                   [](const data::CocoAnnotation& a) { return a.id == 0; })) {
-    fmt::print(stderr,
-               "note: {} has an annotation with id 0. pycocotools counts whatever finds it as wrong, and so "
-               "do these "
-               "numbers. Number annotations from 1.\n",
-               o.gt);
+    print_to(stderr,
+             "note: {} has an annotation with id 0. pycocotools counts whatever finds it as wrong, and so "
+             "do these "
+             "numbers. Number annotations from 1.\n",
+             o.gt);
   }
   const eval::CocoSummary summary = eval::score_coco_results(annotations, results, type).summary();
   std::optional<eval::VocSummary> voc;

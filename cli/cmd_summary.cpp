@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/allocator.h"
+#include "core/terminal.h"
 #include "layers/state_dict.h"
 #include "layers/trace.h"
 #include "nets/factory.h"
@@ -203,20 +204,20 @@ std::string grouped(int64_t value) {
 void print(std::FILE* out, const Summary& s) {
   size_t width = 5;
   for (const auto& l : s.layers) width = std::max(width, l.name.size());
-  fmt::print(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", "layer", width, "kind", "arguments",
-             "output (HxWxC)", "parameters", "MMACs");
+  print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", "layer", width, "kind", "arguments",
+           "output (HxWxC)", "parameters", "MMACs");
   for (const auto& l : s.layers) {
     const std::string size = l.output.rank() == 4
                                  ? fmt::format("{}x{}x{}", l.output[1], l.output[2], l.output[3])
                                  : l.output.str();
-    fmt::print(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", l.name, width, l.kind, l.arguments, size,
-               l.parameters ? grouped(l.parameters) : "",
-               l.macs ? fmt::format("{:.1f}", static_cast<double>(l.macs) / 1e6) : "");
+    print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", l.name, width, l.kind, l.arguments, size,
+             l.parameters ? grouped(l.parameters) : "",
+             l.macs ? fmt::format("{:.1f}", static_cast<double>(l.macs) / 1e6) : "");
   }
   const auto line = [&](const char* name, const std::string& value) {
-    fmt::print(out, "{:<16} {}\n", name, value);
+    print_to(out, "{:<16} {}\n", name, value);
   };
-  fmt::print(out, "\n");
+  print_to(out, "\n");
   line("network", s.network);
   line("input", fmt::format("{}x{}, {} channels", s.input[1], s.input[2], s.input[3]));
   const bool detects = s.detected.boxes > 0;

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "train/trainer.h"
 
 namespace atrous::cli {
@@ -38,19 +39,19 @@ nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& c
 void print(std::FILE* out, const train::RunResult& r, const Options& o) {
   const double mib = static_cast<double>(r.peak_memory_bytes) / (1 << 20);
   if (o.run.dry_run) {
-    fmt::print(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {:.0f} MiB\n",
-               r.parameters, r.last_loss.value_or(0), mib);
+    print_to(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {:.0f} MiB\n",
+             r.parameters, r.last_loss.value_or(0), mib);
     return;
   }
-  fmt::print(out, "steps {}  best {} {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
-             r.main_score, r.best_score,
-             r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", mib,
-             o.run.out_dir);
+  print_to(out, "steps {}  best {} {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
+           r.main_score, r.best_score,
+           r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", mib,
+           o.run.out_dir);
 }
 
 void run(const Options& o) {
   if (o.print_reference) {
-    fmt::print("{}", train::config_reference());
+    print_to(stdout, "{}", train::config_reference());
     return;
   }
   ATROUS_CHECK(!o.config.empty(), ErrorKind::usage,
@@ -58,7 +59,7 @@ void run(const Options& o) {
   const Device device = chosen_device(o.device);
   const train::Config config = train::load_config(o.config, o.overrides);
   if (o.print_config) {
-    fmt::print("{}", train::to_json(config));
+    print_to(stdout, "{}", train::to_json(config));
     return;
   }
   ATROUS_CHECK(o.run.dry_run || !o.run.out_dir.empty(), ErrorKind::usage,

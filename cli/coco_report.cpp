@@ -4,37 +4,38 @@
 
 #include <algorithm>
 
+#include "core/terminal.h"
 #include "eval/coco_html.h"
 
 namespace atrous::cli {
 
 void print_coco_stats(std::FILE* out, const eval::CocoSummary& s) {
   for (size_t i = 0; i < s.stats.size(); ++i)
-    fmt::print(out, " {} = {:0.3f}\n", eval::coco_stat_name(i), s.stats[i]);
-  fmt::print(out,
-             "\n{} detections and {} objects of {} images; of each image and class the first {} detections "
-             "count\n",
-             s.detections, s.objects, s.images, eval::coco::max_detections);
+    print_to(out, " {} = {:0.3f}\n", eval::coco_stat_name(i), s.stats[i]);
+  print_to(out,
+           "\n{} detections and {} objects of {} images; of each image and class the first {} detections "
+           "count\n",
+           s.detections, s.objects, s.images, eval::coco::max_detections);
 }
 
 void print_coco_errors(std::FILE* out, const eval::CocoSummary& s) {
-  fmt::print(out, "\n{:<16} {:>8}  {}\n", "error", "count", "points of AP50 if mended (TIDE's definitions)");
+  print_to(out, "\n{:<16} {:>8}  {}\n", "error", "count", "points of AP50 if mended (TIDE's definitions)");
   for (size_t e = 1; e < eval::detection_errors; ++e) {
-    fmt::print(out, "{:<16} {:>8}  {:+.1f}\n", name_of(static_cast<eval::DetectionError>(e)),
-               s.errors[e].count, 100 * s.errors[e].ap_gain);
+    print_to(out, "{:<16} {:>8}  {:+.1f}\n", name_of(static_cast<eval::DetectionError>(e)), s.errors[e].count,
+             100 * s.errors[e].ap_gain);
   }
 }
 
 void print_coco_classes(std::FILE* out, const eval::CocoSummary& s) {
   size_t width = 5;
   for (const eval::CocoClassScores& c : s.classes) width = std::max(width, c.name.size());
-  fmt::print(out, "\n{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>10}\n", "class", width, "AP",
-             "AP50", "AP75", "small", "medium", "large", "AR", "objects", "detections");
+  print_to(out, "\n{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>10}\n", "class", width, "AP",
+           "AP50", "AP75", "small", "medium", "large", "AR", "objects", "detections");
   for (const eval::CocoClassScores& c : s.classes) {
-    fmt::print(out, "{:<{}} ", c.name, width);
+    print_to(out, "{:<{}} ", c.name, width);
     for (double score : {c.ap, c.ap50, c.ap75, c.ap_small, c.ap_medium, c.ap_large, c.ar})
-      fmt::print(out, " {:>7}", score < 0 ? "-" : fmt::format("{:.3f}", score));
-    fmt::print(out, " {:>9} {:>10}\n", c.objects, c.detections);
+      print_to(out, " {:>7}", score < 0 ? "-" : fmt::format("{:.3f}", score));
+    print_to(out, " {:>9} {:>10}\n", c.objects, c.detections);
   }
 }
 

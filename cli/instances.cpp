@@ -14,6 +14,7 @@
 #include "core/allocator.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
+#include "core/terminal.h"
 #include "data/image_io.h"
 #include "eval/evaluate_instances.h"
 #include "eval/instance_pictures.h"
@@ -41,14 +42,14 @@ std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetect
 
 void print(std::FILE* out, const eval::InstanceEvaluation& result) {
   const auto table = [&](const char* what, const eval::CocoSummary& s) {
-    fmt::print(out, "{}\n", what);
+    print_to(out, "{}\n", what);
     print_coco_stats(out, s);
-    fmt::print(out, "\n");
+    print_to(out, "\n");
   };
   table("Boxes", result.boxes);
   if (result.masks) table("Masks", *result.masks);
   const eval::CocoSummary& main = result.masks ? *result.masks : result.boxes;
-  fmt::print(out, "Per class, {}", result.masks ? "masks" : "boxes");
+  print_to(out, "Per class, {}", result.masks ? "masks" : "boxes");
   print_coco_classes(out, main);
   print_coco_errors(out, main);
 }
@@ -85,7 +86,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
                                                    config.model.in_channels, &meant);
   if (!options.report_folder.empty()) make_output_folder(options.report_folder, "--report");
   if (!options.results.empty()) make_output_folder(options.results, "--results");
-  fmt::print(stderr, "{}\n", dataset->describe());
+  print_to(stderr, "{}\n", dataset->describe());
 
   InstanceScoresReport scores;
   scores.network = nets::describe(config.model);
@@ -113,8 +114,8 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   print(report.table(), result);
   const Device device = loaded.model->device();
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
-  fmt::print(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", result.images, result.seconds,
-             static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", result.images, result.seconds,
+           static_cast<double>(memory.peak_in_use) / (1 << 20));
   if (!options.results.empty()) {
     data::write_coco_images(options.results + "/images.json", result.annotations);
     data::write_coco_results(options.results + "/bbox.json", result.annotations, result.results,
@@ -126,7 +127,7 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   report.write_json(scores_json(scores));
   if (options.report_folder.empty()) return;
   write_instance_report(options.report_folder, scores, worst.images());
-  fmt::print(stderr, "{}/report.html\n", options.report_folder);
+  print_to(stderr, "{}/report.html\n", options.report_folder);
 }
 
 void predict_instances(const LoadedDetector& loaded, const PredictionFiles& files) {

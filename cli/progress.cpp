@@ -1,7 +1,5 @@
 #include "cli/progress.h"
 
-#include <fmt/core.h>
-
 #include <cstdio>
 
 #include "core/terminal.h"
@@ -23,7 +21,7 @@ Progress::Progress(std::string what, std::string unit)
       shown_(start_) {}
 
 Progress::~Progress() {
-  if (terminal_) fmt::print(stderr, "\r\033[K");
+  if (terminal_) write_text(stderr, "\r\033[K");
 }
 
 void Progress::update(int64_t done, int64_t total) {
@@ -36,12 +34,12 @@ void Progress::update(int64_t done, int64_t total) {
   const std::string text =
       fmt::format("{} {}/{} {}, {:.2f}/s, {:.0f} s left", what_, done, total, unit_, rate, left);
   if (!terminal_) {
-    fmt::print(stderr, "{}\n", text);
+    print_to(stderr, "{}\n", text);
     return;
   }
   constexpr int64_t width = 24;
   const auto filled = static_cast<size_t>(total > 0 ? width * done / total : 0);
-  fmt::print(stderr, "\r\033[K[{}{}] {}", std::string(filled, '#'), std::string(width - filled, '.'), text);
+  print_to(stderr, "\r\033[K[{}{}] {}", std::string(filled, '#'), std::string(width - filled, '.'), text);
   std::fflush(stderr);
 }
 

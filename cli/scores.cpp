@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/terminal.h"
 #include "eval/boundary.h"
 #include "train/scores_json.h"
 
@@ -59,11 +60,11 @@ JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
 void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores& after,
                const std::optional<double>& loss_after) {
   const auto row = [&](const char* name, const std::optional<double>& a, const std::optional<double>& b) {
-    fmt::print(out, "{:<15} {:>7} {:>7} {:>8}\n", name, cell(a), cell(b),
-               a && b ? fmt::format("{:+.4f}", *b - *a) : "-");
+    print_to(out, "{:<15} {:>7} {:>7} {:>8}\n", name, cell(a), cell(b),
+             a && b ? fmt::format("{:+.4f}", *b - *a) : "-");
   };
   const eval::SemanticScores& before = crf.before.scores;
-  fmt::print(out, "\nCRF              before   after   change\n");
+  print_to(out, "\nCRF              before   after   change\n");
   row("mIoU", before.miou, after.miou);
   row("boundary F1", before.boundary_f1, after.boundary_f1);
   row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy);
@@ -96,37 +97,37 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   size_t width = 5;
   for (const eval::ClassScore& c : s.per_class) width = std::max(width, c.name.size());
-  fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", "class", width, "IoU", "recall",
-             "precis.", "Dice", "bnd. F1", "labelled px", "predicted px");
+  print_to(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", "class", width, "IoU", "recall",
+           "precis.", "Dice", "bnd. F1", "labelled px", "predicted px");
   for (const eval::ClassScore& c : s.per_class) {
-    fmt::print(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", c.name, width, cell(c.iou),
-               cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
-               c.predicted);
+    print_to(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", c.name, width, cell(c.iou),
+             cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
+             c.predicted);
   }
-  fmt::print(out, "\nmIoU            {:.4f}  over {} of {} classes\n", s.miou, s.classes_in_mean,
-             s.per_class.size());
-  fmt::print(
-      out, "pixel accuracy  {:.4f}\nmean accuracy   {:.4f}\nfw IoU          {:.4f}\nmean Dice       {:.4f}\n",
-      s.pixel_accuracy, s.mean_accuracy, s.fw_iou, s.mean_dice);
+  print_to(out, "\nmIoU            {:.4f}  over {} of {} classes\n", s.miou, s.classes_in_mean,
+           s.per_class.size());
+  print_to(out,
+           "pixel accuracy  {:.4f}\nmean accuracy   {:.4f}\nfw IoU          {:.4f}\nmean Dice       {:.4f}\n",
+           s.pixel_accuracy, s.mean_accuracy, s.fw_iou, s.mean_dice);
   if (s.boundary_f1)
-    fmt::print(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
-  if (report.loss) fmt::print(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
+    print_to(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
+  if (report.loss) print_to(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
   if (report.crf) {
     print_crf(out, *report.crf, s, report.loss);
     const std::string tiles = crf_tiles_text(*report.crf, report.images);
-    if (!tiles.empty()) fmt::print(out, "tiles           {}\n", tiles);
+    if (!tiles.empty()) print_to(out, "tiles           {}\n", tiles);
   }
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
-  fmt::print(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
+  print_to(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
              report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
   const std::string absent = joined(absent_classes(s));
-  fmt::print(out, "absent classes  {}\n",
+  print_to(out, "absent classes  {}\n",
              absent.empty() ? "none" : absent + " (neither labelled nor predicted: not in the means)");
   if (s.excluded_classes > 0)
-    fmt::print(out, "excluded        {} (cannot occur in the labels: not in the means)\n",
+    print_to(out, "excluded        {} (cannot occur in the labels: not in the means)\n",
                joined(excluded_classes(s)));
-  fmt::print(out, "definition      one confusion matrix over the set; IoU = TP / (TP + FP + FN)\n");
-  for (const auto& [name, text] : report.facts) fmt::print(out, "{:<15} {}\n", name, text);
+  print_to(out, "definition      one confusion matrix over the set; IoU = TP / (TP + FP + FN)\n");
+  for (const auto& [name, text] : report.facts) print_to(out, "{:<15} {}\n", name, text);
 }
 
 std::string scores_json(const ScoresReport& report) {

@@ -12,4 +12,8 @@ bool is_terminal(std::FILE* stream) {
   return ::isatty(::fileno(stream)) && !(term && !std::strcmp(term, "dumb"));
 }
 
+void write_text(std::FILE* out, std::string_view text) noexcept {
+  std::fwrite(text.data(), 1, text.size(), out);
+}
+
 }  // namespace atrous
