@@ -6,6 +6,8 @@
 
 #include "cli/report.h"
 #include "core/error.h"
+#include "core/problem.h"
+#include "core/terminal.h"
 
 namespace atrous::cli {
 
@@ -68,16 +70,16 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
 
 void warn_of_two_crfs(const nets::ModelOptions& model, const eval::InferenceOptions& options) {
   if (!model.crf_as_rnn || !options.crf.enabled) return;
-  fmt::print(stderr,
-             "note: the network ends in a CRF of its own (model.crf_as_rnn); the dense CRF (eval.crf, --crf) "
-             "refines its results once more\n");
+  print_to(stderr,
+           "note: the network ends in a CRF of its own (model.crf_as_rnn); the dense CRF (eval.crf, --crf) "
+           "refines its results once more\n");
 }
 
 void with_memory_advice(const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& e) {
-    if (e.kind() != ErrorKind::memory) throw;
+    if (e.kind() != ErrorKind::memory || !tensors_take_much(0)) throw;
     fail(ErrorKind::memory, "{} --sliding 512x512 takes an image in windows of that size.", e.what());
   }
 }

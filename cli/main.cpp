@@ -3,17 +3,27 @@
 // Exit codes: 0 ok; 1 internal; 2 usage; 3 config; 4 data; 5 checkpoint or weights; 6 out of memory; 7
 // diverged; 8 I/O; 128+n after signal n. A command that ends with a code of its own throws
 // CLI::RuntimeError(code).
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
-#include <filesystem>
+#include <cstdlib>
+#include <exception>
 #include <new>
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/report.h"
+#include "core/autograd.h"
 #include "core/env.h"
 #include "core/error.h"
+#include "core/problem.h"
+#include "core/terminal.h"
 #include "core/text.h"
 #include "data/notes.h"
 #include "kernels/common/dispatch.h"
@@ -110,7 +120,7 @@ std::string explained(const CLI::ParseError& error, const CLI::App& command) {
 
 // Before any command runs: slips in variables are told once and at the start.
 void check_environment() {
-  for (const std::string& warning : env::check()) std::fputs(("warning: " + warning + "\n").c_str(), stderr);
+  for (const std::string& warning : env::check()) print_to(stderr, "warning: {}\n", warning);
   kernels::check_forced_implementations();
 }
 
@@ -145,28 +155,66 @@ int finish(int code) {
   return code ? code : static_cast<int>(ErrorKind::io);
 }
 
-int main_with_messages(int argc, char** argv) {
+// A closed one of stdin, stdout and stderr gives its number to the first file that is opened, and messages
+// would land in that. Their place is taken by /dev/null; results on a closed stdout fail nevertheless.
+void open_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // gets the lowest number, which is fd
+  }
+}
+
+int tell(const std::exception& exception) noexcept {
   const char* red = is_colour_terminal(stderr) ? "\033[1;31m" : "";
   const char* plain = *red ? "\033[0m" : "";
+  const Problem p = problem_of(exception);
+  if (*p.where) {
+    std::fprintf(stderr, "%serror:%s [%s] %s. %s\n", red, plain, p.where, p.what, p.advice);
+  } else {
+    std::fprintf(stderr, "%serror:%s %s\n", red, plain, p.what);
+  }
+  return static_cast<int>(p.kind);
+}
+
+std::atomic<bool> memory_ran_out{false};
+
+[[noreturn]] void on_no_memory() {
+  memory_ran_out = true;
+  throw std::bad_alloc();
+}
+
+// For exceptions that may not be thrown where they are: destructors of the JSON library and folder iterators
+// of the standard library allocate. Files are whole at any moment, so nothing is lost.
+[[noreturn]] void end_at_once() {
+  if (const std::exception_ptr current = std::current_exception()) {
+    try {
+      std::rethrow_exception(current);
+    } catch (const std::exception& exception) {
+      const int code = tell(exception);
+      if (code != static_cast<int>(ErrorKind::internal)) ::_exit(code);
+    } catch (...) {
+    }
+  } else if (memory_ran_out) {  // GCC calls this without the exception in some places
+    ::_exit(tell(std::bad_alloc()));
+  }
+  std::abort();
+}
+
+void prepare_process() {
+  open_standard_streams();
+  // A pipe that nobody reads and a file at its size limit are errors of the write, told as such.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::set_new_handler(on_no_memory);
+  std::set_terminate(end_at_once);
+  ModuleScope::path();  // glibc aborts if it cannot note the destructor of a thread's variable: now it can
+}
+
+int main_with_messages(int argc, char** argv) {
   try {
     return finish(run(argc, argv));
-  } catch (const Error& error) {
-    std::fprintf(stderr, "%serror:%s %s\n", red, plain, error.what());
-    return finish(error.exit_code());
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr,
-                 "%serror:%s [memory] the system has no memory left for this. Use a smaller batch, crop or "
-                 "window.\n",
-                 red, plain);
-    return finish(static_cast<int>(ErrorKind::memory));
-  } catch (const std::filesystem::filesystem_error& error) {
-    std::fprintf(stderr, "%serror:%s [file] %s. Check the path and its permissions.\n", red, plain,
-                 error.what());
-    return finish(static_cast<int>(ErrorKind::io));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%serror:%s [internal] %s. Please report this with the output of `atrous doctor`.\n",
-                 red, plain, error.what());
-    return finish(static_cast<int>(ErrorKind::internal));
+  } catch (const std::exception& exception) {
+    return finish(tell(exception));
   }
 }
 
@@ -174,5 +222,6 @@ int main_with_messages(int argc, char** argv) {
 }  // namespace atrous::cli
 
 int main(int argc, char** argv) {
+  atrous::cli::prepare_process();
   return atrous::cli::main_with_messages(argc, argv);
 }

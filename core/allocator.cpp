@@ -1,26 +1,32 @@
 #include "core/allocator.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdlib>
-#include <map>
 #include <mutex>
-#include <vector>
+#include <new>
+#include <utility>
 
 #include "core/error.h"
 #include "core/page_heap.h"
+#include "core/problem.h"
 
 namespace atrous {
 namespace {
 
 constexpr size_t largest_small = size_t{32} << 10;
 
+struct FreeBlock {
+  FreeBlock* next;
+};
+
 // Small blocks come in size classes, cut out of slabs, and never go back: they are too many for the heap and
-// too little to matter.
+// too little to matter. A free one holds the link to the next: freeing takes no memory.
 struct Pool {
   std::mutex mutex;
   PageHeap heap;
-  std::map<size_t, std::vector<std::byte*>> small_blocks;
+  std::array<FreeBlock*, largest_small / 64 + 1> small_blocks{};  // sizes are multiples of 64
   std::byte* slab = nullptr;
   size_t slab_left = 0;
   AllocatorStats stats;
@@ -33,12 +39,8 @@ struct Pool {
   }
 
   std::byte* small(size_t size) {
-    std::vector<std::byte*>& blocks = small_blocks[size];
-    if (!blocks.empty()) {
-      std::byte* block = blocks.back();
-      blocks.pop_back();
-      return block;
-    }
+    FreeBlock*& first = small_blocks[size / 64];
+    if (first) return reinterpret_cast<std::byte*>(std::exchange(first, first->next));
     if (slab_left < size) {
       constexpr size_t slab_size = size_t{256} << 10;
       slab = large(slab_size);
@@ -62,14 +64,18 @@ struct Pool {
     return size <= largest_small ? small(size) : large(size);
   }
   void give_back(std::byte* block, size_t size) {
-    size <= largest_small ? small_blocks[size].push_back(block) : heap.give_back(block, size);
+    if (size > largest_small) return heap.give_back(block, size);
+    FreeBlock*& first = small_blocks[size / 64];
+    first = new (block) FreeBlock{first};
   }
 #endif
 };
 
-// Never destroyed: tensors in static storage may outlive any static pool.
+// Never destroyed: tensors in static storage may outlive any static pool. Needs no memory of the system's
+// heap: it is asked what tensors hold when that has none left.
 Pool& pool() {
-  static Pool* instance = new Pool;
+  alignas(Pool) static std::byte memory[sizeof(Pool)];
+  static Pool* instance = new (memory) Pool;
   return *instance;
 }
 
@@ -101,6 +107,7 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
   const size_t size = block_size(bytes);
   Pool& p = pool();
   std::byte* block = nullptr;
+  AllocatorStats stats;
   {
     std::lock_guard lock(p.mutex);
     ++p.stats.allocations;
@@ -109,15 +116,14 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
       p.heap.release();  // free ranges of other sizes may be what the system lacks
       block = p.take(size);
     }
-    if (!block) {
-      fail(ErrorKind::memory,
-           "[memory] the system has no memory left. Got a request for {} bytes while {} bytes are in "
-           "use (peak {}). Use a smaller batch, crop or network.",
-           bytes, p.stats.bytes_in_use, p.stats.peak_in_use);
-    }
-    p.stats.bytes_in_use += static_cast<int64_t>(size);
+    if (block) p.stats.bytes_in_use += static_cast<int64_t>(size);
     p.stats.peak_in_use = std::max(p.stats.peak_in_use, p.stats.bytes_in_use);
+    stats = p.stats;
   }
+  ATROUS_CHECK(block, ErrorKind::memory,
+               "[memory] the system has no memory left. Got a request for {} bytes while {} bytes are in "
+               "use (peak {}). {}",
+               bytes, stats.bytes_in_use, stats.peak_in_use, memory_advice(bytes));
   return std::shared_ptr<std::byte>(block, [size](std::byte* q) { release(q, size); });
 }
 

@@ -8,8 +8,7 @@ namespace atrous {
 
 struct BlockCache::Use {
   BlockCache* cache;
-  std::byte* block;
-  size_t size;
+  DeviceBlock* block;
   Stream stream;  // keeps the stream alive as long as its blocks are in use
   std::shared_ptr<Arena> arena;
   void operator()(std::byte*) const noexcept { cache->release(*this); }
@@ -21,22 +20,22 @@ std::shared_ptr<Arena>& BlockCache::arena_of(void* stream) {
   return arena;
 }
 
-std::byte* BlockCache::take(Arena& arena, size_t size) {
-  auto it = arena.free_blocks.find(size);
-  if (it == arena.free_blocks.end() || it->second.empty()) return nullptr;
-  std::byte* block = it->second.back();
-  it->second.pop_back();
+DeviceBlock* BlockCache::take(Arena& arena, size_t size) {
+  DeviceBlock*& first = arena.free_blocks[size];
+  if (!first) return nullptr;
   stats_.bytes_cached -= static_cast<int64_t>(size);
+  DeviceBlock* const block = std::exchange(first, first->next);
+  block->next = nullptr;
   return block;
 }
 
-std::byte* BlockCache::from_system(size_t bytes, size_t size) {
-  std::byte* block = backend_.map_block(size);
-  if (!block && stats_.bytes_cached > 0) {
+DeviceBlock* BlockCache::from_system(size_t bytes, size_t size) {
+  auto block = std::make_unique<DeviceBlock>(DeviceBlock{backend_.map_block(size), size});
+  if (!block->begin && stats_.bytes_cached > 0) {
     drop_cache();
-    block = backend_.map_block(size);
+    block->begin = backend_.map_block(size);
   }
-  if (!block) {
+  if (!block->begin) {
     fail(ErrorKind::memory,
          "[memory] device {} has no memory left. Got a request for {} bytes while {} of its {} bytes are in "
          "use by tensors (peak {}) and {} are kept for graphs. Use a smaller batch, crop or network, or end "
@@ -46,7 +45,7 @@ std::byte* BlockCache::from_system(size_t bytes, size_t size) {
          stats_.bytes_cached);
   }
   ++stats_.system_calls;
-  return block;
+  return block.release();
 }
 
 std::shared_ptr<std::byte> BlockCache::allocate(size_t bytes, const Stream& stream,
@@ -54,7 +53,7 @@ std::shared_ptr<std::byte> BlockCache::allocate(size_t bytes, const Stream& stre
   ATROUS_CHECK(bytes < (size_t{1} << 48), ErrorKind::memory,
                "[memory] one tensor must stay below 2^48 bytes. Got {}. Use a smaller batch or tile.", bytes);
   const size_t size = allocation_class(bytes);
-  std::byte* block = nullptr;
+  DeviceBlock* block = nullptr;
   std::shared_ptr<Arena> owner;
   {
     std::lock_guard lock(mutex_);
@@ -74,41 +73,59 @@ std::shared_ptr<std::byte> BlockCache::allocate(size_t bytes, const Stream& stre
     stats_.bytes_in_use += static_cast<int64_t>(size);
     stats_.peak_in_use = std::max(stats_.peak_in_use, stats_.bytes_in_use);
   }
-  std::byte* first = backend_.open_block(block, size, bytes, stream.handle());
-  return std::shared_ptr<std::byte>(first, Use{this, block, size, stream, owner});
+  std::byte* first = nullptr;
+  try {
+    first = backend_.open_block(block->begin, size, bytes, stream.handle());
+  } catch (...) {
+    put_back(owner.get(), block);
+    throw;
+  }
+  return std::shared_ptr<std::byte>(first, Use{this, block, stream, owner});
 }
 
 void BlockCache::release(const Use& use) noexcept {
-  backend_.close_block(use.block, use.size, use.stream.handle(), use.arena->capturing);
-  std::lock_guard lock(mutex_);
-  Arena* arena = use.arena.get();
-  while (arena->heir) arena = arena->heir.get();
-  arena->free_blocks[use.size].push_back(use.block);
-  stats_.bytes_in_use -= static_cast<int64_t>(use.size);
-  stats_.bytes_cached += static_cast<int64_t>(use.size);
+  backend_.close_block(use.block->begin, use.block->size, use.stream.handle(), use.arena->capturing);
+  put_back(use.arena.get(), use.block);
 }
 
-void BlockCache::bequeath(Arena& from, const std::shared_ptr<Arena>& to) {
+void BlockCache::put_back(Arena* arena, DeviceBlock* block) noexcept {
+  std::lock_guard lock(mutex_);
+  while (arena->heir) arena = arena->heir.get();
+  DeviceBlock*& first = arena->free_blocks.find(block->size)->second;
+  block->next = std::exchange(first, block);
+  stats_.bytes_in_use -= static_cast<int64_t>(block->size);
+  stats_.bytes_cached += static_cast<int64_t>(block->size);
+}
+
+void BlockCache::bequeath(Arena& from, const std::shared_ptr<Arena>& to) noexcept {
+  to->free_blocks.merge(from.free_blocks);  // also entries without free blocks: some may be in use
   for (auto& [size, blocks] : from.free_blocks) {
-    std::vector<std::byte*>& mine = to->free_blocks[size];
-    mine.insert(mine.end(), blocks.begin(), blocks.end());
+    DeviceBlock*& mine = to->free_blocks.find(size)->second;
+    while (blocks) {
+      DeviceBlock* const block = std::exchange(blocks, blocks->next);
+      block->next = std::exchange(mine, block);
+    }
   }
   from.free_blocks.clear();
   from.heir = to;
 }
 
-void BlockCache::stream_ended(void* stream, void* default_stream) {
+void BlockCache::stream_ended(void* stream, void* default_stream) noexcept {
   std::lock_guard lock(mutex_);
-  auto it = arenas_.find(stream);
-  if (it == arenas_.end() || stream == default_stream) return;
-  const std::shared_ptr<Arena> arena = it->second;
-  arenas_.erase(it);
-  bequeath(*arena, arena_of(default_stream));
+  if (stream == default_stream) return;
+  auto ended = arenas_.extract(stream);
+  if (!ended) return;
+  if (const auto heir = arenas_.find(default_stream); heir != arenas_.end()) {
+    bequeath(*ended.mapped(), heir->second);
+  } else {
+    ended.key() = default_stream;
+    arenas_.insert(std::move(ended));
+  }
 }
 
-void BlockCache::graph_ended(const std::shared_ptr<Arena>& graph, void* stream) {
+void BlockCache::graph_ended(const std::shared_ptr<Arena>& graph, void* stream) noexcept {
   std::lock_guard lock(mutex_);
-  bequeath(*graph, arena_of(stream));
+  if (const auto heir = arenas_.find(stream); heir != arenas_.end()) bequeath(*graph, heir->second);
 }
 
 // Blocks of graphs stay: their arenas are not in arenas_.
@@ -116,12 +133,12 @@ void BlockCache::drop_cache() {
   backend_.synchronize_device();
   for (auto& [stream, arena] : arenas_) {
     for (auto& [size, blocks] : arena->free_blocks) {
-      for (std::byte* block : blocks) {
-        backend_.unmap_block(block, size);
+      while (blocks) {
+        const std::unique_ptr<DeviceBlock> block(std::exchange(blocks, blocks->next));
+        backend_.unmap_block(block->begin, size);
         stats_.bytes_cached -= static_cast<int64_t>(size);
       }
     }
-    arena->free_blocks.clear();
   }
 }
 

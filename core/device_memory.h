@@ -4,16 +4,25 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "core/device_backend.h"
 
 namespace atrous {
 
+// A block of device memory, from when it comes from the system until it goes back.
+struct DeviceBlock {
+  std::byte* begin;
+  size_t size;
+  DeviceBlock* next = nullptr;  // of the free ones of its size
+};
+
 // Free blocks of one stream, or of one graph: a graph keeps the blocks it was captured with, because every
-// replay uses them again. When the stream or graph is gone, its blocks go to `heir`.
+// replay uses them again. When the stream or graph is gone, its blocks go to `heir`. Freeing takes no memory:
+// blocks are linked, and a size has its entry since its first block was asked for.
 struct Arena {
-  std::map<size_t, std::vector<std::byte*>> free_blocks;  // by size class
+  std::map<size_t, DeviceBlock*> free_blocks;  // by size class
   std::shared_ptr<Arena> heir;
   bool capturing = false;  // its graph is being captured
 };
@@ -28,8 +37,8 @@ class BlockCache {
   // system.
   std::shared_ptr<std::byte> allocate(size_t bytes, const Stream& stream,
                                       const std::shared_ptr<Arena>& graph);
-  void stream_ended(void* stream, void* default_stream);
-  void graph_ended(const std::shared_ptr<Arena>& graph, void* stream);
+  void stream_ended(void* stream, void* default_stream) noexcept;
+  void graph_ended(const std::shared_ptr<Arena>& graph, void* stream) noexcept;
 
   AllocatorStats stats() const;
   void reset_peak();
@@ -38,11 +47,12 @@ class BlockCache {
  private:
   struct Use;  // of one block by one tensor
   std::shared_ptr<Arena>& arena_of(void* stream);
-  std::byte* take(Arena& arena, size_t size);
-  std::byte* from_system(size_t bytes, size_t size);
+  DeviceBlock* take(Arena& arena, size_t size);
+  DeviceBlock* from_system(size_t bytes, size_t size);
   void drop_cache();
   void release(const Use& use) noexcept;
-  static void bequeath(Arena& from, const std::shared_ptr<Arena>& to);
+  void put_back(Arena* arena, DeviceBlock* block) noexcept;
+  static void bequeath(Arena& from, const std::shared_ptr<Arena>& to) noexcept;
 
   Device device_;
   DeviceBackend& backend_;

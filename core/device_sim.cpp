@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
+#include <list>
 #include <mutex>
 #include <random>
 #include <utility>
@@ -34,10 +34,11 @@ struct Work {
   std::shared_ptr<Point> after;  // may not run before this point has passed
 };
 
-using Recorded = std::vector<std::function<void()>>;
+using Works = std::list<Work>;
+using Recorded = Works;
 
 struct Queue {
-  std::deque<Work> waiting;
+  Works waiting;
   Recorded* recording = nullptr;  // during a capture
   bool runnable() const {
     return !waiting.empty() && (!waiting.front().after || waiting.front().after->passed);
@@ -63,6 +64,7 @@ class Simulator final : public DeviceBackend {
     std::lock_guard lock(mutex_);
     auto* queue = new Queue;
     queues_.push_back(queue);
+    candidates_.reserve(queues_.size());
     return std::shared_ptr<void>(queue, [this](void* q) {
       std::lock_guard relock(mutex_);
       std::erase(queues_, static_cast<Queue*>(q));
@@ -140,22 +142,29 @@ class Simulator final : public DeviceBackend {
   void abandon_capture(void* stream) override { end_capture(stream); }
 
   void launch_graph(void* graph, void* stream) override {
-    for (const std::function<void()>& work : *static_cast<Recorded*>(graph)) enqueue(stream, work);
+    for (const Work& work : *static_cast<Recorded*>(graph)) enqueue(stream, work.run);
   }
 
   std::byte* map_block(size_t size) override { return memory_.map(size, options_.memory); }
   void unmap_block(std::byte* block, size_t) override { memory_.unmap(block); }
 
   std::byte* open_block(std::byte* block, size_t size, size_t bytes, void* stream) override {
+    {
+      std::lock_guard lock(mutex_);
+      closings_.emplace_back();
+    }
     enqueue(stream, [this, block, bytes] { memory_.open(block, bytes); });
     return GuardedMemory::place(block, size, bytes);
   }
 
   // Called when a tensor dies, possibly while an exception is on its way, so it must not run anybody's
-  // kernels.
+  // kernels, and needs no memory: open_block made room for the work.
   void close_block(std::byte* block, size_t, void* stream, bool in_graph) noexcept override {
     std::lock_guard lock(mutex_);
-    push(stream, {[this, block] { memory_.close(block); }, nullptr}, in_graph);
+    Queue& q = *static_cast<Queue*>(stream);
+    Works& to = q.recording && in_graph ? *q.recording : q.waiting;
+    to.splice(to.end(), closings_, closings_.begin());
+    to.back().run = [this, block] { memory_.close(block); };
     if (!options_.lag) run_some();  // eagerly nothing else is waiting
   }
 
@@ -210,12 +219,11 @@ class Simulator final : public DeviceBackend {
   }
 
  private:
-  // Queues or records, but runs nothing. `record` is false for what concerns memory from before the capture:
-  // a graph must not repeat it.
-  void push(void* stream, Work work, bool record = true) {
+  // Queues or records, but runs nothing.
+  void push(void* stream, Work work) {
     Queue& q = *static_cast<Queue*>(stream);
-    if (q.recording && record) {
-      q.recording->push_back(std::move(work.run));
+    if (q.recording) {
+      q.recording->push_back({std::move(work.run), nullptr});
     } else {
       q.waiting.push_back(std::move(work));
     }
@@ -249,7 +257,8 @@ class Simulator final : public DeviceBackend {
   }
 
   Queue* pick(const Queue* wanted, Others others) {
-    std::vector<Queue*> candidates;
+    std::vector<Queue*>& candidates = candidates_;
+    candidates.clear();
     for (Queue* q : queues_) {
       if (q->runnable()) candidates.push_back(q);
     }
@@ -288,7 +297,8 @@ class Simulator final : public DeviceBackend {
   bool running_ = false;
   SimOptions options_;
   std::mt19937_64 random_;
-  std::vector<Queue*> queues_;
+  std::vector<Queue*> queues_, candidates_;  // all, and those of the latest pick()
+  Works closings_;                           // room for the closing of each open block
   GuardedMemory memory_;
   // Those of an sm_90 GPU, whose kernels the simulator runs; few multiprocessors, so that persistent kernels
   // get several tiles per block even in small tests.

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
+
+#include "core/error.h"
 
 namespace atrous {
 namespace {
@@ -15,6 +18,25 @@ size_t round_up(size_t value, size_t unit) {
 }
 
 }  // namespace
+
+void NodePool::reserve(size_t count) {
+  constexpr size_t nodes = 64;
+  while (free_ < count) {
+    std::byte* const chunk = chunks_.emplace_back(std::make_unique<std::byte[]>(nodes * node_size)).get();
+    for (size_t i = 0; i < nodes; ++i) give_back(chunk + i * node_size);
+  }
+}
+
+void* NodePool::take() {
+  ATROUS_ASSERT(first_);
+  --free_;
+  return std::exchange(first_, first_->next);
+}
+
+void NodePool::give_back(void* node) {
+  first_ = new (node) Free{first_};
+  ++free_;
+}
 
 void FreeRanges::erase(ByAddress::iterator range) {
   bytes_ -= range->second;
@@ -103,10 +125,19 @@ bool PageHeap::make_usable(std::byte* end) {
 
 std::byte* PageHeap::take(size_t size, bool& fresh) {
   if (!end_) reserve();
+  nodes_.reserve(2 * (in_use_ + 1));
   fresh = false;
-  if (std::byte* block = warm_.take(size)) return block;
-  fresh = true;
-  if (std::byte* block = cold_.take(size)) return block;
+  std::byte* block = warm_.take(size);
+  if (!block) {
+    fresh = true;
+    block = cold_.take(size);
+  }
+  if (!block) block = take_from_top(size);
+  in_use_ += block != nullptr;
+  return block;
+}
+
+std::byte* PageHeap::take_from_top(size_t size) {
   std::byte* const block = warm_.take_range_before(top_);
   if (size > static_cast<size_t>(end_ - block) || !make_usable(block + size)) {
     if (block != top_) warm_.insert(block, static_cast<size_t>(top_ - block));
@@ -114,6 +145,11 @@ std::byte* PageHeap::take(size_t size, bool& fresh) {
   }
   top_ = block + size;
   return block;
+}
+
+void PageHeap::give_back(std::byte* block, size_t size) {
+  warm_.insert(block, size);
+  --in_use_;
 }
 
 void PageHeap::release() {

@@ -7,15 +7,54 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace atrous {
 
-// Ranges of addresses by address and by size; those that touch are merged.
+// The nodes of trees. Only reserve() takes memory from the system, so what frees never needs any.
+class NodePool {
+ public:
+  static constexpr size_t node_size = 64;
+  // Sees to it that at least `count` nodes are free. Throws std::bad_alloc.
+  void reserve(size_t count);
+  void* take();
+  void give_back(void* node);
+
+ private:
+  struct Free {
+    Free* next;
+  };
+  Free* first_ = nullptr;
+  size_t free_ = 0;
+  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+};
+
+// The allocator of a std::map or std::set whose nodes are in a pool.
+template <class T>
+struct NodeAllocator {
+  using value_type = T;
+  NodePool* pool;
+  NodeAllocator(NodePool& p) : pool(&p) {}
+  template <class U>
+  NodeAllocator(const NodeAllocator<U>& other) : pool(other.pool) {}
+  T* allocate(size_t) {
+    static_assert(sizeof(T) <= NodePool::node_size);
+    return static_cast<T*>(pool->take());
+  }
+  void deallocate(T* node, size_t) { pool->give_back(node); }
+  bool operator==(const NodeAllocator&) const = default;
+};
+
+// Ranges of addresses by address and by size; those that touch are merged. Each has two nodes in the pool.
 class FreeRanges {
  public:
+  explicit FreeRanges(NodePool& nodes) : by_address_(nodes), by_size_(nodes) {}
+  // Needs two nodes if no neighbour is free.
   void insert(std::byte* begin, size_t size);
   // Cuts `size` bytes off the front of the smallest range that has them, the lowest of several; null: none.
   std::byte* take(size_t size);
@@ -27,11 +66,14 @@ class FreeRanges {
   std::pair<std::byte*, size_t> pop();
 
  private:
-  using ByAddress = std::map<std::byte*, size_t>;
+  using ByAddress =
+      std::map<std::byte*, size_t, std::less<>, NodeAllocator<std::pair<std::byte* const, size_t>>>;
+  using BySize =
+      std::set<std::pair<size_t, std::byte*>, std::less<>, NodeAllocator<std::pair<size_t, std::byte*>>>;
   void erase(ByAddress::iterator range);
 
   ByAddress by_address_;
-  std::set<std::pair<size_t, std::byte*>> by_size_;
+  BySize by_size_;
   size_t bytes_ = 0;
 };
 
@@ -43,7 +85,8 @@ class PageHeap {
   // `size` is a multiple of `page`; the block is aligned to it. Null if the system has no more. `fresh` tells
   // whether any of it has to come from the system.
   std::byte* take(size_t size, bool& fresh);
-  void give_back(std::byte* block, size_t size) { warm_.insert(block, size); }
+  // Takes no memory, and neither does release(): take() has reserved what they need.
+  void give_back(std::byte* block, size_t size);
   // Gives the memory of all free ranges to the system; the addresses stay.
   void release();
   // Free memory that is still held.
@@ -51,9 +94,12 @@ class PageHeap {
 
  private:
   void reserve();
+  std::byte* take_from_top(size_t size);
   bool make_usable(std::byte* end);
 
-  FreeRanges warm_, cold_;  // free below top_; the system has the memory of the cold ones
+  NodePool nodes_;
+  size_t in_use_ = 0;                       // blocks; each may become a free range
+  FreeRanges warm_{nodes_}, cold_{nodes_};  // free below top_; the system has the memory of the cold ones
   // The reserved addresses. [begin, usable_) may be touched; above top_ nothing is in use.
   std::byte *top_ = nullptr, *usable_ = nullptr, *end_ = nullptr;
 };

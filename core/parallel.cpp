@@ -18,6 +18,7 @@
 
 #include "core/env.h"
 #include "core/error.h"
+#include "core/threads.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -66,15 +67,12 @@ struct Job {
 class Pool {
  public:
   explicit Pool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { loop(); });
+    start_threads(
+        threads_, workers, [this] { loop(); }, [this] { stop(); }, "threads",
+        "Use fewer (ATROUS_THREADS), or raise the limit of threads (ulimit -u).");
   }
   ~Pool() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-      generation_.fetch_add(1);
-    }
-    wake_.notify_all();
+    stop();
     for (std::thread& t : threads_) t.join();
   }
 
@@ -109,6 +107,15 @@ class Pool {
     if (CPU_COUNT(&others) <= static_cast<int>(threads_.size())) return;  // fewer cores than threads
     CPU_CLR(static_cast<size_t>(here), &others);
     for (std::thread& t : threads_) pthread_setaffinity_np(t.native_handle(), sizeof others, &others);
+  }
+
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+      generation_.fetch_add(1);
+    }
+    wake_.notify_all();
   }
 
   void loop() {

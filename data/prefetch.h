@@ -5,14 +5,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
-#include <map>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
-#include "core/error.h"
+#include "core/threads.h"
 
 namespace atrous::data::internal {
 
@@ -29,23 +28,15 @@ class Prefetcher {
       : make_(std::move(make)),
         next_step_(first_step),
         next_to_make_(first_step),
-        ahead_(std::max<int64_t>(2, 2 * workers)) {
-    std::unique_lock starting(mutex_);  // nobody works before all are there
-    try {
-      for (int64_t i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error& error) {
-      const size_t started = workers_.size();
-      stopping_ = true;
-      starting.unlock();
-      stop();  // a thread that is destroyed while it runs ends the program
-      fail(ErrorKind::memory,
-           "[loader] the system must give a thread per worker. Got {} of {}: {}. Lower data.workers or raise "
-           "the "
-           "limit of threads (ulimit -u).",
-           started, workers, error.what());
-    }
+        ready_(static_cast<size_t>(std::max<int64_t>(2, 2 * workers))) {
+    start_threads(
+        workers_, workers, [this] { work(); }, [this] { ask_to_stop(); }, "loader",
+        "Lower data.workers, or raise the limit of threads (ulimit -u).");
   }
-  ~Prefetcher() { stop(); }
+  ~Prefetcher() {
+    ask_to_stop();
+    for (std::thread& worker : workers_) worker.join();
+  }
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
@@ -62,11 +53,12 @@ class Prefetcher {
     }
     std::unique_lock lock(mutex_);
     // An error surfaces at its own step, so that it too does not depend on the workers.
-    produced_.wait(lock, [&] { return ready_.contains(next_step_) || failed_.contains(next_step_); });
+    Slot& slot = slot_of(next_step_);
+    produced_.wait(lock, [&] { return slot.full; });
     count_time();
-    if (const auto error = failed_.find(next_step_); error != failed_.end())
-      std::rethrow_exception(error->second);
-    Batch batch = std::move(ready_.extract(next_step_).mapped());
+    if (slot.error) std::rethrow_exception(slot.error);
+    Batch batch = std::move(slot.batch);
+    slot = {};
     ++next_step_;
     consumed_.notify_all();
     return batch;
@@ -78,50 +70,52 @@ class Prefetcher {
   }
 
  private:
-  void stop() {
+  struct Slot {
+    bool full = false;
+    Batch batch;
+    std::exception_ptr error;  // instead of a batch
+  };
+
+  Slot& slot_of(int64_t step) { return ready_[static_cast<size_t>(step) % ready_.size()]; }
+
+  void ask_to_stop() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     consumed_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-    workers_.clear();
   }
 
+  // An exception that leaves a thread ends the program, so nothing here but `make_` may need memory.
   void work() {
     yield_to_training();
     std::unique_lock lock(mutex_);
     while (true) {
-      consumed_.wait(lock, [&] { return stopping_ || next_to_make_ < next_step_ + ahead_; });
+      consumed_.wait(lock, [&] {
+        return stopping_ || next_to_make_ < next_step_ + static_cast<int64_t>(ready_.size());
+      });
       if (stopping_) return;
       const int64_t step = next_to_make_++;
       lock.unlock();
-      Batch batch;
-      std::exception_ptr error;
+      Slot made{.full = true, .batch = {}, .error = {}};
       try {
-        batch = make_(step);
+        made.batch = make_(step);
       } catch (...) {
-        error = std::current_exception();
+        made.error = std::current_exception();
       }
       lock.lock();
-      if (error) {
-        failed_[step] = error;
-      } else {
-        ready_[step] = std::move(batch);
-      }
+      slot_of(step) = std::move(made);
       produced_.notify_all();
-      if (error) return;
+      if (slot_of(step).error) return;
     }
   }
 
   const std::function<Batch(int64_t)> make_;
   mutable std::mutex mutex_;
   std::condition_variable produced_, consumed_;
-  std::map<int64_t, Batch> ready_;
-  std::map<int64_t, std::exception_ptr> failed_;
-  int64_t next_step_;     // the next that next() returns
-  int64_t next_to_make_;  // the next that a worker takes
-  const int64_t ahead_;   // batches that may be made before they are asked for
+  int64_t next_step_;        // the next that next() returns
+  int64_t next_to_make_;     // the next that a worker takes
+  std::vector<Slot> ready_;  // of the steps from next_step_ on, each at its step modulo the size
   bool stopping_ = false;
   double waited_ = 0;
   std::vector<std::thread> workers_;

@@ -122,7 +122,7 @@ ForceImplementation::~ForceImplementation() {
   if (previous_.empty()) {
     forced_map().erase(what_);
   } else {
-    forced_map()[what_] = previous_;
+    forced_map().find(what_)->second.swap(previous_);
   }
 }
 

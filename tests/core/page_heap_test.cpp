@@ -6,6 +6,7 @@
 #include <vector>
 
 using atrous::FreeRanges;
+using atrous::NodePool;
 using atrous::PageHeap;
 
 namespace {
@@ -27,7 +28,9 @@ Block take(PageHeap& heap, size_t pages, bool& fresh) {
 
 TEST_CASE("Free neighbours become one range, and the smallest that fits is taken") {
   std::byte memory[100];
-  FreeRanges ranges;
+  NodePool nodes;
+  nodes.reserve(6);
+  FreeRanges ranges(nodes);
   ranges.insert(memory + 10, 10);
   ranges.insert(memory + 30, 10);
   CHECK(ranges.take(11) == nullptr);
