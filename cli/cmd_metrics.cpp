@@ -40,7 +40,7 @@ class LabelFolder {
                  "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
     const data::FolderListing found = data::list_images(folder, data::FolderOf::labels);
     const std::string text = found.skipped_text(folder);
-    if (!text.empty()) fmt::print(stderr, "{}\n", text);
+    if (!text.empty()) print_to(stderr, "{}\n", text);
     files_ = found.files;
     for (const std::string& file : files_)
       by_stem_[std::filesystem::path(file).stem().string()].push_back(file);

@@ -16,6 +16,8 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "core/error.h"
+#include "core/terminal.h"
+#include "core/text.h"
 #include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/pictures.h"
@@ -59,7 +61,7 @@ std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann
     }
     const data::FolderListing found = data::list_images(input, data::FolderOf::images);
     const std::string text = found.skipped_text(input);
-    if (!text.empty()) fmt::print(stderr, "{}\n", text);
+    if (!text.empty()) print_to(stderr, "{}\n", text);
     for (const data::SkippedFile& file : found.skipped)
       skipped.push_back({{"file", (fs::path(input) / file.name).string()}, {"reason", file.reason}});
     ATROUS_CHECK(!found.files.empty(), ErrorKind::data,
@@ -102,7 +104,8 @@ std::vector<std::string> result_names(const std::vector<std::string>& images) {
   std::vector<std::string> names;
   for (const std::string& image : images) {
     const std::string stem = fs::path(image).stem().string();
-    names.push_back(by_stem[stem].size() > 1 ? fs::path(image).filename().string() : stem);
+    names.push_back(
+        shortened_name(by_stem[stem].size() > 1 ? fs::path(image).filename().string() : stem, 250));
   }
   return names;
 }
@@ -131,11 +134,11 @@ void tell_long_names(const std::vector<Job>& jobs) {
   int64_t count = 0;
   const Job* first = nullptr;
   for (const Job& job : jobs) {
-    if (fs::path(job.labels).stem() == fs::path(job.image).stem()) continue;
+    if (fs::path(job.labels).stem() == shortened_name(fs::path(job.image).stem().string(), 250)) continue;
     if (count++ == 0) first = &job;
   }
   if (count > 0) {
-    fmt::print(
+    print_to(
         stderr,
         "note: {} images differ from others in the ending of their names alone; their results keep it: {}\n",
         count, first->labels);
@@ -153,8 +156,8 @@ int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval
   data::write_png(job.overlay, picture);
   data::write_png(job.labels, labels, palette);  // last: see Job::last
   if (crf_tiles > 1) {
-    fmt::print(stderr, "{}: the CRF in {} tiles, to stay within {} MiB: an approximation\n", job.image,
-               crf_tiles, inference.crf.max_memory);
+    print_to(stderr, "{}: the CRF in {} tiles, to stay within {} MiB: an approximation\n", job.image,
+             crf_tiles, inference.crf.max_memory);
   }
   return crf_tiles;
 }
@@ -221,7 +224,7 @@ void run_predict(const Options& o) {
       } else {
         try {
           const int64_t crf_tiles = predict(job);
-          fmt::print(o.report.table(), "{}\n", objects ? job.overlay : job.labels);
+          print_to(o.report.table(), "{}\n", objects ? job.overlay : job.labels);
           nlohmann::ordered_json written{{"image", job.image}, {"overlay", job.overlay}};
           if (fs::exists(job.labels, unknown)) written["labels"] = job.labels;
           if (!job.objects.empty()) written["objects"] = job.objects;
@@ -229,7 +232,7 @@ void run_predict(const Options& o) {
           j["written"].push_back(std::move(written));
         } catch (const Error& e) {
           if (e.kind() != ErrorKind::data) throw;
-          fmt::print(stderr, "refused: {}\n", e.what());
+          print_to(stderr, "refused: {}\n", e.what());
           refused.push_back(job.image);
         }
       }
@@ -243,14 +246,14 @@ void run_predict(const Options& o) {
     }
     j["predictions"] = o.out + "/predictions.json";
     join_predictions(o.out + "/predictions.json", parts);
-    fmt::print(o.report.table(), "{}/predictions.json\n", o.out);
+    print_to(o.report.table(), "{}/predictions.json\n", o.out);
   }
   j["skipped"] = skipped;
   j["refused"] = refused;
   j["left_out"] = left_out;
   // Paths need not be UTF-8.
   o.report.write_json(j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  if (skipped > 0) fmt::print(stderr, "{} image(s) were already done\n", skipped);
+  if (skipped > 0) print_to(stderr, "{} image(s) were already done\n", skipped);
   if (refused.empty()) return;
   std::string list;
   for (const std::string& image : refused) list += "\n  " + image;

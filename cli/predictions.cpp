@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/file.h"
 
 namespace atrous::cli {
 namespace {
@@ -34,8 +34,8 @@ class Records {
 };
 
 ordered_json read_part(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  ordered_json part = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
+  ordered_json part =
+      ordered_json::parse(read_file_if_present(path).value_or(""), nullptr, /*allow_exceptions=*/false);
   const auto list = [&](const char* key) { return part.contains(key) && part[key].is_array(); };
   ATROUS_CHECK(
       part.is_object() && list("images") && list("categories") && list("annotations") &&

@@ -35,11 +35,11 @@ void check_json_path(const std::string& path, const std::string& out) {
   if (will_be_made) return;
   const bool special =
       fs::exists(path, unknown) && !fs::is_regular_file(path, unknown);  // /dev/stdout, a pipe
-  const bool writable =
-      !fs::is_directory(path, unknown) && ::access(special ? path.c_str() : folder.c_str(), W_OK) == 0;
-  ATROUS_CHECK(writable, ErrorKind::io,
-               "[--json] the file must be writable. Got \"{}\": {}. Choose another place.", path,
-               fs::is_directory(path, unknown) ? "it is a folder" : system_reason());
+  const bool is_folder = fs::is_directory(path, unknown);
+  const bool writable = ::access(special ? path.c_str() : folder.c_str(), W_OK) == 0;
+  const std::string reason = is_folder ? "it is a folder" : system_reason();
+  ATROUS_CHECK(writable && !is_folder, ErrorKind::io,
+               "[--json] the file must be writable. Got \"{}\": {}. Choose another place.", path, reason);
 }
 
 }  // namespace
@@ -65,8 +65,7 @@ void Report::write_json(const std::string& content) const {
   if (json_.empty()) return;
   const std::string text = content.ends_with('\n') ? content : content + "\n";
   if (json_ == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return;
+    return write_text(stdout, text);
   }
   write_file_atomically(json_, text);
 }
@@ -85,15 +84,14 @@ void make_output_folder(const std::string& path, const char* option) {
   ATROUS_CHECK(!error, ErrorKind::io,
                "[{}] the folder must be creatable. Got \"{}\": {}. Choose another place.", option, path,
                error.message());
-  const std::string probe = fmt::format("{}/.atrous-probe.{}", path, ::getpid());
-  std::FILE* file = std::fopen(probe.c_str(), "wb");
-  ATROUS_CHECK(file, ErrorKind::io, "[{}] the folder must be writable. Got \"{}\": {}. Choose another place.",
-               option, path, system_reason());
-  std::fclose(file);
-  std::remove(probe.c_str());
+  const int refused = why_not_writable(path);
+  ATROUS_CHECK(!refused, ErrorKind::io,
+               "[{}] the folder must be writable. Got \"{}\": {}. Choose another place.", option, path,
+               std::strerror(refused));
 }
 
 void make_new_folder(const std::string& path) {
+  remove_leftovers(path);
   std::error_code unknown;  // making it tells what is wrong
   const std::filesystem::directory_iterator first(path, unknown);
   if (!unknown && first != std::filesystem::directory_iterator()) {

@@ -1,15 +1,23 @@
 #include "core/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <ostream>
+#include <set>
 #include <streambuf>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -17,8 +25,8 @@
 namespace atrous {
 namespace {
 
-// A stream onto a file descriptor. Unlike std::ofstream it keeps the reason of the first failure and gives
-// access to fsync.
+// A stream onto a file descriptor. Unlike a std file stream it keeps the reason of the first failure and
+// gives access to fsync.
 class DescriptorBuffer : public std::streambuf {
  public:
   explicit DescriptorBuffer(int fd) : fd_(fd), buffer_(size_t{1} << 20) {
@@ -84,55 +92,102 @@ void sync_folder(const std::string& folder) {
   ::close(fd);
 }
 
+constexpr const char* prefix = ".atrous-";
+constexpr const char* suffix = ".tmp";
+
+// Short, so that it fits wherever the final name does, and used once in the life of a folder.
+std::string temporary_name(const std::string& folder) {
+  static std::atomic<uint64_t> count{0};
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return fmt::format("{}/{}{:x}-{:x}{:08x}-{:x}{}", folder, prefix, ::getpid(), now.tv_sec, now.tv_nsec,
+                     count++, suffix);
+}
+
+bool has_names(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && info.st_nlink > 0;
+}
+
+// A new file under a temporary name, locked while it is open (see remove_leftovers). Removed at the end
+// unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& folder) {
+    while (fd_ < 0) {
+      path_ = temporary_name(folder);
+      fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+      if (fd_ < 0 && errno == EEXIST) continue;
+      if (fd_ < 0) {
+        error_ = errno;
+        return;
+      }
+      // Another process may take the file for a leftover before it is locked. Where there are no locks,
+      // nobody removes anything.
+      const bool refused = ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+      if (!refused && has_names(fd_)) return;
+      ::close(std::exchange(fd_, -1));
+    }
+  }
+  ~TemporaryFile() {
+    if (fd_ >= 0 && !renamed_) ::unlink(path_.c_str());
+    if (fd_ >= 0) ::close(fd_);
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  int fd() const { return fd_; }  // -1: see error()
+  int error() const { return error_; }
+  bool rename_to(const std::string& path) {
+    renamed_ = std::rename(path_.c_str(), path.c_str()) == 0;
+    return renamed_;
+  }
+  int release() { return std::exchange(fd_, -1); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  int error_ = 0;
+  bool renamed_ = false;
+};
+
+std::string folder_of(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
 // Gives the file at `path` the name `keep`, in place of what has that name. A second name first, so that
 // `path` is there at any moment; a plain rename where the file system has no hard links.
 void keep_old(const std::string& path, const std::string& keep) {
-  const std::string second = keep + ".tmp";
-  ::unlink(second.c_str());  // left over from a crash
+  const int old = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (old < 0 && errno == ENOENT) return;
+  if (old >= 0) ::flock(old, LOCK_SH | LOCK_NB);  // its second name is no leftover
+  const std::string second = temporary_name(folder_of(keep));
   const bool linked = ::link(path.c_str(), second.c_str()) == 0;
-  if (!linked && errno == ENOENT) return;  // no old file
-  if (std::rename(linked ? second.c_str() : path.c_str(), keep.c_str()) != 0) write_failed(keep, errno);
-  // After a crash right here both names are of one file; the next time, rename does nothing and leaves
-  // `second`.
-  ::unlink(second.c_str());
+  const int failed = std::rename(linked ? second.c_str() : path.c_str(), keep.c_str()) == 0 ? 0 : errno;
+  // If both names were of one file before (a crash right here), rename has done nothing and left `second`.
+  if (linked) ::unlink(second.c_str());
+  if (old >= 0) ::close(old);
+  if (failed) write_failed(keep, failed);
 }
 
-// Removes the temporary file unless told that all went well.
-struct Temporary {
-  std::string path;
-  int fd = -1;
-  bool keep = false;
-  ~Temporary() {
-    if (fd >= 0) ::close(fd);
-    if (!keep) ::unlink(path.c_str());
+// Renaming onto a pipe or a device would replace it; what is in /dev and /proc is of the system, also where
+// it leads to a file (/dev/stdout).
+bool is_written_directly(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno != ENOENT) write_failed(path, errno);  // such as a name that is too long
+    return false;
   }
-};
+  const std::string place = std::filesystem::path(path).lexically_normal().string();
+  return S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode) || place.starts_with("/dev/") ||
+         place.starts_with("/proc/");
+}
 
-}  // namespace
-
-void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write,
-                           uint64_t expected_bytes, const std::string& keep) {
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  const std::string folder = parent.empty() ? "." : parent.string();
-  struct statvfs space {};
-  if (expected_bytes && ::statvfs(folder.c_str(), &space) == 0) {
-    const uint64_t available = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
-    ATROUS_CHECK(available >= expected_bytes, ErrorKind::io,
-                 "[write] the disk must have room for \"{}\". Got {} bytes free for a file of {}. The old "
-                 "file is unchanged; free some space.",
-                 path, available, expected_bytes);
-  }
-  std::error_code ignored;
-  const auto type = std::filesystem::status(path, ignored).type();
-  // Renaming onto a pipe or a device would replace it.
-  const bool direct =
-      type == std::filesystem::file_type::fifo || type == std::filesystem::file_type::character;
-  Temporary temporary{direct ? path : path + ".tmp"};
-  temporary.keep = direct;
-  temporary.fd = ::open(temporary.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (temporary.fd < 0) write_failed(path, errno);
-
-  DescriptorBuffer buffer(temporary.fd);
+// Calls `write` with a stream onto the descriptor. All of it has been given to the system afterwards.
+void write_all_to(int fd, const std::string& path, const std::function<void(std::ostream&)>& write) {
+  DescriptorBuffer buffer(fd);
   std::ostream stream(&buffer);
   try {
     write(stream);
@@ -144,15 +199,46 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   ATROUS_CHECK(stream.good(), ErrorKind::io,
                "[write] \"{}\" must be written completely. Got a stream error. The old file is unchanged.",
                path);
-  if (!direct && ::fsync(temporary.fd) != 0) write_failed(path, errno);
-  const int closed = ::close(temporary.fd);
-  temporary.fd = -1;
-  if (closed != 0 && errno != EINTR) write_failed(path, errno);
-  if (direct) return;
+}
 
+// The first write into each folder removes leftovers.
+void remove_leftovers_once(const std::string& folder) {
+  static std::mutex mutex;
+  static std::set<std::string> done;
+  {
+    std::lock_guard lock(mutex);
+    if (!done.insert(folder).second) return;
+  }
+  remove_leftovers(folder);
+}
+
+}  // namespace
+
+void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write,
+                           uint64_t expected_bytes, const std::string& keep) {
+  const std::string folder = folder_of(path);
+  struct statvfs space {};
+  if (expected_bytes && ::statvfs(folder.c_str(), &space) == 0) {
+    const uint64_t available = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
+    ATROUS_CHECK(available >= expected_bytes, ErrorKind::io,
+                 "[write] the disk must have room for \"{}\". Got {} bytes free for a file of {}. The old "
+                 "file is unchanged; free some space.",
+                 path, available, expected_bytes);
+  }
+  if (is_written_directly(path)) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (fd < 0) write_failed(path, errno);
+    const std::shared_ptr<void> at_end(nullptr, [fd](void*) { ::close(fd); });
+    return write_all_to(fd, path, write);
+  }
+  remove_leftovers_once(folder);
+  TemporaryFile temporary(folder);
+  if (temporary.fd() < 0) write_failed(path, temporary.error());
+  write_all_to(temporary.fd(), path, write);
+  // Afterwards the system has nothing left to tell when the file is closed.
+  if (::fsync(temporary.fd()) != 0) write_failed(path, errno);
   if (!keep.empty()) keep_old(path, keep);
-  if (std::rename(temporary.path.c_str(), path.c_str()) != 0) write_failed(path, errno);
-  temporary.keep = true;
+  if (!temporary.rename_to(path)) write_failed(path, errno);
   sync_folder(folder);
 }
 
@@ -161,6 +247,36 @@ void write_file_atomically(const std::string& path, const std::string& content) 
       path,
       [&](std::ostream& out) { out.write(content.data(), static_cast<std::streamsize>(content.size())); },
       content.size());
+}
+
+void remove_leftovers(const std::string& folder) noexcept {
+  try {
+    std::error_code unreadable;
+    for (std::filesystem::directory_iterator entry(folder, unreadable), end; !unreadable && entry != end;
+         entry.increment(unreadable)) {
+      const std::string name = entry->path().filename().string();
+      if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+      const int fd = ::open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+      if (fd < 0) continue;
+      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+      ::close(fd);
+    }
+  } catch (const std::exception&) {  // no memory: they stay for the next time
+  }
+}
+
+int why_not_writable(const std::string& folder) {
+  return TemporaryFile(folder).error();
+}
+
+int open_unnamed_file(const std::string& folder) {
+  TemporaryFile file(folder);
+  if (file.fd() < 0) {
+    errno = file.error();
+    return -1;
+  }
+  ::unlink(file.path().c_str());
+  return file.release();
 }
 
 }  // namespace atrous

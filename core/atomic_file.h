@@ -1,4 +1,5 @@
-// Files that are there whole or not at all, whatever happens while they are written.
+// Files that are there whole or not at all, whatever happens while they are written and however many
+// processes write them.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +9,12 @@
 
 namespace atrous {
 
-// Writes to `path`.tmp in the same folder, syncs it to the disk, renames it to `path` and syncs the folder:
-// after a crash or a power cut at any moment, `path` holds either what it held before or all of the new
-// content. If `keep` is given, the old file replaces that one first, just as whole; `path` exists all the
-// while (but on file systems without hard links). Only one process may write a path at a time (a run holds a
-// lock on its folder).
+// Writes to a temporary file in the same folder, syncs it to the disk, renames it to `path` and syncs the
+// folder: after a crash or a power cut at any moment, `path` holds either what it held before or all of the
+// new content. If `keep` is given, the old file replaces that one first, just as whole; `path` exists all the
+// while (but on file systems without hard links). Temporary files have names that no other process uses, so
+// of several processes that write one path the last to finish wins, with a whole file. The first write into a
+// folder removes what killed processes left there (remove_leftovers).
 //
 // A pipe or a device (/dev/stdout) is written to directly, never replaced.
 //
@@ -21,5 +23,16 @@ namespace atrous {
 void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write,
                            uint64_t expected_bytes = 0, const std::string& keep = "");
 void write_file_atomically(const std::string& path, const std::string& content);
+
+// Removes the temporary files that killed processes left in the folder. Those of running processes stay: a
+// writer holds a lock on its file, which the system drops when the process ends.
+void remove_leftovers(const std::string& folder) noexcept;
+
+// Why no file can be made in the folder, or what can: 0 or an errno.
+int why_not_writable(const std::string& folder);
+
+// A file without a name in the folder, open for reading and writing, that is gone when it is closed; -1 and
+// errno if there can be none.
+int open_unnamed_file(const std::string& folder);
 
 }  // namespace atrous

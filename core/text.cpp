@@ -1,6 +1,9 @@
 #include "core/text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
 
 namespace atrous {
@@ -38,6 +41,39 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
     }
   }
   return best;
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t k) -> uint32_t {
+      return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0u;
+    };
+    const uint32_t lead = byte(0);
+    const size_t length = lead < 0x80         ? 1
+                          : lead >> 5 == 0x6  ? 2
+                          : lead >> 4 == 0xe  ? 3
+                          : lead >> 3 == 0x1e ? 4
+                                              : 0;
+    if (length == 0) return false;
+    uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
+    for (size_t k = 1; k < length; ++k) {
+      if (byte(k) >> 6 != 0x2) return false;
+      code = code << 6 | (byte(k) & 0x3f);
+    }
+    constexpr uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (code < smallest[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return false;
+    i += length;
+  }
+  return true;
+}
+
+std::string shortened_name(const std::string& text, size_t limit) {
+  if (text.size() <= limit) return text;
+  uint32_t hash = 2166136261u;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  size_t end = limit - 9;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) >> 6) == 0x2) --end;  // inside a character
+  return fmt::format("{}~{:08x}", text.substr(0, end), hash);
 }
 
 }  // namespace atrous

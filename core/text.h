@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace atrous {
@@ -9,5 +10,11 @@ namespace atrous {
 // The candidate nearest to a mistyped word (edit distance with transpositions); empty if none is near enough
 // to be meant. For "Did you mean ...?" after unknown commands, options and config keys.
 std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates);
+
+bool is_utf8(std::string_view text);
+
+// The text, or so many of its first characters that it has at most `limit` bytes with a "~" and eight digits
+// that depend on all of it: file systems take names of at most 255 bytes, 85 letters of some scripts.
+std::string shortened_name(const std::string& text, size_t limit);
 
 }  // namespace atrous

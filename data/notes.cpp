@@ -1,11 +1,10 @@
 #include "data/notes.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <mutex>
 #include <unordered_set>
+
+#include "core/terminal.h"
 
 namespace atrous::data {
 namespace {
@@ -33,8 +32,7 @@ void note(const std::string& what, const std::string& file) {
   auto kind =
       std::find_if(seen.kinds.begin(), seen.kinds.end(), [&](const Kind& k) { return k.note.what == what; });
   if (kind == seen.kinds.end()) {
-    std::fputs(fmt::format("note: {}: {}\n", file, what).c_str(),
-               stderr);  // never throws: stderr may be closed
+    print_to(stderr, "note: {}: {}\n", file, what);
     kind = seen.kinds.insert(seen.kinds.end(), Kind{{what, file, 0}, {}});
   }
   if (kind->files.insert(file).second) ++kind->note.files;
@@ -50,8 +48,7 @@ std::vector<Note> notes() {
 void print_note_counts() {
   std::lock_guard lock(all().mutex);
   for (const Kind& kind : all().kinds) {
-    if (kind.note.files > 1)
-      std::fputs(fmt::format("note: {} files in all: {}\n", kind.note.files, kind.note.what).c_str(), stderr);
+    if (kind.note.files > 1) print_to(stderr, "note: {} files in all: {}\n", kind.note.files, kind.note.what);
   }
   all().kinds.clear();
 }

@@ -1,15 +1,13 @@
-// PNG output. The file is complete or absent: it is written under a temporary name and renamed.
+// PNG output. A file is complete or absent (core/atomic_file.h).
 #include <png.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <utility>
+#include <ostream>
 
+#include "core/atomic_file.h"
 #include "data/image_io.h"
 
 namespace atrous::data {
@@ -18,38 +16,33 @@ namespace {
 struct Writer {
   png_structp png = nullptr;
   png_infop info = nullptr;
-  std::FILE* file = nullptr;
   char message[200] = "out of memory";
 
   Writer() {
     png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
     if (png) info = png_create_info_struct(png);
   }
-  ~Writer() {
-    png_destroy_write_struct(&png, &info);
-    if (file) std::fclose(file);
-  }
+  ~Writer() { png_destroy_write_struct(&png, &info); }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
   static void on_error(png_structp p, png_const_charp text) {
     auto* self = static_cast<Writer*>(png_get_error_ptr(p));
-    std::snprintf(self->message, sizeof self->message, "%s%s%s", text, errno ? ": " : "",
-                  errno ? std::strerror(errno) : "");
+    std::snprintf(self->message, sizeof self->message, "%s", text);
     png_longjmp(p, 1);
   }
 };
+
+// libpng has but its text to tell what failed.
+ErrorKind kind_of(const char* message) {
+  return std::strstr(message, "memory") ? ErrorKind::memory : ErrorKind::io;
+}
 
 template <class F>
 bool guarded(png_structp png, F&& f) {
   if (setjmp(png_jmpbuf(png))) return false;
   f();
   return true;
-}
-
-[[noreturn]] void unwritable(const std::string& path, const std::string& reason) {
-  fail(ErrorKind::io, "[image {}] cannot be written: {}. Check the folder, its permissions and free space.",
-       path, reason);
 }
 
 // Sends the whole picture to where the writer's output was set. False on errors: see writer.message.
@@ -75,31 +68,21 @@ bool encode(Writer& writer, const Tensor& image, int color_type, std::span<const
 
 void write(const std::string& path, const Tensor& image, int color_type, std::span<const Color> palette,
            int bit_depth = 8) {
-  const std::string temporary = fmt::format("{}.tmp{}", path, ::getpid());
-  Writer writer;
-  ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
-               "[image {}] libpng could not start: out of memory.", path);
-  writer.file = std::fopen(temporary.c_str(), "wb");
-  if (!writer.file) unwritable(path, std::strerror(errno));
-  errno = 0;
-  png_init_io(writer.png, writer.file);
-  bool ok = encode(writer, image, color_type, palette, bit_depth);
-  std::string reason = writer.message;
-  // Synced before the rename: otherwise a power cut may leave an empty file under the final name.
-  if (ok && (std::fflush(writer.file) != 0 || ::fsync(::fileno(writer.file)) != 0)) {
-    ok = false;
-    reason = std::strerror(errno);
-  }
-  std::fclose(std::exchange(writer.file, nullptr));
-  std::error_code error;
-  if (ok) {
-    std::filesystem::rename(temporary, path, error);
-    if (!error) return;
-    reason = error.message();
-  }
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  unwritable(path, reason);
+  write_file_atomically(path, [&](std::ostream& out) {
+    Writer writer;
+    ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
+                 "[image {}] libpng could not start: out of memory.", path);
+    const auto append = [](png_structp png, png_bytep data, size_t count) {
+      auto* stream = static_cast<std::ostream*>(png_get_io_ptr(png));
+      if (!stream->write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(count)))
+        png_error(png, "write error");
+    };
+    png_set_write_fn(writer.png, &out, append, [](png_structp) {});
+    // After a failed write the reason of the system is told instead.
+    ATROUS_CHECK(encode(writer, image, color_type, palette, bit_depth), kind_of(writer.message),
+                 "[image {}] the picture must be encodable. Got {}: {}.", path, image.describe(),
+                 writer.message);
+  });
 }
 
 int color_type_of(const Tensor& image) {

@@ -1,11 +1,11 @@
 #include "eval/prediction_store.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
 
 namespace atrous::eval {
@@ -51,10 +51,8 @@ void PredictionStore::add(const Tensor& tensor) {
     return;
   }
   if (file_ < 0) {
-    std::string name = folder_ + "/.atrous-predictions.XXXXXX";
-    file_ = ::mkstemp(name.data());
+    file_ = open_unnamed_file(folder_);
     if (file_ < 0) fail_io(folder_, "creatable");
-    ::unlink(name.c_str());
   }
   if (!all_of(tensor.raw(), tensor.bytes(), file_bytes_,
               [&](std::byte* p, size_t n, off_t at) { return ::pwrite(file_, p, n, at); }))

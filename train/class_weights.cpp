@@ -24,6 +24,7 @@ std::vector<double> class_weights(const std::string& setting, const data::Datase
   }
   std::vector<double> weights;
   std::istringstream stream(setting);
+  stream.exceptions(std::ios::badbit);  // no memory for a word is not the end of the list
   for (std::string word; std::getline(stream, word, ',');) {
     double value = 0;
     const char* begin = word.data() + (word.empty() ? 0 : word.find_first_not_of(' ') % (word.size() + 1));

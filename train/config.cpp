@@ -131,6 +131,7 @@ using schema::Type;
 std::vector<std::string> split_commas(const std::string& text) {
   std::vector<std::string> words;
   std::istringstream stream(text);
+  stream.exceptions(std::ios::badbit);  // no memory for a word is not the end of the list
   for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
   return words;
 }
@@ -250,6 +251,17 @@ void check_together(const Config& c, const std::string& origin) {
       origin, c.data.class_names.size(), c.model.num_classes);
 }
 
+// JSON has no other text, and a changed one would name another file.
+void check_utf8(const JsonValue& value, const std::string& path) {
+  for (const auto& [key, member] : value.object) check_utf8(member, path.empty() ? key : path + "." + key);
+  for (const JsonValue& element : value.array) check_utf8(element, path);
+  ATROUS_CHECK(
+      is_utf8(value.string), ErrorKind::config,
+      "[config] {} must be UTF-8 to be kept with the run. Got \"{}\". Give the file or folder such a "
+      "name, or make a symbolic link to it that has one.",
+      path, value.string);
+}
+
 std::string read_file(const std::string& path) {
   constexpr size_t limit = size_t{4} << 20;  // parse_json's, plus one byte to see that there is more
   std::string text;
@@ -294,7 +306,9 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
 }
 
 std::string to_json(const Config& config) {
-  return to_text(schema::write_struct(config)) + "\n";
+  const JsonValue tree = schema::write_struct(config);
+  check_utf8(tree, "");
+  return to_text(tree) + "\n";
 }
 
 std::vector<std::string> changed_keys(const Config& a, const Config& b) {

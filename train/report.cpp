@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "core/atomic_file.h"
 #include "core/cpu.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "eval/coco_html.h"
 #include "eval/html.h"
@@ -30,10 +29,7 @@ using eval::Series;
 using eval::svg_chart;
 
 std::string file_content(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
+  return read_file_if_present(path).value_or("");
 }
 
 double number_of(const JsonValue& object, const char* key) {

@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/terminal.h"
 
 namespace atrous::train {
 namespace {
@@ -39,24 +42,68 @@ std::string foreign_entry(const std::string& path) {
     const std::string name = entry->path().filename().string();
     const bool own = name == ".lock" || name == "checkpoints" || name == "samples" ||
                      name.starts_with("config.json") || name.starts_with("metrics.jsonl") ||
-                     name.starts_with("events.out.tfevents.");
+                     name.starts_with("events.out.tfevents.") || name.starts_with(".atrous-");
     if (!own) return name;
   }
   return "";
 }
 
+std::filesystem::path without_slash(const std::filesystem::path& path) {
+  return path.has_filename() ? path : path.parent_path();
+}
+
 // What creating the folders of a run will create.
-std::vector<std::filesystem::path> missing_folders(const std::string& path) {
+std::vector<std::filesystem::path> missing_folders(const std::filesystem::path& path) {
   std::error_code unknown;
   std::vector<std::filesystem::path> missing;
   for (const char* inner : {"checkpoints", "samples"}) {
-    if (const auto folder = std::filesystem::path(path) / inner; !std::filesystem::exists(folder, unknown))
+    if (const auto folder = path / inner; !std::filesystem::exists(folder, unknown))
       missing.push_back(folder);
   }
   for (std::filesystem::path p = path; !p.empty() && !std::filesystem::exists(p, unknown);
-       p = p.parent_path())
-    missing.push_back(p);
+       p = p.parent_path()) {
+    const bool named = p.has_filename() && p.filename() != "." && p.filename() != "..";
+    if (named) missing.push_back(p);
+  }
   return missing;
+}
+
+bool has_name(int fd, const std::string& path) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
+[[noreturn]] void not_writable(const std::string& path, const std::string& reason) {
+  fail(ErrorKind::io,
+       "[--out] the folder of the run must be writable. Got \"{}\": {}. Choose another folder.", path,
+       reason);
+}
+
+// The lock file is the probe as well: hours of training must not end in "permission denied". The system drops
+// the lock when the process ends, however it ends, so a stale file is harmless.
+int lock(const std::string& folder) {
+  const std::string path = folder + "/.lock";
+  for (;;) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) not_writable(folder, std::strerror(errno));
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) {
+        print_to(stderr, "warning: {} cannot be locked ({}): nothing prevents a second run there\n", folder,
+                 std::strerror(errno));
+        return fd;
+      }
+      ::close(fd);
+      fail(
+          ErrorKind::io,
+          "[--out] a folder belongs to one running process. Got \"{}\", which another process is using. Wait "
+          "for it, or choose another folder.",
+          folder);
+    }
+    if (has_name(fd, path)) return fd;
+    ::close(fd);  // a run that was refused has just removed the file
+  }
 }
 
 }  // namespace
@@ -73,26 +120,11 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
                "but no run. Choose another folder.",
                path, foreign);
   std::error_code error;
-  made_ = missing_folders(path);
+  made_ = missing_folders(without_slash(path));
   std::filesystem::create_directories(path + "/checkpoints", error);
   if (!error) std::filesystem::create_directories(path + "/samples", error);
-  ATROUS_CHECK(!error, ErrorKind::io,
-               "[--out] the folder of the run must be writable. Got \"{}\": {}. Choose another folder.", path,
-               error.message());
-  // The lock file is the probe as well: hours of training must not end in "permission denied". The system
-  // drops the lock when the process ends, however it ends, so a stale file is harmless.
-  lock_ = ::open(file(".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  ATROUS_CHECK(lock_ >= 0, ErrorKind::io,
-               "[--out] the folder of the run must be writable. Got \"{}\": {}. Choose another folder.", path,
-               std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    fail(ErrorKind::io,
-         "[--out] a folder belongs to one running process. Got \"{}\", which another process is using. Wait "
-         "for it, or "
-         "choose another folder.",
-         path);
-  }
+  if (error) not_writable(path, error.message());
+  lock_ = lock(path);
   if (holds_run() && !resume) {
     ::close(lock_);
     fail(ErrorKind::usage,
@@ -101,17 +133,26 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
          "another folder.",
          path);
   }
+  for (const char* inner : {"", "/checkpoints", "/samples"}) remove_leftovers(path + inner);
 }
 
 RunFolder::~RunFolder() {
-  std::error_code kept;
-  for (const std::filesystem::path& folder : made_) {
-    // A folder that holds something stays, and with it those around it.
-    if (folder == std::filesystem::path(path_) && only_entry(folder, ".lock"))
-      std::filesystem::remove(folder / ".lock", kept);
-    std::filesystem::remove(folder, kept);
+  try {
+    remove_unused();
+  } catch (const std::exception&) {  // no memory: empty folders stay
   }
   ::close(lock_);
+}
+
+void RunFolder::remove_unused() const {
+  const std::filesystem::path run = without_slash(path_);
+  std::error_code kept;
+  for (const std::filesystem::path& folder : made_) {
+    if (only_entry(folder, ".lock")) std::filesystem::remove(folder / ".lock", kept);
+    const bool inner = folder.parent_path() == run;
+    // A folder that holds something stays, and with it those around it and those that the way to it names.
+    if (!std::filesystem::remove(folder, kept) && !inner) return;
+  }
 }
 
 }  // namespace atrous::train

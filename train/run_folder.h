@@ -15,10 +15,11 @@ namespace atrous::train {
 
 class RunFolder {
  public:
-  // Makes the folder, checks that files can be made in it, and locks it. Error(io) if another process holds
-  // the lock. Error(usage) if the folder already holds a run and `resume` is false, or files but no run.
+  // Makes the folder, checks that files can be made in it, locks it, and removes what killed runs left half
+  // written. Error(io) if another process holds the lock. Error(usage) if the folder already holds a run and
+  // `resume` is false, or files but no run.
   RunFolder(const std::string& path, bool resume);
-  // Folders that it made go again if nothing was written into them: a run that is refused leaves no trace.
+  // Folders that it made are removed if nothing was written into them: a run that is refused leaves no trace.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -30,6 +31,8 @@ class RunFolder {
   std::string best() const { return file("checkpoints/best.safetensors"); }
 
  private:
+  void remove_unused() const;
+
   std::string path_;
   std::vector<std::filesystem::path> made_;  // inner ones first
   int lock_ = -1;

@@ -4,11 +4,11 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/terminal.h"
 
 namespace atrous::train {
@@ -35,7 +35,8 @@ std::string drop_lines_after(const std::string& path, int64_t step, int64_t vali
 
 std::vector<JsonValue> read_metrics(const std::string& path) {
   std::vector<JsonValue> lines;
-  std::ifstream in(path);
+  std::istringstream in(read_file_if_present(path).value_or(""));
+  in.exceptions(std::ios::badbit);  // no memory for a line is not the end of the file
   for (std::string text; std::getline(in, text);) {
     try {
       lines.push_back(parse_json(text, path));
@@ -123,16 +124,13 @@ void RunLog::validation(int64_t step, const Validation& v, bool is_best) {
 
 void RunLog::image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,
                    int64_t width) {
-  std::ifstream in(png_path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << in.rdbuf();
-  events_.image(tag, step, bytes.str(), height, width);
+  events_.image(tag, step, read_file_if_present(png_path).value_or(""), height, width);
 }
 
 void RunLog::bar(const std::string& text) {
   if (!terminal_ || Clock::now() - last_bar_ < std::chrono::milliseconds(100)) return;
   last_bar_ = Clock::now();
-  std::fputs(("\r\033[K" + text).c_str(), stderr);
+  print_to(stderr, "\r\033[K{}", text);
   std::fflush(stderr);
   bar_shown_ = true;
 }
@@ -153,9 +151,7 @@ void RunLog::validation_progress(int64_t done, int64_t total) {
 }
 
 void RunLog::message(const std::string& text) {
-  // One call, so that lines of several processes do not mix; not fmt::print, which throws if stderr is
-  // closed.
-  std::fputs(((bar_shown_ ? "\r\033[K" : "") + text + "\n").c_str(), stderr);
+  print_to(stderr, "{}{}\n", bar_shown_ ? "\r\033[K" : "", text);
   bar_shown_ = false;
 }
 

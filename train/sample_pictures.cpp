@@ -7,14 +7,14 @@
 namespace atrous::train {
 namespace {
 
-// "city/0001.png" -> "city_0001.png": one flat folder.
+// "city/0001.png" -> "city_0001_png": one flat folder. Names of files end at 255 bytes.
 std::string file_name_of(std::string id) {
   for (char& c : id) {
     const bool plain =
         (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
     if (!plain) c = '_';
   }
-  return id;
+  return id.substr(0, 200);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/allocator.h"
 #include "core/atomic_file.h"
 #include "core/device_runtime.h"
+#include "core/terminal.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/math.h"
@@ -29,7 +30,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 void say(const std::string& text) {
-  std::fputs((text + "\n").c_str(), stderr);  // not fmt::print, which throws if stderr is closed
+  print_to(stderr, "{}\n", text);
 }
 
 // The speed since the last restart.
@@ -93,33 +94,35 @@ void take_losses(const StepResult& step, RunState& state, StepRecord& record) {
   state.term_sums.clear();
 }
 
-// Takes the scores of a validation over into the state and the files of the run. Returns whether it is the
-// best so far.
-bool record_validation(const Validation& v, const char* main_score, RunState& state, const RunFolder& folder,
-                       RunLog& log) {
+bool is_best(const Validation& v, const char* main_score, const RunState& state) {
   const std::map<std::string, double> scores(v.scores.begin(), v.scores.end());
-  const bool is_best = state.best.empty() || scores.at(main_score) > state.best.at(main_score);
+  return state.best.empty() || scores.at(main_score) > state.best.at(main_score);
+}
+
+// Takes the scores of a validation over into the state and the files of the run.
+void record_validation(const Validation& v, bool best, RunState& state, const RunFolder& folder,
+                       RunLog& log) {
   if (state.last_validation == 0) {
     for (const std::string& warning : v.warnings) log.message(warning);
   }
   state.last_validation = state.step;
-  state.stale_validations = is_best ? 0 : state.stale_validations + 1;
-  if (is_best) {
+  state.stale_validations = best ? 0 : state.stale_validations + 1;
+  if (best) {
     state.best_step = state.step;
-    state.best = scores;
-    JsonValue best = JsonValue::make_object();
-    best["step"] = JsonValue::of(state.step);
-    for (const auto& [key, value] : v.best.object) best[key] = value;
-    write_file_atomically(folder.file("best.json"), to_text(best) + "\n");
+    state.best = std::map<std::string, double>(v.scores.begin(), v.scores.end());
+    JsonValue file = JsonValue::make_object();
+    file["step"] = JsonValue::of(state.step);
+    for (const auto& [key, value] : v.best.object) file[key] = value;
+    write_file_atomically(folder.file("best.json"), to_text(file) + "\n");
   }
-  log.validation(state.step, v, is_best);
-  return is_best;
+  log.validation(state.step, v, best);
 }
 
 }  // namespace
 
 RunResult run_training(const Config& config, const RunOptions& options) {
   check_trainable(config);
+  const std::string config_text = to_json(config);  // what cannot be kept shows before anything is read
   check_math(config, options.device,
              options.resume ? "Use --device cuda or sim, or --set math=f32 --allow-change math"
                             : "Use --device cuda or sim, or --set math=f32 or bf16");
@@ -175,7 +178,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     return result;
   }
 
-  write_file_atomically(folder->file("config.json"), to_json(config));
+  write_file_atomically(folder->file("config.json"), config_text);
   RunLog log(folder->path(), state.step, state.last_validation, plan.total_steps, options.device);
   bool unsaved = false;
   const auto save_last = [&] {
@@ -190,10 +193,12 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   const auto validate_now = [&] {
     if (average) average->swap();
     const std::optional<Validation> found = task->validate(state.step, *folder, log);
-    if (found && record_validation(*found, task->main_score(), state, *folder, log))
-      save_checkpoint(folder->best(), {&config, &task->classes(), nullptr, &model, nullptr, nullptr});
+    const bool best = found && is_best(*found, task->main_score(), state);
+    // Weights before their scores: best.json never speaks of weights that are not there.
+    if (best) save_checkpoint(folder->best(), {&config, &task->classes(), nullptr, &model, nullptr, nullptr});
     if (average) average->swap();
     if (!found) return;
+    record_validation(*found, best, state, *folder, log);
     unsaved = true;
     write_report(folder->path());
   };

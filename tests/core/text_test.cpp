@@ -10,3 +10,21 @@ TEST_CASE("The nearest word forgives typing slips and capitals, not other words"
   CHECK(nearest_word("rmsporp", names) == "rmsprop");
   CHECK(nearest_word("something", names).empty());
 }
+
+TEST_CASE("UTF-8 is told from other bytes") {
+  for (const char* good : {"", "plain", "\xc3\xa9", "\xe6\xa3\xae", "\xf0\x9f\x8c\xb2", "\xed\x9f\xbf"})
+    CHECK(is_utf8(good));
+  for (const char* bad : {"\xff", "a\xe9", "\xc3", "\xa9", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80"})
+    CHECK_FALSE(is_utf8(bad));
+}
+
+TEST_CASE("A shortened name keeps whole characters and tells names apart") {
+  CHECK(shortened_name("short", 5) == "short");
+  std::string name;
+  for (int i = 0; i < 84; ++i) name += "\xe6\xa3\xae";
+  const std::string a = shortened_name(name + "a", 250), b = shortened_name(name + "b", 250);
+  CHECK(a.size() == 249);  // 80 characters, "~" and 8 digits
+  CHECK(is_utf8(a));
+  CHECK(a != b);
+}
