@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <string_view>
 
 #include "cli/report.h"
 #include "core/error.h"
@@ -79,7 +80,9 @@ void with_memory_advice(const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& e) {
-    if (e.kind() != ErrorKind::memory || !tensors_take_much(0)) throw;
+    // The memory of a device holds tensors only.
+    const bool of_tensors = std::string_view(e.what()).starts_with("[memory] device") || tensors_take_much(0);
+    if (e.kind() != ErrorKind::memory || !of_tensors) throw;
     fail(ErrorKind::memory, "{} --sliding 512x512 takes an image in windows of that size.", e.what());
   }
 }
