@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "core/safetensors.h"
 #include "kernels/common/dispatch.h"
+#include "layers/finite.h"
 #include "layers/resize.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -90,6 +91,11 @@ NamedTensors run_segmentation(layers::SegmentationModel& model, const TensorFile
     aux = layers::full_resolution_logits(as_main);
   }
 
+  if (!all_finite(logits.value()) || (aux.defined() && !all_finite(aux.value())))
+    layers::fail_not_finite(
+        model, {.where = "forward", .output = "the network's logits", .inputs = {&image, 1}, .repeat = [&] {
+                  model.forward(x);
+                }});
   NamedTensors out{{"logits", for_file(logits.value())}};
   if (aux.defined()) out.emplace_back("aux", for_file(aux.value()));
   if (!o.backward) return out;

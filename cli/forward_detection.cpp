@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "layers/finite.h"
 #include "layers/state_dict.h"
 
 namespace atrous::cli {
@@ -115,6 +116,12 @@ NamedTensors run_detection(layers::DetectionModel& model, const TensorFile& in, 
   if (!pass.backward) no_tape = std::make_unique<NoGradGuard>();
   Rng rng(pass.seed);
   const layers::DetectionLosses losses = model.losses(images, targets, rng, observe);
+  if (!all_finite(losses.total().value()))
+    layers::fail_not_finite(model,
+                            {.where = "forward", .output = "the losses", .inputs = images, .repeat = [&] {
+                               Rng again(pass.seed);
+                               model.losses(images, targets, again);
+                             }});
   for (const auto& [name, loss] : losses.named()) out.emplace_back(name, loss.value().to(Device::cpu));
   if (!pass.backward) return out;
   backward(losses.total());

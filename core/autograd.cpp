@@ -94,11 +94,8 @@ void check_gradient(const Node& node, size_t i, const Tensor& grad) {
                "[autograd] {}: the gradient of input {} must match its value. Got {} for {} {} on {}.",
                where(node), i, grad.describe(), name_of(to.dtype), to.shape.str(), name_of(to.device));
   if (finite_check_on && !all_finite(grad)) {
-    fail(ErrorKind::diverged,
-         "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}. Lower the learning rate, "
-         "add warm-up "
-         "or clip gradients.",
-         i, where(node), grad.shape().str());
+    fail(ErrorKind::diverged, "[autograd] the gradient of input {} of {} is NaN or Inf. Got shape {}.", i,
+         where(node), grad.shape().str());
   }
 }
 
@@ -193,11 +190,8 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
   if (finite_check_on) {
     for (const Tensor& t : outputs) {
       if (t.defined() && !all_finite(t)) {
-        fail(ErrorKind::diverged,
-             "[autograd] the output of {}{}{} is NaN or Inf. Got shape {}. Lower the learning rate, add "
-             "warm-up or "
-             "check the input values.",
-             op, module_path.empty() ? "" : " in ", module_path, t.shape().str());
+        fail(ErrorKind::diverged, "[autograd] the output of {}{}{} is NaN or Inf. Got shape {}.", op,
+             module_path.empty() ? "" : " in ", module_path, t.shape().str());
       }
     }
   }

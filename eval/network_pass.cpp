@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "eval/logit_rows.h"
+#include "layers/finite.h"
 
 namespace atrous::eval {
 namespace {
@@ -73,10 +74,10 @@ std::vector<float> weight_sums(int64_t extent, const std::vector<int64_t>& start
 
 // input: f32 [1, H, W, C]
 layers::SegmentationOutput run_checked(layers::SegmentationModel& model, const Tensor& input) {
-  const layers::SegmentationOutput out = model.forward(Variable(model.input_of(input)));
-  ATROUS_CHECK(all_finite(out.logits.value()), ErrorKind::diverged,
-               "[inference] the network's logits must be finite. Got NaN or Inf. The weights come from a "
-               "run that diverged, or the normalisation of the images (data.mean, data.std) is wrong.");
+  const auto run = [&] { return model.forward(Variable(model.input_of(input))); };
+  const layers::SegmentationOutput out = run();
+  if (!all_finite(out.logits.value()))
+    layers::fail_not_finite(model, {.output = "the network's logits", .inputs = {&input, 1}, .repeat = run});
   return out;
 }
 

@@ -14,7 +14,7 @@ struct PassLogits {
 };
 
 // Logits of the window [top, top + height) x [left, left + width) of a normalised image, f32 [H, W, C].
-// Error(diverged) if they are not finite.
+// Error(diverged) that says where NaN or Inf begins if they are not finite.
 PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
                       int64_t height, int64_t width);
 

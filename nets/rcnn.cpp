@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/finite.h"
 #include "layers/trace.h"
 #include "nets/fpn.h"
 #include "nets/networks.h"
@@ -105,18 +106,19 @@ class Rcnn : public DetectionModel {
   std::vector<Detections> detect(const std::vector<Tensor>& images, const StageObserver& observe) override {
     const NoGradGuard no_tape;
     check(images);
-    const ImageBatch batch = make_image_batch(
-        images, std::vector<int64_t>(images.size(), options_.min_size.back()), options_, device());
-    if (observe) observe("image", batch.pixels);
-    const std::vector<Variable> maps = backbone_->forward(Variable(batch.pixels));
-    const ScoredAnchors scored = rpn_->score(maps, batch.pixels.shape(), observe);
-    const std::vector<Tensor> proposals = rpn_->propose(scored, batch.sizes, /*training=*/false);
-    observe_proposals(proposals, observe);
-    std::vector<Detections> found = heads_->detect(regions_of(maps), proposals, batch.sizes, observe);
-    for (size_t i = 0; i < found.size(); ++i) {
-      found[i].boxes = scaled_boxes(found[i].boxes, batch.sizes[i], batch.originals[i]);
-      found[i].image = batch.originals[i];
-    }
+    // Outputs of the heads are small, and NaN and Inf of everything before them reach them. Boxes and masks
+    // hide them: a score that is not a number is above no threshold.
+    std::string not_finite;
+    const StageObserver watch = [&](const std::string& name, const Tensor& value) {
+      if (observe) observe(name, value);
+      const bool of_head = name.starts_with("rpn.") || name.ends_with("_logits") || name == "box_deltas";
+      if (of_head && not_finite.empty() && !all_finite(value)) not_finite = name;
+    };
+    std::vector<Detections> found = found_in(images, watch);
+    if (!not_finite.empty())
+      fail_not_finite(*this, {.output = fmt::format("{} of {}", not_finite, name_),
+                              .inputs = images,
+                              .repeat = [&] { found_in(images, {}); }});
     return found;
   }
 
@@ -180,6 +182,22 @@ class Rcnn : public DetectionModel {
   std::string kind() const override { return name_; }
 
  private:
+  std::vector<Detections> found_in(const std::vector<Tensor>& images, const StageObserver& observe) {
+    const ImageBatch batch = make_image_batch(
+        images, std::vector<int64_t>(images.size(), options_.min_size.back()), options_, device());
+    if (observe) observe("image", batch.pixels);
+    const std::vector<Variable> maps = backbone_->forward(Variable(batch.pixels));
+    const ScoredAnchors scored = rpn_->score(maps, batch.pixels.shape(), observe);
+    const std::vector<Tensor> proposals = rpn_->propose(scored, batch.sizes, /*training=*/false);
+    observe_proposals(proposals, observe);
+    std::vector<Detections> found = heads_->detect(regions_of(maps), proposals, batch.sizes, observe);
+    for (size_t i = 0; i < found.size(); ++i) {
+      found[i].boxes = scaled_boxes(found[i].boxes, batch.sizes[i], batch.originals[i]);
+      found[i].image = batch.originals[i];
+    }
+    return found;
+  }
+
   void check(const std::vector<Tensor>& images) const {
     ATROUS_CHECK(!images.empty(), ErrorKind::usage, "[{}] a batch has at least one image. Got none.", name_);
     ATROUS_CHECK(

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "layers/finite.h"
 #include "nets/backbone.h"
 
 namespace atrous::nets {
@@ -246,6 +247,8 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
                "weights of this network "
                "or of its backbone.",
                options.where, path, in_file, first);
+  layers::check_weights_finite(model, fmt::format("{} {}", options.where, path),
+                               "They come from a run that diverged or a damaged file: use another.");
   return report;
 }
 

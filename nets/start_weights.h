@@ -27,7 +27,8 @@ struct ImportReport {
 // convolution may be folded to other input channels. Understood are the network's own names, wrapped
 // ("module.") or not; names of earlier versions (current_name); and those of another network whose features
 // are this one's backbone: a classification network ("layer1.0.conv1.weight", "features.0.weight"), a
-// segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits.
+// segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits,
+// Error(diverged) with their names if weights are NaN or Inf.
 ImportReport import_weights(const layers::Model& model, const std::string& path,
                             const ImportOptions& options);
 

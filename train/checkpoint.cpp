@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "core/atomic_file.h"
+#include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/start_weights.h"
 #include "train/crc32c.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr const char* format_version = "1";
 constexpr const char* optimizer_prefix = "optimizer.";
 constexpr const char* average_prefix = "average.";
+constexpr const char* not_finite_advice = "They come from a run that diverged: use an earlier checkpoint.";
 
 bool is_reserved(const std::string& name) {
   return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix);
@@ -363,6 +365,7 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
                "[weights {}] the file must fit the network exactly. Got:\n{}\n{}", weights_path,
                fit.str(layers::LoadReport::Outcome::refused), advice(fit, file, loaded.config, config_path));
   layers::load_state_dict(*loaded.model, file);
+  layers::check_weights_finite(*loaded.model, "weights " + weights_path, not_finite_advice);
   loaded.model->eval();
   if (loaded.classes.size() != static_cast<size_t>(model.num_classes)) {
     loaded.classes.clear();

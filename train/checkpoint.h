@@ -93,8 +93,8 @@ using LoadedModel = Loaded<layers::SegmentationModel>;
 // Opens a checkpoint that `train` wrote; of a run's folder, its checkpoints/best.safetensors. If
 // `config_path` is not empty, that config is used instead of the stored one (for weights files without one).
 // Error(checkpoint) names what is missing, wrong or damaged in the file, or that there is none; Error(config)
-// what is wrong in `config_path` or `overrides`. A stored `math` that the device cannot do becomes f32, with
-// a note on stderr.
+// what is wrong in `config_path` or `overrides`; Error(diverged) weights that are NaN or Inf. A stored `math`
+// that the device cannot do becomes f32, with a note on stderr.
 LoadedNetwork load_network(const std::string& weights_path, const std::string& config_path = "",
                            const std::vector<std::string>& overrides = {});
 // The same for who needs a network that labels pixels; Error(config) for another.

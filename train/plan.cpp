@@ -101,19 +101,4 @@ Verdict check_expectations(const Config& c, const RunState& state) {
   return verdict;
 }
 
-void check_weights_finite(const layers::Module& model) {
-  for (const layers::NamedParameter& p : model.parameters()) {
-    ATROUS_CHECK(
-        all_finite(p.variable.value()), ErrorKind::diverged,
-        "[train] weights must be finite. Got NaN or Inf in \"{}\". Nothing was saved; lower optimizer.lr.",
-        p.name);
-  }
-  for (const layers::NamedBuffer& b : model.buffers()) {
-    ATROUS_CHECK(all_finite(b.tensor), ErrorKind::diverged,
-                 "[train] running statistics must be finite. Got NaN or Inf in \"{}\". Nothing was saved; "
-                 "lower optimizer.lr.",
-                 b.name);
-  }
-}
-
 }  // namespace atrous::train

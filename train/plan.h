@@ -30,10 +30,6 @@ void check_detector(const Config& config);
 // those that say where, how fast and how talkative the run is.
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);
 
-// Error(diverged) that names a parameter or buffer (statistics of batch norm) with NaN or Inf: such weights
-// must not replace a good checkpoint.
-void check_weights_finite(const layers::Module& model);
-
 struct Verdict {
   bool met = true;
   std::vector<std::string> lines;  // one per metric

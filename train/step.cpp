@@ -42,10 +42,11 @@ std::vector<double> read_together(const std::vector<Tensor>& scalars) {
     cause = e.what();
   }
   optimizer.clear_gradients();
-  if (cause.empty()) cause = "the sum over the accumulated batches overflows. Lower the learning rate.";
+  if (cause.empty()) cause = "the sum over the accumulated batches overflows.";
   fail(ErrorKind::diverged,
-       "[train] losses and gradients must be finite. Got loss {} at step {}: {} Images: {}. The last "
-       "checkpoint is unharmed.",
+       "[train] losses and gradients must be finite. Got loss {} at step {}: {} Images: {}. Lower the "
+       "learning rate, add warm-up, clip gradients, or check the input values. The last checkpoint is "
+       "unharmed.",
        loss, step + 1, cause, ids);
 }
 

@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/device_runtime.h"
 #include "core/terminal.h"
+#include "layers/finite.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/math.h"
@@ -183,7 +184,8 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   bool unsaved = false;
   const auto save_last = [&] {
     if (!unsaved) return;
-    check_weights_finite(model);
+    // Such weights must not replace a good checkpoint.
+    layers::check_weights_finite(model, "train", "Nothing was saved; lower optimizer.lr.");
     save_checkpoint(folder->last(),
                     {&config, &task->classes(), &state, &model, &optimizer, average ? &*average : nullptr},
                     keep_last ? folder->previous() : "");

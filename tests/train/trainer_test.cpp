@@ -13,6 +13,7 @@
 
 #include "core/parallel.h"
 #include "core/safetensors.h"
+#include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
@@ -168,11 +169,11 @@ TEST_CASE("NaN stops with the layer named, and the checkpoint stays") {
 TEST_CASE("NaN in running statistics is not saved either") {
   const nets::ModelOptions options = tiny_config("").model;
   const auto model = nets::make_model(options, 1);
-  check_weights_finite(*model);
+  layers::check_weights_finite(*model, "train", "");
   for (const layers::NamedBuffer& b : model->buffers()) {
     if (b.name.ends_with("running_var")) b.tensor.data<float>()[0] = std::numeric_limits<float>::infinity();
   }
-  const Error e = error_of([&] { check_weights_finite(*model); });
+  const Error e = error_of([&] { layers::check_weights_finite(*model, "train", ""); });
   CHECK(e.kind() == ErrorKind::diverged);
   CHECK_THAT(e.what(), Contains("running_var"));
 }
