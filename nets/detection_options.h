@@ -13,7 +13,7 @@ struct DetectionOptions {
   // Images: the shorter side becomes min_size unless the longer one would exceed max_size.
   std::vector<int64_t> min_size;  // several: one of them at random in training, the last in inference
   int64_t max_size = 0;
-  bool exact_scale = false;       // the scale in double; torchvision computes it in single precision
+  bool exact_scale = true;        // the scale in double; torchvision 0.14 computes it in single precision
   std::vector<double> mean, std;  // per channel, for values in [0, 1]; empty: ImageNet's for 3, 0.5 otherwise
 
   // Anchors: one size per map of a pyramid; all sizes on the only map otherwise. Ratios are height / width.

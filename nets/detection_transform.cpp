@@ -52,18 +52,23 @@ ImageSize resized_size(const ImageSize& image, int64_t min_size, int64_t max_siz
   return {scaled(image.height), scaled(image.width)};
 }
 
+ImageSize batch_size(const std::vector<ImageSize>& images) {
+  ImageSize largest;
+  for (const ImageSize& size : images)
+    largest = {std::max(largest.height, size.height), std::max(largest.width, size.width)};
+  return {rounded_up(largest.height), rounded_up(largest.width)};
+}
+
 ImageBatch make_image_batch(const std::vector<Tensor>& images, const std::vector<int64_t>& min_sizes,
                             const DetectionOptions& o, Device device) {
   ImageBatch batch;
-  ImageSize largest;
   for (size_t i = 0; i < images.size(); ++i) {
     const ImageSize original{images[i].dim(0), images[i].dim(1)};
     const ImageSize size = resized_size(original, min_sizes[i], o.max_size, o.exact_scale);
     batch.originals.push_back(original);
     batch.sizes.push_back(size);
-    largest = {std::max(largest.height, size.height), std::max(largest.width, size.width)};
   }
-  const int64_t height = rounded_up(largest.height), width = rounded_up(largest.width);
+  const auto [height, width] = batch_size(batch.sizes);
   batch.pixels = Tensor::empty({static_cast<int64_t>(images.size()), height, width, images[0].channels()},
                                DType::f32, device);
   for (size_t i = 0; i < images.size(); ++i) {

@@ -11,14 +11,17 @@ namespace atrous::nets {
 
 using layers::ImageSize;
 
-// Both sides by min(min_size / shorter, max_size / longer), rounded down, at least 1. The scale is computed
-// in single precision as in torchvision (427x640 to 799x1199 for 800 and 1333), or in double if `exact`
-// (800x1199).
+// Both sides by min(min_size / shorter, max_size / longer), rounded down, at least 1. If `exact`, the scale
+// is computed in double as torchvision 0.29 does (424x640 to 800x1207 for 800 and 1333), otherwise in single
+// precision as torchvision 0.14 does (799x1207).
 ImageSize resized_size(const ImageSize& image, int64_t min_size, int64_t max_size, bool exact);
 
+// The smallest multiples of 32 that hold every image.
+ImageSize batch_size(const std::vector<ImageSize>& images);
+
 struct ImageBatch {
-  // [N,H,W,C] on the device: normalised, resized (bilinear), each in the upper left corner and zero beyond. H
-  // and W are the smallest multiples of 32 that hold every image.
+  // [N,H,W,C] on the device, of batch_size: normalised, resized (bilinear), each in the upper left corner and
+  // zero beyond.
   Tensor pixels;
   std::vector<ImageSize> sizes;      // of the images in it
   std::vector<ImageSize> originals;  // as given

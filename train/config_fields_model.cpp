@@ -176,8 +176,10 @@ const Fields<nets::DetectionOptions>& fields() {
       whole("max_size", &O::max_size, 0, side,
             "But the longer side at most this; 0: 1333 (fasterrcnn_vgg16: 1000)"),
       flag("exact_scale", &O::exact_scale,
-           "The scale is computed in double precision. Off: in single, as torchvision 0.14 does, which makes "
-           "some images a row or column smaller"),
+           "The scale of the resize is computed in double precision, as torchvision 0.29 does. Off: in "
+           "single, "
+           "as torchvision 0.14 does, which makes some images a row or column smaller (640x424: 799 rows "
+           "instead of 800)"),
       numbers("mean", &O::mean, -1e6, 1e6,
               "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
       numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
