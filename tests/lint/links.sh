@@ -16,7 +16,7 @@ while IFS= read -r page; do
       bad=1
     fi
   done < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\((.*)\)$/\1/')
-done < <(find . -name '*.md' -not -path './.git/*' -not -path './build/*' -not -path './runs/*')
+done < <(find . -name '*.md' -not -path './.git/*' -not -path './build/*' -not -path './runs/*' -not -path './.venv*')
 if [ "$checked" -eq 0 ]; then
   echo "0 links checked"
   bad=1

@@ -89,6 +89,20 @@ def temporary_folder():
     return tempfile.TemporaryDirectory(prefix="atrous_parity_")
 
 
+def use_threads():
+    """As many threads as atrous uses: ATROUS_THREADS, or all."""
+    torch.set_num_threads(int(os.environ.get("ATROUS_THREADS", 0)) or os.cpu_count() or 1)
+
+
 def default_binary():
+    return built(os.path.join("cli", "atrous"))
+
+
+def default_program(name):
+    """One of the small programs beside the scripts."""
+    return built(os.path.join("tests", name))
+
+
+def built(path):
     here = os.path.dirname(os.path.abspath(__file__))
-    return os.path.join(here, "..", "..", "build", "release", "cli", "atrous")
+    return os.path.normpath(os.path.join(here, "..", "..", "build", "release", path))

@@ -13,9 +13,20 @@ try:
     from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, FasterRCNN, TwoMLPHead
     from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads
     from torchvision.models.detection.rpn import RPNHead
+    from torchvision.models.detection.transform import GeneralizedRCNNTransform
     from torchvision.ops import MultiScaleRoIAlign, misc, poolers, roi_pool
 except ImportError:
     torchvision = None
+
+def exact_scale():
+    """Which of its two rules this torchvision has for the scale of resized images: 0.14 computes it in single precision and makes
+    799 rows of 424, 0.29 in double and makes 800. The cases ask for the same (model.detection.exact_scale)."""
+    transform = GeneralizedRCNNTransform(800, 1333, [0.0], [1.0])
+    rows = transform.resize(torch.zeros(1, 424, 640), None)[0].shape[-2]
+    if rows not in (799, 800):
+        raise RuntimeError(f"torchvision {torchvision.__version__} resizes 424x640 to {rows} rows: neither of the known rules")
+    return rows == 800
+
 
 # Names of torchvision's arguments for those of `model.detection`.
 ARGUMENTS = {
@@ -78,7 +89,8 @@ class Case:
     def __init__(self, name, model, sizes, objects=(3, 0), heavy=False, deep=False, real=False):
         self.name, self.sizes, self.objects, self.heavy, self.deep, self.real = name, sizes, objects, heavy, deep, real
         self.model = {"num_classes": 5, **model}
-        self.options = self.model.get("detection", {})
+        self.options = {**self.model.get("detection", {}), "exact_scale": exact_scale()}
+        self.model["detection"] = self.options
 
     @property
     def masks(self):
@@ -181,7 +193,7 @@ def cases():
     for op in ("align", "pool"):
         yield Case(f"fasterrcnn_vgg16 {op}", {**vgg, "detection": {**vgg_small, "roi_op": op}}, tiny, heavy=True)
     # As published, on photographs where there are some.
-    full, sizes = {"sampler": "first"}, [(427, 640), (480, 640), (536, 559)]
+    full, sizes = {"sampler": "first"}, [(424, 640), (480, 640), (536, 559)]
     for name in ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"):
         for i, size in enumerate(sizes if name == "maskrcnn_resnet50_fpn" else sizes[:1]):
             model = {"name": name, "num_classes": 91, "detection": full}

@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 import common
+import summary
 import torch
 import torch.nn.functional as F
 
@@ -96,7 +97,7 @@ def losses(d):
 
 
 def differences(d, ours):
-    """Names of the results of a trial that differ."""
+    """Names of the results of a trial that differ, and the largest difference of those that need not have the same bits."""
     iou = box_iou(d["truths"], d["boxes"])
     high, low, low_quality = d["match"].tolist()
     matches = Matcher(high / 1000, low / 1000, allow_low_quality_matches=bool(low_quality))(iou)
@@ -121,13 +122,13 @@ def differences(d, ours):
     }
     close = {"decoded": decoded, "encoded": coder.encode_single(d["others"], d["boxes"]), **losses(d)}
     wrong = [name for name, e in exact.items() if not torch.equal(ours[name], e)]
-    wrong += [name for name, e in close.items() if not (ours[name] - e).abs().max() <= 1e-6 * e.abs().max().clamp_min(1)]
-    return wrong
+    errors = {name: ((ours[name] - e).abs().max() / e.abs().max().clamp_min(1)).item() for name, e in close.items()}
+    return wrong + [name for name, e in errors.items() if not e <= 1e-6], max(errors.values())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--box-ops", required=True, help="the program box_ops")
+    parser.add_argument("--box-ops", default=common.default_program("box_ops"), help="the program box_ops")
     parser.add_argument("--trials", type=int, default=400)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,15 +138,15 @@ def main():
         common.save(given, {f"{i}.{name}": t for i, d in enumerate(trials) for name, t in d.items()})
         subprocess.run([options.box_ops, given, made], check=True)
         ours = common.load(made)
-    failed = 0
+    failed, largest = 0, {}
     for i, d in enumerate(trials):
         prefix = f"{i}."
-        wrong = differences(d, {name[len(prefix):]: t for name, t in ours.items() if name.startswith(prefix)})
+        wrong, error = differences(d, {name[len(prefix):]: t for name, t in ours.items() if name.startswith(prefix)})
+        summary.take_larger(largest, {"value": error})
         if wrong:
             failed += 1
             print(f"trial {i}: {', '.join(wrong)} differ")
-    print(f"{len(trials) - failed} of {len(trials)} trials agree")
-    return 1 if failed or not trials else 0
+    return summary.finish(len(trials) - failed, failed, 0, largest)
 
 
 if __name__ == "__main__":

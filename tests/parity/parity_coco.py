@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import summary
+
 SKIPPED = 77
 try:
     import numpy as np
@@ -300,9 +302,8 @@ def main():
         compare_random_sets(comparison, folder, options.first, options.sets)
         if options.speed:
             compare_speed(comparison, folder, options.speed)
-    print(f"{comparison.count} comparisons, {comparison.failed} failed; largest difference {comparison.worst:.1e}; all 12 numbers have the "
-          f"same bits in {comparison.equal}")
-    return 1 if comparison.failed or comparison.count == 0 else 0
+    print(f"all 12 numbers have the same bits in {comparison.equal} of {comparison.count} comparisons")
+    return summary.finish(comparison.count - comparison.failed, comparison.failed, 0, {"score": comparison.worst})
 
 
 if __name__ == "__main__":

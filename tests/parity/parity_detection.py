@@ -24,11 +24,13 @@ import common
 import torch
 
 import detection_references as detection
+import summary
 
 BOXES, SCORES, MASKS = 1e-2, 1e-4, 1e-3  # pixels, probabilities, probabilities
 LOSSES, GRADIENTS = 1e-4, 1e-3  # relative
 STAGES = 2e-4  # of the largest value of a stage
 DRAWS = 5
+ERRORS = ("stages", "boxes", "scores", "masks", "losses", "gradient")  # columns of the table
 
 
 def calibrate(net, images):
@@ -266,19 +268,20 @@ def compare(binary, folder, case, seed):
 
 
 def run(binary, case, seed):
-    """A row of the table, or None, and why draws before it did not agree."""
+    """{what: difference} or None, a note, and why draws before did not agree."""
     reasons = []
     for draw in range(DRAWS):
         try:
             with common.temporary_folder() as folder:
                 found, *errors, note = compare(binary, folder, case, seed + 1000 * draw)
+                errors = {"found": found, **dict(zip(ERRORS, errors, strict=True))}
         except Disagreement as e:
             reasons.append(str(e))
             continue
         except (RuntimeError, KeyError) as e:
-            return None, [*reasons, repr(e)]
-        return f"{found:5} " + " ".join(f"{e:8.1e}" for e in errors) + note, reasons
-    return None, reasons
+            return None, "", [*reasons, repr(e)]
+        return errors, note, reasons
+    return None, "", reasons
 
 
 def main():
@@ -290,22 +293,24 @@ def main():
     if detection.torchvision is None:
         print("skipped: no torchvision")
         return common.SKIPPED
-    torch.set_num_threads(max(1, os.cpu_count() or 1))
+    common.use_threads()
     passed = failed = 0
-    print(f"{'network':36} {'found':>5} {'stages':>8} {'boxes':>8} {'scores':>8} {'masks':>8} {'losses':>8} {'gradient':>8}")
+    largest = {}
+    print(f"{'network':36} {'found':>5} " + " ".join(f"{name:>8}" for name in ERRORS))
     for seed, case in enumerate(detection.cases()):
         if options.filter not in case.name or (case.heavy and not options.all):
             continue
-        row, reasons = run(options.atrous, case, seed)
+        errors, note, reasons = run(options.atrous, case, seed)
         why = "; ".join(reasons)
-        if row is None:
+        if errors is None:
             print(f"{case.name:36} FAILED: {why}", flush=True)
             failed += 1
         else:
-            print(f"{case.name:36} {row}" + (f"  (draw {len(reasons) + 1}, before: {why})" if why else ""), flush=True)
+            row = f"{errors['found']:5} " + " ".join(f"{errors[name]:8.1e}" for name in ERRORS)
+            print(f"{case.name:36} {row}{note}" + (f"  (draw {len(reasons) + 1}, before: {why})" if why else ""), flush=True)
+            summary.take_larger(largest, {name: errors[name] for name in ERRORS})
             passed += 1
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return summary.finish(passed, failed, 0, largest)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import common
 import torch
 
 import references
+import summary
 
 LOGITS_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -137,8 +138,9 @@ def main():
     parser.add_argument("--eval-only", action="store_true", help="logits in evaluation mode and the way of the weights there and back, no gradients: ten times as fast")
     parser.add_argument("--filter", default="", help="only cases whose name contains this")
     options = parser.parse_args()
-    torch.set_num_threads(max(1, os.cpu_count() or 1))
+    common.use_threads()
     failed = passed = skipped = 0
+    largest = {}
     print(f"{'network':28} {'input':>15} {'eval':>9} {'train':>9} {'gradient':>9}")
     cases = [c for c in references.all_cases() if options.filter in c.name and (options.all or not c.heavy)]
     for seed, case in enumerate(cases):
@@ -168,8 +170,8 @@ def main():
         numbers = ["eval"] if options.eval_only else ["eval", "train", "gradient"]
         print(f"{case.name:28} {size:>15} " + " ".join(f"{errors[n]:9.1e}" for n in numbers) + note, flush=True)
         passed, failed = passed + ok, failed + (not ok)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+        summary.take_larger(largest, {n: errors[n] for n in numbers})
+    return summary.finish(passed, failed, skipped, largest)
 
 
 if __name__ == "__main__":

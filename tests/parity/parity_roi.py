@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import common
+import summary
 import torch
 import torch.nn.functional as F
 
@@ -142,9 +143,8 @@ def check_thresholds(results, expected):
 
 
 def main():
-    here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--program", default=os.path.join(here, "..", "..", "build", "release", "tests", "roi_ops"))
+    parser.add_argument("--program", default=common.default_program("roi_ops"))
     arguments = parser.parse_args()
     g = torch.Generator().manual_seed(5)
     inputs, expected = {}, {}
@@ -159,18 +159,17 @@ def main():
     if results.keys() != expected.keys():
         print(f"FAILED: results {sorted(results.keys() ^ expected.keys())} are missing or too many")
         return 1
-    failed, worst = wrong > 0, 0.0
+    failed, worst = int(wrong > 0), 0.0
     if wrong:
         print(f"FAILED: {wrong} pixels of binary masks differ")
     for name, want in sorted(expected.items()):
         # `not <=`, so that NaN fails.
         error = ((results[name] - want).abs().max() / want.abs().max()).item()
-        worst = max(worst, error)
+        worst = worst if error <= worst else error
         if not error <= TOLERANCE:
             print(f"FAILED {name}: differs by {error:.1e} of the largest value")
-            failed = True
-    print(f"{len(expected)} results, torchvision {torchvision.__version__}: largest difference {worst:.1e} of the largest value")
-    return int(failed)
+            failed += 1
+    return summary.finish(len(expected) - failed, failed, 0, {"value": worst})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import sys
 
 import common
+import summary
 import torch
 
 from references.unet import UNet
@@ -74,7 +75,8 @@ def main():
     parser.add_argument("--atrous", default=common.default_binary(), metavar="BINARY")
     options = parser.parse_args()
     images, labels = make_batches(torch.Generator().manual_seed(5))
-    failed = 0
+    passed = failed = 0
+    largest = {}
     print(f"{'optimizer':22} {'first loss':>11} {'last loss':>11} {'worst relative difference':>26}")
     for name, config, make in OPTIMIZERS:
         torch.manual_seed(11)
@@ -90,10 +92,12 @@ def main():
                 failed += 1
                 continue
             worst = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs))
-            failed += worst > TOLERANCE
-            note = "  FAILED" if worst > TOLERANCE else ""
+            agrees = worst <= TOLERANCE
+            passed, failed = passed + agrees, failed + (not agrees)
+            summary.take_larger(largest, {"loss": worst})
+            note = "" if agrees else "  FAILED"
             print(f"{label:22} {theirs[0]:11.6f} {theirs[-1]:11.6f} {worst:26.1e}{note}", flush=True)
-    return 1 if failed else 0
+    return summary.finish(passed, failed, 0, largest)
 
 
 if __name__ == "__main__":
