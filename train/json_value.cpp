@@ -33,9 +33,6 @@ struct LineCountingIterator {
   friend bool operator==(const LineCountingIterator& a, const LineCountingIterator& b) {
     return a.at == b.at;
   }
-  friend bool operator!=(const LineCountingIterator& a, const LineCountingIterator& b) {
-    return a.at != b.at;
-  }
 };
 
 // Builds the tree from the parser's events. nlohmann's own tree would keep the last of two equal keys in

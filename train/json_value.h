@@ -11,6 +11,9 @@ namespace atrous::train {
 struct JsonValue {
   enum class Kind { null, boolean, integer, number, string, array, object };
 
+  // Defined below: clang 14 asks for it while it completes the pair in `object`.
+  JsonValue();
+
   Kind kind = Kind::null;
   bool boolean = false;
   int64_t integer = 0;
@@ -42,6 +45,8 @@ struct JsonValue {
   // What a message calls this, e.g. "the string \"abc\"" or "a list of 3".
   std::string describe() const;
 };
+
+inline JsonValue::JsonValue() = default;
 
 // Strict JSON. Refused with Error(config), naming origin and line: syntax errors, a key given twice, numbers
 // that no double holds, nesting deeper than 32, texts over 4 MiB. NaN and comments are not JSON.

@@ -73,7 +73,7 @@ struct relu {
 struct relu6 {
   static constexpr Keeps keeps = Keeps::output;
   ATROUS_POINTWISE value(T x, T, T) { return clamp_of(x, T(0), T(6)); }
-  ATROUS_POINTWISE gradient(T y, T dy, T, T) { return (y > T(0)) & (y < T(6)) ? dy : T(0); }
+  ATROUS_POINTWISE gradient(T y, T dy, T, T) { return ((y > T(0)) & (y < T(6))) ? dy : T(0); }
 };
 
 // x if x >= 0, else a x, with a >= 0 (so that the output tells the side)
@@ -139,7 +139,7 @@ struct silu {
 struct hard_sigmoid {
   static constexpr Keeps keeps = Keeps::output;
   ATROUS_POINTWISE value(T x, T, T) { return clamp_of(x + T(3), T(0), T(6)) / T(6); }
-  ATROUS_POINTWISE gradient(T y, T dy, T, T) { return (y > T(0)) & (y < T(1)) ? dy / T(6) : T(0); }
+  ATROUS_POINTWISE gradient(T y, T dy, T, T) { return ((y > T(0)) & (y < T(1))) ? dy / T(6) : T(0); }
 };
 
 // x hard_sigmoid(x)
