@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that atrous needs. With --peers also those it is compared with (PyTorch, oneDNN).
+# Installs the Debian packages that atrous needs. With --peers also those it is compared with (PyTorch, oneDNN), with --fuzz also Clang with
+# its sanitizers and linker (scripts/fuzz.sh).
 # Does nothing, and asks for no rights, if all are there.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg-dev catch2)
 [ "${1:-}" = "--peers" ] && packages+=(python3-torch python3-torchvision libdnnl-dev ocl-icd-opencl-dev)
+[ "${1:-}" = "--fuzz" ] && packages+=(clang libclang-rt-dev lld)
 
 missing=()
 for package in "${packages[@]}"; do
