@@ -190,7 +190,7 @@ void note_other_names(const train::LoadedNetwork& network) {
   for (const std::string& name : names) {
     if (std::ranges::any_of(network.classes, [&](const auto& c) { return c.name == name; })) continue;
     if (!network.config.data.class_map.empty()) return;  // then they are names of the data set
-    fmt::print(stderr, "note: data.class_names has \"{}\", but classes are called as in {}\n", name,
+    print_to(stderr, "note: data.class_names has \"{}\", but classes are called as in {}\n", name,
                network.weights);
     return;
   }
