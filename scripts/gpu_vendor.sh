@@ -31,7 +31,7 @@ mkdir -p "$vendor"/{include,lib/cmake,share/cmake}
 touch "$marker"
 
 libraries="/usr/lib/$(gcc -print-multiarch)"
-cp -rL /usr/include/{fmt,nlohmann,CLI,catch2} "$vendor/include/"
+cp -rL /usr/include/{fmt,nlohmann,CLI,catch2,stb} "$vendor/include/"
 cp -L /usr/include/{png.h,pngconf.h,pnglibconf.h,jpeglib.h,jmorecfg.h,jerror.h,zlib.h} "$vendor/include/"
 find /usr/include "/usr/include/$(gcc -print-multiarch)" -maxdepth 1 \( -name zconf.h -o -name jconfig.h \) -exec cp -L {} "$vendor/include/" \;
 cp -L "$libraries"/{libpng16.a,libz.a,libjpeg.a} "$vendor/lib/"
