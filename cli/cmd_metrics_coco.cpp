@@ -27,6 +27,7 @@ struct Options {
   std::string gt, dt;
   std::string iou_type;
   bool per_class = false;
+  bool strict_ids = false;
   std::string voc;
   std::vector<std::string> class_map;
   std::string report_folder;
@@ -62,6 +63,7 @@ std::string scores_text(const eval::CocoSummary& s, const std::optional<eval::Vo
                         const Options& o) {
   train::JsonValue j = train::coco_to_json(s);
   j["iou_type"] = train::JsonValue::of(o.iou_type);
+  j["strict_ids"] = train::JsonValue::of(o.strict_ids);
   j["annotations"] = train::JsonValue::of(o.gt);
   j["results"] = train::JsonValue::of(o.dt);
   if (voc) j["voc"] = voc_json(*voc, o.voc);
@@ -102,23 +104,36 @@ void write_report_page(const eval::CocoSummary& s, const std::string& scores, co
                             eval::page_end());
 }
 
+// Both numbers of a file with an annotation of id 0; returns the one asked for.
+eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
+                                 const std::vector<data::CocoResult>& results, eval::IouType type,
+                                 const Options& o) {
+  const eval::CocoSummary as_pycocotools =
+      eval::score_coco_results(annotations, results, type, eval::IdZero::never_found).summary();
+  if (!data::has_id_zero(annotations)) return as_pycocotools;
+  eval::CocoSummary strict =
+      eval::score_coco_results(annotations, results, type, eval::IdZero::any_other).summary();
+  print_to(
+      stderr,
+      "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it counts "
+      "as wrong. AP is {:.3f} so, and {:.3f} if it counts as any other. These numbers are the {}. Number "
+      "annotations from 1.\n",
+      o.gt, as_pycocotools.ap(), strict.ap(),
+      o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
+  return o.strict_ids ? strict : as_pycocotools;
+}
+
 void run_coco(const Options& o) {
   const eval::IouType type = o.iou_type == "bbox" ? eval::IouType::bbox : eval::IouType::segm;
   const data::CocoMasks masks = type == eval::IouType::segm ? data::CocoMasks::keep : data::CocoMasks::skip;
   data::CocoAnnotations annotations = data::read_coco_annotations(o.gt, masks);
-  std::vector<std::string> notes =
-      data::apply_class_map(annotations, data::ClassMap(o.class_map, "--class-map"), o.gt);
+  std::vector<std::string> notes = data::coco_notes(annotations, "set iscrowd to 0.");
+  for (std::string& note :
+       data::apply_class_map(annotations, data::ClassMap(o.class_map, "--class-map"), o.gt))
+    notes.push_back(std::move(note));
   const std::vector<data::CocoResult> results = data::read_coco_results(o.dt, annotations, masks, {}, &notes);
   for (const std::string& note : notes) print_to(stderr, "{}\n", note);
-  if (std::any_of(annotations.annotations.begin(), annotations.annotations.end(),
-                  [](const data::CocoAnnotation& a) { return a.id == 0; })) {
-    print_to(stderr,
-             "note: {} has an annotation with id 0. pycocotools counts whatever finds it as wrong, and so "
-             "do these "
-             "numbers. Number annotations from 1.\n",
-             o.gt);
-  }
-  const eval::CocoSummary summary = eval::score_coco_results(annotations, results, type).summary();
+  const eval::CocoSummary summary = choose_id_zero(annotations, results, type, o);
   std::optional<eval::VocSummary> voc;
   if (!o.voc.empty()) voc = voc_summary(annotations, results, o.voc);
   print_coco_stats(o.report.table(), summary);
@@ -148,6 +163,9 @@ void add_metrics_coco_command(CLI::App& metrics) {
       ->required()
       ->check(CLI::IsMember({"bbox", "segm"}));
   command->add_flag("--per-class", o->per_class, "Also print the scores of each class");
+  command->add_flag(
+      "--strict-ids", o->strict_ids,
+      "An annotation with id 0 counts as any other; without, as in pycocotools, it is never found");
   command->add_option("--voc", o->voc, "Also VOC AP of the boxes: 11 points (to 2009) or all (from 2010)")
       ->check(CLI::IsMember({"11", "all"}));
   command

@@ -11,8 +11,6 @@
 namespace atrous::data {
 namespace {
 
-using internal::max_files_named;
-
 struct FileReport {
   std::string id, size, label_format, error;
   std::map<int64_t, int64_t> values;
@@ -71,7 +69,7 @@ void merge(LabelHistogram& into, const LabelHistogram& from) {
 
 class Checker {
  public:
-  explicit Checker(CheckReport& report) : report_(report) {}
+  Checker(CheckReport& report, bool allow_overlap) : report_(report), copies_(allow_overlap) {}
 
   void split(const std::string& name, const ListDataset& dataset) {
     std::vector<FileReport> files(static_cast<size_t>(dataset.size()));
@@ -86,22 +84,23 @@ class Checker {
       for (const auto& [value, count] : f.values) split.values[value] += count;
       if (!f.label_format.empty()) ++split.label_formats[f.label_format];
       if (!f.error.empty()) {
-        if (++split.unreadable <= max_files_named) error(f.error);
+        ++split.unreadable;
+        error(f.error);
         continue;
       }
       ++split.sizes[f.size];
       split.single_class_labels += f.single_class;
       merge(split.histogram, f.histogram);
-      if (const auto copy = copies_.add(name, f.id, f.hash)) report_.findings.push_back(*copy);
-    }
-    if (split.unreadable > max_files_named) {
-      error(fmt::format("{}: {} more files of {} are wrong in the same or other ways.", name,
-                        split.unreadable - max_files_named, split.images));
+      copies_.add(name, f.id, f.hash);
     }
     judge(split, dataset);
     report_.splits.push_back(std::move(split));
   }
 
+  // What all splits together show.
+  void finish() {
+    for (Finding& f : copies_.findings()) report_.findings.push_back(std::move(f));
+  }
   void error(const std::string& message) { report_.findings.push_back({true, message}); }
   void warn(const std::string& message) { report_.findings.push_back({false, message}); }
 
@@ -215,7 +214,7 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
   CheckReport report;
   report.dataset = options.dataset;
   report.root = options.root;
-  Checker checker(report);
+  Checker checker(report, options.allow_overlap);
   for (const std::string split : {"train", "val", "test"}) {
     const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
     if (!splits.empty() && !is_asked) continue;
@@ -232,6 +231,7 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
       checker.error(fmt::format("{}: {}", split, error.what()));
     }
   }
+  checker.finish();
   return report;
 }
 

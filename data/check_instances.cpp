@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "core/parallel.h"
 #include "data/check_internal.h"
@@ -134,9 +135,10 @@ void merge(InstanceSplitReport& into, const FileReport& file) {
 
 class Checker {
  public:
-  explicit Checker(InstanceCheckReport& report) : report_(report) {}
+  Checker(InstanceCheckReport& report, bool allow_overlap) : report_(report), copies_(allow_overlap) {}
 
-  void split(const std::string& name, const InstanceDataset& dataset, bool is_id_masks) {
+  void split(const std::string& name, const InstanceDataset& dataset, bool is_id_masks,
+             int64_t faulty_records) {
     std::vector<FileReport> files(static_cast<size_t>(dataset.size()));
     parallel_for(dataset.size(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
@@ -145,6 +147,7 @@ class Checker {
     InstanceSplitReport split;
     split.split = name;
     split.images = dataset.size();
+    split.faulty_records = faulty_records;
     split.class_objects.resize(static_cast<size_t>(dataset.num_classes()));
     split.class_images = split.class_objects;
     split.classes = dataset.classes();
@@ -152,24 +155,25 @@ class Checker {
     std::string example;
     for (const FileReport& f : files) {
       if (!f.error.empty()) {
-        if (++split.unreadable <= internal::max_files_named) say(true, f.error);
+        ++split.unreadable;
+        say(true, f.error);
         continue;
       }
       ++split.sizes[f.size];
       merge(split, f);
       corners_as_size += f.corners_as_size;
       if (example.empty()) example = f.example;
-      if (const auto copy = copies_.add(name, f.id, f.hash)) report_.findings.push_back(*copy);
-    }
-    if (split.unreadable > internal::max_files_named) {
-      say(true, fmt::format("{}: {} more images of {} are wrong in the same or other ways.", name,
-                            split.unreadable - internal::max_files_named, split.images));
+      copies_.add(name, f.id, f.hash);
     }
     judge(split, dataset, corners_as_size, example);
     if (is_id_masks) warn_of_classes(split, files);
     report_.splits.push_back(std::move(split));
   }
 
+  // What all splits together show.
+  void finish() {
+    for (Finding& f : copies_.findings()) report_.findings.push_back(std::move(f));
+  }
   void say(bool is_error, const std::string& message) { report_.findings.push_back({is_error, message}); }
 
  private:
@@ -178,9 +182,10 @@ class Checker {
     const auto warn = [&](int64_t number, const std::string& what) {
       if (number > 0) say(false, fmt::format("{}: {} {}", s.split, number, what));
     };
-    if (s.objects == 0 && s.unreadable < s.images) {
-      say(true, fmt::format("{}: no image has an object. Check that images and annotations belong together.",
-                            s.split));
+    if (s.objects == 0 && s.crowds == 0 && s.faulty_records == 0 && s.unreadable < s.images) {
+      say(s.split != "test",  // which may have no annotations
+          fmt::format("{}: no image has an object. Check that images and annotations belong together.",
+                      s.split));
     }
     warn(s.images_without_objects,
          "images have no object. Training leaves them out unless data.keep_empty_images; scores count what "
@@ -278,14 +283,16 @@ std::string split_table(const InstanceSplitReport& s) {
 // from being checked, by the split's own labels.
 std::unique_ptr<InstanceDataset> open_for_check(Checker& checker, const DataOptions& options,
                                                 const std::string& split, int64_t num_classes,
-                                                int64_t in_channels, const ClassList& training) {
+                                                int64_t in_channels, const ClassList& training,
+                                                std::vector<std::string>& faults) {
   try {
     return open_instance_dataset(options, split, num_classes, in_channels,
-                                 training.classes.empty() ? nullptr : &training);
+                                 training.classes.empty() ? nullptr : &training, &faults);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data || split == "train") throw;
     const ClassList own_labels;
-    auto dataset = open_instance_dataset(options, split, 0, in_channels, &own_labels);
+    faults.clear();
+    auto dataset = open_instance_dataset(options, split, 0, in_channels, &own_labels, &faults);
     checker.say(true, fmt::format("{}: {}", split, error.what()));
     return dataset;
   }
@@ -316,6 +323,7 @@ std::string InstanceCheckReport::json() const {
     json["splits"].push_back({{"split", s.split},
                               {"images", s.images},
                               {"unreadable", s.unreadable},
+                              {"faults_in_records", s.faulty_records},
                               {"sizes", s.sizes},
                               {"objects", s.objects},
                               {"crowds", s.crowds},
@@ -343,25 +351,35 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
   InstanceCheckReport report;
   report.dataset = options.dataset;
   report.root = options.root;
-  Checker checker(report);
+  Checker checker(report, options.allow_overlap);
   // What labels mean is what they mean in training.
   ClassList training{.what = "the train split", .classes = {}, .objects = true, .numbers = {}};
   for (const std::string split : {"train", "val", "test"}) {
     const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
     if (!splits.empty() && !is_asked) continue;
+    std::vector<std::string> faults;
+    const auto say_faults = [&] {
+      for (const std::string& fault : faults) checker.say(true, fmt::format("{}: {}", split, fault));
+      return static_cast<int64_t>(std::exchange(faults, {}).size());
+    };
     try {
+      // Only few sets have a test split with annotations.
       if (split == "test" && !is_asked && !has_instance_split(options, split)) continue;
-      const auto dataset = open_for_check(checker, options, split, num_classes, in_channels, training);
+      const auto dataset =
+          open_for_check(checker, options, split, num_classes, in_channels, training, faults);
+      const int64_t faulty = say_faults();
       if (report.classes.empty()) report.classes = dataset->classes();
       if (split == "train") training.classes = dataset->classes();
       const std::vector<std::string> notes = dataset->notes();
       report.notes.insert(report.notes.end(), notes.begin(), notes.end());
-      checker.split(split, *dataset, has_id_masks(options.dataset));
+      checker.split(split, *dataset, has_id_masks(options.dataset), faulty);
     } catch (const Error& error) {
+      say_faults();
       if (error.kind() != ErrorKind::data) throw;
       checker.say(true, fmt::format("{}: {}", split, error.what()));
     }
   }
+  checker.finish();
   return report;
 }
 

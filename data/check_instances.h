@@ -15,6 +15,7 @@ struct InstanceSplitReport {
   std::string split;
   int64_t images = 0;
   int64_t unreadable = 0;                // images or annotations that gave an error
+  int64_t faulty_records = 0;            // faults in records of COCO annotations; those records are left out
   std::map<std::string, int64_t> sizes;  // "480x360" -> images
   int64_t objects = 0;                   // crowds not counted
   int64_t crowds = 0;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -14,18 +13,29 @@
 
 namespace atrous::data::internal {
 
-inline constexpr int64_t max_files_named = 10;  // per split; the rest is counted
-
 // FNV-1a over shape and pixels: the same picture under another name or in another container.
 uint64_t hash_pixels(const Tensor& image);
 
-// Images that occur twice: between train and val an error, within a split a warning.
+// Images that occur twice. Between train and another split they are an error, unless data.allow_overlap is
+// set; otherwise a warning.
 class CopyFinder {
  public:
-  std::optional<Finding> add(const std::string& split, const std::string& id, uint64_t hash);
+  explicit CopyFinder(bool allow_overlap) : allow_overlap_(allow_overlap) {}
+  void add(const std::string& split, const std::string& id, uint64_t hash);
+  // One for each pair of splits.
+  std::vector<Finding> findings() const;
 
  private:
+  struct Copies {
+    std::string split, other;  // that of the copies, and that in which they were seen first
+    int64_t count = 0;
+    std::vector<std::string> examples = {};
+  };
+  Finding finding_of(const Copies& copies) const;
+
+  bool allow_overlap_;
   std::unordered_map<uint64_t, std::pair<std::string, std::string>> seen_;
+  std::vector<Copies> copies_;
 };
 
 // The parts of a mask that do not touch each other, not even at corners.
@@ -39,7 +49,8 @@ Pieces pieces_of(const Mask& mask);
 // "480x360 (120), 640x480 (3), and 7 more"
 std::string list_counts(const std::map<std::string, int64_t>& counts);
 double percent(int64_t part, int64_t whole);
-// "2 errors, 1 warning" under a line each.
+// "2 errors, 1 warning" under a line each. Of many findings that differ only in where they are, the first ten
+// are shown and the others counted.
 std::string findings_table(const std::vector<Finding>& findings);
 
 }  // namespace atrous::data::internal

@@ -1,8 +1,28 @@
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "data/check_internal.h"
 
 namespace atrous::data::internal {
+namespace {
+
+constexpr size_t most_shown = 10;  // findings of a kind
+
+// The rule that a finding is about: split and message, without "[place]", values and numbers.
+std::string kind_of(const Finding& finding) {
+  const std::string& m = finding.message;
+  const size_t begin = m.find('['), end = m.find("] "), values = m.find(". Got");
+  const bool has_place = begin < end && end != std::string::npos;
+  const size_t rule = has_place ? end : 0;
+  std::string kind = has_place ? m.substr(0, begin) : "";
+  kind += m.substr(rule, values > rule ? values - rule : std::string::npos);
+  kind.push_back(finding.is_error ? 'e' : 'w');
+  std::erase_if(kind, [](char c) { return c >= '0' && c <= '9'; });
+  return kind;
+}
+
+}  // namespace
 
 uint64_t hash_pixels(const Tensor& image) {
   uint64_t hash = 14695981039346656037u;
@@ -14,14 +34,46 @@ uint64_t hash_pixels(const Tensor& image) {
   return hash;
 }
 
-std::optional<Finding> CopyFinder::add(const std::string& split, const std::string& id, uint64_t hash) {
+void CopyFinder::add(const std::string& split, const std::string& id, uint64_t hash) {
+  constexpr size_t named = 3;
   const auto [first, inserted] = seen_.emplace(hash, std::pair{split, id});
-  if (inserted) return std::nullopt;
+  if (inserted) return;
   const auto& [other_split, other_id] = first->second;
-  const std::string both =
-      fmt::format("{} ({}) and {} ({}) have the same pixels", other_id, other_split, id, split);
-  if (other_split == split) return Finding{false, both + "."};
-  return Finding{true, both + ": validation would measure memory. Remove one."};
+  auto found = std::ranges::find_if(
+      copies_, [&, &other = other_split](const Copies& c) { return c.split == split && c.other == other; });
+  if (found == copies_.end()) {
+    copies_.push_back({.split = split, .other = other_split});
+    found = copies_.end() - 1;
+  }
+  ++found->count;
+  if (found->examples.size() < named)
+    found->examples.push_back(fmt::format("{} ({}) and {} ({})", other_id, other_split, id, split));
+}
+
+std::vector<Finding> CopyFinder::findings() const {
+  std::vector<Finding> out;
+  for (const Copies& c : copies_) out.push_back(finding_of(c));
+  return out;
+}
+
+Finding CopyFinder::finding_of(const Copies& c) const {
+  std::string text =
+      c.count == 1
+          ? fmt::format("{} have the same pixels", c.examples[0])
+          : fmt::format("{} images of {} have the same pixels as {}: {}{}", c.count, c.split,
+                        c.other == c.split ? "others of it" : "images of " + c.other,
+                        fmt::join(c.examples, ", "), c.count > std::ssize(c.examples) ? ", ..." : "");
+  if (c.other == c.split) return {false, text + "."};
+  if (c.other != "train") {
+    return {false, text +
+                       ". The best checkpoint is the one that scores best on val: on images that are in test "
+                       "as well, test scores are too high."};
+  }
+  if (allow_overlap_) return {false, text + " (data.allow_overlap)."};
+  return {true,
+          text + fmt::format(". Scores on {} would measure what the network memorised. Remove one of each, "
+                             "or set data.allow_overlap=true to test whether a network overfits.",
+                             c.split)};
 }
 
 double percent(int64_t part, int64_t whole) {
@@ -42,9 +94,15 @@ std::string list_counts(const std::map<std::string, int64_t>& counts) {
 std::string findings_table(const std::vector<Finding>& findings) {
   std::string out = "\n";
   size_t errors = 0;
+  std::map<std::string, size_t> count, shown;
+  for (const Finding& f : findings) ++count[kind_of(f)];
   for (const Finding& f : findings) {
-    out += fmt::format("{}: {}\n", f.is_error ? "error" : "warning", f.message);
     errors += f.is_error;
+    const std::string kind = kind_of(f);
+    const char* what = f.is_error ? "error" : "warning";
+    if (++shown[kind] <= most_shown) out += fmt::format("{}: {}\n", what, f.message);
+    if (shown[kind] == most_shown && count[kind] > most_shown)
+      out += fmt::format("{}: {} more like this; --json lists all\n", what, count[kind] - most_shown);
   }
   const size_t warnings = findings.size() - errors;
   return out + fmt::format("{} error{}, {} warning{}\n", errors, errors == 1 ? "" : "s", warnings,

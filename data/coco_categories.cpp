@@ -44,7 +44,8 @@ std::vector<CocoCategory> read_coco_categories(const std::string& path, const Co
                                      ErrorKind::data,
                                      "[{}] a file may have at most {} categories. It has more.", path,
                                      limits.max_categories);
-                        categories.push_back(internal::read_category(r, where));
+                        internal::Oddities odd;
+                        categories.push_back(internal::read_category(r, where, odd));
                       }}});
   reader.read();
   sort_categories(categories, path);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "core/error.h"
@@ -17,20 +19,17 @@ std::string shown(const Json& v) {
   return text.size() <= longest ? text : text.substr(0, longest) + "...";
 }
 
-std::vector<std::vector<double>> read_polygons(const Json& list, const std::string& where) {
-  std::vector<std::vector<double>> polygons;
-  for (const Json& p : list) {
-    ATROUS_CHECK(
-        p.is_array(), ErrorKind::data,
-        "[{}] \"segmentation\" must be a list of polygons [[x0, y0, x1, y1, ...], ...]. Got {} instead of a "
-        "polygon. One polygon also needs both pairs of brackets.",
-        where, shown(p));
-    std::vector<double>& polygon = polygons.emplace_back();
-    polygon.reserve(p.size());
-    for (const Json& v : p) polygon.push_back(finite(v, "segmentation", where));
-    check_polygon(polygon, where);
-  }
-  return polygons;
+std::vector<double> read_polygon(const Json& list, const std::string& where) {
+  ATROUS_CHECK(
+      list.is_array(), ErrorKind::data,
+      "[{}] \"segmentation\" must be a list of polygons [[x0, y0, x1, y1, ...], ...]. Got {} instead of a "
+      "polygon. One polygon also needs both pairs of brackets.",
+      where, shown(list));
+  std::vector<double> polygon;
+  polygon.reserve(list.size());
+  for (const Json& v : list) polygon.push_back(finite(v, "segmentation", where));
+  check_polygon(polygon, where);
+  return polygon;
 }
 
 Rle read_rle(const Json& object, const std::string& where) {
@@ -78,6 +77,24 @@ int64_t whole(const Json& v, const char* what, const std::string& where) {
   return static_cast<int64_t>(d);
 }
 
+int64_t id_of(const Json& record, const char* key, const std::string& where, Oddities& odd) {
+  const Json& v = need(record, key, where);
+  if (!v.is_string()) return whole(v, key, where);
+  const std::string& text = v.get_ref<const std::string&>();
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  ATROUS_CHECK(error == std::errc() && end == text.data() + text.size(), ErrorKind::data,
+               "[{}] \"{}\" must be a whole number. Got {}. Number the records.", where, key, shown(v));
+  odd.text_id = true;
+  return number;
+}
+
+void Oddities::count(CocoRepairs& repairs) const {
+  repairs.text_ids += text_id;
+  repairs.rles_in_lists += rle_in_list;
+  repairs.empty_polygons += empty_polygon;
+}
+
 bool flag(const Json& record, const char* key, const std::string& where) {
   const Json* v = find(record, key);
   if (!v) return false;
@@ -110,14 +127,42 @@ bool read_box(const Json& record, CocoBox& box, const std::string& where) {
   return true;
 }
 
-Outline read_outline(const Json& record, const std::string& where) {
+bool read_outline(const Json& record, Outline& outline, const std::string& where, Oddities& odd,
+                  const Faults& faults) {
   const Json* v = find(record, "segmentation");
-  if (!v) return {};
-  if (v->is_array()) return {read_polygons(*v, where), {}};
-  ATROUS_CHECK(v->is_object(), ErrorKind::data,
-               "[{}] \"segmentation\" must be a list of polygons or {{\"size\", \"counts\"}}. Got {}.", where,
-               shown(*v));
-  return {{}, read_rle(*v, where)};
+  if (!v) return true;
+  if (v->is_object()) return faults.attempt([&] { outline.rle = read_rle(*v, where); });
+  if (!v->is_array()) {
+    return faults.attempt([&] {
+      fail(ErrorKind::data,
+           "[{}] \"segmentation\" must be a list of polygons or {{\"size\", \"counts\"}}. Got {}.", where,
+           shown(*v));
+    });
+  }
+  if (!v->empty() && std::all_of(v->begin(), v->end(), [](const Json& e) { return e.is_object(); })) {
+    odd.rle_in_list = true;
+    return faults.attempt([&] {
+      std::vector<Rle> parts;
+      for (const Json& part : *v) {
+        parts.push_back(read_rle(part, where));
+        ATROUS_CHECK(parts.back().height == parts[0].height && parts.back().width == parts[0].width,
+                     ErrorKind::data, "[{}] the masks of an object must have one size. Got {}x{} and {}x{}.",
+                     where, parts[0].height, parts[0].width, parts.back().height, parts.back().width);
+      }
+      outline.rle = parts.size() == 1 ? std::move(parts[0]) : rle_merge(parts, MaskSet::union_of);
+    });
+  }
+  bool good = true;
+  for (size_t i = 0; i < v->size(); ++i) {
+    const Json& part = (*v)[i];
+    if (part.is_array() && part.empty()) {
+      odd.empty_polygon = true;
+      continue;
+    }
+    const std::string place = v->size() > 1 ? fmt::format("{}, polygon {}", where, i) : where;
+    good &= faults.attempt([&] { outline.polygons.push_back(read_polygon(part, place)); });
+  }
+  return good;
 }
 
 Rle outline_mask(Outline& outline, const CocoImage& image, const std::string& where, CocoBudget& budget) {
@@ -139,13 +184,13 @@ Rle outline_mask(Outline& outline, const CocoImage& image, const std::string& wh
   return std::move(outline.rle);
 }
 
-CocoCategory read_category(const Json& record, const std::string& where) {
-  const int64_t id = whole(need(record, "id", where), "id", where);
+CocoCategory read_category(const Json& record, const std::string& where, Oddities& odd) {
+  const int64_t id = id_of(record, "id", where, odd);
   return {id, text_or(record, "name", fmt::format("category {}", id), where)};
 }
 
-CocoImage read_image(const Json& record, const std::string& where) {
-  CocoImage image{.id = whole(need(record, "id", where), "id", where),
+CocoImage read_image(const Json& record, const std::string& where, Oddities& odd) {
+  CocoImage image{.id = id_of(record, "id", where, odd),
                   .file_name = text_or(record, "file_name", "", where)};
   if (!find(record, "height") && !find(record, "width")) return image;
   image.height = whole(need(record, "height", where), "height", where);

@@ -8,6 +8,7 @@
 
 #include "data/coco_budget.h"
 #include "data/coco_json.h"
+#include "data/faults.h"
 
 namespace atrous::data::internal {
 
@@ -17,15 +18,23 @@ using Json = nlohmann::json;
 const Json* find(const Json& record, const char* key);
 const Json& need(const Json& record, const char* key, const std::string& where);
 
+// What a record says in another way than the format.
+struct Oddities {
+  bool text_id = false, rle_in_list = false, empty_polygon = false;
+  void count(CocoRepairs& repairs) const;
+};
+
 double finite(const Json& v, const char* what, const std::string& where);
 // Also 42.0, which tools that keep ids in tables of floats write.
 int64_t whole(const Json& v, const char* what, const std::string& where);
+// A whole number, also written as text: "12".
+int64_t id_of(const Json& record, const char* key, const std::string& where, Oddities& odd);
 bool flag(const Json& record, const char* key, const std::string& where);
 std::string text_or(const Json& record, const char* key, std::string otherwise, const std::string& where);
 // False if there is none (or []).
 bool read_box(const Json& record, CocoBox& box, const std::string& where);
-CocoCategory read_category(const Json& record, const std::string& where);
-CocoImage read_image(const Json& record, const std::string& where);
+CocoCategory read_category(const Json& record, const std::string& where, Oddities& odd);
+CocoImage read_image(const Json& record, const std::string& where, Oddities& odd);
 
 // A segmentation as the file holds it: polygons, which need the size of their image, or run lengths, which
 // have one.
@@ -35,7 +44,9 @@ struct Outline {
 
   bool empty() const { return polygons.empty() && rle.counts.empty(); }
 };
-Outline read_outline(const Json& record, const std::string& where);
+// Empty if there is none, or only empty polygons. Each polygon may have a fault; false if one has.
+bool read_outline(const Json& record, Outline& outline, const std::string& where, Oddities& odd,
+                  const Faults& faults);
 // Takes the outline's memory.
 Rle outline_mask(Outline& outline, const CocoImage& image, const std::string& where, CocoBudget& budget);
 

@@ -1,10 +1,10 @@
 // COCO's two kinds of files: annotations, and the results of a detector.
 //
 // Read are `images`, `categories` and `annotations` of the first, and the list that the second is. Everything
-// else is skipped: `info`, `licenses`, keypoints, captions, fields of one's own. Nothing is repaired: what
-// breaks a rule is an Error(data) that names the file, the record and the rule. A file is read as a stream,
-// record by record; what is kept takes at most eight times its bytes, and 4 bytes per run of its masks: a few
-// corners may enclose any number of columns.
+// else is skipped: `info`, `licenses`, keypoints, captions, other fields. What is missing is derived where it
+// follows from the rest, and counted (CocoRepairs); what breaks a rule is an Error(data) that names the file,
+// the record and the rule. A file is read as a stream, record by record; what is kept takes at most eight
+// times its bytes, and 4 bytes per run of its masks: a few corners may enclose any number of columns.
 #pragma once
 
 #include <cstdint>
@@ -45,9 +45,12 @@ struct CocoAnnotation {
   int64_t id = 0;
   int64_t image = 0;     // index into images
   int64_t category = 0;  // index into categories
-  bool has_box = false;
-  CocoBox box;      // as written: that of a crowd in the official files is a pixel smaller than its mask
-  double area = 0;  // as written: often not that of the mask or box
+  bool has_box = false;  // only without a bbox and a segmentation there is none
+  // As written: that of a crowd in the official files is a pixel smaller than its mask. Without a bbox, that
+  // of the mask.
+  CocoBox box;
+  // As written: often not that of the mask or box. If there is none, that of the mask, or else of the box.
+  double area = 0;
   bool crowd = false;
   bool difficult = false;  // not COCO's, but converted VOC files have it
   Rle mask;  // no counts: the file has none (no `segmentation`, null or []), or it was not asked for
@@ -55,11 +58,24 @@ struct CocoAnnotation {
   bool has_mask() const { return !mask.counts.empty(); }
 };
 
+// Records that leave something out, or say it in another way than the format, and were read all the same.
+struct CocoRepairs {
+  int64_t boxes_from_masks = 0;
+  int64_t areas_from_masks = 0, areas_from_boxes = 0;
+  int64_t empty_polygons = 0;  // [[]], or [] among polygons
+  int64_t rles_in_lists = 0;   // [{"size", "counts"}]: the mask is their union
+  int64_t text_ids = 0;        // "12" for 12
+
+  // One line each of what there is, for people.
+  std::vector<std::string> lines(const std::string& path) const;
+};
+
 struct CocoAnnotations {
   std::string path;
   std::vector<CocoImage> images;            // by rising id
   std::vector<CocoCategory> categories;     // by rising id
   std::vector<CocoAnnotation> annotations;  // in the order of the file, which decides ties
+  CocoRepairs repairs = {};
 
   // Index of an id, or -1.
   int64_t find_image(int64_t id) const;
@@ -70,12 +86,22 @@ struct CocoAnnotations {
 enum class CocoMasks { keep, skip };
 
 // Refused: what is no JSON (NaN and Infinity are none) or nested too deeply; sections that are missing or no
-// lists; records without a whole-numbered id; an id twice; unknown image or category ids; a missing, negative
-// or infinite area; a bbox that is not four finite numbers with sides >= 0; iscrowd other than 0 and 1;
-// polygons of an odd number of coordinates or less than three corners; run lengths that do not add up; masks
-// that are not of their image's size.
+// lists; records without a whole-numbered id; an id twice; unknown image or category ids; a negative or
+// infinite area; a bbox that is not four finite numbers with sides >= 0; iscrowd other than 0 and 1; polygons
+// of an odd number of coordinates or less than three corners; run lengths that do not add up; masks that are
+// not of their image's size.
+//
+// With `faults`, every fault of every record is added to them and the record left out; only what is wrong
+// with the file as a whole is still thrown.
 CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks = CocoMasks::keep,
-                                      const CocoLimits& limits = {});
+                                      const CocoLimits& limits = {},
+                                      std::vector<std::string>* faults = nullptr);
+
+// What a user of the annotations must know, a line each: the repairs; crowds, if most objects are crowds,
+// with `crowd_remedy` as the way out. Empty for most files.
+std::vector<std::string> coco_notes(const CocoAnnotations& annotations, const std::string& crowd_remedy);
+// Whether an annotation has the id 0, which pycocotools takes for "no object".
+bool has_id_zero(const CocoAnnotations& annotations);
 
 // The categories alone, by rising id, of a file that may lack all else.
 std::vector<CocoCategory> read_coco_categories(const std::string& path, const CocoLimits& limits = {});

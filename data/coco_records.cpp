@@ -11,8 +11,8 @@
 namespace atrous::data::internal {
 
 RecordReader::RecordReader(const std::string& path, const CocoLimits& limits,
-                           std::map<std::string, OnRecord> sections)
-    : path_(path), limits_(limits), sections_(std::move(sections)) {}
+                           std::map<std::string, OnRecord> sections, const Faults& faults)
+    : path_(path), limits_(limits), sections_(std::move(sections)), faults_(faults) {}
 RecordReader::RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result,
                            OnRecord on_image, OnRecord on_category)
     : RecordReader(path, limits,
@@ -114,10 +114,12 @@ bool RecordReader::value(Json v) {
   return true;
 }
 
-void RecordReader::check_is_outside() const {
+void RecordReader::check_is_outside() {
   if (!on_record_) return;
-  ATROUS_CHECK(depth_ != record_depth() || !in_list_, ErrorKind::data,
-               "[{}] a record must be an object {{...}}.", where());
+  if (depth_ == record_depth() && in_list_) {
+    faults_.attempt([&] { fail(ErrorKind::data, "[{}] a record must be an object {{...}}.", where()); });
+    ++number_;
+  }
   ATROUS_CHECK(depth_ != record_depth() - 1, ErrorKind::data, "[{}] \"{}\" must be a list.", path_, section_);
 }
 

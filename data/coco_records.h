@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/coco_json.h"
+#include "data/faults.h"
 
 namespace atrous::data::internal {
 
@@ -21,7 +22,9 @@ class RecordReader : public nlohmann::json_sax<Json> {
  public:
   using OnRecord = std::function<void(const Json& record, const std::string& where)>;
 
-  RecordReader(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections);
+  // A record that is no object is a fault; so may be what on_record does.
+  RecordReader(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections,
+               const Faults& faults = Faults());
   RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image,
                OnRecord on_category);
 
@@ -49,7 +52,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   bool deeper();
   bool value(Json v);
   // What stands in the place of a list of records, or of a record.
-  void check_is_outside() const;
+  void check_is_outside();
   bool open(Json container);
   Json* add(Json v);
   bool close();
@@ -57,6 +60,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   std::string path_;
   CocoLimits limits_;
   std::map<std::string, OnRecord> sections_;
+  Faults faults_;
   OnRecord on_record_;  // of the list that is being read; empty in what is skipped
   bool is_results_ = false, needs_categories_ = true;
   std::unordered_set<std::string> seen_;

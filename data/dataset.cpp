@@ -124,10 +124,11 @@ SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::stri
   return plan(options, split);
 }
 
-// An image in both splits would make validation meaningless.
+// An image in both splits would make validation meaningless. With data.allow_overlap, a note for the
+// validation split; otherwise an error.
 void check_disjoint(PlanFunction function, const DataOptions& options, const std::string& split,
-                    const SplitPlan& plan) {
-  if (split == "test") return;
+                    SplitPlan& plan) {
+  if (split == "test" || (options.allow_overlap && split == "train")) return;
   const std::string other = split == "train" ? "val" : "train";
   const SplitPlan rival = plan_of(function, options, other);
   if (!rival.missing.empty()) return;
@@ -135,14 +136,17 @@ void check_disjoint(PlanFunction function, const DataOptions& options, const std
   const auto line = [](const ListEntry& e) { return e.line ? fmt::format("line {} of the", e.line) : "the"; };
   std::unordered_map<std::string, const ListEntry*> seen;
   for (const ListEntry& e : rival.entries) seen.emplace(key(e), &e);
+  int64_t shared = 0;
   for (const ListEntry& e : plan.entries) {
     const auto found = seen.find(key(e));
     if (found == seen.end()) continue;
-    fail(ErrorKind::data,
-         "[data] an image belongs to train or val, not both. Got `{}` in {} {} list and {} {} list. Remove "
-         "one.",
-         key(e), line(e), split, line(*found->second), other);
+    ++shared;
+    ATROUS_CHECK(options.allow_overlap, ErrorKind::data,
+                 "[data] an image belongs to train or val, not both. Got `{}` in {} {} list and {} {} list. "
+                 "Remove one, or set data.allow_overlap=true to test whether a network overfits.",
+                 key(e), line(e), split, line(*found->second), other);
   }
+  if (shared > 0) plan.notes.push_back(overlap_note(shared, std::ssize(plan.entries)));
 }
 
 // Ids name output files and rows of reports.
@@ -157,6 +161,13 @@ void check_unique(const SplitPlan& plan, const std::string& split) {
 }
 
 }  // namespace
+
+std::string overlap_note(int64_t shared, int64_t images) {
+  return fmt::format(
+      "{} of {} validation images are training images too (data.allow_overlap): validation "
+      "measures what the network memorised",
+      shared, images);
+}
 
 ImageReadOptions image_options(const DataOptions& options) {
   ImageReadOptions image;
@@ -205,7 +216,7 @@ std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const
   SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split);
   OwnClasses own = own_classes(options, plan, num_classes);
   own.list.what = fmt::format("the {} split of {}", split, options.root);
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = std::move(plan.notes);
   match(own, options, classes, num_classes, notes);
   const bool own_map = options.label_map.empty();
   return std::make_unique<ListDataset>(ListDataset::Parts{

@@ -63,6 +63,7 @@ struct DataOptions {
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
   // "theirs:ours" or "theirs:ignore": what the model calls classes of the set (class_match.h).
   std::vector<std::string> class_map;
+  bool allow_overlap = false;  // an image may be in train and val: to test whether a network overfits
   bool map_unknown_to_ignore = false;
   std::string alpha = "reject";        // alpha channels of images: "reject", "drop" or "keep"
   std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
@@ -70,6 +71,9 @@ struct DataOptions {
   // Sets of objects. Labels are the categories counted from 1 ("contiguous"), or their ids as in the file
   // ("raw": what torchvision's weights for COCO mean, 91 classes with gaps).
   std::string category_ids = "contiguous";
+  // Annotations with iscrowd 1: "ignore" as COCO does, no targets and neither right nor wrong in scores, or
+  // "objects": iscrowd is not looked at.
+  std::string crowds = "ignore";
   bool keep_empty_images = false;  // train on images without objects too
   // Batches of images of like width / height, in 2k + 2 bins (torchvision's recipe: 3); 0: any together.
   int64_t aspect_ratio_bins = 0;

@@ -16,6 +16,7 @@ namespace {
 // What must be known of an image before any batch is made.
 struct Survey {
   bool useful = false;  // an object to learn from
+  bool crowd = false;   // a crowd
   int64_t bin = 0;      // of its aspect ratio
 };
 
@@ -38,6 +39,7 @@ Survey survey_of(const Instances& annotated, int64_t bins) {
     // A box of a pixel or less teaches nothing (torchvision's references leave such images out).
     out.useful = out.useful || (b[2] - b[0] > 1 && b[3] - b[1] > 1);
   }
+  out.crowd = std::ranges::any_of(annotated.crowd, [](uint8_t crowd) { return crowd != 0; });
   out.bin = aspect_bin(annotated, bins);
   return out;
 }
@@ -70,12 +72,14 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
     out.members.push_back(i);
     out.bins.push_back(s.bin);
   }
-  ATROUS_CHECK(
-      !out.members.empty(), ErrorKind::data,
-      "[loader] training needs an image with an object. Got {} images with crowds, boxes of a pixel or "
-      "nothing at all. Run `atrous data check`, or set data.keep_empty_images.",
-      dataset.size());
-  return out;
+  if (!out.members.empty()) return out;
+  const auto crowds = std::ranges::count_if(surveys, &Survey::crowd);
+  std::string notes;  // say, among others, which tools write iscrowd 1 everywhere
+  for (const std::string& note : dataset.notes()) notes += "\n" + note;
+  fail(ErrorKind::data,
+       "[loader] training needs an image with an object. Got {} images: {} with crowds, {} with boxes of a "
+       "pixel or nothing at all. Run `atrous data check`, or set data.keep_empty_images.{}",
+       dataset.size(), crowds, dataset.size() - crowds, notes);
 }
 
 struct InstanceLoader::State {

@@ -45,16 +45,19 @@ class InstanceDataset {
   virtual int64_t category_id(int64_t label) const = 0;
   // One line per fact for the start of a run.
   virtual std::string describe() const = 0;
-  // Of these the lines on how classes were matched by name.
+  // Of these the lines on how classes were matched by name, and on what was repaired or assumed.
   virtual std::vector<std::string> notes() const { return {}; }
 };
 
 // As open_dataset() of dataset.h, for the instance sets of `atrous data sets`. Without `classes` the splits
-// other than train take the labels of train, by name; with an empty list each has its own.
+// other than train take the labels of train, by name; with an empty list each has its own. With `faults`,
+// every fault of COCO annotations is added to them and the record left out (read_coco_annotations); missing
+// image files are then errors of load().
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
                                                        int64_t num_classes, int64_t in_channels,
-                                                       const ClassList* classes = nullptr);
-// Whether the set has this split at this root.
+                                                       const ClassList* classes = nullptr,
+                                                       std::vector<std::string>* faults = nullptr);
+// Whether the set has this split at this root, with masks where masks are pictures.
 bool has_instance_split(const DataOptions& options, const std::string& split);
 
 // Pixels of the windows of all masks of an image together. Real images have a few times their own; a file of

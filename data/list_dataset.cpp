@@ -71,10 +71,15 @@ std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
   return entries;
 }
 
+std::string missing_file_hint(const std::string& name) {
+  if (name.find('\\') == std::string::npos) return "";
+  return " The name has back slashes, which separate folders on Windows only. Replace them by /.";
+}
+
 void check_files_exist(const std::string& root, const std::string& split,
                        const std::vector<ListEntry>& entries) {
   int64_t missing = 0;
-  std::string first;
+  std::string first, hint;
   for (const ListEntry& e : entries) {
     for (const auto& [file, kind, partner] :
          {std::tuple{&e.image, "image", &e.label}, std::tuple{&e.label, "label", &e.image}}) {
@@ -82,14 +87,15 @@ void check_files_exist(const std::string& root, const std::string& split,
       if (file->empty() || fs::is_regular_file(fs::path(root) / *file, error)) continue;
       if (++missing > 1) continue;
       first = fmt::format("{} {}", kind, *file);
+      hint = missing_file_hint(*file);
       if (e.line)
         first += fmt::format(" (line {}{})", e.line, partner->empty() ? "" : ", pair of `" + *partner + "`");
     }
   }
   ATROUS_CHECK(
       missing == 0, ErrorKind::data,
-      "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.", root,
-      first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", split);
+      "[data] every listed file must exist. Missing in {}: {}{}. Check data.root, or fix the {} list.{}",
+      root, first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", split, hint);
 }
 
 ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {

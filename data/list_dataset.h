@@ -43,6 +43,9 @@ void write_class_table(const std::string& path, const ClassTable& table);
 // Colours for classes that have none: well separated, class 0 is black.
 Color default_color(int64_t k);
 
+// What may be the matter with a name of which there is no file: "", or a sentence.
+std::string missing_file_hint(const std::string& name);
+
 // Error(data) names the first file of the entries that is not there.
 void check_files_exist(const std::string& root, const std::string& split,
                        const std::vector<ListEntry>& entries);
@@ -61,7 +64,7 @@ class ListDataset final : public Dataset {
     bool unknown_to_ignore = false;
     bool accept_wide_labels = false;      // 16-bit labels: only where the label map says what they mean
     std::string left_out = {};            // SplitPlan's
-    std::vector<std::string> notes = {};  // how classes were matched, lines for people
+    std::vector<std::string> notes = {};  // how classes were matched and what was assumed, lines for people
     // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
     std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;

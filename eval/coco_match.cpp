@@ -164,7 +164,7 @@ void ImageMatcher::match_area(const Members& m, const std::vector<double>& ious,
         best = o;
       }
       if (best < n) taken[best] = 1;
-      const bool found = best < n && !objects_[m.objects[best]].has_id_zero;
+      const bool found = best < n && !objects_[m.objects[best]].never_found;
       const bool ignore = (best < n && ignored[best]) ||
                           (!found && area_ranges[a].outside(detections_[m.detections[d]].area));
       out.detections[d].found[a] |= static_cast<uint16_t>(found << t);

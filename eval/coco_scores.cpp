@@ -311,7 +311,7 @@ CocoSummary CocoScores::summary() const {
 }
 
 CocoScores score_coco_results(const data::CocoAnnotations& annotations,
-                              const std::vector<data::CocoResult>& results, IouType type) {
+                              const std::vector<data::CocoResult>& results, IouType type, IdZero id_zero) {
   std::vector<std::vector<CocoObject>> objects(annotations.images.size());
   std::vector<std::vector<CocoDetection>> detections(annotations.images.size());
   for (const data::CocoAnnotation& a : annotations.annotations) {
@@ -319,7 +319,9 @@ CocoScores score_coco_results(const data::CocoAnnotations& annotations,
                  "[{}: annotation {}] must have a \"{}\" to be scored by {}. It has none.", annotations.path,
                  a.id, type == IouType::bbox ? "bbox" : "segmentation",
                  type == IouType::bbox ? "boxes" : "masks");
-    objects[static_cast<size_t>(a.image)].push_back({a.category, a.box, &a.mask, a.area, a.crowd, a.id == 0});
+    const bool never_found = a.id == 0 && id_zero == IdZero::never_found;
+    objects[static_cast<size_t>(a.image)].push_back(
+        {a.category, a.box, &a.mask, a.area, a.crowd, never_found});
   }
   for (const data::CocoResult& r : results)
     detections[static_cast<size_t>(r.image)].push_back({r.category, r.score, r.box, &r.mask, r.area});

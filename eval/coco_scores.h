@@ -29,9 +29,9 @@ struct CocoObject {
   const data::Rle* mask = nullptr;  // needed for IouType::segm; must live during the call
   double area = 0;                  // that of the annotation, which decides small, medium and large
   bool crowd = false;
-  // pycocotools takes the id 0 for "no object": whoever finds that one has found nothing. So that numbers
-  // agree.
-  bool has_id_zero = false;
+  // As pycocotools treats an object of id 0, which it takes for "no object": a detection that matches it
+  // counts as a false positive.
+  bool never_found = false;
 };
 
 struct CocoDetection {
@@ -143,8 +143,12 @@ class CocoScores {
   std::vector<CocoImageMatches> images_;
 };
 
+// What the id 0 means: what it means to pycocotools (CocoObject::never_found), or an id like any other.
+enum class IdZero { never_found, any_other };
+
 // Scores of a results file. Error(data) if the type needs boxes or masks that the annotations lack.
 CocoScores score_coco_results(const data::CocoAnnotations& annotations,
-                              const std::vector<data::CocoResult>& results, IouType type);
+                              const std::vector<data::CocoResult>& results, IouType type,
+                              IdZero id_zero = IdZero::never_found);
 
 }  // namespace atrous::eval

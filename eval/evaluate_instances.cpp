@@ -25,8 +25,7 @@ std::vector<std::vector<CocoObject>> objects_by_image(const data::CocoAnnotation
                                                      .box = a.box,
                                                      .mask = a.has_mask() ? &a.mask : nullptr,
                                                      .area = a.area,
-                                                     .crowd = a.crowd,
-                                                     .has_id_zero = a.id == 0});
+                                                     .crowd = a.crowd});
   }
   return objects;
 }

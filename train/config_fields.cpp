@@ -58,6 +58,9 @@ const Fields<data::DataOptions>& fields() {
           "class_map", &O::class_map,
           "What the model calls classes of the data set: `theirs:ours`, or `theirs:ignore` to leave one out; "
           "classes of one name are one class. A colon in a name is written `\\:`"),
+      flag("allow_overlap", &O::allow_overlap,
+           "An image may be in the training and the validation split, for example to test whether a network "
+           "can overfit one image"),
       flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
            "Label values that are not in the map are ignored instead of refused"),
       choice("exif", &O::exif, {"apply", "ignore"},
@@ -70,6 +73,10 @@ const Fields<data::DataOptions>& fields() {
              "Sets of objects with COCO annotations: labels are the categories counted from 1, or their ids "
              "as in "
              "the file (91 classes with gaps for COCO: what torchvision's weights mean)"),
+      choice(
+          "crowds", &O::crowds, {"ignore", "objects"},
+          "Annotations with `iscrowd` 1: `ignore` leaves them out of training and counts them neither way in "
+          "scores, as COCO does; `objects` treats each as one object, for tools that write 1 everywhere"),
       flag("keep_empty_images", &O::keep_empty_images,
            "Sets of objects: train on images without an object to learn from too"),
       whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,

@@ -172,7 +172,9 @@ std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const Dat
                                                const std::string& split, int64_t in_channels,
                                                const ClassList* classes) {
   InstanceFiles::Parts parts = instance_parts(options, split, in_channels);
-  parts.entries = checked_plan(set.plan, options, split).entries;
+  SplitPlan plan = checked_plan(set.plan, options, split);
+  parts.entries = std::move(plan.entries);
+  parts.notes = std::move(plan.notes);
   // Files of numbers name no class: the set's name for it gives way to the user's.
   DataOptions naming = options;
   naming.category_ids = "contiguous";
@@ -193,7 +195,7 @@ std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const Dat
   }
   parts.classes = std::move(labels.classes);
   parts.category_ids = std::move(labels.category_ids);
-  parts.notes = std::move(labels.notes);
+  parts.notes.insert(parts.notes.end(), labels.notes.begin(), labels.notes.end());
   return std::make_unique<IdMasks>(std::move(parts), labels.label_of[0]);
 }
 

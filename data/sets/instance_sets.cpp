@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "data/class_match.h"
@@ -21,7 +22,7 @@ const std::vector<InstanceSet>& instance_sets() {
 }
 
 InstanceFiles::InstanceFiles(Parts parts) : parts_(std::move(parts)) {
-  check_files_exist(parts_.root, parts_.split, parts_.entries);
+  if (parts_.check_files) check_files_exist(parts_.root, parts_.split, parts_.entries);
 }
 
 std::string InstanceFiles::path_of(const std::string& file) const {
@@ -32,6 +33,9 @@ InstanceSample InstanceFiles::load(int64_t index) const {
   InstanceSample sample;
   sample.id = id(index);
   sample.image_path = path_of(entry(index).image);
+  ATROUS_CHECK(parts_.check_files || std::filesystem::is_regular_file(sample.image_path), ErrorKind::data,
+               "[{}] the image file must exist. It does not.{}", sample.image_path,
+               missing_file_hint(entry(index).image));
   sample.image =
       with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
   sample.instances = instances(index);
@@ -92,17 +96,21 @@ bool has_instance_split(const DataOptions& options, const std::string& split) {
   for (const InstanceSet& set : instance_sets()) {
     if (set.name != options.dataset) continue;
     check_root(options);
-    return set.plan ? set.plan(options, split).missing.empty() : has_coco_split(options, split);
+    if (!set.plan) return has_coco_split(options, split);
+    const SplitPlan plan = set.plan(options, split);
+    const auto has_mask = [](const ListEntry& e) { return !e.label.empty(); };
+    return plan.missing.empty() && std::ranges::any_of(plan.entries, has_mask);
   }
   return false;
 }
 
 std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& options, const std::string& split,
                                                        int64_t num_classes, int64_t in_channels,
-                                                       const ClassList* classes) {
+                                                       const ClassList* classes,
+                                                       std::vector<std::string>* faults) {
   for (const InstanceSet& set : instance_sets()) {
     if (set.name != options.dataset) continue;
-    if (!set.plan) return open_coco_instances(options, split, num_classes, in_channels, classes);
+    if (!set.plan) return open_coco_instances(options, split, num_classes, in_channels, classes, faults);
     ATROUS_CHECK(num_classes == 0 || num_classes == 2 || (classes && has_names(*classes)), ErrorKind::config,
                  "[model.num_classes] must be 2, background and {}, for {}. Got {}. Set model.num_classes=2.",
                  set.object, set.name, num_classes);

@@ -43,7 +43,8 @@ class InstanceFiles : public InstanceDataset {
     std::vector<int64_t> category_ids = {};  // by label; 0 for background
     int64_t in_channels = 3;
     ImageReadOptions image = {};
-    std::vector<std::string> notes = {};  // how classes were matched, lines for people
+    std::vector<std::string> notes = {};  // how classes were matched and what was assumed, lines for people
+    bool check_files = true;              // otherwise load() says what is missing
   };
   // Checks that every file exists.
   explicit InstanceFiles(Parts parts);
@@ -73,9 +74,11 @@ InstanceFiles::Parts instance_parts(const DataOptions& options, const std::strin
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
                                                const std::string& split, int64_t in_channels,
                                                const ClassList* classes);
+// `faults` as in open_instance_dataset().
 std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
                                                      int64_t num_classes, int64_t in_channels,
-                                                     const ClassList* classes);
+                                                     const ClassList* classes,
+                                                     std::vector<std::string>* faults);
 bool has_coco_split(const DataOptions& options, const std::string& split);
 
 // PNGImages and PedMasks as published, or lists.

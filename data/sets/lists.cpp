@@ -16,8 +16,11 @@ SplitPlan plan_from_list(const DataOptions& options, const std::string& split,
   const std::string& name = list_name(options, split);
   ATROUS_CHECK(!name.empty(), ErrorKind::config,
                "[data] there is no list for the {} split. Set data.{}_list.", split, split);
-  ATROUS_CHECK(split == "test" || options.train_list != options.val_list, ErrorKind::data,
-               "[data] train and val must be different lists. Got `{}` for both.", name);
+  ATROUS_CHECK(split == "test" || options.allow_overlap || options.train_list != options.val_list,
+               ErrorKind::data,
+               "[data] train and val must be different lists. Got `{}` for both. Name another, or set "
+               "data.allow_overlap=true to test whether a network overfits.",
+               name);
   const files::fs::path path = files::fs::path(options.root) / name;
   if (files::fs::is_regular_file(path)) {
     plan.entries = read_list(path.string(), split == "test", strip_prefix);

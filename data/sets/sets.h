@@ -26,6 +26,8 @@ struct SplitPlan {
   bool global_ids = false;
   // What of the folders was left out, a line for people; empty: nothing.
   std::string left_out = {};
+  // What was assumed, lines for people.
+  std::vector<std::string> notes = {};
   // Looks at the values in a label file for what a label map cannot say. Empty, or what is wrong and what to
   // do.
   std::function<std::string(const LabelFile&)> objection = {};
@@ -44,6 +46,9 @@ struct NamedSet {
 void check_split(const std::string& split);
 // data.root must be given and exist.
 void check_root(const DataOptions& options);
+
+// What is said where train and val share images and data.allow_overlap admits it.
+std::string overlap_note(int64_t shared, int64_t images);
 
 // The plan of a split that must be there. Error(data) also for an id that occurs twice and for an image that
 // train and val share.

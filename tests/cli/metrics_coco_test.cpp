@@ -107,12 +107,36 @@ TEST_CASE("coco: no results, no objects, crowds only") {
   CHECK(Json::parse(o.out)["per_class"][0]["ap"].is_null());
 }
 
-TEST_CASE("coco: an annotation with id 0 is spoken of") {
+TEST_CASE("coco: an annotation with id 0 is not found as in pycocotools, or counts as any other") {
   Files f;
+  CHECK_THAT(f.score().err, !Contains("id 0"));
   f.annotations["annotations"][0]["id"] = 0;
+  const Outcome o = f.score({"--json", "-"});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("annotation with id 0") && Contains("AP is 0.126 so, and 0.626 if") &&
+                        Contains("--strict-ids gives the second") && Contains("Number annotations from 1"));
+  CHECK(Json::parse(o.out)["stats"][0].get<double>() == Approx(51. / 101 * 0.5 / 2));
+  CHECK(Json::parse(o.out)["strict_ids"] == false);
+  const Outcome strict = f.score({"--strict-ids", "--json", "-"});
+  CHECK_THAT(strict.err, Contains("the second (--strict-ids)"));
+  CHECK(Json::parse(strict.out)["stats"][0].get<double>() == Approx((1 + 51. / 101 * 0.5) / 2));
+  CHECK(Json::parse(strict.out)["strict_ids"] == true);
+}
+
+TEST_CASE("coco: what the files leave out is said") {
+  Files f;
+  const Outcome whole = f.score();
+  CHECK_THAT(whole.err, !Contains("note:"));
+  for (Json& a : f.annotations["annotations"]) a.erase("bbox"), a.erase("area");
+  f.results[0]["image_id"] = "1";
   const Outcome o = f.score();
   CHECK(o.code == 0);
-  CHECK_THAT(o.err, Contains("annotation with id 0") && Contains("Number annotations from 1"));
+  CHECK(o.out == whole.out);
+  CHECK_THAT(o.err, Contains("gt.json: 3 records without \"bbox\"") &&
+                        Contains("3 records without \"area\"") &&
+                        Contains("dt.json: 1 records with ids as text"));
+  for (Json& a : f.annotations["annotations"]) a["iscrowd"] = 1;
+  CHECK_THAT(f.score().err, Contains("CVAT") && Contains("set iscrowd to 0"));
 }
 
 TEST_CASE("coco: bad files and options have their exit codes") {
@@ -126,8 +150,10 @@ TEST_CASE("coco: bad files and options have their exit codes") {
   o = f.score({}, "segm");
   CHECK(o.code == 4);
   CHECK_THAT(o.err, Contains("annotation 1") && Contains("must have a \"segmentation\""));
-  f.annotations["annotations"][1].erase("bbox");
-  CHECK_THAT(f.score().err, Contains("annotation 2") && Contains("must have a \"bbox\""));
+  f.annotations["annotations"][0].erase("bbox");
+  CHECK_THAT(f.score().err, Contains("annotation 1") && Contains("must have a \"bbox\""));
+  f.annotations["annotations"][0]["id"] = 2;
+  CHECK_THAT(f.score({"--strict-ids"}).err, Contains("ids of annotations must differ"));
   CHECK(f.score({}, "keypoints").code == 2);
   CHECK(run({"metrics", "coco", "--gt", f.gt, "--dt", f.dt}).code == 2);
   CHECK(run({"metrics", "coco", "--gt", f.folder.path("none"), "--dt", f.dt, "--iou-type", "bbox"}).code ==

@@ -94,8 +94,50 @@ TEST_CASE("data check: the same picture in train and val, or twice in train") {
   Set set(two_classes());
   fs::copy_file(set.file("i/a.png"), set.file("i/c.png"), fs::copy_options::overwrite_existing);
   CHECK(says(set.check(2), true, "a (train) and c (val) have the same pixels"));
+  set.options.allow_overlap = true;
+  CHECK(says(set.check(2), false, "a (train) and c (val) have the same pixels (data.allow_overlap)"));
+  CHECK(set.check(2).errors() == 0);
+  set.options.allow_overlap = false;
   fs::copy_file(set.file("i/a.png"), set.file("i/b.png"), fs::copy_options::overwrite_existing);
   CHECK(says(set.check(2), false, "a (train) and b (train) have the same pixels"));
+}
+
+TEST_CASE("data check: the same pictures in val and test, and many of them") {
+  Set set(two_classes());
+  std::string test;
+  for (const char* name : {"d", "e", "f", "g", "h"}) {
+    fs::copy_file(set.file("i/c.png"), set.file(fmt::format("i/{}.png", name)));
+    write_png(set.file(fmt::format("l/{}.png", name)), two_classes());
+    test += fmt::format("i/{0}.png l/{0}.png\n", name);
+  }
+  write_text(set.file("test.txt"), test);
+  const CheckReport report = set.check(2);
+  CHECK(report.errors() == 0);
+  CHECK(says(report, false,
+             "5 images of test have the same pixels as images of val: c (val) and d (test), c (val) "
+             "and e (test), c (val) and f (test), .... The best checkpoint is the one that scores "
+             "best on val"));
+  CHECK_FALSE(says(report, false, "validation"));
+  fs::copy_file(set.file("i/a.png"), set.file("i/d.png"), fs::copy_options::overwrite_existing);
+  CHECK(
+      says(set.check(2), true, "a (train) and d (test) have the same pixels. Scores on test would measure"));
+}
+
+TEST_CASE("data check: train and val may be the same image where the config allows it") {
+  Set set(two_classes());
+  write_text(set.file("train.txt"), "i/a.png l/a.png\n");
+  write_text(set.file("val.txt"), "i/a.png l/a.png\n");
+  CHECK(says(set.check(2), true, "train or val, not both. Got `i/a.png` in line 1 of the val list"));
+  CHECK(says(set.check(2), true, "data.allow_overlap=true"));
+  set.options.val_list = "train.txt";
+  CHECK(says(set.check(2), true, "must be different lists"));
+  CHECK(says(set.check(2), true, "data.allow_overlap=true"));
+  set.options.allow_overlap = true;
+  const CheckReport report = set.check(2);
+  CHECK(report.errors() == 0);
+  CHECK_THAT(report.table(), Catch::Contains("note: 1 of 1 validation images are training images too"));
+  CHECK_THAT(open_dataset(set.options, "val", 2, 3)->describe(), Catch::Contains("note: 1 of 1 validation"));
+  CHECK_THAT(open_dataset(set.options, "train", 2, 3)->describe(), !Catch::Contains("validation images"));
 }
 
 TEST_CASE("data check: unreadable files are all counted, the rest is still judged") {

@@ -1,74 +1,13 @@
 // Data sets of objects, each on made-up files: what they read, and what they must refuse.
-#include <nlohmann/json.hpp>
-
-#include "data/check_instances.h"
 #include "data/sets/instance_sets.h"
 #include "data/shapes.h"
-#include "tests/data/made_set.h"
+#include "tests/data/coco_set.h"
 
 using namespace atrous;
 using namespace atrous::data;
 using namespace atrous::data::test;
 
 namespace {
-
-using Json = nlohmann::json;
-
-// A set with COCO annotations under construction: images of 8 x 8 pixels.
-struct Coco : Made {
-  Json train = {{"images", Json::array()}, {"annotations", Json::array()}, {"categories", Json::array()}},
-       val = train;
-
-  explicit Coco(std::vector<int64_t> categories = {1, 3, 7}) : Made("coco") {
-    for (const int64_t id : categories) category(id, "thing" + std::to_string(id));
-    for (const auto& [json, split] : {std::pair{&train, "train"}, {&val, "val"}}) {
-      for (const int64_t id : {20, 10}) add_image(*json, split, id + (split[0] == 'v'));
-    }
-    object(train, 10, 1, {1, 2, 3, 4}, {{1, 2, 4, 2, 4, 6, 1, 6}});
-    object(val, 11, 1, {1, 2, 3, 4}, {{1, 2, 4, 2, 4, 6, 1, 6}});
-  }
-  void category(int64_t id, const std::string& name) {
-    for (Json* json : {&train, &val}) (*json)["categories"].push_back({{"id", id}, {"name", name}});
-  }
-  void add_image(Json& json, const std::string& split, int64_t id) {
-    const std::string name = fmt::format("{:012}.jpg", id);
-    image(split + "2017/" + name);
-    json["images"].push_back({{"id", id}, {"file_name", name}, {"height", 8}, {"width", 8}});
-  }
-  Json& object(Json& json, int64_t image_id, int64_t category_id, std::vector<double> box,
-               Json segmentation) {
-    const auto number = static_cast<int64_t>(json["annotations"].size()) + 100;
-    json["annotations"].push_back({{"id", number},
-                                   {"image_id", image_id},
-                                   {"category_id", category_id},
-                                   {"bbox", box},
-                                   {"area", 12.5},
-                                   {"iscrowd", 0},
-                                   {"segmentation", std::move(segmentation)}});
-    return json["annotations"].back();
-  }
-  std::unique_ptr<InstanceDataset> read(const std::string& split = "train", int64_t classes = 0) {
-    text("annotations/instances_train2017.json", train.dump());
-    text("annotations/instances_val2017.json", val.dump());
-    return open_instance_dataset(options, split, classes, 0);
-  }
-  InstanceCheckReport findings() {
-    read();
-    return check_instances(options, 0, 0);
-  }
-};
-
-std::vector<float> box(const Instances& o, int64_t i) {
-  return {o.box(i), o.box(i) + 4};
-}
-
-std::string all_findings(const InstanceCheckReport& report, bool errors) {
-  std::string out;
-  for (const Finding& f : report.findings) {
-    if (f.is_error == errors) out += f.message + "\n";
-  }
-  return out;
-}
 
 void masks(Made& made, const std::string& folder = "") {
   made.image(folder + "images/a.jpg");

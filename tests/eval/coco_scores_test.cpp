@@ -112,9 +112,9 @@ TEST_CASE("coco scores: of an image and class 100 detections count") {
   CHECK(s.stats[8] == 1);
 }
 
-TEST_CASE("coco scores: whoever finds an object with id 0 has found nothing, as pycocotools has it") {
+TEST_CASE("coco scores: an object that is never found, as that of id 0 in pycocotools") {
   Objects objects = {object({0, 0, 10, 10})};
-  objects[0].has_id_zero = true;
+  objects[0].never_found = true;
   CHECK(score(objects, {detection(1, {0, 0, 10, 10})}).ap50() == 0);
 }
 
