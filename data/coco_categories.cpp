@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "data/coco_fields.h"
@@ -38,16 +39,15 @@ int64_t place_of(const std::vector<CocoCategory>& categories, int64_t id) {
 
 std::vector<CocoCategory> read_coco_categories(const std::string& path, const CocoLimits& limits) {
   std::vector<CocoCategory> categories;
-  internal::RecordReader reader(
-      path, limits, {{"categories", [&](const internal::Json& r, const std::string& where) {
-                        ATROUS_CHECK(static_cast<int64_t>(categories.size()) < limits.max_categories,
-                                     ErrorKind::data,
-                                     "[{}] a file may have at most {} categories. It has more.", path,
-                                     limits.max_categories);
-                        internal::Oddities odd;
-                        categories.push_back(internal::read_category(r, where, odd));
-                      }}});
-  reader.read();
+  internal::read_records(path, limits,
+                         {{"categories", [&](const internal::Json& r, const std::string& where) {
+                             ATROUS_CHECK(static_cast<int64_t>(categories.size()) < limits.max_categories,
+                                          ErrorKind::data,
+                                          "[{}] a file may have at most {} categories. It has more.", path,
+                                          limits.max_categories);
+                             internal::Oddities odd;
+                             categories.push_back(internal::read_category(r, where, odd));
+                           }}});
   sort_categories(categories, path);
   return categories;
 }

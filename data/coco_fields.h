@@ -2,7 +2,7 @@
 // record (`where`) and the rule for a value that breaks it.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

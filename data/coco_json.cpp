@@ -65,12 +65,11 @@ class AnnotationFile {
   }
 
   CocoAnnotations read() {
-    RecordReader(all_.path, limits_,
+    read_records(all_.path, limits_,
                  {{"images", [&](const Json& r, const std::string& where) { image(r, where); }},
                   {"categories", [&](const Json& r, const std::string& where) { category(r, where); }},
                   {"annotations", [&](const Json& r, const std::string& where) { annotation(r, where); }}},
-                 faults_)
-        .read();
+                 faults_);
     sort_by_id(all_.images, "images");
     sort_by_id(all_.categories, "categories");
     resolve();
@@ -303,7 +302,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     categories.push_back(read_category(r, where, odd));
     odd.count(repairs);
   };
-  RecordReader(path, limits, on_result, on_image, on_category).read();
+  read_result_records(path, limits, on_result, on_image, on_category);
   const std::vector<std::string> lines = resolve_categories(results, categories, annotations, path);
   if (notes) {
     for (const auto& some : {repairs.lines(path), lines})

@@ -5,10 +5,65 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+#include <vector>
 
 #include "core/error.h"
 
 namespace atrous::data::internal {
+namespace {
+
+// Holds one record at a time.
+class RecordReader : public nlohmann::json_sax<Json> {
+ public:
+  RecordReader(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections,
+               const Faults& faults);
+  RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image,
+               OnRecord on_category);
+
+  // Error(data) for what is no such file.
+  void read();
+
+  bool null() override { return value(nullptr); }
+  bool boolean(bool v) override { return value(v); }
+  bool number_integer(number_integer_t v) override { return value(v); }
+  bool number_unsigned(number_unsigned_t v) override { return value(v); }
+  bool number_float(number_float_t v, const string_t&) override { return value(v); }
+  bool string(string_t& v) override { return value(std::move(v)); }
+  bool binary(binary_t&) override { return true; }  // JSON text has none
+  bool start_object(size_t) override;
+  bool start_array(size_t) override;
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override;
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& problem) override;
+
+ private:
+  // Depth at which records begin.
+  int64_t record_depth() const { return is_results_ ? 1 : 2; }
+  std::string where() const;
+  bool deeper();
+  bool value(Json v);
+  // What stands in the place of a list of records, or of a record.
+  void check_is_outside();
+  bool open(Json container);
+  Json* add(Json v);
+  bool close();
+
+  std::string path_;
+  CocoLimits limits_;
+  std::map<std::string, OnRecord> sections_;
+  Faults faults_;
+  OnRecord on_record_;  // of the list that is being read; empty in what is skipped
+  bool is_results_ = false, needs_categories_ = true;
+  std::unordered_set<std::string> seen_;
+  std::string section_, key_;
+  int64_t depth_ = 0, number_ = 0, values_ = 0;
+  bool in_list_ = false;
+  Json record_;
+  std::vector<Json*> open_;  // containers of the record that are not closed yet, the record first
+};
 
 RecordReader::RecordReader(const std::string& path, const CocoLimits& limits,
                            std::map<std::string, OnRecord> sections, const Faults& faults)
@@ -18,7 +73,8 @@ RecordReader::RecordReader(const std::string& path, const CocoLimits& limits, On
     : RecordReader(path, limits,
                    {{"annotations", on_result},
                     {"images", std::move(on_image)},
-                    {"categories", std::move(on_category)}}) {
+                    {"categories", std::move(on_category)}},
+                   Faults()) {
   on_record_ = std::move(on_result);
   is_results_ = true;
   needs_categories_ = false;
@@ -160,6 +216,18 @@ bool RecordReader::close() {
     in_list_ = false;
   }
   return true;
+}
+
+}  // namespace
+
+void read_records(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections,
+                  const Faults& faults) {
+  RecordReader(path, limits, std::move(sections), faults).read();
+}
+
+void read_result_records(const std::string& path, const CocoLimits& limits, OnRecord on_result,
+                         OnRecord on_image, OnRecord on_category) {
+  RecordReader(path, limits, std::move(on_result), std::move(on_image), std::move(on_category)).read();
 }
 
 }  // namespace atrous::data::internal
