@@ -169,6 +169,13 @@ std::string overlap_note(int64_t shared, int64_t images) {
       shared, images);
 }
 
+std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& plan) {
+  OwnClasses own = own_classes(options, plan, 0);
+  std::vector<std::string> notes;
+  match(own, options, nullptr, 0, notes);
+  return std::move(own.list.classes);
+}
+
 ImageReadOptions image_options(const DataOptions& options) {
   ImageReadOptions image;
   image.apply_exif = options.exif == "apply";

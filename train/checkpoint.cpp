@@ -373,6 +373,8 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
     for (size_t c = 0; c < static_cast<size_t>(model.num_classes); ++c) {
       data::ClassInfo info;
       info.name = c < names.size() ? names[c] : "class" + std::to_string(c);
+      // The config's names are those of its data set, in that set's order: the weights have numbers alone.
+      if (c < names.size()) info.set_name = "class" + std::to_string(c);
       loaded.classes.push_back(info);  // black: pictures use VOC's colours then
     }
   }

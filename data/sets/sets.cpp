@@ -41,7 +41,7 @@ std::vector<ClassInfo> class_table(const DataOptions& options) {
     const bool needs_folder = set.name == "list" || set.name == "shapes";
     if (set.name != options.dataset || (needs_folder && options.root.empty())) continue;
     try {
-      classes = set.plan(options, "val").classes;
+      classes = set_classes(options, set.plan(options, "val"));
     } catch (const Error&) {
       // Files that contradict each other say nothing about names.
     }
@@ -52,7 +52,7 @@ std::vector<ClassInfo> class_table(const DataOptions& options) {
     } catch (const Error&) {
     }
   }
-  if (options.class_names.empty()) return classes;
+  if (!classes.empty()) return classes;
   classes.resize(options.class_names.size());
   for (size_t k = 0; k < classes.size(); ++k) classes[k].name = options.class_names[k];
   return classes;

@@ -54,6 +54,9 @@ std::string overlap_note(int64_t shared, int64_t images);
 // train and val share.
 SplitPlan checked_plan(PlanFunction plan, const DataOptions& options, const std::string& split);
 
+// The classes by label, as label map, class map and class_names of the options have them. Error(config).
+std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& plan);
+
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();
 // What the classes of a set are called, also where its files are not; empty if nobody says so. `class_names`

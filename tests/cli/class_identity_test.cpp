@@ -227,3 +227,35 @@ TEST_CASE("import-weights: a checkpoint keeps its classes, whatever order the da
   REQUIRE(run({"export-weights", "--weights", weights, "--output", bare}).code == 0);
   CHECK(names_after(bare) == "right left middle by number");
 }
+
+TEST_CASE("data.class_names name the classes of the set, not those of weights without names") {
+  const TemporaryFolder folder;
+  const std::string weights = folder.path("net.safetensors"), bare = folder.path("bare.safetensors"),
+                    taken = folder.path("taken.safetensors"), c = folder.path("config.json");
+  for (const char* name : {"a", "b"}) {
+    data::write_png(folder.path(std::string(name) + ".png"), striped_picture(19, 26, 3));
+    data::write_png(folder.path(std::string(name) + "_label.png"), stripes(19, 26, 3));
+  }
+  write_text(folder.path("train.txt"), "a.png a_label.png\n");
+  write_text(folder.path("val.txt"), "b.png b_label.png\n");
+  write_text(folder.path("classes.json"),
+             R"({"classes": [{"name": "left"}, {"name": "middle"}, {"name": "right"}]})");
+  json config = {{"model", {{"name", "unet"}, {"num_classes", 3}, {"base_width", 4}, {"depth", 2}}},
+                 {"data", {{"dataset", "list"}, {"root", folder.path()}}}};
+  save(weights, config, {"left", "middle", "right"});
+  REQUIRE(run({"export-weights", "--weights", weights, "--output", bare}).code == 0);
+  config["data"]["class_names"] = {"links", "mitte", "rechts"};
+  write_text(c, config.dump());
+  const Outcome plain = run({"eval", "--weights", bare, "--config", c, "--json", "-"});
+  INFO(plain.err);
+  REQUIRE(plain.code == 0);
+  CHECK_THAT(plain.err, Contains("the checkpoint has no class names"));
+  CHECK(json::parse(plain.out)["per_class"][1]["name"] == "mitte");
+  // Taken as a checkpoint, they have both names.
+  REQUIRE(run({"import-weights", "--config", c, "--input", bare, "--output", taken}).code == 0);
+  const Outcome named = run({"eval", "--weights", taken, "--json", "-"});
+  INFO(named.err);
+  REQUIRE(named.code == 0);
+  CHECK_THAT(named.err, !Contains("has no class names"));
+  CHECK(json::parse(named.out)["per_class"] == json::parse(plain.out)["per_class"]);
+}
