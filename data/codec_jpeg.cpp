@@ -110,7 +110,9 @@ void tell(const Reader& reader, const std::string& name) {
     note("JPEG: scan parameters that mean nothing in a sequential file are ignored", name);
   if (reader.jfif_revision) note("JPEG: an unknown revision of JFIF, read as 1.x", name);
   if (reader.adobe_transform >= 0)
-    note(fmt::format("JPEG: unknown Adobe colour transform {}, read as YCbCr", reader.adobe_transform), name);
+    note(fmt::format("JPEG: unknown Adobe colour transform {}, read as YCbCr (YCCK with four components)",
+                     reader.adobe_transform),
+         name);
   if (reader.no_end) note("JPEG: the end marker (EOI) is missing; all pixels are there", name);
 }
 

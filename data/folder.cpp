@@ -33,19 +33,23 @@ bool named_like_image(const std::string& name, bool with_jpeg) {
   return std::find(jpeg_last.begin(), end, extension) != end;
 }
 
-std::vector<uint8_t> first_bytes(const std::string& path) {
+// False if the file cannot be opened.
+bool read_first_bytes(const std::string& path, std::vector<uint8_t>& bytes) {
   std::ifstream in(path, std::ios::binary);
-  std::vector<uint8_t> bytes(64);
+  if (!in) return false;
+  bytes.resize(64);
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   bytes.resize(static_cast<size_t>(in.gcount()));
-  return bytes;
+  return true;
 }
 
 // Why a file is left out; empty: it is not.
 std::string reason_to_skip(const std::string& path, const std::string& name, FolderOf of) {
   if (is_system_file(name)) return "left behind by the operating system";
   if (name.starts_with('.')) return "hidden";
-  const ImageKind kind = kind_of_image(first_bytes(path));
+  std::vector<uint8_t> bytes;
+  if (!read_first_bytes(path, bytes)) return "";  // reading it says why
+  const ImageKind kind = kind_of_image(bytes);
   if (!kind.unsupported.empty()) return fmt::format("{} is not read: convert it to PNG", kind.unsupported);
   const bool labels = of == FolderOf::labels;
   if (labels && kind.format == "JPEG") return "JPEG cannot hold labels, which must be stored without loss";
@@ -87,13 +91,16 @@ FolderListing list_images(const std::string& folder, FolderOf of) {
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    std::error_code dangling;  // a link to nothing is no file
+    std::error_code dangling;  // a link to nothing is neither
     if (entry->is_directory(dangling)) {
       out.skipped.push_back({name + "/", is_system_file(name) ? "left behind by the operating system"
                                                               : "folders inside a folder are not searched"});
       continue;
     }
-    if (!entry->is_regular_file(dangling)) continue;
+    if (!entry->is_regular_file(dangling)) {
+      out.skipped.push_back({name, "neither a file nor a folder"});
+      continue;
+    }
     const std::string path = entry->path().string();
     std::string reason = reason_to_skip(path, name, of);
     if (reason.empty()) {

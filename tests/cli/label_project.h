@@ -18,18 +18,20 @@ struct Project {
   std::string weights = folder.path("net.safetensors");
   std::string config = folder.path("config.json");
 
-  Project() {
+  explicit Project(int num_classes = 3) {
     for (const char* name : {"a", "b", "c"}) {
       data::write_png(folder.path(std::string(name) + ".png"), striped_picture(19, 26, 3));
       data::write_png(folder.path(std::string(name) + "_label.png"), stripes(19, 26, 3));
     }
     for (const char* list : {"val.txt", "test.txt"}) write_text(folder.path(list), list_text());
     write_text(folder.path("train.txt"), "c.png c_label.png\n");
-    write_text(config, config_text(3));
-    const train::Config parsed = train::parse_config(config_text(3), "test", {});
+    write_text(config, config_text(num_classes));
+    const train::Config parsed = train::parse_config(config_text(num_classes), "test", {});
     const auto model = nets::make_model(parsed.model, 1);
-    const std::vector<data::ClassInfo> classes = {
+    std::vector<data::ClassInfo> classes = {
         {"left", {255, 0, 0}}, {"middle", {0, 255, 0}}, {"right", {0, 0, 255}}};
+    while (static_cast<int>(classes.size()) < num_classes)
+      classes.push_back({"class" + std::to_string(classes.size()), {0, 0, 0}});
     train::CheckpointContent content;
     content.config = &parsed;
     content.classes = &classes;

@@ -99,3 +99,11 @@ TEST_CASE("four-band pictures: the advice of the errors works") {
   CHECK(reverse.code == 4);
   CHECK_THAT(reverse.err, Contains("Got 3 channels, model.in_channels is 4"));
 }
+
+TEST_CASE("predict: more classes than a label image holds are refused before anything is written") {
+  const Project p(300);
+  const Outcome o = p.predict({p.folder.path("a.png")});
+  CHECK(o.code == 3);
+  CHECK_THAT(o.err, Contains("at most 255 classes") && Contains("300"));
+  CHECK_FALSE(std::filesystem::exists(p.folder.path("out")));
+}

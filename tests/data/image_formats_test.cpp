@@ -1,4 +1,5 @@
 // The formats that have readers of our own: BMP, PNM, TGA.
+#include "data/check.h"
 #include "data/codecs.h"
 #include "tests/data/files.h"
 
@@ -302,4 +303,20 @@ TEST_CASE("BMP, PNM, TGA: one missing byte is an error, in images and in labels"
     const Bytes last(whole.begin(), whole.end() - 1);
     CHECK_SAYS(ErrorKind::data, decode_image(last, "cut.img", all_bits), "ends early");
   }
+}
+
+TEST_CASE("data check: a cut label and a cut image are errors of their own") {
+  Folder folder;
+  write_png(folder.file("a.png"), ramp({4, 4, 3}));
+  write_text(folder.file("whole.pgm"), "P5 4 4 255\n" + std::string(16, '\1'));
+  write_text(folder.file("cut.pgm"), "P5 4 4 255\n" + std::string(15, '\1'));
+  write_bytes(folder.file("cut.bmp"), bmp({.width = 4, .height = 4, .rows = {Bytes(12, 7)}}));
+  write_text(folder.file("train.txt"), "a.png cut.pgm\ncut.bmp whole.pgm\n");
+  DataOptions options;
+  options.root = folder.str();
+  const CheckReport report = check_data(options, 2, 3, {"train"});
+  CHECK(report.errors() == 2);
+  CHECK_THAT(report.table(),
+             Catch::Contains("cut.pgm] PGM, 8 bit could not be read: the file ends early") &&
+                 Catch::Contains("cut.bmp] BMP RGB, 24 bit could not be read: the file ends early"));
 }

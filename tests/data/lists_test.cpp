@@ -102,6 +102,7 @@ TEST_CASE("folders: what is read, what is left out, and why") {
   write_text(folder.file("i.png"), "GIF89a......");
   fs::create_directories(folder.file("__MACOSX/deep"));
   fs::create_directories(folder.file("more/deep"));
+  fs::create_symlink("nowhere", folder.file("link.png"));
   const auto names = [&](FolderOf of) {
     std::vector<std::string> out;
     for (const std::string& file : list_images(folder.str(), of).files)
@@ -116,9 +117,9 @@ TEST_CASE("folders: what is read, what is left out, and why") {
        {"left behind by the operating system (", ".DS_Store", "and 2 more)", "hidden (.hidden.png)",
         "no image (notes.txt)", "TIFF is not read: convert it to PNG (h.tif)",
         "GIF is not read: convert it to PNG (i.png)", "folders inside a folder are not searched (more/)",
-        "skipped in photos: "})
+        "neither a file nor a folder (link.png)", "skipped in photos: "})
     CHECK_THAT(text, Catch::Contains(part));
-  CHECK(std::count(text.begin(), text.end(), '\n') == 5);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 6);
   CHECK_THAT(list_images(folder.str(), FolderOf::labels).skipped_text("x"),
              Catch::Contains("without loss (F.JPG, c.jfif, d.jpe and 1 more)"));
   CHECK_SAYS(ErrorKind::io, list_images(folder.file("none/at/all") + "/x", FolderOf::images),
