@@ -113,18 +113,6 @@ TEST_CASE("coco: annotations and images are found in the usual places, or where 
              "annotations/instances_test2017.json", "data.test_list");
 }
 
-TEST_CASE("coco: two images whose names differ in their endings alone") {
-  Coco made;
-  made.train["images"][1]["file_name"] = "000000000020.png";  // the other one is 000000000020.jpg
-  write_png(made.file("train2017/000000000020.png"), Tensor::full({8, 8, 3}, 77, DType::u8));
-  const auto set = made.read();
-  REQUIRE(set->size() == 2);
-  CHECK(set->id(0) == "train2017/000000000020.png");
-  CHECK(set->id(1) == "train2017/000000000020.jpg");
-  CHECK(set->load(0).image.data<uint8_t>()[0] == 77);
-  CHECK(set->load(0).instances.size() == 1);
-}
-
 TEST_CASE("coco rejects: what contradicts itself") {
   {
     Coco made;

@@ -1,5 +1,6 @@
 // The text of lists, ids of what they name, and the files of folders.
 #include "data/folder.h"
+#include "data/instances.h"
 #include "data/list_dataset.h"
 #include "data/list_text.h"
 #include "tests/data/files.h"
@@ -86,6 +87,28 @@ TEST_CASE("list set: two images whose names differ in their endings alone") {
   CHECK(set->id(1) == "a.jpg");
   CHECK(values_of(set->load(0).label) == std::vector<int>{0, 1, 0, 1});
   CHECK(set->load(1).image.shape() == Shape{8, 8, 3});
+}
+
+TEST_CASE("coco: two images whose names differ in their endings alone") {
+  Folder folder;
+  write_png(folder.file("images/a.png"), Tensor::full({8, 8, 3}, 77, DType::u8));
+  write_bytes(folder.file("images/a.jpg"), jpeg_blocks(1, 1, {200}, 3, 0));
+  write_text(folder.file("train.json"),
+             R"({"images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 8},
+                            {"id": 2, "file_name": "a.jpg", "height": 8, "width": 8}],
+                 "categories": [{"id": 1, "name": "thing"}],
+                 "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12,
+                                  "iscrowd": 0, "segmentation": [[1, 2, 4, 2, 4, 6, 1, 6]]}]})");
+  DataOptions options;
+  options.dataset = "coco";
+  options.root = folder.str();
+  const auto set = open_instance_dataset(options, "train", 0, 3);
+  REQUIRE(set->size() == 2);
+  CHECK(set->id(0) == "images/a.png");
+  CHECK(set->id(1) == "images/a.jpg");
+  CHECK(set->load(0).image.data<uint8_t>()[0] == 77);
+  CHECK(set->load(0).instances.size() == 1);
+  CHECK(set->load(1).image.data<uint8_t>()[0] > 190);
 }
 
 TEST_CASE("folders: what is read, what is left out, and why") {
