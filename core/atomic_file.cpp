@@ -172,17 +172,22 @@ void keep_old(const std::string& path, const std::string& keep) {
   if (failed) write_failed(keep, failed);
 }
 
-// Renaming onto a pipe or a device would replace it; what is in /dev and /proc is of the system, also where
-// it leads to a file (/dev/stdout).
+bool is_of_the_system(const std::filesystem::path& path) {
+  return path.string().starts_with("/proc/");
+}
+
+// Renaming onto a pipe or a device would replace it, and so would it the way to an open file (/dev/stdout,
+// which leads to /proc/self/fd/1, also if that is a file on a disk).
 bool is_written_directly(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) {
     if (errno != ENOENT) write_failed(path, errno);  // such as a name that is too long
     return false;
   }
-  const std::string place = std::filesystem::path(path).lexically_normal().string();
-  return S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode) || place.starts_with("/dev/") ||
-         place.starts_with("/proc/");
+  std::error_code none;
+  return S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode) ||
+         is_of_the_system(std::filesystem::read_symlink(path, none)) ||
+         is_of_the_system(std::filesystem::canonical(folder_of(path), none));
 }
 
 // Calls `write` with a stream onto the descriptor. All of it has been given to the system afterwards.

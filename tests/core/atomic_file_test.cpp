@@ -146,15 +146,31 @@ TEST_CASE("A name may have all of the 255 bytes; one that is too long is told be
   CHECK(names_in(folder.path()).size() == 1);
 }
 
-TEST_CASE("What leads out of /dev is written to, never replaced") {
+TEST_CASE("The way to an open file is written to, never replaced") {
   const TemporaryFolder folder;
   const int code = code_of(in_child([&] {
     if (!std::freopen((folder / "out").c_str(), "w", stdout)) _exit(99);
     write_file_atomically("/dev/stdout", "results");
+    if (content_of(folder / "out") != "results") _exit(98);
+    write_file_atomically("/dev/fd/1", "more");
   }));
   CHECK(code == 0);
-  CHECK(content_of(folder / "out") == "results");
+  CHECK(content_of(folder / "out") == "more");
   CHECK(std::filesystem::is_symlink("/dev/stdout"));
+}
+
+TEST_CASE("Files in memory are whole as well") {
+  if (why_not_writable("/dev/shm") != 0) return;
+  const std::string path = fmt::format("/dev/shm/atrous-test-{}", getpid());
+  write_file_atomically(path, "old");
+  CHECK_THROWS_AS(write_file_atomically(path,
+                                        [](std::ostream& out) {
+                                          out << "half" << std::flush;
+                                          fail(ErrorKind::usage, "stop");
+                                        }),
+                  Error);
+  CHECK(content_of(path) == "old");
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("Asking whether a folder can be written leaves nothing in it") {

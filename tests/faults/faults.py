@@ -293,7 +293,7 @@ def main():
                      ('flips', lambda: scenario_flips(faults, weights, 60 * many)),
                      ('writers', lambda: scenario_writers(faults, weights, 5 * many)),
                      ('runs', lambda: scenario_runs(faults, commands['train'], 3 * many))]
-        for kind, points in (('memory', 100), ('io', 80), ('thread', 40)):
+        for kind, points in (('memory', 80), ('io', 60), ('thread', 40)):
             for command in commands.values():
                 for later in (False, True):
                     if kind == 'thread' and (later or command.name != 'train'):
