@@ -52,6 +52,7 @@ FileReport check_file(const ListDataset& dataset, int64_t index) {
     const auto& pixels = out.histogram.pixels;
     out.single_class = std::count_if(pixels.begin(), pixels.end(), [](int64_t n) { return n > 0; }) == 1;
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::memory) throw;  // says nothing about the file
     out.error = error.what();
   }
   return out;

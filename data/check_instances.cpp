@@ -110,6 +110,7 @@ FileReport check_file(const InstanceDataset& dataset, int64_t index, bool is_id_
     count(out, sample.instances);
     if (is_id_masks) look_for_classes(out, sample.instances);
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::memory) throw;  // says nothing about the file
     out.error = error.what();
   }
   return out;

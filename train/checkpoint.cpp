@@ -235,6 +235,7 @@ std::optional<StoredCheckpoint> read_newest_checkpoint(
                             stored.state.step));
       return stored;
     } catch (const Error& e) {
+      if (e.kind() == ErrorKind::memory) throw;  // the file may be good
       reason = e.what();
       message("warning: " + reason);
     }
