@@ -222,6 +222,12 @@ void remove_leftovers_once(const std::string& folder) {
 void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write,
                            uint64_t expected_bytes, const std::string& keep) {
   const std::string folder = folder_of(path);
+  if (is_written_directly(path)) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (fd < 0) write_failed(path, errno);
+    const std::shared_ptr<void> at_end(nullptr, [fd](void*) { ::close(fd); });
+    return write_all_to(fd, path, write);
+  }
   struct statvfs space {};
   if (expected_bytes && ::statvfs(folder.c_str(), &space) == 0) {
     const uint64_t available = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
@@ -229,12 +235,6 @@ void write_file_atomically(const std::string& path, const std::function<void(std
                  "[write] the disk must have room for \"{}\". Got {} bytes free for a file of {}. The old "
                  "file is unchanged; free some space.",
                  path, available, expected_bytes);
-  }
-  if (is_written_directly(path)) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
-    if (fd < 0) write_failed(path, errno);
-    const std::shared_ptr<void> at_end(nullptr, [fd](void*) { ::close(fd); });
-    return write_all_to(fd, path, write);
   }
   remove_leftovers_once(folder);
   TemporaryFile temporary(folder);

@@ -281,11 +281,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--atrous', required=True)
     parser.add_argument('--shim', required=True)
-    parser.add_argument('--full', action='store_true', help='twenty times as many faults, for a night')
+    parser.add_argument('--full', action='store_true', help='ten times as many faults, for a night')
     parser.add_argument('--only', default='', help='scenarios whose name holds this')
     parser.add_argument('--seed', type=int, default=1)
     options = parser.parse_args()
-    many = 20 if options.full else 1
+    many = 10 if options.full else 1
     with tempfile.TemporaryDirectory(prefix='atrous-faults-') as work:
         faults = Faults(options, work)
         weights, commands = prepare(faults)
