@@ -11,7 +11,7 @@
 
 namespace atrous {
 
-// A block of device memory, from when it comes from the system until it goes back.
+// A block of device memory, from the system.
 struct DeviceBlock {
   std::byte* begin;
   size_t size;

@@ -4,7 +4,7 @@
 #   scripts/nightly.sh [--part NAME]...
 #
 #   fuzz        scripts/fuzz.sh for FUZZ_SECONDS (300)
-#   faults      the program under failing memory and files, full disks, kills and flipped bits: every test labelled faults
+#   faults      the program under failing memory and files, full disks, kills and flipped bits: tests/faults, ten times as many as in the suite
 #   mutations   scripts/mutate.py: deliberate changes of one constant or comparison, each of which must turn a test red
 #   sanitize    scripts/sanitize.sh asan, then tsan
 #   parity      scripts/parity.sh --all against the current PyTorch, torchvision, pycocotools ... of scripts/peers_venv.sh (a download of 3 GB)
@@ -33,7 +33,7 @@ release() { scripts/build.sh release -DATROUS_BUILD_TESTS=ON -DATROUS_CUDA=OFF; 
 part_fuzz() { scripts/fuzz.sh "${FUZZ_SECONDS:-300}"; }
 part_faults() {
   release
-  ctest --test-dir build/release --output-on-failure --no-tests=error -L faults
+  tests/faults/faults.py --atrous build/release/cli/atrous --shim build/release/tests/faults/fault_shim.so --full
 }
 part_mutations() { scripts/mutate.py; }
 part_sanitize() {

@@ -1,5 +1,4 @@
-// Closed and full streams, limits of the system, places that cannot be written: what is lost is told, and
-// nothing else is.
+// Closed and full streams, limits of the system, places that cannot be written.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,7 +81,7 @@ TEST_CASE("messages that nobody can read end no command") {
     CHECK(fs::exists(p.folder.path("run/checkpoints/best.safetensors")));
     CHECK(p.shell(search + stderr_is).code == 0);
     CHECK(nlohmann::json::parse(read_text(p.folder.path("search.json"))).contains("trials"));
-    // The table is told on stderr when stdout is for JSON.
+    // The table is on stderr when stdout is for JSON.
     CHECK(p.shell(R"("$A" eval --weights "$W" --json - >eval.json )" + stderr_is).code == 0);
     CHECK(nlohmann::json::parse(read_text(p.folder.path("eval.json"))).contains("miou"));
   }
@@ -113,7 +112,7 @@ TEST_CASE("with stdin, stdout and stderr closed, messages land in no file of the
   CHECK(p.shell(R"("$A" train --config "$C" --out run2 <&- >out 2>&-)").code == 0);
 }
 
-TEST_CASE("a limit on the size of files is told as a full disk is") {
+TEST_CASE("a limit on the size of files is an error like a full disk") {
   const Project p;
   write_text(p.folder.path("weights"), "old");
   const Outcome o = p.shell(R"(ulimit -f 1; exec "$A" export-weights --weights "$W" --output weights 2>err)");
@@ -125,7 +124,7 @@ TEST_CASE("a limit on the size of files is told as a full disk is") {
     CHECK_THAT(entry.path().string(), !Contains(".tmp"));
 }
 
-TEST_CASE("a folder that may not be written is told with its reason") {
+TEST_CASE("a folder that may not be written is refused with the reason") {
   const Project p;
   fs::create_directory(p.folder.path("locked"));
   ::chmod(p.folder.path("locked").c_str(), 0555);
@@ -167,7 +166,7 @@ TEST_CASE("train: the way to the folder of a run stays, and a refused run leaves
   CHECK(fs::exists(p.folder.path("q/a/../b/checkpoints/last.safetensors")));
 }
 
-TEST_CASE("train: best.json speaks of weights that are there") {
+TEST_CASE("train: best.json is written after its weights") {
   const Project p;
   fs::create_directories(p.folder.path("run/checkpoints/best.safetensors/in the way"));
   CHECK(p.shell(R"("$A" train --config "$C" --out run >out 2>err)").code == 8);

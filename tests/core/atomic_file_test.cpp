@@ -133,7 +133,7 @@ TEST_CASE("A crash after the old file got its second name leaves nothing for goo
   CHECK(content_of(folder / "previous") == "old");
 }
 
-TEST_CASE("A name may have all of the 255 bytes; one that is too long is told before anything is written") {
+TEST_CASE("A name may have all of the 255 bytes; one that is too long is refused before anything is written") {
   const TemporaryFolder folder;
   std::string name;
   for (int i = 0; i < 127; ++i) name += "\xc3\xa9";

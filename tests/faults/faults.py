@@ -22,7 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 OK, INTERNAL, CONFIG, DATA, CHECKPOINT, MEMORY, IO = 0, 1, 3, 4, 5, 6, 8
-# Which codes tell the truth about a fault. A config or checkpoint that cannot be read is told as such.
+# The codes that fit a fault. A config or checkpoint that cannot be read has the code of its kind.
 EXPECTED = {'memory': {OK, MEMORY}, 'thread': {OK, MEMORY}, 'io': {OK, CONFIG, DATA, CHECKPOINT, IO}}
 PATIENCE = 60  # seconds after which a run hangs
 
