@@ -21,6 +21,9 @@ std::string checked_path(std::string path, const std::string& list, int64_t line
       !escapes, ErrorKind::data,
       "[{}:{}] paths must stay inside the root of the data set. Got `{}`. Give it relative to the root.",
       list, line, path);
+  ATROUS_CHECK(normal.has_filename() && normal != ".", ErrorKind::data,
+               "[{}:{}] a line names files. Got `{}`. Write the path of a file relative to the root.", list,
+               line, path);
   return normal.string();
 }
 

@@ -53,6 +53,19 @@ TEST_CASE("lists: names with blanks stand in quotes") {
   CHECK_SAYS(ErrorKind::data, fields_in("\"a\"b c\n"), "list.txt:1", "blank must follow");
 }
 
+TEST_CASE("lists: an empty name or a folder is no file") {
+  Folder folder;
+  const auto entries_in = [&](const std::string& text, const std::string& strip_prefix = "") {
+    write_text(folder.file("list.txt"), text);
+    return read_list(folder.file("list.txt"), true, strip_prefix);
+  };
+  for (const char* line : {"\"\" b.png\n", "a.png \"\"\n", ". b.png\n", "a.png x/..\n", "a.png labels/\n"})
+    CHECK_SAYS(ErrorKind::data, entries_in("ok.png ok2.png\n" + std::string(line)), "list.txt:2",
+               "names files");
+  CHECK_SAYS(ErrorKind::data, entries_in("/SegNet/ b.png\n", "/SegNet/"), "list.txt:1", "names files");
+  CHECK(entries_in("x/../a.png ./b.png\n")[0].label == "b.png");
+}
+
 TEST_CASE("lists: other encodings are refused by name") {
   CHECK_SAYS(ErrorKind::data,
              fields_in(std::string("\xff\xfe"
