@@ -16,11 +16,20 @@ void require_inside(const std::string& path) {
                 "a path stays inside the root");
 }
 
+// As docs/data.md says: a name that holds blanks stands in double quotes, a double quote in it is written
+// twice.
+std::string quoted(const std::string& name) {
+  std::string out = "\"";
+  for (const char c : name) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
 void read_pairs(fuzz::Bytes text, bool label_optional, const std::string& strip_prefix) {
   fuzz::accepts({ErrorKind::data}, [&] {
     const auto entries = data::read_list(fuzz::file_with(text), label_optional, strip_prefix);
     const auto lines = 1 + std::count(text.begin(), text.end(), '\n');
     std::set<std::string> ids;
+    std::string written;
     fuzz::require(!entries.empty(), "an accepted list names an image");
     for (const data::ListEntry& e : entries) {
       fuzz::require(!e.image.empty() && (label_optional || !e.label.empty()), "an entry has its files");
@@ -28,6 +37,14 @@ void read_pairs(fuzz::Bytes text, bool label_optional, const std::string& strip_
       require_inside(e.label);
       fuzz::require(ids.insert(e.id).second, "an id occurs once");
       fuzz::require(e.line >= 1 && e.line <= lines, "an entry has the line it stands in");
+      written += quoted(e.image) + (e.label.empty() ? "" : " " + quoted(e.label)) + "\n";
+    }
+    const auto again = data::read_list(fuzz::file_with(fuzz::bytes_of(written)), label_optional);
+    fuzz::require(again.size() == entries.size(), "no entry is lost");
+    for (size_t i = 0; i < entries.size(); ++i) {
+      fuzz::require(again[i].image == entries[i].image && again[i].label == entries[i].label &&
+                        again[i].id == entries[i].id,
+                    "quoted names are read as they were written");
     }
   });
 }

@@ -36,7 +36,7 @@ bool accepts(std::initializer_list<atrous::ErrorKind> kinds, const std::function
     bool promised = false;
     for (const atrous::ErrorKind kind : kinds) promised |= kind == e.kind();
     if (!promised) finding(fmt::format("an Error of kind {} is not promised: {}", e.exit_code(), e.what()));
-    if (std::strlen(e.what()) > 20000) finding("the message of an Error repeats its input without limit");
+    if (std::strlen(e.what()) > 100000) finding("the message of an Error repeats its input without limit");
   } catch (const std::exception& e) {
     finding(fmt::format("only atrous::Error may be thrown, got {}: {}", typeid(e).name(), e.what()));
   }

@@ -69,6 +69,16 @@ def texts(corpus):
             corpus.add('label_map', f'{i}_{classes}', bytes([classes]) + text.encode())
     corpus.dictionary('label_map', ['ignore', 'identity', '#ff0000:', '255:ignore', '65535'])
 
+    def matching(choice, entries, theirs, ours):
+        return bytes([choice, len(entries), len(theirs), len(ours)]) + '\0'.join(entries + theirs + ours).encode()
+
+    for i, (entries, theirs, ours) in enumerate(((['car:auto'], ['car', 'sky'], ['sky', 'auto']), ([], ['a', 'b'], ['b', 'a']), (['a:ignore', 'b:c'], ['a', 'b'], ['c']),
+                                                 ([], ['class0', 'class1'], ['x', 'y']), (['a\\:b:c'], ['a:b'], ['c']), ([], ['a', 'a'], ['a', 'b']), ([], ['a'], ['b']),
+                                                 (['a'], ['a'], ['a']), (['a:b', 'a:c'], ['a'], ['b']), ([], ['category 1', 'N/A'], ['N/A', 'category 1']))):
+        for choice in range(4):
+            corpus.add('class_map', f'{i}_{choice}', matching(choice, entries, theirs, ours))
+    corpus.dictionary('class_map', ['\0', ':ignore', '\\:', 'class0', 'category 1', 'N/A', 'background'])
+
     sky = {'id': 0, 'name': 'sky', 'color': [1, 2, 3]}
     tables = [{'classes': [sky, {'id': 7, 'name': 'b'}], 'ignore_index': 255}, {'classes': [{'name': 'a'}]}, {'classes': [sky, sky]}, {'classes': []}, [],
               {'classes': [sky, {'id': 4, 'name': '\u00e9'}], 'ignore_index': 4}, {'classes': [{'name': 'a', 'color': [1, 2]}]}]
@@ -78,7 +88,7 @@ def texts(corpus):
     corpus.dictionary('classes', ['"classes":[', '"id":', '"name":', '"color":[', '"ignore_index":'])
 
     lists = ['a/b.png l/b.png\nc.png d.png\n', 'a.png\nb.png\n', '/SegNet/a.png /SegNet/b.png', '../a.png b.png\n', 'a.png b.png\na.png c.png\n', '', 'a.png b.png\r\n',
-             'x/a.png l/a.png\ny/a.png l/b.png\n', '\ufeffa.png b.png\n', '"a b.png" "l b.png"\n', 'a b c\n']
+             'x/a.png l/a.png\ny/a.png l/b.png\n', '\ufeffa.png b.png\n', '"a b.png" "l b.png"\n', 'a b c\n', '"" b.png\n', 'a.png ""\n', '"a""b.png" "c d.png"\r\n\r\n', '"a.png b.png\n', '. b.png\n']
     for i, text in enumerate(lists):
         for choice in range(8):
             corpus.add('list', f'{i}_{choice}', bytes([choice]) + text.encode())
