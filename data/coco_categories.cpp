@@ -103,8 +103,10 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
   sort_categories(sorted, path);
   std::vector<CocoCategory> named;  // without the gaps between raw labels
   std::ranges::copy_if(sorted, std::back_inserter(named), [](const auto& c) { return c.name != "N/A"; });
-  const ClassMatch match =
-      match_classes(list_of(annotations.categories, annotations.path), list_of(named, path), "--class-map");
+  // A file whose categories are gaps alone names no class.
+  const ClassMatch match = named.empty() ? ClassMatch{}
+                                         : match_classes(list_of(annotations.categories, annotations.path),
+                                                         list_of(named, path), "--class-map");
   std::vector<int64_t> annotated(named.size(), -1);  // by category of the results
   for (size_t i = 0; i < match.labels.size(); ++i) {
     if (match.labels[i] != no_class)

@@ -290,6 +290,10 @@ TEST_CASE("coco results with categories are of the category of that name") {
   notes.clear();
   CHECK(results(gt({{7, "b"}}), {{1, "a"}, {2, "b"}}, &notes).size() == 1);
   CHECK_THAT(lines(notes), Catch::Contains("1 results are of classes that"));
+  // Gaps between raw labels alone.
+  notes.clear();
+  CHECK(results(all, {{1, "N/A"}, {2, "N/A"}}, &notes).empty());
+  CHECK_THAT(lines(notes), Catch::Contains("2 results are of classes that"));
   CHECK_SAYS(ErrorKind::data, results(gt({{1, "a"}, {2, "c"}}), {{1, "a"}, {2, "b"}}), "\"c\"",
              "--class-map=c:ignore");
   CocoAnnotations mapped = gt({{1, "a"}, {2, "c"}});

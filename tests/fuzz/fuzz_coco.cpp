@@ -88,6 +88,10 @@ FUZZ_HARNESS(coco, bytes) {
       fuzz::accepts({ErrorKind::data}, [&] {
         const std::vector<CocoResult> results = data::read_coco_results(results_path, a, masks, limits);
         for (const CocoResult& r : results) {
+          fuzz::require(r.image >= 0 && r.image < static_cast<int64_t>(a.images.size()),
+                        "a result lies in an image");
+          fuzz::require(r.category >= 0 && r.category < static_cast<int64_t>(a.categories.size()),
+                        "a result has a category");
           if (!r.mask.counts.empty()) check_mask(r.mask, a.images.at(static_cast<size_t>(r.image)));
         }
         check_written(a, results, limits);

@@ -133,7 +133,10 @@ def coco(corpus):
               'unknown': changed(image_id=9), 'twice': dict(good, annotations=[one, one]), 'no_images': {'annotations': []}, 'list': [one],
               'long_runs': dict(good, annotations=[dict(crowd, segmentation={'size': [10, 10], 'counts': [1 << 62, 1 << 62]})]), 'none': dict(good, annotations=[])}
     results = {'boxes': boxes, 'masks': masks, 'none': [], 'object': {'images': images, 'annotations': boxes}, 'only_masks': [
-        {k: v for k, v in m.items() if k != 'bbox'} for m in masks], 'infinite': [dict(boxes[0], score=1e308)] * 3, 'no_score': [{'image_id': 1}]}
+        {k: v for k, v in m.items() if k != 'bbox'} for m in masks], 'exchanged': {
+            'images': images, 'annotations': boxes, 'categories': [{'id': 1, 'name': 'y'}, {'id': 3, 'name': 'x'}]}, 'gaps': {
+                'images': [], 'annotations': boxes, 'categories': [{'id': 1, 'name': 'N/A'}, {'id': 3, 'name': 'N/A'}]}, 'others': {
+                    'images': [], 'annotations': boxes, 'categories': [{'id': 1, 'name': 'x'}, {'id': 3, 'name': 'z'}]}, 'infinite': [dict(boxes[0], score=1e308)] * 3, 'no_score': [{'image_id': 1}]}
     for name, truth in truths.items():
         for kind, result in results.items() if name in ('good', 'text', 'no_bbox') else [('boxes', boxes)]:
             corpus.add('coco', f'{name}_{kind}', json.dumps(truth) + '\0' + json.dumps(result))
