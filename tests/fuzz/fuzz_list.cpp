@@ -37,7 +37,9 @@ void read_pairs(fuzz::Bytes text, bool label_optional, const std::string& strip_
       require_inside(e.label);
       fuzz::require(ids.insert(e.id).second, "an id occurs once");
       fuzz::require(e.line >= 1 && e.line <= lines, "an entry has the line it stands in");
-      written += quoted(e.image) + (e.label.empty() ? "" : " " + quoted(e.label)) + "\n";
+      written += quoted(e.image);
+      if (!e.label.empty()) written.append(" ").append(quoted(e.label));
+      written += '\n';
     }
     const auto again = data::read_list(fuzz::file_with(fuzz::bytes_of(written)), label_optional);
     fuzz::require(again.size() == entries.size(), "no entry is lost");
