@@ -164,7 +164,7 @@ void check_unique(const SplitPlan& plan, const std::string& split) {
 
 std::string overlap_note(int64_t shared, int64_t images) {
   return fmt::format(
-      "{} of {} validation images are training images too (data.allow_overlap): validation "
+      "note: {} of {} validation images are training images too (data.allow_overlap): validation "
       "measures what the network memorised",
       shared, images);
 }

@@ -134,7 +134,7 @@ TEST_CASE("coco: what the files leave out is said") {
   CHECK(o.out == whole.out);
   CHECK_THAT(o.err, Contains("gt.json: 3 records without \"bbox\"") &&
                         Contains("3 records without \"area\"") &&
-                        Contains("dt.json: 1 records with ids as text"));
+                        Contains("dt.json: 1 record with ids as text"));
   for (Json& a : f.annotations["annotations"]) a["iscrowd"] = 1;
   CHECK_THAT(f.score().err, Contains("CVAT") && Contains("set iscrowd to 0"));
 }

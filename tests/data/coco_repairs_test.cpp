@@ -29,7 +29,7 @@ TEST_CASE("coco json: what is missing is derived from the rest, and counted") {
     CHECK(boxless.annotations[0].has_mask() == (masks == CocoMasks::keep));
     CHECK(boxless.repairs.boxes_from_masks == 1);
     REQUIRE(coco_notes(boxless, "").size() == 1);
-    CHECK_THAT(coco_notes(boxless, "")[0], Catch::Contains("gt.json: 1 records without \"bbox\""));
+    CHECK_THAT(coco_notes(boxless, "")[0], Catch::Contains("gt.json: 1 record without \"bbox\""));
 
     const CocoAnnotations no_area = changed([](Json& a) { a["area"] = nullptr; });
     CHECK(no_area.annotations[0].area == 4);
@@ -71,8 +71,8 @@ TEST_CASE("coco json: what is missing is derived from the rest, and counted") {
   CHECK(results[0].mask.counts == Counts{5, 2, 13});
   CHECK(results[0].image == 1);
   REQUIRE(notes.size() == 2);
-  CHECK_THAT(notes[0], Catch::Contains("dt.json: 1 records with run lengths in a list"));
-  CHECK_THAT(notes[1], Catch::Contains("dt.json: 1 records with ids as text"));
+  CHECK_THAT(notes[0], Catch::Contains("dt.json: 1 record with run lengths in a list"));
+  CHECK_THAT(notes[1], Catch::Contains("dt.json: 1 record with ids as text"));
 }
 
 TEST_CASE("coco json: crowds are spoken of where most objects are crowds") {

@@ -19,7 +19,7 @@ TEST_CASE("coco: what is missing is derived, for training and for scores alike, 
   CHECK(all.annotations[1].box == CocoBox{2, 1, 4, 3});
   CHECK(all.annotations[2].area == 12);
   REQUIRE(set->notes().size() == 3);
-  for (const char* part : {"note: ", "1 records without \"bbox\"", "1 records without \"area\"", "the id 0"})
+  for (const char* part : {"note: ", "1 record without \"bbox\"", "1 record without \"area\"", "the id 0"})
     CHECK_THAT(set->describe(), Catch::Contains(part));
   const InstanceCheckReport report = made.findings();
   CHECK(report.errors() == 0);
