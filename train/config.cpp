@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/text.h"
+#include "nets/factory.h"
 #include "train/config_schema.h"
 
 namespace atrous::train {
@@ -291,6 +292,10 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   for (const std::string& assignment : overrides) apply_override(root, assignment);
   Config config;
   schema::read_struct(config, root, "");
+  // Checkpoints hold every option. Those of semantic models from before the default of this one changed have
+  // the old value, which means nothing to them.
+  if (!nets::is_detector(config.model.name))
+    config.model.detection.exact_scale = nets::DetectionOptions{}.exact_scale;
   check_together(config, origin);
   if (config.model.crf_as_rnn) {
     const data::ChannelStatistics s = data::channel_statistics(config.data, config.model.in_channels);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "nets/factory.h"
 #include "train/json_value.h"
 
 using namespace atrous;
@@ -206,4 +207,19 @@ TEST_CASE("A zero on the command line does not switch off the other length of a 
   const Config c = parse_config(text, "test", {"train.max_steps=40", "train.epochs=0"});
   CHECK(c.train.max_steps == 40);
   CHECK(c.train.epochs == 0);
+}
+
+TEST_CASE("stored configs of semantic models from before model.detection.exact_scale was on by default") {
+  const auto stored = [](const char* name, const char* detection) {
+    return fmt::format(R"({{"model": {{"name": "{}", "num_classes": 2, "detection": {{{}}}}}}})", name,
+                       detection);
+  };
+  const char* old = R"("exact_scale": false)";
+  const Config semantic = parse_config(stored("unet", old), "test", {});
+  CHECK_NOTHROW(nets::build_network(semantic.model));
+  CHECK(changed_keys(semantic, parse_config(stored("unet", ""), "test", {})).empty());
+  // Other options of detectors stay errors, and detectors keep the value.
+  const Config strange = parse_config(stored("unet", R"("max_size": 99)"), "test", {});
+  CHECK_THROWS_AS(nets::build_network(strange.model), Error);
+  CHECK_FALSE(parse_config(stored("maskrcnn_resnet50_fpn", old), "test", {}).model.detection.exact_scale);
 }
