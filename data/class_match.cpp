@@ -145,12 +145,12 @@ class Matcher {
     }
     if (!strangers.empty()) refuse(out, strangers, missing, option);
     if (moved > 0)
-      out.notes.push_back(
-          fmt::format("classes: {} of {} have another number in {} than in {}; they are matched by name",
-                      moved, matched, theirs_.what, ours_.what));
+      out.notes.push_back(fmt::format(
+          "note: classes: {} of {} have another number in {} than in {}; they are matched by name", moved,
+          matched, theirs_.what, ours_.what));
     if (!missing.empty())
-      out.notes.push_back(
-          fmt::format("classes: {} has no {}, which {} has", theirs_.what, listed(missing), ours_.what));
+      out.notes.push_back(fmt::format("note: classes: {} has no {}, which {} has", theirs_.what,
+                                      listed(missing), ours_.what));
     return out;
   }
 
@@ -224,7 +224,7 @@ ClassMatch match_numbers(const ClassList& theirs, const ClassList& ours) {
   }
   if (they_have != we_have)
     out.notes.push_back(fmt::format(
-        "classes: {} has no class names, so its classes are matched with those of {} by number. Check "
+        "note: classes: {} has no class names, so its classes are matched with those of {} by number. Check "
         "that they are the same",
         (they_have ? ours : theirs).what, (they_have ? theirs : ours).what));
   return out;
@@ -303,11 +303,13 @@ ClassMatch ClassMap::apply(const ClassList& list, bool keep_numbers) const {
   for (const Entry& e : entries_) {
     if (!used.contains(&e)) unused.push_back(e.from);
   }
-  if (!renamed.empty()) out.notes.push_back(fmt::format("classes: {} takes {}", where_, listed(renamed)));
-  if (!ignored.empty()) out.notes.push_back(fmt::format("classes: {} ignores {}", where_, listed(ignored)));
+  if (!renamed.empty())
+    out.notes.push_back(fmt::format("note: classes: {} takes {}", where_, listed(renamed)));
+  if (!ignored.empty())
+    out.notes.push_back(fmt::format("note: classes: {} ignores {}", where_, listed(ignored)));
   if (!unused.empty())
     out.notes.push_back(
-        fmt::format("classes: {} has no {}, which {} names", list.what, listed(unused), where_));
+        fmt::format("note: classes: {} has no {}, which {} names", list.what, listed(unused), where_));
   return out;
 }
 
@@ -332,8 +334,8 @@ std::string difference(const ClassList& theirs, const ClassList& ours) {
   const std::vector<std::string> here = Matcher(theirs, ours).strangers(),
                                  there = Matcher(ours, theirs).strangers();
   return fmt::format(
-      "classes: {} and {} have different classes. Only the first has {}; only the second has {}", theirs.what,
-      ours.what, here.empty() ? "none" : listed(here), there.empty() ? "none" : listed(there));
+      "note: classes: {} and {} have different classes. Only the first has {}; only the second has {}",
+      theirs.what, ours.what, here.empty() ? "none" : listed(here), there.empty() ? "none" : listed(there));
 }
 
 ClassMatch match_classes(const ClassList& theirs, const ClassList& ours, const std::string& option) {

@@ -76,8 +76,8 @@ std::vector<std::string> apply_class_map(CocoAnnotations& all, const ClassMap& m
   std::erase_if(all.annotations, [](const CocoAnnotation& a) { return a.category < 0; });
   all.categories = std::move(categories);
   if (all.annotations.size() < before)
-    groups.notes.push_back(
-        fmt::format("classes: {} objects of ignored classes are left out", before - all.annotations.size()));
+    groups.notes.push_back(fmt::format("note: classes: {} objects of ignored classes are left out",
+                                       before - all.annotations.size()));
   return std::move(groups.notes);
 }
 
@@ -122,8 +122,8 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
   std::vector<std::string> notes = match.notes;
   if (left_out > 0)
     notes.push_back(
-        fmt::format("classes: {} results are of classes that {} does not have, and are not scored", left_out,
-                    annotations.path));
+        fmt::format("note: classes: {} results are of classes that {} does not have, and are not scored",
+                    left_out, annotations.path));
   return notes;
 }
 

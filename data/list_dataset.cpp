@@ -161,7 +161,8 @@ std::string ListDataset::describe() const {
       impossible += fmt::format("{}\"{}\"", impossible.empty() ? "" : ", ", parts_.classes[k].name);
   }
   if (!impossible.empty())
-    lines += fmt::format("\nclasses: {} cannot occur in the labels: excluded from the means of scores", impossible);
+    lines += fmt::format("\nnote: classes: {} cannot occur in the labels: excluded from the means of scores",
+                         impossible);
   return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}",
                      parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root,
                      parts_.label_map.describe(parts_.classes),

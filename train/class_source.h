@@ -44,7 +44,7 @@ std::unique_ptr<Set> open_training_split(
     return open(&*start);
   } else {
     notes.push_back(
-        fmt::format("classes: train.class_weights gives numbers by label, so labels are numbered as in "
+        fmt::format("note: classes: train.class_weights gives numbers by label, so labels are numbered as in "
                     "the train split, not as in {}",
                     start->what));
   }

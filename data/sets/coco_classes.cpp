@@ -87,7 +87,7 @@ std::string adopt_training_numbers(OwnLabels& own, const LabelQuestion& q) {
     ATROUS_CHECK(!other.categories.empty(), ErrorKind::data, "[{}] there are no categories.", q.train_file);
   } catch (const Error& error) {
     own.notes.push_back(
-        fmt::format("classes: the training split cannot be read, so the {} split's own numbers "
+        fmt::format("note: classes: the training split cannot be read, so the {} split's own numbers "
                     "are used: {}",
                     q.split, error.what()));
     return "";

@@ -191,15 +191,15 @@ TEST_CASE("metrics coco: what predict writes is scored by the names of its categ
   const Outcome right = score();
   INFO(right.err);
   REQUIRE(right.code == 0);
-  CHECK(json::parse(right.out)["stats"][0] == 1.0);
+  CHECK(json::parse(right.out)["stats"][0].get<double>() == Approx(1.0));
   CHECK_THAT(right.err, Contains("2 of 2 have another number"));
   gt["categories"][0]["name"] = "Mutter";
   const Outcome refused = score();
   CHECK(refused.code == 4);
   CHECK_THAT(refused.err, Contains("\"Mutter\"") && Contains("--class-map=Mutter:"));
-  CHECK(json::parse(score({"--class-map", "Mutter:nut"}).out)["stats"][0] == 1.0);
+  CHECK(json::parse(score({"--class-map", "Mutter:nut"}).out)["stats"][0].get<double>() == Approx(1.0));
   const Outcome half = score({"--class-map", "Mutter:ignore"});
-  CHECK(json::parse(half.out)["stats"][0] == 1.0);
+  CHECK(json::parse(half.out)["stats"][0].get<double>() == Approx(1.0));
   CHECK(json::parse(half.out)["objects"] == 1);
   CHECK_THAT(half.err, Contains("1 results are of classes that"));
 }
