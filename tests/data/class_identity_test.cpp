@@ -116,6 +116,10 @@ TEST_CASE("coco: a category that train lacks is refused, or mapped") {
   REQUIRE(report.splits.size() == 2);  // what else there is in val is checked all the same
   CHECK(report.splits[1].objects == 3);
   CHECK(report.splits[1].classes[3].name == "c");
+  made.split("test", {{1, "b"}, {2, "zoo"}});  // a test split that is there is checked too
+  CHECK_THAT(errors_of(check_instances(made.options, 3, 0)),
+             Catch::Contains("test: ") && Catch::Contains("zoo:ignore"));
+  made.split("test", {{1, "b"}});
   made.options.class_map = {"A:a", "c:ignore"};
   const auto val = made.read("val", 3);
   CHECK(labels_of(*val) == std::vector<int32_t>{1, 2, 0});
