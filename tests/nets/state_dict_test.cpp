@@ -106,8 +106,8 @@ TEST_CASE("First filters are folded to other input channels") {
   const auto report =
       layers::load_state_dict(*b, file_of(*a), {.strict = false, .fold_input_channels = true});
   CHECK(report.folded == std::vector<std::string>{"inc.double_conv.0.weight"});
-  const float* from = file_of(*a).at("inc.double_conv.0.weight").data<float>();
-  CHECK(file_of(*b).at("inc.double_conv.0.weight").data<float>()[0] == 3 * from[0]);
+  const Tensor from = file_of(*a).at("inc.double_conv.0.weight");
+  CHECK(file_of(*b).at("inc.double_conv.0.weight").data<float>()[0] == 3 * from.data<float>()[0]);
 }
 
 TEST_CASE("Only the first convolution is folded") {
