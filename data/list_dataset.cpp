@@ -13,9 +13,13 @@ namespace fs = std::filesystem;
 
 // The list line's path in normal form. Lists are data from elsewhere: they must not reach outside the root.
 std::string checked_path(std::string path, const std::string& list, int64_t line,
-                         const std::string& strip_prefix) {
+                         const std::string& strip_prefix, const std::string& root) {
   if (!strip_prefix.empty() && path.starts_with(strip_prefix)) path.erase(0, strip_prefix.size());
-  const fs::path normal = fs::path(path).lexically_normal();
+  fs::path normal = fs::path(path).lexically_normal();
+  if (normal.is_absolute() && !root.empty()) {
+    const fs::path below = normal.lexically_relative(fs::absolute(root).lexically_normal());
+    if (!below.empty() && *below.begin() != "..") normal = below;
+  }
   const bool escapes = normal.is_absolute() || (!normal.empty() && *normal.begin() == "..");
   ATROUS_CHECK(
       !escapes, ErrorKind::data,
@@ -55,7 +59,7 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
 }
 
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
-                                 const std::string& strip_prefix) {
+                                 const std::string& strip_prefix, const std::string& root) {
   std::vector<ListEntry> entries;
   for (const ListLine& line : read_list_lines(path)) {
     const bool image_only = line.fields.size() == 1 && label_optional;
@@ -65,8 +69,8 @@ std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
         "stand in double quotes.",
         path, line.number, line.fields.size(), line.text);
     ListEntry entry;
-    entry.image = checked_path(line.fields[0], path, line.number, strip_prefix);
-    if (!image_only) entry.label = checked_path(line.fields[1], path, line.number, strip_prefix);
+    entry.image = checked_path(line.fields[0], path, line.number, strip_prefix, root);
+    if (!image_only) entry.label = checked_path(line.fields[1], path, line.number, strip_prefix, root);
     entry.line = line.number;
     entries.push_back(std::move(entry));
   }

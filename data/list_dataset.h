@@ -21,9 +21,9 @@ struct ListEntry {
 };
 
 // `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if
-// present.
+// present. Absolute paths must lie below `root`.
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
-                                 const std::string& strip_prefix = "");
+                                 const std::string& strip_prefix = "", const std::string& root = "");
 
 // Fills in the ids: stems; where stems repeat, paths without extension; where those repeat, whole paths.
 // Error(data) for a path that occurs twice. `list` is for messages.

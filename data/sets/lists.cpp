@@ -23,7 +23,7 @@ SplitPlan plan_from_list(const DataOptions& options, const std::string& split,
                name);
   const files::fs::path path = files::fs::path(options.root) / name;
   if (files::fs::is_regular_file(path)) {
-    plan.entries = read_list(path.string(), split == "test", strip_prefix);
+    plan.entries = read_list(path.string(), split == "test", strip_prefix, options.root);
   } else {
     plan.missing = fmt::format("{} (data.{}_list)", files::not_there(path), split);
   }

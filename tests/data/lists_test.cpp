@@ -78,6 +78,19 @@ TEST_CASE("lists: other encodings are refused by name") {
   CHECK_SAYS(ErrorKind::data, fields_in("\n \r\n"), "at least one image");
 }
 
+TEST_CASE("lists: absolute paths are read if they lie below the root") {
+  Folder folder;
+  const std::string list = folder.file("list.txt");
+  write_text(list, folder.str() + "/i/a.png " + folder.str() + "/l/../l/a.png\n");
+  for (const std::string& root : {folder.str(), folder.str() + "/", folder.str() + "/i/.."}) {
+    const std::vector<ListEntry> entries = read_list(list, false, "", root);
+    CHECK(entries[0].image == "i/a.png");
+    CHECK(entries[0].label == "l/a.png");
+  }
+  for (const std::string& root : {std::string(), folder.str() + "/i", folder.str() + "x"})
+    CHECK_SAYS(ErrorKind::data, read_list(list, false, "", root), "list.txt:1", "inside the root");
+}
+
 TEST_CASE("ids: stems, paths where stems repeat, whole names where those repeat") {
   CHECK(ids_in({"x/a.png", "y/b.png"}) == std::vector<std::string>{"a", "b"});
   CHECK(ids_in({"x/a.png", "y/a.png"}) == std::vector<std::string>{"x/a", "y/a"});
