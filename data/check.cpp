@@ -39,6 +39,7 @@ FileReport check_file(const ListDataset& dataset, int64_t index) {
   out.id = dataset.id(index);
   out.histogram = LabelHistogram(dataset.num_classes());
   try {
+    dataset.check_exists(index);
     if (!dataset.label_path(index).empty()) {
       const LabelFile file = dataset.label_file(index);
       out.label_format = file.format;
@@ -222,7 +223,8 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
     try {
       // Only few sets have a test split that anybody can see.
       if (split == "test" && !is_asked && !has_split(options, split)) continue;
-      const auto dataset = open_list_dataset(options, split, num_classes, in_channels);
+      const auto dataset =
+          open_list_dataset(options, split, num_classes, in_channels, nullptr, /*check_files=*/false);
       report.classes = dataset->classes();
       report.label_map = dataset->label_map().describe(dataset->classes());
       report.notes.insert(report.notes.end(), dataset->notes().begin(), dataset->notes().end());

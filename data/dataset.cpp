@@ -218,7 +218,7 @@ SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const 
 
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels,
-                                               const ClassList* classes) {
+                                               const ClassList* classes, bool check_files) {
   check_split(split);
   SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split);
   OwnClasses own = own_classes(options, plan, num_classes);
@@ -238,6 +238,7 @@ std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const
       .accept_wide_labels = own_map ? plan.wide_labels : options.label_map != "identity",
       .left_out = std::move(plan.left_out),
       .notes = std::move(notes),
+      .check_files = check_files,
       .objection = own_map ? plan.objection : nullptr,
       .image = image_options(options),
   });

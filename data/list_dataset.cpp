@@ -105,8 +105,21 @@ void check_files_exist(const std::string& root, const std::string& split,
       root, first, missing > 1 ? fmt::format(" and {} more", missing - 1) : "", split, hint);
 }
 
+void check_entry_exists(const std::string& root, const ListEntry& entry) {
+  std::vector<std::string> missing;
+  for (const std::string& file : {entry.image, entry.label}) {
+    std::error_code error;
+    if (!file.empty() && !fs::is_regular_file(fs::path(root) / file, error)) missing.push_back(file);
+  }
+  if (missing.empty()) return;
+  fail(ErrorKind::data,
+       "[{}] file not found{}. Every listed file must exist: check data.root and the list.{}",
+       (fs::path(root) / missing[0]).string(), missing.size() > 1 ? ", nor its label " + missing[1] : "",
+       missing_file_hint(missing[0]));
+}
+
 ListDataset::ListDataset(Parts parts) : parts_(std::move(parts)) {
-  check_files_exist(parts_.root, parts_.split, parts_.entries);
+  if (parts_.check_files) check_files_exist(parts_.root, parts_.split, parts_.entries);
 }
 
 std::string ListDataset::image_path(int64_t index) const {

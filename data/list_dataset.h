@@ -50,6 +50,9 @@ std::string missing_file_hint(const std::string& name);
 void check_files_exist(const std::string& root, const std::string& split,
                        const std::vector<ListEntry>& entries);
 
+// The same for one entry, for `atrous data check`, which lists them all.
+void check_entry_exists(const std::string& root, const ListEntry& entry);
+
 // How the options want images read.
 ImageReadOptions image_options(const DataOptions& options);
 
@@ -65,11 +68,12 @@ class ListDataset final : public Dataset {
     bool accept_wide_labels = false;      // 16-bit labels: only where the label map says what they mean
     std::string left_out = {};            // SplitPlan's
     std::vector<std::string> notes = {};  // how classes were matched and what was assumed, lines for people
+    bool check_files = true;              // when the set is opened; otherwise check_exists() does
     // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
     std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;
   };
-  // Checks that every file exists.
+  // Checks that every file exists, unless check_files is false.
   explicit ListDataset(Parts parts);
 
   int64_t size() const override { return static_cast<int64_t>(parts_.entries.size()); }
@@ -84,6 +88,8 @@ class ListDataset final : public Dataset {
   const std::vector<std::string>& notes() const { return parts_.notes; }
   const LabelMap& label_map() const { return parts_.label_map; }
   const std::string& left_out() const { return parts_.left_out; }
+  // Error(data) if a file of the image is not there.
+  void check_exists(int64_t index) const { check_entry_exists(parts_.root, entry(index)); }
   std::string image_path(int64_t index) const;
   std::string label_path(int64_t index) const;  // empty: no label
   LabelFile label_file(int64_t index) const;    // as stored; there must be one
@@ -103,6 +109,6 @@ bool has_split(const DataOptions& options, const std::string& split);
 // open_dataset() for those who need the list itself.
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels,
-                                               const ClassList* classes = nullptr);
+                                               const ClassList* classes = nullptr, bool check_files = true);
 
 }  // namespace atrous::data

@@ -170,8 +170,9 @@ SplitPlan plan_pennfudan(const DataOptions& options, const std::string& split) {
 
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
                                                const std::string& split, int64_t in_channels,
-                                               const ClassList* classes) {
+                                               const ClassList* classes, bool check_files) {
   InstanceFiles::Parts parts = instance_parts(options, split, in_channels);
+  parts.check_files = check_files;
   SplitPlan plan = checked_plan(set.plan, options, split);
   parts.entries = std::move(plan.entries);
   parts.notes = std::move(plan.notes);

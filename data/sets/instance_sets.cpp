@@ -33,9 +33,7 @@ InstanceSample InstanceFiles::load(int64_t index) const {
   InstanceSample sample;
   sample.id = id(index);
   sample.image_path = path_of(entry(index).image);
-  ATROUS_CHECK(parts_.check_files || std::filesystem::is_regular_file(sample.image_path), ErrorKind::data,
-               "[{}] the image file must exist. It does not.{}", sample.image_path,
-               missing_file_hint(entry(index).image));
+  if (!parts_.check_files) check_entry_exists(parts_.root, entry(index));
   sample.image =
       with_channels(read_image(sample.image_path, parts_.image), parts_.in_channels, sample.image_path);
   sample.instances = instances(index);
@@ -114,7 +112,7 @@ std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& option
     ATROUS_CHECK(num_classes == 0 || num_classes == 2 || (classes && has_names(*classes)), ErrorKind::config,
                  "[model.num_classes] must be 2, background and {}, for {}. Got {}. Set model.num_classes=2.",
                  set.object, set.name, num_classes);
-    return open_id_masks(set, options, split, in_channels, classes);
+    return open_id_masks(set, options, split, in_channels, classes, faults == nullptr);
   }
   fail(ErrorKind::config,
        "[data.dataset] a network that finds objects needs one of {}. Got `{}`. Set data.dataset.",

@@ -149,7 +149,11 @@ TEST_CASE("data check: unreadable files are all counted, the rest is still judge
   CHECK(report.splits.at(0).unreadable == 1);
   CHECK(report.splits.at(1).images == 1);
   fs::remove(set.file("i/b.png"));
-  CHECK(says(set.check(2), true, "train: [data] every listed file must exist"));
+  fs::remove(set.file("l/b.png"));
+  const CheckReport missing = set.check(2);
+  CHECK(missing.errors() == 2);
+  CHECK(says(missing, true, "i/b.png] file not found, nor its label l/b.png. Every listed file"));
+  CHECK(says(missing, true, "i/a.png"));
 }
 
 TEST_CASE("data check: mixed sizes") {
