@@ -75,9 +75,9 @@ for name in "${names[@]}"; do
   fi
 done
 
-commit="$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
-git diff --quiet HEAD -- 2>/dev/null || commit="$commit, changed"
-echo "atrous $commit; $("$python" tests/parity/versions.py | awk '$2 != "-" { printf "%s%s %s", sep, $1, $2; sep = ", " }')"
+# What the program says of itself: the tree may be newer than the build.
+program="$("$build/cli/atrous" doctor | sed -n 's/^atrous *//p')"
+echo "atrous $program; $("$python" tests/parity/versions.py | awk '$2 != "-" { printf "%s%s %s", sep, $1, $2; sep = ", " }')"
 echo
 echo "| script | passed | failed | skipped | largest difference |"
 echo "|---|---|---|---|---|"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains every recipe of configs/ that has an `expected` again and says what came out: to be run when arithmetic has changed.
 
-    scripts/recheck_expected.py [--seeds N] [--build FOLDER] [--out FOLDER] [--list] [NAME...]
+    scripts/recipes.py [--seeds N] [--build FOLDER] [--out FOLDER] [--list] [NAME...]
 
 Data sets are looked for in ATROUS_DATA_DIR, in a folder named like `data.dataset`; generated shapes are generated. A recipe whose data is
 not there is skipped, saying so. NAMEs choose recipes whose path contains one of them. With --seeds N each is trained with the seeds 1 to N, and
@@ -68,7 +68,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"), metavar="FOLDER")
-    parser.add_argument("--out", default=os.path.join(ROOT, "runs", "recheck"), metavar="FOLDER", help="runs that are there already go on or count as they are")
+    parser.add_argument("--out", default=os.path.join(ROOT, "runs", "recipes"), metavar="FOLDER", help="runs that are there already go on or count as they are")
     parser.add_argument("--list", action="store_true", help="only list the recipes and where their data is")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
