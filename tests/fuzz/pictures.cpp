@@ -127,7 +127,8 @@ std::string assembled_png(Input& input) {
   for (int i = 0; i < 4; ++i) {
     static constexpr const char* types[] = {"PLTE", "tRNS", "gAMA", "eXIf"};
     if (!(chunks >> i & 1)) continue;
-    const size_t size = std::min<size_t>(input.take<uint8_t>() * size_t{3}, input.left.size());
+    const size_t wanted = input.take<uint8_t>() * size_t{3};
+    const size_t size = std::min(wanted, input.left.size());
     file += png_chunk(types[i], input.left.first(size));
     input.left = input.left.subspan(size);
   }
