@@ -8,7 +8,7 @@
 #   mutations   scripts/mutate.py: deliberate changes of one constant or comparison, each of which must turn a test red
 #   sanitize    scripts/sanitize.sh asan, then tsan
 #   parity      scripts/parity.sh --all against the current PyTorch, torchvision, pycocotools ... of scripts/peers_venv.sh (a download of 3 GB)
-#   recipes     scripts/recheck_expected.py: every recipe with `expected` whose data are there (ATROUS_DATA_DIR, generated shapes) is trained again
+#   recipes     scripts/recipes.py: every recipe with `expected` whose data are there (ATROUS_DATA_DIR, generated shapes) is trained again
 #
 # A part that cannot run here ends with exit code 77 and the reason as its last line: it is skipped, and counts neither way. Logs:
 # build/nightly/NAME.txt.
@@ -47,7 +47,7 @@ part_parity() {
 }
 part_recipes() {
   release
-  scripts/recheck_expected.py
+  scripts/recipes.py
 }
 
 logs=build/nightly
