@@ -7,6 +7,7 @@
 #include "core/parallel.h"
 #include "data/check_internal.h"
 #include "data/list_dataset.h"
+#include "data/notes.h"
 
 namespace atrous::data {
 namespace {
@@ -234,6 +235,8 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
       checker.error(fmt::format("{}: {}", split, error.what()));
     }
   }
+  // What the readers of files had to say is part of the result, not only of stderr.
+  for (const Note& n : notes()) report.notes.push_back(n.line());
   checker.finish();
   return report;
 }

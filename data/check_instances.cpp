@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "data/check_internal.h"
 #include "data/class_match.h"
+#include "data/notes.h"
 #include "data/sets/instance_sets.h"
 
 namespace atrous::data {
@@ -380,6 +381,8 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
       checker.say(true, fmt::format("{}: {}", split, error.what()));
     }
   }
+  // What the readers of files had to say is part of the result, not only of stderr.
+  for (const Note& n : notes()) report.notes.push_back(n.line());
   checker.finish();
   return report;
 }

@@ -83,7 +83,7 @@ RecordReader::RecordReader(const std::string& path, const CocoLimits& limits, On
 void RecordReader::read() {
   std::error_code error;
   ATROUS_CHECK(std::filesystem::is_regular_file(path_, error), ErrorKind::data,
-               "[{}] must be a JSON file. There is none of that name.", path_);
+               "[{}] must be a JSON file. File not found.", path_);
   const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path_, error));
   ATROUS_CHECK(!error && bytes <= limits_.max_file_bytes, ErrorKind::data,
                "[{}] a file may have at most {} bytes. Got {}. Split it.", path_, limits_.max_file_bytes,
@@ -129,7 +129,7 @@ bool RecordReader::key(string_t& name) {
     on_record_ = found == sections_.end() ? nullptr : found->second;
     if (on_record_) {
       ATROUS_CHECK(seen_.insert(name).second, ErrorKind::data,
-                   "[{}] the list \"{}\" must be there once. It is twice.", path_, name);
+                   "[{}] duplicate key \"{}\".", path_, name);
     }
   }
   key_ = name;

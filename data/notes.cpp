@@ -1,5 +1,7 @@
 #include "data/notes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <mutex>
 #include <unordered_set>
@@ -25,6 +27,10 @@ Register& all() {
 }
 
 }  // namespace
+
+std::string Note::line() const {
+  return fmt::format("note: {}{}: {}", first_file, files > 1 ? fmt::format(" and {} more", files - 1) : "", what);
+}
 
 void note(const std::string& what, const std::string& file) {
   Register& seen = all();

@@ -11,6 +11,8 @@ struct Note {
   std::string what;        // "the end marker (EOI) is missing; all pixels are there"
   std::string first_file;  // where it was seen first
   int64_t files = 0;       // in how many files
+
+  std::string line() const;  // "note: a.jpg and 2 more: the end marker ..."
 };
 
 // Thread-safe. The first file of a kind is printed on stderr at once; others, and the same file again, are

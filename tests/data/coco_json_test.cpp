@@ -88,7 +88,7 @@ TEST_CASE("coco json: what real files have beside the rules is read") {
 TEST_CASE("coco json: files that are no JSON, or another kind of it") {
   const Folder folder;
   const auto text = [&](const std::string& t) { return read_text(folder, t); };
-  CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.file("none.json")), "none.json", "There is none");
+  CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.file("none.json")), "none.json", "File not found");
   CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.str()), "must be a JSON file");
   CHECK_SAYS(ErrorKind::data, text(""), "must be JSON", "end of input");
   CHECK_SAYS(ErrorKind::data, text("{\"images\": [}"), "must be JSON", "At byte 13");
@@ -101,7 +101,7 @@ TEST_CASE("coco json: files that are no JSON, or another kind of it") {
   CHECK_SAYS(ErrorKind::data, text("{}"), "There is no \"annotations\"");
   CHECK_SAYS(ErrorKind::data, text(R"({"images": [], "annotations": []})"), "There is no \"categories\"");
   CHECK_SAYS(ErrorKind::data, text(R"({"images": [], "images": [], "annotations": [], "categories": []})"),
-             "It is twice");
+             "duplicate key \"images\"");
   CHECK_SAYS(ErrorKind::data, text(R"({"images": 5})"), "\"images\" must be a list");
   CHECK_SAYS(ErrorKind::data, text(R"({"images": {"id": 5}})"), "\"images\" must be a list");
   CHECK_SAYS(ErrorKind::data, text(R"({"images": [5]})"), "images[0]", "must be an object");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/check.h"
 #include "data/codecs.h"
 #include "data/notes.h"
 #include "tests/data/files.h"
@@ -129,6 +130,26 @@ TEST_CASE("JPEG: damaged data stays an error") {
   CHECK_SAYS(ErrorKind::data, decode_image(first(codes, codes.size() - 2), "cut.jpg"), "ends early");
 }
 
+TEST_CASE("data check: remarks on files stand in its report") {
+  print_note_counts();
+  const Folder folder;
+  const Bytes good = encode_jpeg(picture());
+  const Bytes open_end = first(good, good.size() - 2);
+  Tensor label = Tensor::empty({16, 24}, DType::u8);
+  label.fill(0);
+  write_bytes(folder.file("a.jpg"), open_end);
+  write_bytes(folder.file("b.jpg"), good);
+  for (const char* name : {"a.png", "b.png"}) write_png(folder.file(name), label);
+  write_text(folder.file("train.txt"), "a.jpg a.png\n");
+  write_text(folder.file("val.txt"), "b.jpg b.png\n");
+  DataOptions options;
+  options.root = folder.str();
+  const CheckReport report = check_data(options, 1, 3);
+  CHECK_THAT(report.table(), Catch::Contains("a.jpg: ") && Catch::Contains("EOI"));
+  CHECK_THAT(report.json(), Catch::Contains("EOI"));
+  print_note_counts();
+}
+
 TEST_CASE("notes: each kind is said once, each file counted once") {
   print_note_counts();
   for (const char* file : {"a", "b", "a", "a"}) note("odd", file);
@@ -137,6 +158,8 @@ TEST_CASE("notes: each kind is said once, each file counted once") {
   REQUIRE(all.size() == 2);
   CHECK((all[0].what == "odd" && all[0].first_file == "a" && all[0].files == 2));
   CHECK((all[1].what == "even" && all[1].files == 1));
+  CHECK(all[0].line() == "note: a and 1 more: odd");
+  CHECK(all[1].line() == "note: c: even");
   print_note_counts();
   CHECK(notes().empty());
 }
