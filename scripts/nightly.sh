@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is too long for continuous integration (.ci/run.sh): one line per part, the last line is "N passed, N failed".
+# What is too long for continuous integration (.ci/run): one line per part, the last line is "N passed, N failed".
 #
 #   scripts/nightly.sh [--part NAME]...
 #

@@ -61,7 +61,7 @@ FUZZ_HARNESS(class_map, bytes) {
   fuzz::accepts({ErrorKind::config}, [&] {
     const data::ClassMap map(entries);
     fuzz::require(map.empty() == entries.empty(), "no entry is lost");
-    const ClassMatch renamed = map.apply(theirs, choice & 2);
+    const ClassMatch renamed = map.apply(theirs);
     check_labels(renamed, theirs);
     ClassList after = theirs;
     after.classes = renamed.classes;
