@@ -128,10 +128,10 @@ void run_coco(const Options& o) {
   const data::CocoMasks masks = type == eval::IouType::segm ? data::CocoMasks::keep : data::CocoMasks::skip;
   data::CocoAnnotations annotations = data::read_coco_annotations(o.gt, masks);
   std::vector<std::string> notes = data::coco_notes(annotations, "set iscrowd to 0.");
-  for (std::string& note :
-       data::apply_class_map(annotations, data::ClassMap(o.class_map, "--class-map"), o.gt))
-    notes.push_back(std::move(note));
-  const std::vector<data::CocoResult> results = data::read_coco_results(o.dt, annotations, masks, {}, &notes);
+  const data::ClassMap map(o.class_map, "--class-map");
+  for (std::string& note : data::apply_class_map(annotations, map, o.gt)) notes.push_back(std::move(note));
+  const std::vector<data::CocoResult> results =
+      data::read_coco_results(o.dt, annotations, masks, {}, &notes, &map);
   for (const std::string& note : notes) print_to(stderr, "{}\n", note);
   const eval::CocoSummary summary = choose_id_zero(annotations, results, type, o);
   std::optional<eval::VocSummary> voc;
@@ -171,8 +171,8 @@ void add_metrics_coco_command(CLI::App& metrics) {
   command
       ->add_option(
           "--class-map", o->class_map,
-          "What the results call categories of the annotations: NAME:THEIRS, or NAME:ignore to leave one "
-          "out, comma-separated")
+          "What the results call categories of the annotations: NAME:THEIRS, NAME:ignore to leave one out, "
+          "or NAME:NAME for one that they lack, comma-separated")
       ->delimiter(',')
       ->type_name("MAP");
   command->add_option("--report", o->report_folder, "Folder for report.html and scores.json");

@@ -355,7 +355,8 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
   report.root = options.root;
   Checker checker(report, options.allow_overlap);
   // What labels mean is what they mean in training.
-  ClassList training{.what = "the train split", .classes = {}, .objects = true, .numbers = {}};
+  ClassList training{
+      .what = "the train split", .classes = {}, .objects = true, .numbers = {}, .can_grow = true};
   for (const std::string split : {"train", "val", "test"}) {
     const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
     if (!splits.empty() && !is_asked) continue;

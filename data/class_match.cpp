@@ -73,20 +73,12 @@ std::string escaped(const std::string& name) {
   return out;
 }
 
-// Up to ten names, quoted.
-std::string listed(const std::vector<std::string>& names) {
-  constexpr size_t most = 10;
-  std::string out;
-  for (size_t i = 0; i < std::min(names.size(), most); ++i)
-    out += fmt::format("{}\"{}\"", i ? ", " : "", names[i]);
-  return names.size() > most ? out + fmt::format(" and {} more", names.size() - most) : out;
-}
-
 // Entries of the class map that may be meant: names that differ in spelling alone go together, others are
-// left out.
-std::string suggestion(const std::vector<std::string>& theirs, std::vector<std::string> ours) {
+// left out, but not every class of a list.
+std::string suggestion(const std::vector<std::string>& theirs, std::vector<std::string> ours, bool any_left) {
   constexpr size_t most = 5, shortest_typo = 4;
   std::vector<std::string> entries;
+  bool any_similar = false;
   for (size_t i = 0; i < std::min(theirs.size(), most); ++i) {
     const std::string& name = theirs[i];
     std::string meant;
@@ -95,9 +87,14 @@ std::string suggestion(const std::vector<std::string>& theirs, std::vector<std::
     }
     if (meant.empty() && name.size() >= shortest_typo) meant = nearest_word(name, ours);
     std::erase(ours, meant);
+    any_similar |= !meant.empty();
     entries.push_back(escaped(name) + ":" + (meant.empty() ? "ignore" : escaped(meant)));
   }
-  return fmt::format("{}{}", fmt::join(entries, ","), theirs.size() > most ? ",..." : "");
+  const char* more = theirs.size() > most ? ",..." : "";
+  if (any_left || any_similar) return fmt::format("{}{}", fmt::join(entries, ","), more);
+  entries.clear();
+  for (size_t i = 0; i < std::min(theirs.size(), most); ++i) entries.push_back(escaped(theirs[i]) + ":NAME");
+  return fmt::format("{}{} with names of the second column", fmt::join(entries, ","), more);
 }
 
 class Matcher {
@@ -110,18 +107,34 @@ class Matcher {
     }
   }
 
-  // Names of theirs that ours lack.
-  std::vector<std::string> strangers() const {
-    std::vector<std::string> out;
+  // Labels of theirs whose names ours lack.
+  std::vector<size_t> strangers() const {
+    std::vector<size_t> out;
     for (size_t k = 0; k < theirs_.classes.size(); ++k) {
       const std::string& name = key_of(theirs_.classes[k]);
-      if (!is_skipped(theirs_, k) && !by_name_.contains(name) && !by_key_.contains(name)) out.push_back(name);
+      if (!is_skipped(theirs_, k) && !by_name_.contains(name) && !by_key_.contains(name)) out.push_back(k);
     }
+    return out;
+  }
+  std::vector<std::string> stranger_names() const {
+    std::vector<std::string> out;
+    for (const size_t k : strangers()) out.push_back(key_of(theirs_.classes[k]));
     return out;
   }
   bool knows_all() const { return strangers().empty(); }
 
-  ClassMatch match(const std::string& option) {
+  // Whether a name of theirs has another number in ours.
+  bool contradicts_numbers() const {
+    for (size_t k = 0; k < theirs_.classes.size(); ++k) {
+      if (is_skipped(theirs_, k) || is_generated(theirs_, k)) continue;
+      const auto found = by_name_.find(key_of(theirs_.classes[k]));
+      const auto same = [&](size_t label) { return number_of(ours_, label) == number_of(theirs_, k); };
+      if (found != by_name_.end() && std::ranges::none_of(found->second, same)) return true;
+    }
+    return false;
+  }
+
+  ClassMatch match(const std::string& option, const std::string& advice) {
     ClassMatch out;
     out.by_name = true;
     out.classes = ours_.classes;
@@ -143,7 +156,7 @@ class Matcher {
     for (size_t k = 0; k < ours_.classes.size(); ++k) {
       if (!is_skipped(ours_, k) && !used_[k]) missing.push_back(ours_.classes[k].name);
     }
-    if (!strangers.empty()) refuse(out, strangers, missing, option);
+    if (!strangers.empty()) refuse(out, strangers, missing, option, advice);
     if (moved > 0)
       out.notes.push_back(fmt::format(
           "note: classes: {} of {} have another number in {} than in {}; they are matched by name", moved,
@@ -176,15 +189,18 @@ class Matcher {
   bool are_the_same() const { return std::ranges::equal(theirs_.classes, ours_.classes, {}, key_of, key_of); }
 
   [[noreturn]] void refuse(const ClassMatch& match, const std::vector<std::string>& strangers,
-                           const std::vector<std::string>& missing, const std::string& option) const {
+                           const std::vector<std::string>& missing, const std::string& option,
+                           const std::string& advice) const {
     std::vector<std::pair<std::string, std::string>> rows = {{theirs_.what, ours_.what}};
     for (const std::string& name : strangers) rows.emplace_back(name, "-");
     for (const std::string& name : missing) rows.emplace_back("-", name);
     constexpr size_t most = 60;
     const size_t differing = rows.size() - 1;
+    bool any_matched = false;
     for (size_t k = 0; k < match.labels.size(); ++k) {
       if (match.labels[k] == no_class || is_skipped(theirs_, k)) continue;
       rows.emplace_back(key_of(theirs_.classes[k]), ours_.classes[static_cast<size_t>(match.labels[k])].name);
+      any_matched = true;
     }
     size_t width = 0;
     for (size_t i = 0; i < std::min(rows.size(), most); ++i) width = std::max(width, rows[i].first.size());
@@ -194,12 +210,11 @@ class Matcher {
     if (rows.size() > most) table += fmt::format("\n  ... and {} more", rows.size() - most);
     fail(ErrorKind::data,
          "[classes] every class of {} must be one of {}: classes are matched by name, order and numbers do "
-         "not "
-         "matter. Got {} that {} not: {}. {} differ:{}\nSay which class each one is, or that it is ignored, "
-         "in {}, "
-         "for example {}={}",
+         "not matter. Got {} that {} not: {}. {} differ:{}\nSay which class each one is, or that it is "
+         "ignored, in {}, for example {}={}{}{}",
          theirs_.what, ours_.what, strangers.size(), strangers.size() == 1 ? "is" : "are", listed(strangers),
-         differing, table, option, option, suggestion(strangers, missing));
+         differing, table, option, option, suggestion(strangers, missing, any_matched),
+         advice.empty() ? "" : "\n", advice);
   }
 
   const ClassList& theirs_;
@@ -208,11 +223,18 @@ class Matcher {
   std::vector<bool> used_;
 };
 
+// Whether classes without names of a data set have names that a user gave them.
+bool has_given_names(const ClassList& list) {
+  return !has_names(list) && !all_classes(list, [&](size_t k) {
+    return list.classes[k].set_name.empty() || list.classes[k].set_name == list.classes[k].name;
+  });
+}
+
 // Neither side can say more than a number.
 ClassMatch match_numbers(const ClassList& theirs, const ClassList& ours) {
   ClassMatch out;
   const bool they_have = has_names(theirs), we_have = has_names(ours);
-  out.classes = we_have ? ours.classes : theirs.classes;
+  out.classes = we_have || (!they_have && has_given_names(ours)) ? ours.classes : theirs.classes;
   for (size_t k = 0; k < theirs.classes.size(); ++k) {
     if (ours.numbers.empty()) {
       out.labels.push_back(theirs.objects && is_skipped(theirs, k) && k > 0 ? no_class
@@ -222,11 +244,14 @@ ClassMatch match_numbers(const ClassList& theirs, const ClassList& ours) {
     const auto at = std::find(ours.numbers.begin(), ours.numbers.end(), number_of(theirs, k));
     out.labels.push_back(at == ours.numbers.end() ? no_class : at - ours.numbers.begin());
   }
-  if (they_have != we_have)
+  if (they_have != we_have) {
+    const ClassList& bare = they_have ? ours : theirs;
     out.notes.push_back(fmt::format(
-        "note: classes: {} has no class names, so its classes are matched with those of {} by number. Check "
-        "that they are the same",
-        (they_have ? ours : theirs).what, (they_have ? theirs : ours).what));
+        "note: classes: {} has no class names{}, so its classes are matched with those of {} by number. "
+        "Check that they are the same",
+        bare.what, has_given_names(bare) ? " but those of data.class_names" : "",
+        (they_have ? theirs : ours).what));
+  }
   return out;
 }
 
@@ -265,7 +290,12 @@ const ClassMap::Entry* ClassMap::find(const std::string& name) const {
   return nullptr;
 }
 
-ClassMatch ClassMap::apply(const ClassList& list, bool keep_numbers) const {
+bool ClassMap::keeps(const std::string& name) const {
+  const Entry* entry = find(name);
+  return entry && entry->to == name;
+}
+
+ClassMatch ClassMap::apply(const ClassList& list) const {
   ClassMatch out;
   std::map<std::string, int64_t> label_of;
   std::set<const Entry*> used;
@@ -288,25 +318,25 @@ ClassMatch ClassMap::apply(const ClassList& list, bool keep_numbers) const {
     const bool left_out = entry && entry->to.empty();
     if (!left_out && !skipped && same != label_of.end() && targets.contains(key_of(info))) {
       out.labels.push_back(same->second);
-      if (keep_numbers) out.classes.push_back({"N/A", {}, {}});
       continue;
     }
-    if (left_out && !keep_numbers) {
+    if (left_out) {
       out.labels.push_back(no_class);
       continue;
     }
     const auto label = static_cast<int64_t>(out.classes.size());
-    out.labels.push_back(left_out || (skipped && k > 0) ? no_class : label);
-    if (!left_out && !skipped) label_of.emplace(key_of(info), label);
+    out.labels.push_back(skipped && k > 0 ? no_class : label);
+    if (!skipped) label_of.emplace(key_of(info), label);
     out.classes.push_back(std::move(info));
   }
   for (const Entry& e : entries_) {
     if (!used.contains(&e)) unused.push_back(e.from);
   }
   if (!renamed.empty())
-    out.notes.push_back(fmt::format("note: classes: {} takes {}", where_, listed(renamed)));
+    out.notes.push_back(fmt::format("note: classes: {} takes {} in {}", where_, listed(renamed), list.what));
   if (!ignored.empty())
-    out.notes.push_back(fmt::format("note: classes: {} ignores {}", where_, listed(ignored)));
+    out.notes.push_back(
+        fmt::format("note: classes: {} ignores {} in {}", where_, listed(ignored), list.what));
   if (!unused.empty())
     out.notes.push_back(
         fmt::format("note: classes: {} has no {}, which {} names", list.what, listed(unused), where_));
@@ -322,8 +352,22 @@ bool has_names(const ClassList& list) {
 
 bool share_names(const ClassList& theirs, const ClassList& ours) {
   const bool they_have = has_names(theirs), we_have = has_names(ours);
-  return (they_have && we_have) || (has_id_names(theirs) && has_id_names(ours)) ||
-         ((they_have || we_have) && Matcher(theirs, ours).knows_all());
+  if ((they_have && we_have) || (has_id_names(theirs) && has_id_names(ours))) return true;
+  if (!they_have && !we_have) return false;
+  const Matcher matcher(theirs, ours);
+  return matcher.knows_all() || matcher.contradicts_numbers();
+}
+
+std::vector<size_t> strangers(const ClassList& theirs, const ClassList& ours) {
+  return Matcher(theirs, ours).strangers();
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t most = 10;
+  std::string out;
+  for (size_t i = 0; i < std::min(names.size(), most); ++i)
+    out += fmt::format("{}\"{}\"", i ? ", " : "", names[i]);
+  return names.size() > most ? out + fmt::format(" and {} more", names.size() - most) : out;
 }
 
 bool same_names(const ClassList& theirs, const ClassList& ours) {
@@ -331,15 +375,17 @@ bool same_names(const ClassList& theirs, const ClassList& ours) {
 }
 
 std::string difference(const ClassList& theirs, const ClassList& ours) {
-  const std::vector<std::string> here = Matcher(theirs, ours).strangers(),
-                                 there = Matcher(ours, theirs).strangers();
+  const std::vector<std::string> here = Matcher(theirs, ours).stranger_names(),
+                                 there = Matcher(ours, theirs).stranger_names();
   return fmt::format(
       "note: classes: {} and {} have different classes. Only the first has {}; only the second has {}",
       theirs.what, ours.what, here.empty() ? "none" : listed(here), there.empty() ? "none" : listed(there));
 }
 
-ClassMatch match_classes(const ClassList& theirs, const ClassList& ours, const std::string& option) {
-  return share_names(theirs, ours) ? Matcher(theirs, ours).match(option) : match_numbers(theirs, ours);
+ClassMatch match_classes(const ClassList& theirs, const ClassList& ours, const std::string& option,
+                         const std::string& advice) {
+  return share_names(theirs, ours) ? Matcher(theirs, ours).match(option, advice)
+                                   : match_numbers(theirs, ours);
 }
 
 void rename_classes(std::vector<ClassInfo>& classes, const std::vector<std::string>& names) {

@@ -20,6 +20,8 @@ struct ClassList {
   // Labels of objects: 0 is background, and "N/A" is a gap between raw ids. Neither is matched.
   bool objects = false;
   std::vector<int64_t> numbers = {};  // of generated names ("class3"); empty: 0, 1, 2, ...
+  // Of the training split, for a network that is yet to be trained: it can have more classes.
+  bool can_grow = false;
 };
 
 inline constexpr int64_t no_class = -1;
@@ -43,8 +45,10 @@ class ClassMap {
   bool empty() const { return entries_.empty(); }
   const std::string& where() const { return where_; }
   // The list with other names: classes of one name become one class, the others are numbered anew in their
-  // order. With `keep_numbers` they keep their labels, and those that are left out become "N/A".
-  ClassMatch apply(const ClassList& list, bool keep_numbers = false) const;
+  // order.
+  ClassMatch apply(const ClassList& list) const;
+  // Whether an entry gives the name to itself.
+  bool keeps(const std::string& name) const;
 
  private:
   struct Entry {
@@ -58,8 +62,15 @@ class ClassMap {
 // Whether someone gave the classes their names; otherwise they are "class0", "class1", ... or "category 7".
 bool has_names(const ClassList& list);
 
-// Whether the lists can be matched by name: both have names.
+// Whether the lists can be matched by name: both have names. A list with names that the user gave alone
+// is matched by name if these are those of the other list, or have other numbers there.
 bool share_names(const ClassList& theirs, const ClassList& ours);
+
+// Labels of theirs whose names ours lack.
+std::vector<size_t> strangers(const ClassList& theirs, const ClassList& ours);
+
+// Up to ten names, quoted.
+std::string listed(const std::vector<std::string>& names);
 
 // Whether the lists have the same names, in any order.
 bool same_names(const ClassList& theirs, const ClassList& ours);
@@ -67,11 +78,11 @@ bool same_names(const ClassList& theirs, const ClassList& ours);
 std::string difference(const ClassList& theirs, const ClassList& ours);
 
 // The labels of `ours` for those of `theirs`. Every class of theirs must be one of ours: Error(data) prints
-// both lists side by side and entries for `option`, the class map. A class of ours that theirs lack is a
-// note. If only one list has names, labels stay as they are, with a note, and `classes` are those with names;
-// the caller compares the numbers of classes.
+// both lists, entries for `option`, the class map, and `advice`, another way out. A class of ours that theirs
+// lack is a note. If only one list has names, labels stay as they are, with a note, and `classes` are those
+// with names; the caller compares the numbers of classes.
 ClassMatch match_classes(const ClassList& theirs, const ClassList& ours,
-                         const std::string& option = "data.class_map");
+                         const std::string& option = "data.class_map", const std::string& advice = "");
 
 // Names that the user gives to the classes, by label (`data.class_names`); the set's own stay known for
 // matching.

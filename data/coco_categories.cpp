@@ -35,6 +35,39 @@ int64_t place_of(const std::vector<CocoCategory>& categories, int64_t id) {
   return at == categories.end() || at->id != id ? -1 : at - categories.begin();
 }
 
+// The place among the annotated categories of each of `found`, by names if both have them; -1: not annotated.
+std::vector<int64_t> annotated_places(const std::vector<CocoCategory>& found,
+                                      const CocoAnnotations& annotations, const std::string& path,
+                                      const ClassMap* map, std::vector<std::string>& notes) {
+  std::vector<int64_t> places(found.size(), -1);
+  if (found.empty()) return places;
+  const ClassList all = list_of(annotations.categories, annotations.path), theirs = list_of(found, path);
+  std::vector<CocoCategory> known = annotations.categories;
+  std::vector<std::string> never_found;
+  if (share_names(all, theirs)) {
+    const bool may_be_meant = !strangers(theirs, all).empty();
+    for (const size_t k : strangers(all, theirs)) {
+      const CocoCategory& category = annotations.categories[k];
+      if (may_be_meant && !(map && map->keeps(category.name))) continue;
+      never_found.push_back(category.name);
+      std::erase_if(known, [&](const CocoCategory& c) { return c.id == category.id; });
+    }
+  }
+  if (!never_found.empty())
+    notes.push_back(fmt::format("note: classes: {} has no {}, which {} has: scored as never found", path,
+                                listed(never_found), annotations.path));
+  if (known.empty()) return places;
+  const ClassMatch match = match_classes(
+      list_of(known, annotations.path), theirs, "--class-map",
+      "An entry NAME:NAME says that the results lack this class, which is then scored as never found.");
+  for (size_t i = 0; i < match.labels.size(); ++i) {
+    if (match.labels[i] != no_class)
+      places[static_cast<size_t>(match.labels[i])] = place_of(annotations.categories, known[i].id);
+  }
+  notes.insert(notes.end(), match.notes.begin(), match.notes.end());
+  return places;
+}
+
 }  // namespace
 
 std::vector<CocoCategory> read_coco_categories(const std::string& path, const CocoLimits& limits) {
@@ -76,14 +109,15 @@ std::vector<std::string> apply_class_map(CocoAnnotations& all, const ClassMap& m
   std::erase_if(all.annotations, [](const CocoAnnotation& a) { return a.category < 0; });
   all.categories = std::move(categories);
   if (all.annotations.size() < before)
-    groups.notes.push_back(fmt::format("note: classes: {} objects of ignored classes are left out",
-                                       before - all.annotations.size()));
+    groups.notes.push_back(fmt::format("note: classes: {} objects of ignored classes are left out of {}",
+                                       before - all.annotations.size(), what));
   return std::move(groups.notes);
 }
 
 std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
                                             const std::vector<CocoCategory>& categories,
-                                            const CocoAnnotations& annotations, const std::string& path) {
+                                            const CocoAnnotations& annotations, const std::string& path,
+                                            const ClassMap* map) {
   const auto unknown = [&](size_t i, int64_t id, size_t count, const std::string& file) {
     fail(ErrorKind::data,
          "[{}: result {}] \"category_id\" must be one of the {} categories of {}. Got {}. Are these class "
@@ -103,15 +137,8 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
   sort_categories(sorted, path);
   std::vector<CocoCategory> named;  // without the gaps between raw labels
   std::ranges::copy_if(sorted, std::back_inserter(named), [](const auto& c) { return c.name != "N/A"; });
-  // A file whose categories are gaps alone names no class.
-  const ClassMatch match = named.empty() ? ClassMatch{}
-                                         : match_classes(list_of(annotations.categories, annotations.path),
-                                                         list_of(named, path), "--class-map");
-  std::vector<int64_t> annotated(named.size(), -1);  // by category of the results
-  for (size_t i = 0; i < match.labels.size(); ++i) {
-    if (match.labels[i] != no_class)
-      annotated[static_cast<size_t>(match.labels[i])] = static_cast<int64_t>(i);
-  }
+  std::vector<std::string> notes;
+  const std::vector<int64_t> annotated = annotated_places(named, annotations, path, map, notes);
   int64_t left_out = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     if (place_of(sorted, results[i].category) < 0) unknown(i, results[i].category, sorted.size(), path);
@@ -119,7 +146,6 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
     results[i].category = at < 0 ? -1 : annotated[static_cast<size_t>(at)];
     left_out += results[i].category < 0;
   }
-  std::vector<std::string> notes = match.notes;
   if (left_out > 0)
     notes.push_back(
         fmt::format("note: classes: {} results are of classes that {} does not have, and are not scored",

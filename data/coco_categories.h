@@ -16,9 +16,11 @@ namespace atrous::data {
 std::vector<std::string> apply_class_map(CocoAnnotations& all, const ClassMap& map, const std::string& what);
 
 // Puts the place in `annotations.categories` for the ids that results have: of the same name if the file has
-// `categories`, otherwise of the same id. Results of a category that is not annotated get -1.
+// `categories`, otherwise of the same id. Results of a category that is not annotated get -1. `map` is as for
+// read_coco_results().
 std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
                                             const std::vector<CocoCategory>& categories,
-                                            const CocoAnnotations& annotations, const std::string& path);
+                                            const CocoAnnotations& annotations, const std::string& path,
+                                            const ClassMap* map);
 
 }  // namespace atrous::data

@@ -263,7 +263,7 @@ CocoAnnotations read_coco_annotations(const std::string& path, CocoMasks masks, 
 
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
                                           CocoMasks masks, const CocoLimits& limits,
-                                          std::vector<std::string>* notes) {
+                                          std::vector<std::string>* notes, const ClassMap* map) {
   struct Kept {
     bool has_box;
     Outline outline;
@@ -303,7 +303,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     odd.count(repairs);
   };
   read_result_records(path, limits, on_result, on_image, on_category);
-  const std::vector<std::string> lines = resolve_categories(results, categories, annotations, path);
+  const std::vector<std::string> lines = resolve_categories(results, categories, annotations, path, map);
   if (notes) {
     for (const auto& some : {repairs.lines(path), lines})
       notes->insert(notes->end(), some.begin(), some.end());

@@ -15,6 +15,8 @@
 
 namespace atrous::data {
 
+class ClassMap;  // class_match.h
+
 struct CocoLimits {
   int64_t max_file_bytes = int64_t{2} << 30;
   // Numbers, texts and lists of one record; its text is held in memory as a whole.
@@ -119,9 +121,10 @@ struct CocoResult {
 // also be an object whose "annotations" are the results and whose "images" say which images their ids mean,
 // as `atrous predict` writes it: refused if one of these has another file name (without folders) in
 // `annotations`. If it has "categories", as the files of `atrous predict` have, results are those of the
-// category of the same name, whatever their ids are (class_match.h): refused if an annotated category is none
-// of theirs. Results of a category that is not annotated are left out, as COCO's tools do. `notes` gets lines
-// for people.
+// category of the same name, whatever their ids are (class_match.h). An annotated category that they lack is
+// scored as never found, and results of a category that is not annotated are left out, as COCO's tools do: a
+// note. Refused if each side has a category that the other lacks: names may be spelled in two ways, unless
+// `map` gives those of the annotations to themselves. `notes` gets lines for people.
 //
 // As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
 // of the boxes, and a result without a segmentation has its box as mask; if not, all need a segmentation,
@@ -129,7 +132,8 @@ struct CocoResult {
 // images or categories, and scores that are missing or not finite.
 std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnnotations& annotations,
                                           CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {},
-                                          std::vector<std::string>* notes = nullptr);
+                                          std::vector<std::string>* notes = nullptr,
+                                          const ClassMap* map = nullptr);
 
 // What each result of a file has. COCO's tools take the area of a result from its box if there is one, also
 // to tell small masks from large ones: where masks are to count by their own area, they come without boxes.

@@ -80,12 +80,11 @@ OwnClasses own_classes(const DataOptions& options, const SplitPlan& plan, int64_
   for (int64_t k = 0; k < count; ++k) classes.push_back({fmt::format("class{}", k), default_color(k), {}});
   if (own_map && known > 0) {
     classes = plan.classes;
-  } else if (!options.class_names.empty()) {
-    check_class_names(options, classes.size());
-    rename_classes(classes, options.class_names);
-  } else if (known > 0) {
-    name_by_values(classes, own.map, plan);
+    return own;
   }
+  if (known > 0) name_by_values(classes, own.map, plan);
+  check_class_names(options, classes.size());
+  rename_classes(classes, options.class_names);
   return own;
 }
 

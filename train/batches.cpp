@@ -28,6 +28,7 @@ DataSets open_datasets(const Config& config, const data::ClassList* stored) {
       // Given labels cannot be renumbered.
       const data::ClassMatch match =
           data::match_classes(class_list(sets.classes, config, "data.class_names"), *stored);
+      sets.notes.insert(sets.notes.end(), match.notes.begin(), match.notes.end());
       for (size_t k = 0; k < match.labels.size(); ++k) {
         ATROUS_CHECK(
             match.labels[k] == static_cast<int64_t>(k), ErrorKind::config,

@@ -142,6 +142,14 @@ std::vector<data::ClassInfo> classes_from_text(const std::string& text, const st
   return classes;
 }
 
+void note_given_names(std::vector<data::ClassInfo>& classes, const std::vector<std::string>& class_names) {
+  const auto has_set_name = [](const data::ClassInfo& c) { return !c.set_name.empty(); };
+  if (!std::ranges::equal(classes, class_names, {}, &data::ClassInfo::name) ||
+      std::ranges::any_of(classes, has_set_name))
+    return;
+  for (size_t k = 0; k < classes.size(); ++k) classes[k].set_name = fmt::format("class{}", k);
+}
+
 void save_checkpoint(const std::string& path, const CheckpointContent& content, const std::string& keep) {
   NamedTensors tensors = layers::state_dict(*content.model);
   if (content.optimizer) {
@@ -212,6 +220,7 @@ StoredCheckpoint interpret(TensorFile file) {
   const std::string config = need("atrous.config"), classes = need("atrous.classes");
   stored.config = read_metadata(path, [&] { return parse_config(config, path, {}); });
   stored.classes = read_metadata(path, [&] { return classes_from_text(classes, path); });
+  note_given_names(stored.classes, stored.config.data.class_names);
   if (m.contains("atrous.state"))
     stored.state = read_metadata(path, [&] { return state_from_text(m.at("atrous.state"), path); });
   return stored;

@@ -66,6 +66,9 @@ struct StoredCheckpoint {
 
 // The classes in the metadata "atrous.classes". Error(checkpoint).
 std::vector<data::ClassInfo> classes_from_text(const std::string& text, const std::string& origin);
+// Checkpoints before set names were stored have the names of data.class_names alone, which may be unknown to
+// their data set: these classes are matched by number then (class_match.h).
+void note_given_names(std::vector<data::ClassInfo>& classes, const std::vector<std::string>& class_names);
 
 // Error(checkpoint) if the file is torn, changed, or no checkpoint; Error(io) if it cannot be read.
 StoredCheckpoint read_checkpoint(const std::string& path);

@@ -22,7 +22,10 @@ std::optional<data::ClassList> start_classes(const Config& config, const std::st
     const Metadata metadata = read_safetensors_metadata(path);
     const auto found = metadata.find("atrous.classes");
     if (found == metadata.end()) return std::nullopt;
-    const std::vector<data::ClassInfo> classes = classes_from_text(found->second, path);
+    std::vector<data::ClassInfo> classes = classes_from_text(found->second, path);
+    const auto stored = metadata.find("atrous.config");
+    if (stored != metadata.end())
+      note_given_names(classes, parse_config(stored->second, path, {}).data.class_names);
     // Weights for another number of classes leave the last layers as they are initialised.
     if (static_cast<int64_t>(classes.size()) != config.model.num_classes) return std::nullopt;
     return class_list(classes, config, fmt::format("the checkpoint {}", path));

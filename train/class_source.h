@@ -26,7 +26,7 @@ std::optional<data::ClassList> start_classes(const Config& config, const std::st
 bool has_settings_by_label(const Config& config);
 
 // Opens the training split by `open`, whose argument may be null. `stored` are the classes of a checkpoint
-// that is resumed, or null. `notes` gets a line if model.weights has other classes.
+// that is resumed, or null. `notes` gets a line if model.weights has other classes, or no names for them.
 template <class Set>
 std::unique_ptr<Set> open_training_split(
     const Config& config, const data::ClassList* stored,
@@ -37,7 +37,10 @@ std::unique_ptr<Set> open_training_split(
   const std::optional<data::ClassList> start = start_classes(config, config.model.weights);
   if (!start) return set;
   const data::ClassList own = class_list(set->classes(), config, "the train split");
-  if (!data::share_names(own, *start)) return set;
+  if (!data::share_names(own, *start)) {
+    for (std::string& note : data::match_classes(own, *start).notes) notes.push_back(std::move(note));
+    return set;
+  }
   if (!data::same_names(own, *start)) {
     notes.push_back(data::difference(own, *start));
   } else if (!has_settings_by_label(config)) {

@@ -24,8 +24,10 @@ std::unique_ptr<data::InstanceDataset> open_split(const Config& config, const st
   return set;
 }
 
-std::unique_ptr<data::InstanceDataset> open_val(const Config& config, const data::InstanceDataset& train) {
-  const data::ClassList meant = class_list(train.classes(), config, "the train split");
+std::unique_ptr<data::InstanceDataset> open_val(const Config& config, const data::InstanceDataset& train,
+                                                bool resumed) {
+  data::ClassList meant = class_list(train.classes(), config, "the train split");
+  meant.can_grow = !resumed;
   return open_split(config, "val", &meant);
 }
 
@@ -69,7 +71,7 @@ DetectionTask::DetectionTask(const Config& config, bool weights_follow, const da
       train_(open_training_split<data::InstanceDataset>(
           config, stored, [&](const data::ClassList* list) { return open_split(config, "train", list); },
           notes_)),
-      val_(open_val(config, *train_)),
+      val_(open_val(config, *train_, stored != nullptr)),
       model_(make_detection_model(config, weights_follow)),
       images_(data::training_images(*train_, config.data)) {}
 

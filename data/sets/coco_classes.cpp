@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.h"
 #include "data/coco_categories.h"
@@ -17,6 +18,7 @@ struct OwnLabels {
   std::vector<int64_t> label_of;  // by category
   std::vector<std::string> notes;
   std::string problem;  // of raw ids, if the numbers of this file are to count
+  std::string counted;  // whose categories these are
   int64_t categories = 0, last_id = 0;
 };
 
@@ -35,6 +37,7 @@ OwnLabels own_labels(const std::vector<CocoCategory>& categories, const std::str
                 .label_of = {},
                 .notes = {},
                 .problem = {},
+                .counted = path,
                 .categories = static_cast<int64_t>(categories.size()),
                 .last_id = last};
   if (as_they_are && !can_be)
@@ -53,9 +56,81 @@ OwnLabels own_labels(const std::vector<CocoCategory>& categories, const std::str
   return own;
 }
 
+// Appends the categories of another split that `all` lacks. Raw ids stay as they are where no other class has
+// them; other categories follow.
+void add_categories(OwnLabels& all, const OwnLabels& split, const DataOptions& options) {
+  if (!share_names(split.list, all.list)) return;
+  const std::vector<size_t> added = strangers(split.list, all.list);
+  if (added.empty()) return;
+  std::vector<ClassInfo>& classes = all.list.classes;
+  const bool raw = options.category_ids == "raw" && split.problem.empty();
+  const auto add = [&](size_t k, size_t label) {
+    if (label >= classes.size()) classes.resize(label + 1, {"N/A", {0, 0, 0}, {}});
+    classes[label] = {split.list.classes[k].name, default_color(static_cast<int64_t>(label)), {}};
+  };
+  std::vector<size_t> last;
+  for (const size_t k : added) {
+    const bool is_free = k >= classes.size() || classes[k].name == "N/A";
+    if (raw && is_free) {
+      add(k, k);
+    } else {
+      last.push_back(k);
+    }
+  }
+  for (const size_t k : last) add(k, classes.size());
+  all.categories += static_cast<int64_t>(added.size());
+  all.last_id = std::max(all.last_id, split.last_id);
+  all.list.what = fmt::format("the data set ({})", options.root);
+  all.counted = "all splits of " + options.root;
+}
+
+// The numbers of one split. Nothing if its file cannot be read, which becomes a note, or has no categories.
+std::optional<OwnLabels> read_split(const SplitFile& file, const LabelQuestion& q,
+                                    std::vector<std::string>& notes) {
+  CocoAnnotations other{.path = file.path, .images = {}, .categories = {}, .annotations = {}};
+  try {
+    other.categories = read_coco_categories(file.path);
+    if (other.categories.empty() && file.split != "train") return std::nullopt;
+    apply_class_map(other, ClassMap(q.options.class_map), "");
+    return own_labels(other.categories, file.path, q.options, file.split);
+  } catch (const Error& error) {
+    notes.push_back(fmt::format("note: classes: the categories of the {} split are not counted: {}",
+                                file.split, error.what()));
+    return std::nullopt;
+  }
+}
+
+// The classes of the splits together: those of the training split first, then what the others have besides.
+struct Together {
+  std::optional<OwnLabels> all;
+  std::optional<OwnLabels> fitting;  // of as many splits as model.num_classes has room for
+};
+
+Together classes_of_splits(const OwnLabels& own, const std::string& path, const LabelQuestion& q,
+                           std::vector<std::string>& notes) {
+  Together together;
+  for (const SplitFile& file : q.splits) {
+    std::optional<OwnLabels> split = file.path == path ? own : read_split(file, q, notes);
+    if (!split) continue;
+    if (together.all) {
+      add_categories(*together.all, *split, q.options);
+      if (q.num_classes != 0 && std::ssize(together.all->list.classes) > q.num_classes) continue;
+    } else {
+      together.all = std::move(split);
+    }
+    together.fitting = together.all;
+  }
+  return together;
+}
+
+std::string count_advice(const OwnLabels& all) {
+  return fmt::format("To count them as classes of the network, set model.num_classes={}.",
+                     all.list.classes.size());
+}
+
 // From here on the labels are those of `classes`.
-ClassMatch take_over(OwnLabels& own, const ClassList& classes) {
-  ClassMatch match = match_classes(own.list, classes);
+ClassMatch take_over(OwnLabels& own, const ClassList& classes, const std::string& advice = "") {
+  ClassMatch match = match_classes(own.list, classes, "data.class_map", advice);
   own.notes.insert(own.notes.end(), match.notes.begin(), match.notes.end());
   if (!match.by_name) return match;
   for (int64_t& label : own.label_of) label = match.labels[static_cast<size_t>(label)];
@@ -63,7 +138,24 @@ ClassMatch take_over(OwnLabels& own, const ClassList& classes) {
   return match;
 }
 
-void check_count(OwnLabels& own, const LabelQuestion& q, const std::string& path) {
+// The numbers that the splits have together; the file's own if they cannot be matched. Returns how many
+// classes model.num_classes must count.
+int64_t number_by_splits(OwnLabels& own, const std::string& path, const LabelQuestion& q) {
+  const Together splits = classes_of_splits(own, path, q, own.notes);
+  if (splits.all) {
+    const OwnLabels& fitting = *splits.fitting;
+    if (take_over(own, fitting.list, q.classes ? "" : count_advice(*splits.all)).by_name) {
+      own.problem = fitting.problem;
+      own.counted = splits.all->counted;
+      own.categories = splits.all->categories;
+      own.last_id = splits.all->last_id;
+      return std::ssize(splits.all->list.classes);
+    }
+  }
+  return std::ssize(own.list.classes);
+}
+
+void check_count(OwnLabels& own, const LabelQuestion& q, int64_t all) {
   ATROUS_CHECK(own.problem.empty(), ErrorKind::config, "{}", own.problem);
   const bool raw = q.options.category_ids == "raw";
   const auto needed = static_cast<int64_t>(own.list.classes.size());
@@ -71,35 +163,12 @@ void check_count(OwnLabels& own, const LabelQuestion& q, const std::string& path
       q.num_classes == 0 || q.num_classes == needed || (raw && q.num_classes > needed), ErrorKind::config,
       "[model.num_classes] must be {} with background for the {} categories of {} (data.category_ids={}{}). "
       "Got {}. Set model.num_classes={}.",
-      needed, own.categories, path, q.options.category_ids,
+      all, own.categories, own.counted, q.options.category_ids,
       own.last_id != own.categories ? fmt::format("; {} would need {}", raw ? "contiguous" : "raw",
                                                   raw ? own.categories + 1 : own.last_id + 1)
                                     : "",
-      q.num_classes, needed);
+      q.num_classes, all);
   own.list.classes.resize(static_cast<size_t>(std::max(needed, q.num_classes)), {"N/A", {0, 0, 0}, {}});
-}
-
-// The training split's numbers for another split; its own if they cannot be known.
-std::string adopt_training_numbers(OwnLabels& own, const LabelQuestion& q) {
-  CocoAnnotations other{.path = q.train_file, .images = {}, .categories = {}, .annotations = {}};
-  try {
-    other.categories = read_coco_categories(q.train_file);
-    ATROUS_CHECK(!other.categories.empty(), ErrorKind::data, "[{}] there are no categories.", q.train_file);
-  } catch (const Error& error) {
-    own.notes.push_back(
-        fmt::format("note: classes: the training split cannot be read, so the {} split's own numbers "
-                    "are used: {}",
-                    q.split, error.what()));
-    return "";
-  }
-  apply_class_map(other, ClassMap(q.options.class_map), "");
-  const OwnLabels training = own_labels(other.categories, q.train_file, q.options, "train");
-  const ClassMatch match = take_over(own, training.list);
-  if (!match.by_name) return "";
-  own.problem = training.problem;
-  own.categories = training.categories;
-  own.last_id = training.last_id;
-  return q.train_file;
 }
 
 // One category for each label, under the label's name.
@@ -134,14 +203,16 @@ CategoryLabels label_categories(CocoAnnotations& all, const LabelQuestion& q) {
   const bool own_numbers = q.classes && q.classes->classes.empty();
   bool named_by_model = own_numbers;
   if (q.classes && share_names(own.list, *q.classes)) {
-    take_over(own, *q.classes);
+    std::string advice;
+    if (q.classes->can_grow && !strangers(own.list, *q.classes).empty()) {
+      const Together splits = classes_of_splits(own, all.path, q, own.notes);
+      if (splits.all) advice = count_advice(*splits.all);
+    }
+    take_over(own, *q.classes, advice);
     named_by_model = true;
   } else {
-    std::string counted = all.path;
-    if (q.split != "train" && !q.train_file.empty() && q.train_file != all.path && !own_numbers) {
-      if (const std::string train = adopt_training_numbers(own, q); !train.empty()) counted = train;
-    }
-    check_count(own, q, counted);
+    const int64_t together = own_numbers ? std::ssize(own.list.classes) : number_by_splits(own, all.path, q);
+    check_count(own, q, together);
     if (q.classes && !own_numbers) {
       const ClassMatch match = take_over(own, *q.classes);
       named_by_model = has_names(*q.classes);

@@ -16,18 +16,22 @@ struct CategoryLabels {
   std::vector<std::string> notes;     // lines for people
 };
 
+struct SplitFile {
+  std::string split, path;
+};
+
 struct LabelQuestion {
   const DataOptions& options;
   std::string split;
   int64_t num_classes = 0;             // of the model; 0: as many as there are
   const ClassList* classes = nullptr;  // the model's, if they are known
-  // The annotation file of the training split, whose numbers the other splits take; empty: there is none.
-  std::string train_file = {};
+  // The annotation files of the set, that of the training split first: labels number the categories of all.
+  std::vector<SplitFile> splits = {};
 };
 
 // Renames and removes categories as data.class_map says, numbers them by data.category_ids, and matches them
-// by name with the model's classes or those of the training split. Objects of categories of one class get one
-// of these, which takes the class's name. Error(data), Error(config).
+// by name with the model's classes or those of all splits. Objects of categories of one class get one of
+// these, which takes the class's name. Error(data), Error(config).
 CategoryLabels label_categories(CocoAnnotations& all, const LabelQuestion& question);
 
 }  // namespace atrous::data

@@ -265,6 +265,16 @@ class CocoInstances final : public InstanceFiles {
   std::vector<std::vector<size_t>> objects_of_;  // annotations of each image, in the order of the file
 };
 
+// The annotation files that there are, that of the training split first.
+std::vector<SplitFile> split_files(const DataOptions& options) {
+  std::vector<SplitFile> found;
+  for (const char* split : {"train", "val", "test"}) {
+    const std::string file = annotation_file(options, split);
+    if (files::fs::is_regular_file(file)) found.push_back({split, file});
+  }
+  return found;
+}
+
 }  // namespace
 
 bool has_coco_split(const DataOptions& options, const std::string& split) {
@@ -293,13 +303,11 @@ std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options,
   read_crowds(all, options, parts.notes);
   sink.attempt([&] { check_disjoint(parts, options, split); });
   check_geometry(all, sink);
-  const std::string train = split == "train" ? "" : annotation_file(options, "train");
-  CategoryLabels labels =
-      label_categories(all, {.options = options,
-                             .split = split,
-                             .num_classes = num_classes,
-                             .classes = classes,
-                             .train_file = files::fs::is_regular_file(train) ? train : ""});
+  CategoryLabels labels = label_categories(all, {.options = options,
+                                                 .split = split,
+                                                 .num_classes = num_classes,
+                                                 .classes = classes,
+                                                 .splits = split_files(options)});
   parts.classes = std::move(labels.classes);
   parts.category_ids = std::move(labels.category_ids);
   parts.notes.insert(parts.notes.end(), labels.notes.begin(), labels.notes.end());

@@ -202,6 +202,15 @@ TEST_CASE("metrics coco: what predict writes is scored by the names of its categ
   CHECK(json::parse(half.out)["stats"][0].get<double>() == Approx(1.0));
   CHECK(json::parse(half.out)["objects"] == 1);
   CHECK_THAT(half.err, Contains("1 results are of classes that"));
+  // A model with fewer classes: what it lacks is never found, and in the mean, as pycocotools has it.
+  dt["categories"].erase(1);
+  dt["annotations"].erase(0);
+  const Outcome few = score();
+  INFO(few.err);
+  REQUIRE(few.code == 0);
+  CHECK(json::parse(few.out)["stats"][0].get<double>() == Approx(0.5));
+  CHECK(json::parse(few.out)["objects"] == 2);
+  CHECK_THAT(few.err, Contains("has no \"Mutter\"") && Contains("scored as never found"));
 }
 
 TEST_CASE("import-weights: a checkpoint keeps its classes, whatever order the data set has") {
@@ -259,4 +268,11 @@ TEST_CASE("data.class_names name the classes of the set, not those of weights wi
   REQUIRE(named.code == 0);
   CHECK_THAT(named.err, !Contains("has no class names"));
   CHECK(json::parse(named.out)["per_class"] == json::parse(plain.out)["per_class"]);
+  // A checkpoint from before the set's names were stored.
+  save(weights, config, {"links", "mitte", "rechts"});
+  const Outcome old = run({"eval", "--weights", weights, "--json", "-"});
+  INFO(old.err);
+  REQUIRE(old.code == 0);
+  CHECK_THAT(old.err, Contains("no class names but those of data.class_names, so its classes are matched"));
+  CHECK(json::parse(old.out)["per_class"] == json::parse(plain.out)["per_class"]);
 }

@@ -57,7 +57,7 @@ TEST_CASE("eval needs only the checkpoint, and gives table, JSON and a report") 
   // Names that the user gives to the classes of the set are matched like those of the set.
   const Outcome named = p.eval({"--set", "data.class_names=road,car,sky"});
   CHECK(named.code == 4);
-  CHECK_THAT(named.err, Contains("\n  car") && Contains("middle") && Contains("data.class_map=road:ignore"));
+  CHECK_THAT(named.err, Contains("\n  car") && Contains("middle") && Contains("data.class_map=road:NAME"));
   // A second report replaces the pictures of the first, and only those.
   write_text(folder + "/worst/notes.txt", "mine");
   REQUIRE(p.eval({"--report", folder, "--worst", "0"}).code == 0);

@@ -132,6 +132,61 @@ TEST_CASE("coco: a category that train lacks is refused, or mapped") {
   CHECK(labels_of(*made.read("val", 2)) == std::vector<int32_t>{1, 1, 0});
 }
 
+TEST_CASE("coco: a category that train lacks is a class if model.num_classes counts it") {
+  Coco made;
+  made.split("train", {{0, "a"}, {1, "c"}});
+  made.split("val", {{0, "a"}, {1, "b"}, {2, "c"}});
+  for (const int64_t classes : {0, 4}) {
+    const auto train = made.read("train", classes);
+    CHECK(train->num_classes() == 4);
+    CHECK(labels_of(*train) == std::vector<int32_t>{1, 0, 2});
+    CHECK(train->classes()[3].name == "b");
+    CHECK(train->category_id(3) == -1);
+    CHECK_THAT(train->describe(), Catch::Contains("has no \"b\", which the data set"));
+    const ClassList meant{.what = "the train split", .classes = train->classes(), .objects = true};
+    CHECK(labels_of(*made.read("val", classes)) == std::vector<int32_t>{1, 3, 2});
+    CHECK(labels_of(*made.read("val", classes, &meant)) == std::vector<int32_t>{1, 3, 2});
+    const InstanceCheckReport report = check_instances(made.options, classes, 0);
+    CHECK(errors_of(report).empty());
+    CHECK_THAT(lines(report.notes), Catch::Contains("has no \"b\""));
+    CHECK(report.splits[1].class_objects == std::vector<int64_t>{0, 1, 1, 1});
+  }
+  // As many as train has: the others must be mapped, or counted.
+  CHECK(labels_of(*made.read("train", 3)) == std::vector<int32_t>{1, 0, 2});
+  CHECK_SAYS(ErrorKind::data, made.read("val", 3), "\"b\"", "set model.num_classes=4.");
+  CHECK_THAT(errors_of(check_instances(made.options, 3, 0)), Catch::Contains("set model.num_classes=4."));
+  CHECK_SAYS(ErrorKind::config, made.read("train", 6),
+             "must be 4 with background for the 3 categories of all", "Set model.num_classes=4");
+  // The weights of a network cannot grow.
+  const ClassList net{.what = "the checkpoint",
+                      .classes = {{"background", {}, {}}, {"a", {}, {}}, {"c", {}, {}}},
+                      .objects = true};
+  CHECK_THAT(message_of(ErrorKind::data, [&] { made.read("val", 3, &net); }),
+             Catch::Contains("\"b\"") && !Catch::Contains("num_classes"));
+  // The test split counts as well; what is left out by the class map does not.
+  made.split("test", {{1, "d"}, {2, "b"}});
+  CHECK(labels_of(*made.read("test", 5)) == std::vector<int32_t>{0, 3, 0});
+  CHECK(label_at(*made.read("test", 5), 4) == 4);
+  CHECK(made.read("val", 4)->num_classes() == 4);
+  made.options.class_map = {"b:ignore", "d:ignore"};
+  CHECK(made.read("train", 0)->num_classes() == 3);
+}
+
+TEST_CASE("coco: raw ids of categories that train lacks are kept where they are free") {
+  Coco made;
+  made.options.category_ids = "raw";
+  made.split("train", {{1, "a"}, {5, "b"}});
+  made.split("val", {{3, "c"}, {5, "d"}, {8, "e"}});
+  const auto val = made.read("val", 10);
+  CHECK(labels_of(*val) == std::vector<int32_t>{0, 0, 3});
+  CHECK(label_at(*val, 4) == 9);
+  CHECK(label_at(*val, 5) == 8);
+  const auto train = made.read("train", 10);
+  CHECK(labels_of(*train) == std::vector<int32_t>{1, 5, 0});
+  CHECK(train->classes()[4].name == "N/A");
+  CHECK(train->classes()[9].name == "d");
+}
+
 TEST_CASE("coco: raw ids are those of train; val may have any") {
   Coco made;
   made.options.category_ids = "raw";
@@ -195,7 +250,7 @@ TEST_CASE("id masks: the objects are the class of that name in a larger network"
   CHECK(val->annotations().categories[0].name == "person");
   made.options.dataset = "nuclei";
   CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "val", 3, 3, &net), "\"nucleus\"",
-             "data.class_map=nucleus:ignore");
+             "data.class_map=nucleus:NAME");
   made.options.class_map = {"nucleus:dog"};
   CHECK(open_instance_dataset(made.options, "val", 3, 3, &net)->instances(0).labels ==
         std::vector<int32_t>{1});
@@ -262,6 +317,32 @@ TEST_CASE("label sets: a label map names its classes by the values that become t
   CHECK(open_dataset(made.options, "train", 3, 0)->classes()[0].name == "x");
 }
 
+TEST_CASE("label sets: with a label map and class_names, classes are still matched by the set's names") {
+  Made made("list");
+  made.image("a.jpg");
+  made.image("b.jpg");
+  made.label("a.png", {0, 1, 255});
+  made.text("train.txt", "a.jpg a.png\n");
+  made.text("val.txt", "b.jpg a.png\n");
+  made.options.label_map = "0:0,1:1,255:ignore";
+  made.options.class_names = {"water", "beach"};
+  made.text("classes.json", R"({"classes": [{"name": "sea"}, {"name": "sand"}]})");
+  const auto train = open_dataset(made.options, "train", 2, 0);
+  CHECK(train->classes()[0].name == "water");
+  CHECK(train->classes()[0].set_name == "sea");
+  const ClassList net{.what = "the checkpoint", .classes = train->classes()};
+  // Another set has the two values exchanged.
+  made.text("classes.json", R"({"classes": [{"name": "sand"}, {"name": "sea"}]})");
+  const auto val = open_dataset(made.options, "val", 2, 0, &net);
+  std::vector<int> got = values_of(val->load(0).label);
+  got.resize(3);
+  CHECK(got == std::vector<int>{1, 0, 255});
+  CHECK(val->classes()[0].name == "water");
+  CHECK_THAT(val->describe(), Catch::Contains("2 of 2 have another number"));
+  made.text("classes.json", R"({"classes": [{"name": "sand"}, {"name": "ice"}]})");
+  CHECK_SAYS(ErrorKind::data, open_dataset(made.options, "val", 2, 0, &net), "\"ice\"");
+}
+
 TEST_CASE("coco results with categories are of the category of that name") {
   Folder folder;
   const auto gt = [&](const Categories& categories) {
@@ -273,7 +354,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
     return read_coco_annotations(folder.file("gt.json"));
   };
   const auto results = [&](const CocoAnnotations& all, const Categories& categories,
-                           std::vector<std::string>* notes = nullptr) {
+                           std::vector<std::string>* notes = nullptr, const ClassMap* map = nullptr) {
     Json json = {{"annotations",
                   {{{"image_id", 1}, {"category_id", 1}, {"bbox", {0, 0, 2, 2}}, {"score", 0.5}},
                    {{"image_id", 1}, {"category_id", 2}, {"bbox", {0, 0, 2, 2}}, {"score", 0.4}}}},
@@ -281,7 +362,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
                  {"categories", Json::array()}};
     for (const auto& [id, name] : categories) json["categories"].push_back({{"id", id}, {"name", name}});
     write_text(folder.file("dt.json"), json.dump());
-    return read_coco_results(folder.file("dt.json"), all, CocoMasks::keep, {}, notes);
+    return read_coco_results(folder.file("dt.json"), all, CocoMasks::keep, {}, notes, map);
   };
   const CocoAnnotations all = gt({{7, "b"}, {9, "a"}});
   std::vector<std::string> notes;
@@ -290,7 +371,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
   CHECK(found[0].category == 1);
   CHECK(found[1].category == 0);
   CHECK_THAT(lines(notes), Catch::Contains("2 of 2 have another number"));
-  // What is not annotated cannot be scored; what the network does not know is refused.
+  // What is not annotated cannot be scored.
   notes.clear();
   CHECK(results(gt({{7, "b"}}), {{1, "a"}, {2, "b"}}, &notes).size() == 1);
   CHECK_THAT(lines(notes), Catch::Contains("1 results are of classes that"));
@@ -299,7 +380,22 @@ TEST_CASE("coco results with categories are of the category of that name") {
   CHECK(results(all, {{1, "N/A"}, {2, "N/A"}}, &notes).empty());
   CHECK_THAT(lines(notes), Catch::Contains("2 results are of classes that"));
   CHECK_SAYS(ErrorKind::data, results(gt({{1, "a"}, {2, "c"}}), {{1, "a"}, {2, "b"}}), "\"c\"",
-             "--class-map=c:ignore");
+             "--class-map=c:ignore", "NAME:NAME");
+  // What the results lack is never found; if both lack something, that must be meant.
+  notes.clear();
+  const auto few = results(gt({{1, "x"}, {2, "b"}, {4, "a"}}), {{1, "a"}, {2, "b"}}, &notes);
+  REQUIRE(few.size() == 2);
+  CHECK(few[0].category == 2);
+  CHECK(few[1].category == 1);
+  CHECK_THAT(lines(notes),
+             Catch::Contains("has no \"x\", which") && Catch::Contains("scored as never found"));
+  const ClassMap meant({"c:c"}, "--class-map");
+  notes.clear();
+  const auto own = results(gt({{1, "c"}, {2, "a"}}), {{1, "a"}, {2, "b"}}, &notes, &meant);
+  REQUIRE(own.size() == 1);
+  CHECK(own[0].category == 1);
+  CHECK_THAT(lines(notes),
+             Catch::Contains("has no \"c\", which") && Catch::Contains("1 results are of classes"));
   CocoAnnotations mapped = gt({{1, "a"}, {2, "c"}});
   apply_class_map(mapped, ClassMap({"c:b"}, "--class-map"), "gt");
   CHECK(results(mapped, {{1, "b"}, {2, "a"}})[0].category == 1);

@@ -62,6 +62,12 @@ TEST_CASE("other names are an error that prints both lists and a class map") {
   CHECK_THAT(text, Catch::Contains("data.class_map=Side Walk:sidewalk,plate\\:x:ignore"));
   CHECK_SAYS(ErrorKind::data, match_classes(list("val", {"a", "b"}), list("train", {"a", "b", "a"})),
              "names must differ", "\"a\" 2 times in train");
+  // Ignoring every class is no way out.
+  CHECK_SAYS(ErrorKind::data, match_classes(list("val", {"sea", "sand"}), list("train", {"water", "beach"})),
+             "data.class_map=sea:NAME,sand:NAME with names of the second column");
+  CHECK_SAYS(ErrorKind::data,
+             match_classes(list("val", {"sea"}), list("train", {"water"}), "data.class_map", "Or swim."),
+             "data.class_map=sea:NAME with", "\nOr swim.");
   const ClassList twice = list("train", {"a", "b", "a"});
   CHECK(match_classes(twice, twice).labels == Labels{0, 1, 2});
 }
@@ -97,11 +103,11 @@ TEST_CASE("a class map renames, merges and leaves out") {
   CHECK(names_of(own) == std::vector<std::string>{"car", "road", "c"});
   CHECK_THAT(notes_of(own), Catch::Contains("takes \"van\" as \"car\", \"a:b\" as \"c\"") &&
                                 Catch::Contains("ignores \"void\""));
-  // Raw numbers stay where they are.
-  const ClassMatch raw = map.apply(list("train", {"bg", "void", "van", "N/A", "car"}, true), true);
-  CHECK(raw.labels == Labels{0, no_class, 2, no_class, 2});
-  CHECK(names_of(raw) == std::vector<std::string>{"bg", "N/A", "car", "N/A", "N/A"});
-  CHECK_THAT(notes_of(raw), Catch::Contains("train has no \"a:b\", which data.class_map names"));
+  CHECK_THAT(notes_of(own), Catch::Contains("as \"c\" in train\n") && Catch::Contains("\"void\" in train\n"));
+  const ClassMatch part = map.apply(list("val", {"bg", "void", "van", "N/A", "car"}, true));
+  CHECK(part.labels == Labels{0, no_class, 1, no_class, 1});
+  CHECK(names_of(part) == std::vector<std::string>{"bg", "car", "N/A"});
+  CHECK_THAT(notes_of(part), Catch::Contains("val has no \"a:b\", which data.class_map names"));
   for (const char* wrong : {"van", "van:", ":car", "a:b:c"}) {
     INFO(wrong);
     CHECK_SAYS(ErrorKind::config, ClassMap({wrong}), "[data.class_map] entries are `theirs:ours`", wrong);
@@ -116,4 +122,25 @@ TEST_CASE("names that the user gives are shown, and the set's own are matched") 
   CHECK(match.labels == Labels{1, 0});
   CHECK(names_of(match) == std::vector<std::string>{"Schraube", "Mutter"});
   CHECK(match_classes(list("val", {"Mutter", "Schraube"}), train).labels == Labels{1, 0});
+}
+
+TEST_CASE("names of the user's alone are matched by number unless they say otherwise") {
+  // A checkpoint with data.class_names from before the names of the set were stored.
+  ClassList net = list("net", {"water", "beach", "sky"});
+  for (size_t k = 0; k < 3; ++k) net.classes[k].set_name = fmt::format("class{}", k);
+  const ClassMatch own = match_classes(list("val", {"sea", "sand", "sky"}), net);
+  CHECK(own.labels == Labels{0, 1, 2});
+  CHECK_FALSE(own.by_name);
+  CHECK(names_of(own) == std::vector<std::string>{"sea", "sand", "sky"});
+  CHECK_THAT(notes_of(own), Catch::Contains("net has no class names but those of data.class_names, so its "
+                                            "classes are matched with those of val by number"));
+  // All of the names are known, or one of them has another number.
+  const ClassMatch known = match_classes(list("val", {"sky", "water", "beach"}), net);
+  CHECK(known.by_name);
+  CHECK(known.labels == Labels{2, 0, 1});
+  CHECK_SAYS(ErrorKind::data, match_classes(list("val", {"sky", "sea", "sand"}), net), "must be one of net");
+  // A set without names keeps those of the user.
+  const ClassMatch bare = match_classes(list("val", {"class0", "class1", "class2"}), net);
+  CHECK(bare.labels == Labels{0, 1, 2});
+  CHECK(names_of(bare) == std::vector<std::string>{"water", "beach", "sky"});
 }
