@@ -19,7 +19,8 @@ struct OwnLabels {
   std::vector<std::string> notes;
   std::string problem;  // of raw ids, if the numbers of this file are to count
   std::string counted;  // whose categories these are
-  int64_t categories = 0, last_id = 0;
+  int64_t categories = 0;
+  int64_t raw_classes = 0;  // with `raw`; 0: not possible, or not known
 };
 
 std::string split_name(const std::string& split, const std::string& path) {
@@ -39,7 +40,7 @@ OwnLabels own_labels(const std::vector<CocoCategory>& categories, const std::str
                 .problem = {},
                 .counted = path,
                 .categories = static_cast<int64_t>(categories.size()),
-                .last_id = last};
+                .raw_classes = can_be ? last + 1 : 0};
   if (as_they_are && !can_be)
     own.problem = fmt::format(
         "[data.category_ids] `raw` needs category ids from 1 (0 is background) to 65535. Got {} to {} in {}. "
@@ -79,7 +80,7 @@ void add_categories(OwnLabels& all, const OwnLabels& split, const DataOptions& o
   }
   for (const size_t k : last) add(k, classes.size());
   all.categories += static_cast<int64_t>(added.size());
-  all.last_id = std::max(all.last_id, split.last_id);
+  all.raw_classes = raw ? std::ssize(classes) : 0;
   all.list.what = fmt::format("the data set ({})", options.root);
   all.counted = "all splits of " + options.root;
 }
@@ -148,7 +149,7 @@ int64_t number_by_splits(OwnLabels& own, const std::string& path, const LabelQue
       own.problem = fitting.problem;
       own.counted = splits.all->counted;
       own.categories = splits.all->categories;
-      own.last_id = splits.all->last_id;
+      own.raw_classes = splits.all->raw_classes;
       return std::ssize(splits.all->list.classes);
     }
   }
@@ -159,14 +160,13 @@ void check_count(OwnLabels& own, const LabelQuestion& q, int64_t all) {
   ATROUS_CHECK(own.problem.empty(), ErrorKind::config, "{}", own.problem);
   const bool raw = q.options.category_ids == "raw";
   const auto needed = static_cast<int64_t>(own.list.classes.size());
+  const int64_t other = raw ? own.categories + 1 : own.raw_classes;
   ATROUS_CHECK(
       q.num_classes == 0 || q.num_classes == needed || (raw && q.num_classes > needed), ErrorKind::config,
       "[model.num_classes] must be {} with background for the {} categories of {} (data.category_ids={}{}). "
       "Got {}. Set model.num_classes={}.",
       all, own.categories, own.counted, q.options.category_ids,
-      own.last_id != own.categories ? fmt::format("; {} would need {}", raw ? "contiguous" : "raw",
-                                                  raw ? own.categories + 1 : own.last_id + 1)
-                                    : "",
+      other > 0 && other != all ? fmt::format("; {} would need {}", raw ? "contiguous" : "raw", other) : "",
       q.num_classes, all);
   own.list.classes.resize(static_cast<size_t>(std::max(needed, q.num_classes)), {"N/A", {0, 0, 0}, {}});
 }
