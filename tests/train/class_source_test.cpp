@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/shapes.h"
+#include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
@@ -137,4 +138,30 @@ TEST_CASE("the names that a set uses are kept beside those that the user gives")
   const StoredCheckpoint stored = read_checkpoint(folder / "run/checkpoints/last.safetensors");
   CHECK(stored.classes[1].name == "dunkel");
   CHECK(stored.classes[1].set_name == "dark");
+}
+
+TEST_CASE("a checkpoint without the names of its set goes on by number, which is said") {
+  const TemporaryFolder folder;
+  make_pictures(folder.path());
+  write_classes(folder, {{0, "bright"}, {1, "dark"}, {2, "red"}});
+  const Quiet quiet;
+  const std::vector<std::string> keys = {"data.label_map=", "data.class_names=hell,dunkel,rot"};
+  const Config config = tiny_config(folder.path(), keys);
+  const std::string weights = folder / "old.safetensors";
+  const std::vector<data::ClassInfo> names = {{"hell", {}, {}}, {"dunkel", {}, {}}, {"rot", {}, {}}};
+  const auto model = nets::make_network(config.model, 1);
+  save_checkpoint(weights, {.config = &config, .classes = &names, .model = model.get()});
+  const StoredCheckpoint stored = read_checkpoint(weights);
+  const data::ClassList meant = class_list(stored.classes, config, "the checkpoint");
+  std::vector<std::string> with_weights = keys;
+  with_weights.push_back("model.weights=" + weights);
+  const auto resumed = make_task(config, false, &meant),
+             started = make_task(tiny_config(folder.path(), with_weights), false);
+  for (const auto* task : {&resumed, &started}) {
+    CHECK(names_of((*task)->classes()) == std::vector<std::string>{"hell", "dunkel", "rot"});
+    CHECK((*task)->classes()[1].set_name == "dark");
+    std::string lines;
+    for (const std::string& line : (*task)->describe()) lines += line + "\n";
+    CHECK_THAT(lines, Contains("no class names but those of data.class_names, so its classes are matched"));
+  }
 }
