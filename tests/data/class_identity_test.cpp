@@ -138,7 +138,7 @@ TEST_CASE("coco: a category that train lacks is a class if model.num_classes cou
   made.split("val", {{0, "a"}, {1, "b"}, {2, "c"}});
   for (const int64_t classes : {0, 4}) {
     const auto train = made.read("train", classes);
-    CHECK(train->num_classes() == 4);
+    REQUIRE(train->num_classes() == 4);
     CHECK(labels_of(*train) == std::vector<int32_t>{1, 0, 2});
     CHECK(train->classes()[3].name == "b");
     CHECK(train->category_id(3) == -1);
