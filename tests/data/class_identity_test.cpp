@@ -156,7 +156,8 @@ TEST_CASE("coco: a category that train lacks is a class if model.num_classes cou
   CHECK_SAYS(ErrorKind::data, made.read("val", 3), "\"b\"", "set model.num_classes=4.");
   CHECK_THAT(errors_of(check_instances(made.options, 3, 0)), Catch::Contains("set model.num_classes=4."));
   CHECK_SAYS(ErrorKind::config, made.read("train", 6),
-             "must be 4 with background for the 3 categories of all", "Set model.num_classes=4");
+             "must be 4 with background for the 3 categories of all",
+             "(data.category_ids=contiguous). Got 6. Set model.num_classes=4");
   // The weights of a network cannot grow.
   const ClassList net{.what = "the checkpoint",
                       .classes = {{"background", {}, {}}, {"a", {}, {}}, {"c", {}, {}}},
