@@ -7,12 +7,17 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/problem.h"
 #include "data/codecs.h"
 
 namespace atrous::data {
 namespace codecs {
 
 void bad_image(const std::string& name, std::string_view format, std::string_view reason) {
+  // The libraries have only a text for a lack of memory, which says nothing about the file.
+  ATROUS_CHECK(reason.find("memory") == std::string_view::npos, ErrorKind::memory,
+               "[image {}] there must be memory to read {}. Got: {}. {}", name, format, reason,
+               memory_advice(0));
   fail(ErrorKind::data, "[image {}] {} could not be read: {}. Replace the file or take it out of the list.",
        name, format, reason);
 }
