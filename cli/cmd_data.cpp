@@ -87,7 +87,7 @@ void add_check(CLI::App& parent) {
   command->callback([source, report, splits] {
     const train::Config config = source->resolve();
     const auto tell = [&](const auto& result) {
-      std::fputs(result.table().c_str(), report->table());
+      write_text(report->table(), result.table());
       report->write_json(result.json());
       if (result.errors() > 0) throw CLI::RuntimeError(static_cast<int>(ErrorKind::data));
     };
@@ -139,7 +139,7 @@ Tensor with_heading(const Tensor& picture, const std::string& heading) {
 void show(const train::Config& config, const std::string& split, const std::string& folder, int64_t count) {
   const auto dataset =
       data::open_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
-  std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  print_to(stderr, "{}\n", dataset->describe());
   make_new_folder(folder);
   const eval::Palette palette = eval::palette_of(dataset->classes());
   data::AugmentOptions as_the_loader_does = config.augment;
@@ -165,7 +165,7 @@ void show(const train::Config& config, const std::string& split, const std::stri
     add(image, changed.label, "augmented");
     const std::string path = fmt::format("{}/{:03}.png", folder, i);
     data::write_png(path, eval::side_by_side(pictures));
-    std::printf("%s %s\n", path.c_str(), sample.image_path.c_str());
+    print_to(stdout, "{} {}\n", path, sample.image_path);
   }
 }
 
@@ -174,7 +174,7 @@ void show_objects(const train::Config& config, const std::string& split, const s
                   int64_t count) {
   const auto dataset =
       data::open_instance_dataset(config.data, split, config.model.num_classes, config.model.in_channels);
-  std::fprintf(stderr, "%s\n", dataset->describe().c_str());
+  print_to(stderr, "{}\n", dataset->describe());
   make_new_folder(folder);
   data::AugmentOptions as_the_loader_does = config.augment;
   as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
@@ -196,7 +196,7 @@ void show_objects(const train::Config& config, const std::string& split, const s
             with_heading(eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
                          "augmented, targets"),
         }));
-    std::printf("%s %s\n", path.c_str(), stored.image_path.c_str());
+    print_to(stdout, "{} {}\n", path, stored.image_path);
   }
 }
 
@@ -258,9 +258,8 @@ void add_make_shapes(CLI::App& parent) {
     data::check_shapes(options->shapes);
     make_new_folder(options->out);
     data::write_shapes(options->out, options->shapes);
-    std::printf("%s: %lld train and %lld val images of %ld x %ld, %lld classes\n", options->out.c_str(),
-                static_cast<long long>(options->shapes.train), static_cast<long long>(options->shapes.val),
-                size.width, size.height, static_cast<long long>(options->shapes.classes));
+    print_to(stdout, "{}: {} train and {} val images of {} x {}, {} classes\n", options->out,
+             options->shapes.train, options->shapes.val, size.width, size.height, options->shapes.classes);
   });
 }
 

@@ -10,6 +10,7 @@
 #include "cli/forward_detection.h"
 #include "cli/report.h"
 #include "core/safetensors.h"
+#include "core/terminal.h"
 #include "kernels/common/dispatch.h"
 #include "layers/finite.h"
 #include "layers/resize.h"
@@ -43,7 +44,7 @@ Network load(const Options& o) {
   const train::Config config = train::load_config(o.config, o.set);
   // What a recipe starts from need not be there to look at the network.
   if (!config.model.weights.empty() || !config.model.backbone_weights.empty())
-    std::fputs("note: the network is as initialised; model.weights are not read (give --weights)\n", stderr);
+    print_to(stderr, "note: the network is as initialised; model.weights are not read (give --weights)\n");
   auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
   train::use_math(config, *model);
   return {model, config.seed};

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "core/safetensors.h"
+#include "core/terminal.h"
 #include "data/sets/sets.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -55,7 +56,7 @@ void import_weights(const Import& o) {
   const auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
   const nets::ImportReport report =
       nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
-  std::fprintf(o.report.table(), "%s\n%s\n", o.input.c_str(), report.str().c_str());
+  print_to(o.report.table(), "{}\n{}\n", o.input, report.str());
   ATROUS_CHECK(report.load.complete() || o.partial || o.backbone, ErrorKind::checkpoint,
                "[import-weights {}] the file must fit the network exactly. Got {} tensors missing, {} of "
                "another shape, {} that the "
@@ -71,8 +72,8 @@ void import_weights(const Import& o) {
   if (const auto stored = train::start_classes(config, o.input); stored && !o.backbone) {
     classes = stored->classes;
   } else if (!classes.empty() && !o.backbone) {
-    std::fprintf(stderr, "note: the file names no classes; by number they are called as in data.dataset %s\n",
-                 config.data.dataset.c_str());
+    print_to(stderr, "note: the file names no classes; by number they are called as in data.dataset {}\n",
+             config.data.dataset);
   }
   train::save_checkpoint(o.output, {.config = &config, .classes = &classes, .model = model.get()});
   o.report.write_json(to_json(report).dump(2));
@@ -98,8 +99,8 @@ void export_weights(const Export& o) {
   int64_t bytes = 0;
   for (const auto& [name, t] : tensors) bytes += static_cast<int64_t>(t.bytes());
   write_safetensors(o.output, tensors, {{"format", "pt"}});  // the framework whose layout the tensors have
-  std::printf("%s: %zu tensors, %.1f MiB\n", o.output.c_str(), tensors.size(),
-              static_cast<double>(bytes) / (1 << 20));
+  print_to(stdout, "{}: {} tensors, {:.1f} MiB\n", o.output, tensors.size(),
+           static_cast<double>(bytes) / (1 << 20));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cli/report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/text.h"
 #include "data/image_io.h"
 #include "eval/boundary.h"
 #include "eval/html.h"
@@ -172,14 +173,8 @@ std::string facts_section(const ScoresReport& report) {
 
 }  // namespace
 
-std::string worst_file_name(size_t rank, std::string id, const char* kind) {
-  for (char& c : id) {
-    const bool plain =
-        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-    if (!plain) c = '_';
-  }
-  // Names of files end at 255 bytes.
-  return fmt::format("{:02}_{}_{}.png", rank, id.substr(0, 200), kind);
+std::string worst_file_name(size_t rank, const std::string& id, const char* kind) {
+  return fmt::format("{:02}_{}_{}.png", rank, plain_name(id), kind);
 }
 
 std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts) {

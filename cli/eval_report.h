@@ -42,7 +42,7 @@ std::string report_head(const std::string& network,
                         const std::vector<std::pair<std::string, std::string>>& facts);
 std::string facts_table(const std::vector<std::pair<std::string, std::string>>& facts);
 void prepare_worst_folder(const std::string& report_folder);
-std::string worst_file_name(size_t rank, std::string id, const char* kind);
+std::string worst_file_name(size_t rank, const std::string& id, const char* kind);
 // Removes the pictures of these kinds (NN_<id>_<kind>.png) that an earlier report left in `folder`, if it is
 // there.
 void remove_pictures(const std::string& folder, const std::vector<std::string>& kinds);

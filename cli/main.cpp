@@ -8,7 +8,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -176,13 +175,6 @@ int tell(const std::exception& exception) noexcept {
   return static_cast<int>(p.kind);
 }
 
-std::atomic<bool> memory_ran_out{false};
-
-[[noreturn]] void on_no_memory() {
-  memory_ran_out = true;
-  throw std::bad_alloc();
-}
-
 // For exceptions that may not be thrown where they are: destructors of the JSON library and folder iterators
 // of the standard library allocate. Files are whole at any moment, so nothing is lost.
 [[noreturn]] void end_at_once() {
@@ -194,7 +186,7 @@ std::atomic<bool> memory_ran_out{false};
       if (code != static_cast<int>(ErrorKind::internal)) ::_exit(code);
     } catch (...) {
     }
-  } else if (memory_ran_out) {  // GCC calls this without the exception in some places
+  } else if (memory_ran_out()) {  // GCC calls this without the exception in some places
     ::_exit(tell(std::bad_alloc()));
   }
   std::abort();
@@ -202,7 +194,7 @@ std::atomic<bool> memory_ran_out{false};
 
 void prepare_process() {
   open_standard_streams();
-  // A pipe that nobody reads and a file at its size limit are errors of the write, told as such.
+  // A pipe that nobody reads and a file at its size limit are errors of the write.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_new_handler(on_no_memory);

@@ -21,7 +21,7 @@ Progress::Progress(std::string what, std::string unit)
       shown_(start_) {}
 
 Progress::~Progress() {
-  if (terminal_) write_text(stderr, "\r\033[K");
+  clear_bar();
 }
 
 void Progress::update(int64_t done, int64_t total) {
@@ -39,8 +39,7 @@ void Progress::update(int64_t done, int64_t total) {
   }
   constexpr int64_t width = 24;
   const auto filled = static_cast<size_t>(total > 0 ? width * done / total : 0);
-  print_to(stderr, "\r\033[K[{}{}] {}", std::string(filled, '#'), std::string(width - filled, '.'), text);
-  std::fflush(stderr);
+  show_bar(fmt::format("[{}{}] {}", std::string(filled, '#'), std::string(width - filled, '.'), text));
 }
 
 }  // namespace atrous::cli

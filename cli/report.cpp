@@ -55,7 +55,7 @@ void Report::add_option(CLI::App& command) {
               if (folder && folder->count() > 0) will_be_made = folder->results().front();
             }
             check_json_path(path, will_be_made);
-            json_ = path;
+            json_ = open_file_named(path) == STDOUT_FILENO ? "-" : path;
           },
           "Also write the results as JSON to FILE, or to stdout (-)")
       ->type_name("FILE|-");

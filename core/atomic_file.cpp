@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -17,10 +18,13 @@
 #include <ostream>
 #include <set>
 #include <streambuf>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/problem.h"
+#include "core/text.h"
 
 namespace atrous {
 namespace {
@@ -92,16 +96,47 @@ void sync_folder(const std::string& folder) {
   ::close(fd);
 }
 
-constexpr const char* prefix = ".atrous-";
-constexpr const char* suffix = ".tmp";
+constexpr std::string_view prefix = ".atrous-";
+constexpr std::string_view suffix = ".tmp";
 
-// Short, so that it fits wherever the final name does, and used once in the life of a folder.
+std::string host_name_hash() {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  return fmt::format("{:08x}", hash_of(host));
+}
+
+// ".atrous-HOST-PROCESS-TIME-COUNT.tmp", all hexadecimal: short, so that it fits wherever the final name
+// does, and used once in the life of a folder.
 std::string temporary_name(const std::string& folder) {
   static std::atomic<uint64_t> count{0};
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  return fmt::format("{}/{}{:x}-{:x}{:08x}-{:x}{}", folder, prefix, ::getpid(), now.tv_sec, now.tv_nsec,
-                     count++, suffix);
+  return fmt::format("{}/{}{}-{:x}-{:x}{:08x}-{:x}{}", folder, prefix, host_name_hash(), ::getpid(),
+                     now.tv_sec, now.tv_nsec, count++, suffix);
+}
+
+// The host in such a name; empty for any other name.
+std::string_view host_of(std::string_view name) {
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) return "";
+  name.remove_prefix(prefix.size());
+  name.remove_suffix(suffix.size());
+  size_t digits = 0, dashes = 0;
+  for (const char c : name) {
+    const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    if (!digit && (c != '-' || digits == 0)) return "";
+    dashes += !digit;
+    digits = digit ? digits + 1 : 0;
+  }
+  return dashes == 3 && digits > 0 ? name.substr(0, name.find('-')) : std::string_view();
+}
+
+// A lock may be known to one host only, so what another one left is removed when it is a day old.
+bool may_be_removed(int fd, std::string_view host) {
+  constexpr time_t day = 24 * 60 * 60;
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  const bool ours = host == host_name_hash() || info.st_mtime < ::time(nullptr) - day;
+  return ours && ::flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 bool has_names(int fd) {
@@ -172,22 +207,12 @@ void keep_old(const std::string& path, const std::string& keep) {
   if (failed) write_failed(keep, failed);
 }
 
-bool is_of_the_system(const std::filesystem::path& path) {
-  return path.string().starts_with("/proc/");
-}
-
-// Renaming onto a pipe or a device would replace it, and so would it the way to an open file (/dev/stdout,
-// which leads to /proc/self/fd/1, also if that is a file on a disk).
+// Renaming onto a pipe or a device would replace it.
 bool is_written_directly(const std::string& path) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    if (errno != ENOENT) write_failed(path, errno);  // such as a name that is too long
-    return false;
-  }
-  std::error_code none;
-  return S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode) ||
-         is_of_the_system(std::filesystem::read_symlink(path, none)) ||
-         is_of_the_system(std::filesystem::canonical(folder_of(path), none));
+  if (::stat(path.c_str(), &info) == 0) return S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode);
+  if (errno != ENOENT) write_failed(path, errno);  // such as a name that is too long
+  return false;
 }
 
 // Calls `write` with a stream onto the descriptor. All of it has been given to the system afterwards.
@@ -222,8 +247,11 @@ void remove_leftovers_once(const std::string& folder) {
 void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write,
                            uint64_t expected_bytes, const std::string& keep) {
   const std::string folder = folder_of(path);
-  if (is_written_directly(path)) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+  const int open_file = open_file_named(path);
+  if (open_file >= 0 || is_written_directly(path)) {
+    if (open_file == STDOUT_FILENO) std::fflush(stdout);
+    const int fd =
+        open_file >= 0 ? ::fcntl(open_file, F_DUPFD_CLOEXEC, 0) : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0) write_failed(path, errno);
     const std::shared_ptr<void> at_end(nullptr, [fd](void*) { ::close(fd); });
     return write_all_to(fd, path, write);
@@ -260,14 +288,30 @@ void remove_leftovers(const std::string& folder) noexcept {
     for (std::filesystem::directory_iterator entry(folder, unreadable), end; !unreadable && entry != end;
          entry.increment(unreadable)) {
       const std::string name = entry->path().filename().string();
-      if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
-      const int fd = ::open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+      const std::string_view host = host_of(name);
+      if (host.empty()) continue;
+      const int fd = ::open(entry->path().c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
       if (fd < 0) continue;
-      if (::flock(fd, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+      if (may_be_removed(fd, host)) ::unlink(entry->path().c_str());
       ::close(fd);
     }
   } catch (const std::exception&) {  // no memory: they stay for the next time
+    no_memory_handled();
   }
+}
+
+int open_file_named(const std::string& path) {
+  std::error_code none;
+  const std::filesystem::path own_files = fmt::format("/proc/{}/fd", ::getpid());
+  for (const std::filesystem::path& p :
+       {std::filesystem::path(path), std::filesystem::read_symlink(path, none)}) {
+    const std::string name = p.filename().string();
+    const bool number =
+        !name.empty() && name.size() < 9 && name.find_first_not_of("0123456789") == std::string::npos;
+    if (number && std::filesystem::canonical(folder_of(p.string()), none) == own_files)
+      return std::atoi(name.c_str());
+  }
+  return -1;
 }
 
 int why_not_writable(const std::string& folder) {

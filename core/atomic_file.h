@@ -16,7 +16,8 @@ namespace atrous {
 // of several processes that write one path the last to finish wins, with a whole file. The first write into a
 // folder removes what killed processes left there (remove_leftovers).
 //
-// A pipe or a device (/dev/stdout) is written to directly, never replaced.
+// A pipe or a device is written to directly, never replaced. So is an open file that is named by its number
+// (/dev/stdout, /dev/fd/3): where it stands, behind what stdout holds; nothing in it is overwritten.
 //
 // `expected_bytes` (0: unknown) is compared with the free space first. Error(io) with the system's reason;
 // then `path` is untouched and the temporary file is gone.
@@ -25,8 +26,12 @@ void write_file_atomically(const std::string& path, const std::function<void(std
 void write_file_atomically(const std::string& path, const std::string& content);
 
 // Removes the temporary files that killed processes left in the folder. Those of running processes stay: a
-// writer holds a lock on its file, which the system drops when the process ends.
+// writer holds a lock on its file, which the system drops when the process ends. Those of other hosts, whose
+// locks may not be seen here, stay for a day.
 void remove_leftovers(const std::string& folder) noexcept;
+
+// The number of the open file that the path names (1 for /dev/stdout), or -1.
+int open_file_named(const std::string& path);
 
 // Why no file can be made in the folder, or what can: 0 or an errno.
 int why_not_writable(const std::string& folder);

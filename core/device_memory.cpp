@@ -38,11 +38,12 @@ DeviceBlock* BlockCache::from_system(size_t bytes, size_t size) {
   if (!block->begin) {
     fail(ErrorKind::memory,
          "[memory] device {} has no memory left. Got a request for {} bytes while {} of its {} bytes are in "
-         "use by tensors (peak {}) and {} are kept for graphs. Use a smaller batch, crop or network, or end "
-         "other "
-         "programs on the device.",
+         "use by tensors (peak {}) and {} are kept for graphs. {}",
          name_of(device_), bytes, stats_.bytes_in_use, backend_.properties().total_memory, stats_.peak_in_use,
-         stats_.bytes_cached);
+         stats_.bytes_cached,
+         2 * (static_cast<uint64_t>(stats_.bytes_in_use) + bytes) > backend_.properties().total_memory
+             ? "Use a smaller batch, crop or network."
+             : "Tensors take little of it: end other programs on the device.");
   }
   ++stats_.system_calls;
   return block.release();
@@ -123,6 +124,7 @@ void BlockCache::stream_ended(void* stream, void* default_stream) noexcept {
   }
 }
 
+// A graph that holds blocks has allocated on its stream, which then has an arena, and keeps the stream alive.
 void BlockCache::graph_ended(const std::shared_ptr<Arena>& graph, void* stream) noexcept {
   std::lock_guard lock(mutex_);
   if (const auto heir = arenas_.find(stream); heir != arenas_.end()) bequeath(*graph, heir->second);

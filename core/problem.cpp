@@ -10,6 +10,8 @@
 namespace atrous {
 namespace {
 
+thread_local constinit bool ran_out = false;
+
 Problem of_system(const std::system_error& error) noexcept {
   const std::error_code& code = error.code();
   if (code == std::errc::not_enough_memory)
@@ -37,6 +39,19 @@ Problem problem_of(const std::exception& exception) noexcept {
   if (const auto* error = dynamic_cast<const std::system_error*>(&exception)) return of_system(*error);
   return {ErrorKind::internal, "internal", exception.what(),
           "Please report this with the output of `atrous doctor`."};
+}
+
+void on_no_memory() {
+  ran_out = true;
+  throw std::bad_alloc();
+}
+
+bool memory_ran_out() noexcept {
+  return ran_out;
+}
+
+void no_memory_handled() noexcept {
+  ran_out = false;
 }
 
 bool tensors_take_much(size_t bytes) noexcept {

@@ -20,6 +20,12 @@ struct Problem {
 // files and streams are `io`, and all else is a bug: `internal`.
 Problem problem_of(const std::exception& exception) noexcept;
 
+// The new-handler of the program: throws std::bad_alloc and notes it, because some callers of std::terminate
+// hide the exception. no_memory_handled() takes the note back.
+[[noreturn]] void on_no_memory();
+bool memory_ran_out() noexcept;
+void no_memory_handled() noexcept;
+
 // Whether a smaller batch would help when a request for that many bytes failed: not if tensors take little.
 bool tensors_take_much(size_t bytes) noexcept;
 const char* memory_advice(size_t bytes) noexcept;

@@ -12,6 +12,10 @@ namespace atrous {
 // True if the stream is a terminal that can redraw a line (TERM is not "dumb").
 bool is_terminal(std::FILE* stream);
 
+// A line of progress at the bottom of the terminal. What is written afterwards takes its place.
+void show_bar(std::string_view text) noexcept;
+void clear_bar() noexcept;
+
 // Writes the text in one call, so that lines of several processes do not mix. A stream that is closed or full
 // is no error here: a message that nobody can read must not end a command, and the program looks at the end
 // whether all of stdout was written. (fmt::print throws.)

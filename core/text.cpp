@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <numeric>
 
+#include "core/error.h"
+
 namespace atrous {
 namespace {
 
@@ -67,13 +69,28 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-std::string shortened_name(const std::string& text, size_t limit) {
-  if (text.size() <= limit) return text;
-  uint32_t hash = 2166136261u;  // FNV-1a
+std::string plain_name(const std::string& text) {
+  std::string name = shortened_name(text, 200);
+  for (char& c : name) {
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+    if (!plain) c = '_';
+  }
+  return name;
+}
+
+uint32_t hash_of(std::string_view text) {
+  uint32_t hash = 2166136261u;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return hash;
+}
+
+std::string shortened_name(const std::string& text, size_t limit) {
+  ATROUS_ASSERT(limit > 9);
+  if (text.size() <= limit) return text;
   size_t end = limit - 9;
   while (end > 0 && (static_cast<unsigned char>(text[end]) >> 6) == 0x2) --end;  // inside a character
-  return fmt::format("{}~{:08x}", text.substr(0, end), hash);
+  return fmt::format("{}~{:08x}", text.substr(0, end), hash_of(text));
 }
 
 }  // namespace atrous

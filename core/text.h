@@ -1,6 +1,7 @@
 // Small things about text that several folders need.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,12 @@ namespace atrous {
 std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates);
 
 bool is_utf8(std::string_view text);
+
+// "city/0001.png" -> "city_0001_png": a name of a file in a flat folder, of letters, digits, "-" and "_", at
+// most 200 bytes long.
+std::string plain_name(const std::string& text);
+
+uint32_t hash_of(std::string_view text);  // FNV-1a
 
 // The text, or so many of its first characters that it has at most `limit` bytes with a "~" and eight digits
 // that depend on all of it: file systems take names of at most 255 bytes, 85 letters of some scripts.

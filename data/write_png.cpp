@@ -78,7 +78,7 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
         png_error(png, "write error");
     };
     png_set_write_fn(writer.png, &out, append, [](png_structp) {});
-    // After a failed write the reason of the system is told instead.
+    // After a failed write the error has the reason of the system instead.
     ATROUS_CHECK(encode(writer, image, color_type, palette, bit_depth), kind_of(writer.message),
                  "[image {}] the picture must be encodable. Got {}: {}.", path, image.describe(),
                  writer.message);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/terminal.h"
 #include "core/text.h"
 #include "nets/crf_as_rnn.h"
 #include "nets/networks.h"
@@ -232,8 +233,7 @@ std::shared_ptr<Model> make_network(const ModelOptions& options, uint64_t seed) 
   model->initialise(seed);
   const auto start_from = [&](const std::string& path, const ImportOptions& how) {
     if (path.empty()) return;
-    std::fprintf(stderr, "weights from %s\n%s\n", path.c_str(),
-                 import_weights(*model, path, how).str().c_str());
+    print_to(stderr, "weights from {}\n{}\n", path, import_weights(*model, path, how).str());
   };
   start_from(options.weights, {});
   start_from(options.backbone_weights, {.where = "model.weights.backbone", .backbone_only = true});

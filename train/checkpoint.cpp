@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "core/atomic_file.h"
+#include "core/terminal.h"
 #include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/start_weights.h"
@@ -274,8 +275,7 @@ void use_stored_math(Config& config, const layers::Model& model, const std::vect
   const bool asked_for =
       std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
   if (asked_for || config.math != "tf32" || model.device() != Device::cpu) return;
-  std::fputs(fmt::format("note: trained with math {}; the CPU computes in f32\n", config.math).c_str(),
-             stderr);
+  print_to(stderr, "note: trained with math {}; the CPU computes in f32\n", config.math);
   config.math = "f32";
 }
 

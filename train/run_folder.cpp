@@ -11,6 +11,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/problem.h"
 #include "core/terminal.h"
 
 namespace atrous::train {
@@ -140,6 +141,7 @@ RunFolder::~RunFolder() {
   try {
     remove_unused();
   } catch (const std::exception&) {  // no memory: empty folders stay
+    no_memory_handled();
   }
   ::close(lock_);
 }

@@ -64,7 +64,7 @@ RunLog::RunLog(const std::string& folder, int64_t first_step, int64_t last_valid
 }
 
 RunLog::~RunLog() {
-  if (bar_shown_) std::fputc('\n', stderr);
+  clear_bar();
   std::fclose(metrics_);
 }
 
@@ -130,9 +130,7 @@ void RunLog::image(const std::string& tag, int64_t step, const std::string& png_
 void RunLog::bar(const std::string& text) {
   if (!terminal_ || Clock::now() - last_bar_ < std::chrono::milliseconds(100)) return;
   last_bar_ = Clock::now();
-  print_to(stderr, "\r\033[K{}", text);
-  std::fflush(stderr);
-  bar_shown_ = true;
+  show_bar(text);
 }
 
 void RunLog::progress(int64_t step, double loss) {
@@ -151,8 +149,7 @@ void RunLog::validation_progress(int64_t done, int64_t total) {
 }
 
 void RunLog::message(const std::string& text) {
-  print_to(stderr, "{}{}\n", bar_shown_ ? "\r\033[K" : "", text);
-  bar_shown_ = false;
+  print_to(stderr, "{}\n", text);
 }
 
 }  // namespace atrous::train

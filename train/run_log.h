@@ -70,7 +70,6 @@ class RunLog {
   EventWriter events_;
   bool write_failed_ = false;
   bool terminal_;
-  bool bar_shown_ = false;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point last_bar_{};
 };

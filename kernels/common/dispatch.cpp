@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/env.h"
+#include "core/terminal.h"
 #include "core/text.h"
 #include "kernels/common/tensor_kernels.h"
 
@@ -132,8 +133,8 @@ bool dispatch_is_verbose() {
 }
 
 void log_dispatch(const char* entry, const std::string& problem, const char* name, const char* why_not) {
-  std::fprintf(stderr, "dispatch %s %s: %s%s%s\n", entry, problem.c_str(), name,
-               why_not ? " no: " : " chosen", why_not ? why_not : "");
+  print_to(stderr, "dispatch {} {}: {}{}{}\n", entry, problem, name, why_not ? " no: " : " chosen",
+           why_not ? why_not : "");
 }
 
 void unknown_entry(const char* op, std::string_view entry) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/env.h"
+#include "core/terminal.h"
 #include "kernels/common/bf16_products.h"
 
 namespace atrous::kernels {
@@ -24,7 +25,7 @@ class Summary {
                   ? fmt::format("; largest difference {:.1e} of the largest value, in {}\n", worst_, where_)
                   : " bit for bit\n";
     }
-    std::fputs(text.c_str(), stderr);
+    write_text(stderr, text);
   }
   void add(int64_t values, double difference, const char* entry, const char* name) {
     const std::lock_guard lock(mutex_);

@@ -62,6 +62,12 @@ struct Project {
     if (fs::exists(folder.path("err"))) o.err = read_text(folder.path("err"));
     return o;
   }
+
+  // Its stdout is a pipe whose reader has gone; the exit code is in the file "code".
+  void shell_without_reader(const std::string& command) const {
+    shell("mkfifo gone; { read unused <gone; " + command +
+          "; echo $? >code; } | { exec <&-; echo gone >gone; }");
+  }
 };
 
 const std::string search =
@@ -86,7 +92,7 @@ TEST_CASE("messages that nobody can read end no command") {
     CHECK(nlohmann::json::parse(read_text(p.folder.path("eval.json"))).contains("miou"));
   }
   const Project p;
-  p.shell(R"({ sleep 0.2; "$A" eval --weights "$W" --json eval.json 2>&1 >out; echo $? >code; } | true)");
+  p.shell_without_reader(R"("$A" eval --weights "$W" --json eval.json 2>&1 >out)");
   CHECK(read_text(p.folder.path("code")) == "0\n");
 }
 
@@ -95,7 +101,7 @@ TEST_CASE("results that stdout does not take are exit code 8") {
   CHECK(p.shell(R"("$A" eval --weights "$W" >/dev/full 2>err)").code == 8);
   CHECK(p.shell(R"("$A" predict --weights "$W" --out pictures a.png >/dev/full 2>err)").code == 8);
   CHECK(p.shell(R"("$A" eval --weights "$W" >&- 2>err)").code == 8);
-  p.shell(R"({ sleep 0.2; "$A" eval --weights "$W" 2>err; echo $? >code; } | true)");
+  p.shell_without_reader(R"("$A" eval --weights "$W" 2>err)");
   CHECK(read_text(p.folder.path("code")) == "8\n");
   CHECK_THAT(read_text(p.folder.path("err")), Contains("[stdout]"));
 }
@@ -180,4 +186,17 @@ TEST_CASE("train: a path that the files of a run cannot hold is refused, not cha
   CHECK(o.code == 3);
   CHECK_THAT(o.err, Contains("data.root must be UTF-8") && Contains("symbolic link"));
   CHECK_FALSE(fs::exists(p.folder.path("run")));
+}
+
+TEST_CASE("--json /dev/stdout is as -, and adds to what a file holds") {
+  const Project p;
+  write_text(p.folder.path("log"), "before\n");
+  CHECK(p.shell(R"("$A" eval --weights "$W" --json /dev/stdout >>log 2>err)").code == 0);
+  const std::string log = read_text(p.folder.path("log"));
+  REQUIRE(log.starts_with("before\n{"));
+  CHECK(nlohmann::json::parse(log.substr(7)).contains("miou"));
+  CHECK_THAT(p.shell("true").err, Contains("mIoU"));  // the table
+  CHECK(p.shell(R"("$A" eval --weights "$W" --json /dev/fd/3 3>>log >out 2>err)").code == 0);
+  CHECK(read_text(p.folder.path("log")).starts_with(log + "{"));
+  CHECK_THAT(read_text(p.folder.path("out")), Contains("mIoU"));
 }

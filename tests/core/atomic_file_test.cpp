@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <ostream>
 #include <set>
 
@@ -78,6 +80,15 @@ struct HalfWritten {
   ~HalfWritten() { close(go); }
 };
 
+// The name of a temporary file that a killed process left elsewhere.
+std::string name_of_a_leftover() {
+  const TemporaryFolder folder;
+  const HalfWritten killed(folder / "killed");
+  kill(killed.child, SIGKILL);
+  CHECK(code_of(killed.child) == 128 + SIGKILL);
+  return *names_in(folder.path()).begin();
+}
+
 }  // namespace
 
 TEST_CASE("Several processes that write one path leave the whole file of one of them, and all succeed") {
@@ -122,8 +133,9 @@ TEST_CASE("What a killed process left is removed by the next one; files of runni
 
 TEST_CASE("A crash after the old file got its second name leaves nothing for good") {
   const TemporaryFolder folder;
+  const std::string name = name_of_a_leftover();
   CHECK(code_of(in_child([&] { write_file_atomically(folder / "last", "old"); })) == 0);
-  std::filesystem::create_hard_link(folder / "last", folder / ".atrous-1-2-3.tmp");
+  std::filesystem::create_hard_link(folder / "last", folder / name);
   CHECK(code_of(in_child([&] {
           write_file_atomically(
               folder / "last", [](std::ostream& out) { out << "new"; }, 3, folder / "previous");
@@ -131,6 +143,27 @@ TEST_CASE("A crash after the old file got its second name leaves nothing for goo
   CHECK(names_in(folder.path()) == std::set<std::string>{"last", "previous"});
   CHECK(content_of(folder / "last") == "new");
   CHECK(content_of(folder / "previous") == "old");
+}
+
+TEST_CASE("Only temporary files are leftovers, and those of another host only after a day") {
+  const TemporaryFolder folder;
+  const std::string own = name_of_a_leftover();
+  REQUIRE(own.size() > 17);
+  const std::string other = own.substr(0, 8) + (own[8] == '0' ? "1" : "0") + own.substr(9);
+  std::set<std::string> names{".atrous-notes.tmp",  ".atrous-1-2.tmp",     ".atrous-1-2-3-4.tmp.txt",
+                              ".atrous-1--2-3.tmp", ".atrous-1-2-3-x.tmp", "a.tmp"};
+  for (const std::string& name : names) std::ofstream(folder / name) << "notes";
+  std::filesystem::create_directory(folder / ".atrous-1-2-3-4.tmp");
+  std::ofstream(folder / other) << "half";
+  std::ofstream(folder / own) << "half";
+  remove_leftovers(folder.path());
+  names.insert({".atrous-1-2-3-4.tmp", other});
+  CHECK(names_in(folder.path()) == names);
+  std::filesystem::last_write_time(folder / other,
+                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(25));
+  remove_leftovers(folder.path());
+  names.erase(other);
+  CHECK(names_in(folder.path()) == names);
 }
 
 TEST_CASE("A name may have all of the 255 bytes; one that is too long is refused before anything is written") {
@@ -146,22 +179,32 @@ TEST_CASE("A name may have all of the 255 bytes; one that is too long is refused
   CHECK(names_in(folder.path()).size() == 1);
 }
 
-TEST_CASE("The way to an open file is written to, never replaced") {
+TEST_CASE("An open file that is named by its number is added to, never replaced or overwritten") {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("/proc/self/fd/1", folder / "stdout");  // what /dev/stdout is
+  std::ofstream(folder / "out") << "before ";
   const int code = code_of(in_child([&] {
-    if (!std::freopen((folder / "out").c_str(), "w", stdout)) _exit(99);
-    write_file_atomically(folder / "stdout", "results");
-    if (content_of(folder / "out") != "results") _exit(98);
-    write_file_atomically("/dev/fd/1", "more");
+    if (!std::freopen((folder / "out").c_str(), "a", stdout)) _exit(99);
+    std::fputs("table ", stdout);
+    write_file_atomically(folder / "stdout", "results ");
+    write_file_atomically("/dev/fd/1", "more ");
+    std::fputs("end", stdout);
+    std::fflush(stdout);
   }));
   CHECK(code == 0);
-  CHECK(content_of(folder / "out") == "more");
+  CHECK(content_of(folder / "out") == "before table results more end");
   CHECK(std::filesystem::is_symlink(folder / "stdout"));
+  CHECK(open_file_named("/dev/stdout") == 1);
+  CHECK(open_file_named("/dev/fd/17") == 17);
+  CHECK(open_file_named(folder / "out") == -1);
+  CHECK(open_file_named("17") == -1);
 }
 
 TEST_CASE("Files in memory are whole as well") {
-  if (why_not_writable("/dev/shm") != 0) return;
+  if (why_not_writable("/dev/shm") != 0) {
+    WARN("skipped: /dev/shm is not writable");
+    return;
+  }
   const std::string path = fmt::format("/dev/shm/atrous-test-{}", getpid());
   write_file_atomically(path, "old");
   CHECK_THROWS_AS(write_file_atomically(path,

@@ -28,3 +28,12 @@ TEST_CASE("A shortened name keeps whole characters and tells names apart") {
   CHECK(is_utf8(a));
   CHECK(a != b);
 }
+
+TEST_CASE("A plain name is short and has no other letters") {
+  CHECK(plain_name("city/0001.png") == "city_0001_png");
+  CHECK(plain_name("a-b_c") == "a-b_c");
+  const std::string a = plain_name(std::string(300, 'x') + "a"), b = plain_name(std::string(300, 'x') + "b");
+  CHECK(a.size() == 200);
+  CHECK(a != b);
+  CHECK(plain_name("\xe6\xa3\xae") == "___");
+}

@@ -10,6 +10,7 @@ the right end. Prints a line per scenario and every finding; exits 1 if there is
 import argparse
 import collections
 import filecmp
+import itertools
 import json
 import os
 import random
@@ -30,13 +31,12 @@ PATIENCE = 60  # seconds after which a run hangs
 class Faults:
     def __init__(self, options, work):
         self.atrous, self.shim = os.path.abspath(options.atrous), os.path.abspath(options.shim)
-        self.work, self.random, self.findings, self.made = work, random.Random(options.seed), [], 0
+        self.work, self.random, self.findings, self.made = work, random.Random(options.seed), [], itertools.count()
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith('ATROUS_')}
         self.environment['ATROUS_THREADS'] = '1'
 
     def folder(self, name):
-        self.made += 1
-        path = f'{self.work}/{name}{self.made}'
+        path = f'{self.work}/{name}{next(self.made)}'
         os.makedirs(path)
         return path
 
