@@ -49,8 +49,7 @@ struct Job {
 };
 
 // Files as given; of a folder its images, sorted. What is left out of a folder is printed, and added to
-// `skipped`
-// ("file: reason").
+// `skipped`.
 std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann::ordered_json& skipped) {
   std::vector<std::string> files;
   for (const std::string& input : inputs) {
@@ -130,7 +129,7 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
 }
 
 // Says which results are not named by the stems of their images.
-void tell_long_names(const std::vector<Job>& jobs) {
+void note_names_with_endings(const std::vector<Job>& jobs) {
   int64_t count = 0;
   const Job* first = nullptr;
   for (const Job& job : jobs) {
@@ -191,7 +190,7 @@ void note_other_names(const train::LoadedNetwork& network) {
     if (std::ranges::any_of(network.classes, [&](const auto& c) { return c.name == name; })) continue;
     if (!network.config.data.class_map.empty()) return;  // then they are names of the data set
     print_to(stderr, "note: data.class_names has \"{}\", but classes are called as in {}\n", name,
-               network.weights);
+             network.weights);
     return;
   }
 }
@@ -204,7 +203,7 @@ void run_predict(const Options& o) {
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   note_other_names(network);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
-  tell_long_names(jobs);
+  note_names_with_endings(jobs);
   const std::function<int64_t(const Job&)> predict = worker(o, network);
   make_output_folder(o.out);
   make_output_folder(o.out + "/overlays");

@@ -72,7 +72,7 @@ eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) con
 void warn_of_two_crfs(const nets::ModelOptions& model, const eval::InferenceOptions& options) {
   if (!model.crf_as_rnn || !options.crf.enabled) return;
   print_to(stderr,
-           "note: the network ends in a CRF of its own (model.crf_as_rnn); the dense CRF (eval.crf, --crf) "
+           "note: the last layer of the network is a CRF (model.crf_as_rnn); the dense CRF (eval.crf, --crf) "
            "refines its results once more\n");
 }
 

@@ -118,14 +118,14 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
     if (!tiles.empty()) print_to(out, "tiles           {}\n", tiles);
   }
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
-  print_to(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels,
-             report.images, s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
+  print_to(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels, report.images,
+           s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
   const std::string absent = joined(absent_classes(s));
   print_to(out, "absent classes  {}\n",
-             absent.empty() ? "none" : absent + " (neither labelled nor predicted: not in the means)");
+           absent.empty() ? "none" : absent + " (neither labelled nor predicted: not in the means)");
   if (s.excluded_classes > 0)
     print_to(out, "excluded        {} (cannot occur in the labels: not in the means)\n",
-               joined(excluded_classes(s)));
+             joined(excluded_classes(s)));
   print_to(out, "definition      one confusion matrix over the set; IoU = TP / (TP + FP + FN)\n");
   for (const auto& [name, text] : report.facts) print_to(out, "{:<15} {}\n", name, text);
 }

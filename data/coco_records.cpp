@@ -128,8 +128,7 @@ bool RecordReader::key(string_t& name) {
     const auto found = sections_.find(name);
     on_record_ = found == sections_.end() ? nullptr : found->second;
     if (on_record_) {
-      ATROUS_CHECK(seen_.insert(name).second, ErrorKind::data,
-                   "[{}] duplicate key \"{}\".", path_, name);
+      ATROUS_CHECK(seen_.insert(name).second, ErrorKind::data, "[{}] duplicate key \"{}\".", path_, name);
     }
   }
   key_ = name;

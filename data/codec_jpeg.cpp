@@ -117,7 +117,7 @@ void tell(const Reader& reader, const std::string& name) {
 }
 
 // Print colours as a screen shows them without a colour profile. Files hold 255 for no ink, as Adobe writes
-// them; whoever else writes CMYK has followed.
+// them; other writers of CMYK follow it.
 Tensor rgb_of_cmyk(const Tensor& cmyk) {
   Tensor out = Tensor::empty(cmyk.shape().with(2, 3), DType::u8);
   const uint8_t* source = cmyk.data<uint8_t>();

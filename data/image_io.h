@@ -74,8 +74,8 @@ struct LabelFile {
 
 // PNG, PGM, PPM, BMP, and the .mat files of SBD, PASCAL-Context and CrackForest. Palette images give their
 // indices, grey images their values as stored (never rescaled). JPEG (lossy), TGA and alpha channels are
-// refused, and with `apply_exif` labels with an EXIF orientation: nobody knows if their writer had turned
-// them.
+// refused, and with `apply_exif` labels with an EXIF orientation: whether their writer had turned them
+// cannot be known.
 LabelFile read_label_file(const std::string& path, const ImageLimits& limits = {}, bool apply_exif = true);
 
 // image: u8 [H, W], [H, W, 1] or [H, W, 3]. Written to a temporary file beside `path`, then renamed.

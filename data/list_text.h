@@ -1,4 +1,4 @@
-// The text of list files, whoever wrote them.
+// The text of list files, of all systems and editors.
 //
 // A line holds fields separated by blanks or tabs. A field that holds blanks itself stands in double quotes;
 // a double quote inside such a field is written twice. Empty lines, a byte order mark of UTF-8 and the line

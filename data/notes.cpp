@@ -29,7 +29,8 @@ Register& all() {
 }  // namespace
 
 std::string Note::line() const {
-  return fmt::format("note: {}{}: {}", first_file, files > 1 ? fmt::format(" and {} more", files - 1) : "", what);
+  return fmt::format("note: {}{}: {}", first_file, files > 1 ? fmt::format(" and {} more", files - 1) : "",
+                     what);
 }
 
 void note(const std::string& what, const std::string& file) {

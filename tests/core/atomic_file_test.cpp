@@ -166,7 +166,8 @@ TEST_CASE("Only temporary files are leftovers, and those of another host only af
   CHECK(names_in(folder.path()) == names);
 }
 
-TEST_CASE("A name may have all of the 255 bytes; one that is too long is refused before anything is written") {
+TEST_CASE(
+    "A name may have all of the 255 bytes; one that is too long is refused before anything is written") {
   const TemporaryFolder folder;
   std::string name;
   for (int i = 0; i < 127; ++i) name += "\xc3\xa9";

@@ -69,7 +69,9 @@ TEST_CASE("voc2012 rejects: colours, ids without a mask, values above 20, wrong 
   CHECK_SAYS(ErrorKind::data, set.open(), "train or val, not both", "`c` in line 2");
   set.list("train", "");
   CHECK_SAYS(ErrorKind::data, set.open(), "at least one image");
-  set.list("train", "\xef\xbb\xbf" "d\r\n\n");  // as an editor of Windows writes it
+  set.list("train",
+           "\xef\xbb\xbf"
+           "d\r\n\n");  // as an editor of Windows writes it
   CHECK_SAYS(ErrorKind::data, set.open(), "JPEGImages/d.jpg", "line 1");
   set.list("train", "../../b\n..\n");
   CHECK_SAYS(ErrorKind::data, set.open(), "train.txt:2");
