@@ -130,7 +130,7 @@ class Checker {
           "{}: every label shows one class only. Are these labels for classification, or instance masks?",
           s.split));
     }
-    if (s.sizes.size() > 1) {
+    if (s.split == "train" && s.sizes.size() > 1) {
       warn(
           fmt::format("{}: images have {} different sizes. Set augment.crop_height and crop_width, or "
                       "data.image_height and "
@@ -151,11 +151,13 @@ class Checker {
         absent.push_back(k);
       }
     }
-    const char* consequence = s.split == "train" ? "cannot be learned" : "will not be scored";
+    const char* consequence = s.split == "train"
+                                  ? "cannot be learned"
+                                  : "scores 0 if anything is predicted as it, and no score otherwise";
     if (absent.size() > 3) {  // a part of a set with many classes
-      warn(fmt::format("{}: {} of {} classes have no pixels and {}: {}, {}, {}, ...", s.split, absent.size(),
-                       classes.size(), consequence, classes[absent[0]].name, classes[absent[1]].name,
-                       classes[absent[2]].name));
+      warn(fmt::format("{}: {} of {} classes have no pixels ({}, {}, {}, ...): such a class {}.", s.split,
+                       absent.size(), classes.size(), classes[absent[0]].name, classes[absent[1]].name,
+                       classes[absent[2]].name, consequence));
       return;
     }
     for (const size_t k : absent) {

@@ -193,7 +193,9 @@ class Checker {
          "images have no object. Training leaves them out unless data.keep_empty_images; scores count what "
          "is found "
          "in them as wrong.");
-    warn(s.images_with_crowds_only, "images have crowds only. Training leaves them out.");
+    warn(s.images_with_crowds_only, s.split == "train"
+                                        ? "images have crowds only. Training leaves them out."
+                                        : "images have crowds only: nothing in them is scored.");
     warn(s.boxes_degenerate, "boxes have no area inside their image. Training leaves these objects out.");
     warn(s.boxes_outside, "boxes reach more than a pixel beyond their image. Training clips them.");
     warn(s.masks_empty, "masks cover no pixel.");
@@ -241,8 +243,10 @@ class Checker {
 
   void warn_of_absent(const InstanceSplitReport& s, const InstanceDataset& dataset) {
     std::vector<size_t> absent;
+    int64_t classes = 0;
     for (size_t k = 1; k < s.class_objects.size(); ++k) {
       const bool is_gap = dataset.category_id(static_cast<int64_t>(k)) < 0;
+      classes += !is_gap;
       if (s.class_objects[k] == 0 && !is_gap) absent.push_back(k);
     }
     if (absent.empty() || s.objects == 0) return;
@@ -250,8 +254,7 @@ class Checker {
     for (size_t i = 0; i < std::min<size_t>(absent.size(), 3); ++i)
       names += (i ? ", " : "") + dataset.classes()[absent[i]].name;
     say(false, fmt::format("{}: {} of {} classes have no object and {}: {}{}", s.split, absent.size(),
-                           s.class_objects.size() - 1,
-                           s.split == "train" ? "cannot be learned" : "will not be scored", names,
+                           classes, s.split == "train" ? "cannot be learned" : "will not be scored", names,
                            absent.size() > 3 ? ", ..." : "."));
   }
 

@@ -78,8 +78,11 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
   for (const std::string& note : dataset.notes()) notes += "\n" + note;
   fail(ErrorKind::data,
        "[loader] training needs an image with an object. Got {} images: {} with crowds, {} with boxes of a "
-       "pixel or nothing at all. Run `atrous data check`, or set data.keep_empty_images.{}",
-       dataset.size(), crowds, dataset.size() - crowds, notes);
+       "pixel or nothing at all. Run `atrous data check`{}.{}",
+       dataset.size(), crowds, dataset.size() - crowds,
+       crowds > 0 ? ", or set data.crowds=objects if each crowd is one object"
+                  : ", or set data.keep_empty_images to train on images without objects",
+       notes);
 }
 
 struct InstanceLoader::State {

@@ -59,6 +59,8 @@ Validation summary_of(const eval::InstanceEvaluation& result) {
   v.seconds = result.seconds;
   for (const auto& [name, score] : v.scores)
     v.text += fmt::format("{}{} {:.4f}", v.text.empty() ? "" : "  ", name, score);
+  // AP is -1 where there is no object that could be found; crowds are none.
+  v.scored = (result.masks ? *result.masks : result.boxes).ap() >= 0;
   if (result.boxes.objects == 0) v.warnings.push_back("warning: the validation images have no objects");
   if (result.boxes.detections == 0) v.warnings.push_back("warning: nothing is found in any image");
   return v;

@@ -119,7 +119,10 @@ void RunLog::validation(int64_t step, const Validation& v, bool is_best) {
   line(out);
   for (const auto& [tag, value] : v.curves) events_.scalar(tag, step, value);
   events_.flush();
-  message(fmt::format("validation at step {}: {}{}", step, v.text, is_best ? "  (best so far)" : ""));
+  message(fmt::format("validation at step {}: {}{}", step, v.text,
+                      !v.scored ? "  (nothing to score: the newest weights are kept as the best)"
+                      : is_best ? "  (best so far)"
+                                : ""));
 }
 
 void RunLog::image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,

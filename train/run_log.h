@@ -34,6 +34,9 @@ struct Validation {
   std::vector<std::pair<std::string, double>> curves;  // of TensorBoard, by tag
   std::string text;                                    // for people
   std::vector<std::string> warnings;                   // results that are probably a mistake
+  // False if the set has nothing that the main score could be computed from: no weights are then better than
+  // others, and the newest stand as the best.
+  bool scored = true;
   double seconds = 0;
 };
 

@@ -45,6 +45,9 @@ Validation summary_of(const eval::EvaluationResult& result, const eval::Palette&
       "mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}", s.miou, s.classes_in_mean,
       s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "", result.loss, s.pixel_accuracy);
   v.warnings = suspicions(s);
+  v.scored = s.classes_in_mean > 0;
+  if (!v.scored)
+    v.warnings.push_back("warning: no pixel of the validation labels is scored: all are ignored");
   return v;
 }
 

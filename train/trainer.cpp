@@ -97,7 +97,7 @@ void take_losses(const StepResult& step, RunState& state, StepRecord& record) {
 
 bool is_best(const Validation& v, const char* main_score, const RunState& state) {
   const std::map<std::string, double> scores(v.scores.begin(), v.scores.end());
-  return state.best.empty() || scores.at(main_score) > state.best.at(main_score);
+  return !v.scored || state.best.empty() || scores.at(main_score) > state.best.at(main_score);
 }
 
 // Takes the scores of a validation over into the state and the files of the run.

@@ -79,7 +79,8 @@ TEST_CASE("data check: one class per label, classes without pixels, everything i
   const Set single(pixels({2, 4}, {1, 1, 1, 1, 1, 1, 1, 1}));
   CHECK(says(single.check(2), false, "one class only"));
   CHECK(says(single.check(2), false, "train: class 0 (class0) has no pixels: it cannot be learned"));
-  CHECK(says(single.check(2), false, "val: class 0 (class0) has no pixels: it will not be scored"));
+  CHECK(says(single.check(2), false,
+             "val: class 0 (class0) has no pixels: it scores 0 if anything is predicted as it"));
   const Set nothing(pixels({2, 4}, {255, 255, 255, 255, 255, 255, 255, 255}));
   CHECK(says(nothing.check(2), true, "every labelled pixel is ignored"));
 }
@@ -160,5 +161,10 @@ TEST_CASE("data check: mixed sizes") {
   Set set(two_classes());
   write_png(set.file("i/a.png"), ramp({1, 4, 3}));
   write_png(set.file("l/a.png"), pixels({1, 4}, {0, 0, 1, 1}));
-  CHECK(says(set.check(2), false, "2 different sizes"));
+  CHECK(says(set.check(2), false, "train: images have 2 different sizes"));
+  // Validation takes images one by one.
+  write_text(set.file("val.txt"), "i/c.png l/c.png\ni/d.png l/d.png\n");
+  write_png(set.file("i/d.png"), ramp({1, 3, 3}));
+  write_png(set.file("l/d.png"), pixels({1, 3}, {0, 1, 1}));
+  CHECK_FALSE(says(set.check(2), false, "val: images have 2 different sizes"));
 }

@@ -176,7 +176,7 @@ TEST_CASE("instance loader: images without an object to learn from are left out,
   }
   const Made nothing(3, Kind::crowd_only);
   CHECK_SAYS(ErrorKind::data, InstanceLoader(nothing, options_with(0), some, 1, 0), "an image with an object",
-             "keep_empty_images");
+             "data.crowds=objects");
 }
 
 TEST_CASE("instance loader: a sample is changed anew in every epoch") {

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <regex>
 
 #include "core/parallel.h"
 #include "data/shapes.h"
@@ -132,6 +133,19 @@ TEST_CASE("a few steps on two images lower a detector's loss") {
     INFO(name);
     CHECK(last.at(name) < 0.8 * first.at(name));
   }
+}
+
+TEST_CASE("validation objects that are all crowds make no weights of a detector the best") {
+  const TemporaryFolder folder;
+  make_objects(folder / "set");
+  const std::string val = folder / "set/instances_val.json";
+  std::string text = content_of(val);
+  text = std::regex_replace(text, std::regex("\"iscrowd\": ?0"), "\"iscrowd\": 1");
+  REQUIRE(text.find("\"iscrowd\": 1") != std::string::npos);
+  std::ofstream(val) << text;
+  const Quiet quiet;
+  run_training(detector_config(folder / "set", {"train.validate_every=1"}), out_folder(folder / "run"));
+  CHECK_THAT(content_of(folder / "run/best.json"), Contains("\"step\": 5"));
 }
 
 TEST_CASE("a network with masks says so if validation has none, and keeps what it has learned") {

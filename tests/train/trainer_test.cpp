@@ -46,6 +46,19 @@ TEST_CASE("the same seed gives the same checkpoint bytes on any number of thread
   CHECK(bytes[0] == bytes[2]);
 }
 
+TEST_CASE("a validation set with nothing to score makes no weights the best: the newest are kept") {
+  const TemporaryFolder folder;
+  make_pictures(folder.path());
+  const Tensor ignored = Tensor::empty({20, 28}, DType::u8);
+  ignored.fill(255);
+  for (const char* name : {"picture5", "picture6"})
+    data::write_png(folder / (std::string(name) + "_label.png"), ignored);
+  const Quiet quiet;
+  run_training(tiny_config(folder.path(), {"train.max_steps=6", "train.validate_every=2"}),
+               out_folder(folder / "run"));
+  CHECK_THAT(content_of(folder / "run/best.json"), Contains("\"step\": 6"));
+}
+
 TEST_CASE("a run leaves its files, learns, and never overwrites") {
   const TemporaryFolder folder;
   make_pictures(folder.path());
