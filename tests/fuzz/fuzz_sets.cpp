@@ -26,19 +26,24 @@ constexpr Kind kinds[] = {
 };
 
 // The files that lists may name; empty, for nothing here opens them.
-const std::string& root() {
-  static const std::string path = [] {
-    const std::string folder = fuzz::file_with({}, "sets") + ".d";
+struct Root {
+  const std::string path = fuzz::file_with({}, "sets") + ".d";
+  Root() {
     for (const char* file :
          {"JPEGImages/a.jpg", "JPEGImages/b.jpg", "SegmentationClass/a.png", "SegmentationClass/b.png",
           "images/a.png", "images/b.png", "train2017/a.jpg", "train2017/b.jpg"}) {
-      fs::create_directories((fs::path(folder) / file).parent_path());
-      std::ofstream(fs::path(folder) / file);
+      fs::create_directories((fs::path(path) / file).parent_path());
+      std::ofstream(fs::path(path) / file);
     }
-    std::atexit([] { fs::remove_all(path); });
-    return folder;
-  }();
-  return path;
+  }
+  ~Root() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+};
+const std::string& root() {
+  static const Root files;
+  return files.path;
 }
 
 }  // namespace
