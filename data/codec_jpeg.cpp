@@ -1,5 +1,5 @@
 // libjpeg (libjpeg-turbo). It reports errors by longjmp, which must not jump over destructors: every call
-// into it that may fail runs inside `guarded`, as a lambda without objects of its own.
+// into it that may fail runs inside `guarded`, as a lambda that holds no objects with destructors.
 //
 // Its warnings are of two kinds. Some remark on fields of the header that change no pixel, or that have one
 // sensible reading: the file is read, and a note says so. All others mean damaged data: an error.
@@ -93,7 +93,7 @@ bool has_all_components(const jpeg_decompress_struct& info) {
                      [](const jpeg_component_info& c) { return c.quant_table != nullptr; });
 }
 
-// Whether no scan can be missing at the end. Huffman-coded data that ends too early is an error of its own;
+// Whether no scan can be missing at the end. Huffman-coded data that ends too early is a separate error;
 // arithmetic codes go on with zeros.
 bool needs_no_end(const jpeg_decompress_struct& info) {
   if (info.arith_code) return false;
