@@ -188,7 +188,7 @@ TEST_CASE("train: a path that the files of a run cannot hold is refused, not cha
   CHECK_FALSE(fs::exists(p.folder.path("run")));
 }
 
-TEST_CASE("--json /dev/stdout is as -, and adds to what a file holds") {
+TEST_CASE("With --json, /dev/stdout is as -, and adds to what a file holds") {
   const Project p;
   write_text(p.folder.path("log"), "before\n");
   CHECK(p.shell(R"("$A" eval --weights "$W" --json /dev/stdout >>log 2>err)").code == 0);
