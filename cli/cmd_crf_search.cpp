@@ -12,6 +12,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "eval/crf_search.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
@@ -110,8 +111,8 @@ void print_best(const Options& o, const eval::CrfSearchResult& r) {
     return o.metric == "miou" ? s.miou : s.boundary_f1.value_or(0);
   };
   const double without = score(r.before.scores), with = score(best.scores);
-  print_to(o.report.table(), "\n{} of {} images: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n",
-           o.metric, r.images, without, with, r.trials.size(), with - without);
+  print_to(o.report.table(), "\n{} of {}: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n",
+           o.metric, counted(r.images, "image"), without, with, r.trials.size(), with - without);
   if (with <= without) print_to(o.report.table(), "No parameters tried are better than no CRF.\n");
   print_to(o.report.table(), "--crf {}\n", eval::crf_text(best.options));
 }

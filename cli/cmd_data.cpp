@@ -7,6 +7,7 @@
 #include "cli/report.h"
 #include "core/error.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "data/augment.h"
 #include "data/check.h"
 #include "data/check_instances.h"
@@ -34,9 +35,11 @@ struct Source {
   void add_options(CLI::App& command) {
     auto* file = command.add_option("--config", config, "Config of a run; its `data` section names the set")
                      ->type_name("FILE");
-    command.add_option("--set", overrides, "Override a config key, e.g. data.root=/data/camvid (repeatable)")
-        ->type_name("KEY=VALUE")
-        ->needs(file);
+    command
+        .add_option(
+            "--set", overrides,
+            "Set or override a config key, e.g. data.val_list=my.txt; also without a config (repeatable)")
+        ->type_name("KEY=VALUE");
     command
         .add_option("--dataset", dataset, "Without a config: a name from `atrous data sets` (default: list)")
         ->excludes(file);
@@ -53,16 +56,21 @@ struct Source {
         ->excludes(file);
   }
 
+  // Where an option and a key say the same, the key counts, as it does against a config.
   train::Config resolve() const {
-    ATROUS_CHECK(!config.empty() || !root.empty(), ErrorKind::usage,
-                 "[data] name the data set. Got neither --config nor --root. Give one of them.");
     if (!config.empty()) return train::load_config(config, overrides);
-    train::Config out;
-    out.data.dataset = dataset.empty() ? "list" : dataset;
-    out.data.root = root;
-    out.data.label_map = label_map;
-    out.model.num_classes = classes;
-    out.model.in_channels = channels;
+    const auto is_set = [&](const std::string& key) {
+      return std::ranges::any_of(overrides, [&](const auto& o) { return o.starts_with(key + "="); });
+    };
+    ATROUS_CHECK(!root.empty() || is_set("data.root"), ErrorKind::usage,
+                 "[data] name the data set. Got neither --config nor --root. Give one of them.");
+    // 0: the set's own.
+    const std::string text = fmt::format(R"({{"model": {{"num_classes": {}}}}})", classes);
+    train::Config out = train::parse_config(text, "the command line", overrides);
+    if (!dataset.empty() && !is_set("data.dataset")) out.data.dataset = dataset;
+    if (!is_set("data.root")) out.data.root = root;
+    if (!is_set("data.label_map")) out.data.label_map = label_map;
+    if (!is_set("model.in_channels")) out.model.in_channels = channels;
     return out;
   }
 };
@@ -74,7 +82,9 @@ void add_check(CLI::App& parent) {
       "something is wrong");
   command->footer(
       "atrous data check --config configs/camvid/unet_small.json --set data.root=/data/camvid\n"
-      "atrous data check --root /data/mine --classes 3");
+      "atrous data check --root /data/mine --classes 3\n"
+      "atrous data check --root /data/mine --classes 2 --set data.label_map=0:0,255:1 --set "
+      "data.exif=ignore");
   const auto source = std::make_shared<Source>();
   const auto report = std::make_shared<Report>();
   const auto splits = std::make_shared<std::vector<std::string>>();
@@ -258,8 +268,8 @@ void add_make_shapes(CLI::App& parent) {
     data::check_shapes(options->shapes);
     make_new_folder(options->out);
     data::write_shapes(options->out, options->shapes);
-    print_to(stdout, "{}: {} train and {} val images of {} x {}, {} classes\n", options->out,
-             options->shapes.train, options->shapes.val, size.width, size.height, options->shapes.classes);
+    print_to(stdout, "{}: {} train and {} of {} x {}, {} classes\n", options->out, options->shapes.train,
+             counted(options->shapes.val, "val image"), size.width, size.height, options->shapes.classes);
   });
 }
 

@@ -137,10 +137,8 @@ void note_names_with_endings(const std::vector<Job>& jobs) {
     if (count++ == 0) first = &job;
   }
   if (count > 0) {
-    print_to(
-        stderr,
-        "note: {} images differ from others in the ending of their names alone; their results keep it: {}\n",
-        count, first->labels);
+    print_to(stderr, "note: {} from others in the ending of the name alone, which the results keep: {}\n",
+             count == 1 ? "1 image differs" : fmt::format("{} images differ", count), first->labels);
   }
 }
 

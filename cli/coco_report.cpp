@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/terminal.h"
+#include "core/text.h"
 #include "eval/coco_html.h"
 
 namespace atrous::cli {
@@ -12,10 +13,9 @@ namespace atrous::cli {
 void print_coco_stats(std::FILE* out, const eval::CocoSummary& s) {
   for (size_t i = 0; i < s.stats.size(); ++i)
     print_to(out, " {} = {:0.3f}\n", eval::coco_stat_name(i), s.stats[i]);
-  print_to(out,
-           "\n{} detections and {} objects of {} images; of each image and class the first {} detections "
-           "count\n",
-           s.detections, s.objects, s.images, eval::coco::max_detections);
+  print_to(out, "\n{} and {} of {}; of each image and class the first {} detections count\n",
+           counted(s.detections, "detection"), counted(s.objects, "object"), counted(s.images, "image"),
+           eval::coco::max_detections);
 }
 
 void print_coco_errors(std::FILE* out, const eval::CocoSummary& s) {

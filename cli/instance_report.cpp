@@ -7,6 +7,7 @@
 #include "cli/eval_report.h"
 #include "cli/report.h"
 #include "core/atomic_file.h"
+#include "core/text.h"
 #include "data/image_io.h"
 #include "eval/coco_html.h"
 #include "eval/html.h"
@@ -30,8 +31,9 @@ std::string facts_section(const InstanceScoresReport& report) {
   rows.emplace_back("objects found in an image", fmt::format("detections with a score of at least {:g} "
                                                              "(eval.min_score); for AP all count",
                                                              report.min_score));
-  rows.emplace_back("scored", fmt::format("{} images with {} objects, {} detections", report.result.images,
-                                          report.result.boxes.objects, report.result.boxes.detections));
+  rows.emplace_back("scored", fmt::format("{} with {}, {}", counted(report.result.images, "image"),
+                                          counted(report.result.boxes.objects, "object"),
+                                          counted(report.result.boxes.detections, "detection")));
   return facts_table(rows);
 }
 
@@ -50,11 +52,11 @@ std::string worst_section(const std::string& folder, const InstanceScoresReport&
     const std::string name = "worst/" + worst_file_name(i + 1, score.id, "objects");
     data::write_png(folder + "/" + name, picture);
     out += fmt::format(
-        "<h3>{}. {}</h3>\n<figure><a href=\"{}\">{}</a><figcaption>{} of {} objects not found, {} of {} "
-        "detections wrong</figcaption></figure>\n",
+        "<h3>{}. {}</h3>\n<figure><a href=\"{}\">{}</a><figcaption>{} of {} not found, {} of {} wrong"
+        "</figcaption></figure>\n",
         i + 1, escape_html(score.id), escape_html(name),
         eval::inline_png(data::encode_png(eval::shrunk(picture, shown_width)), score.id), score.not_found,
-        score.objects, score.wrong, score.found);
+        counted(score.objects, "object"), score.wrong, counted(score.found, "detection"));
   }
   return out;
 }
@@ -64,9 +66,9 @@ std::string image_table(std::vector<InstanceImageScore> images) {
                    [](const auto& a, const auto& b) { return a.errors() > b.errors(); });
   const size_t shown = std::min(listed, images.size());
   std::string out = fmt::format(
-      "<h2>Images, the most errors first</h2>\n<details><summary>{} of {} images</summary>\n<table><tr>"
+      "<h2>Images, the most errors first</h2>\n<details><summary>{} of {}</summary>\n<table><tr>"
       "<th>Image</th><th>Objects</th><th>Not found</th><th>Detections</th><th>Wrong</th></tr>\n",
-      shown, images.size());
+      shown, counted(std::ssize(images), "image"));
   for (size_t i = 0; i < shown; ++i) {
     const InstanceImageScore& s = images[i];
     out +=

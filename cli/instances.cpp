@@ -15,6 +15,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "data/image_io.h"
 #include "eval/evaluate_instances.h"
 #include "eval/instance_pictures.h"
@@ -29,8 +30,8 @@ std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetect
                                                               const data::InstanceDataset& dataset) {
   auto facts = facts_of(loaded.config.model);
   const train::Config& config = loaded.config;
-  facts.emplace_back(
-      "data", fmt::format("{} in {}, {} images", config.data.dataset, config.data.root, dataset.size()));
+  facts.emplace_back("data", fmt::format("{} in {}, {}", config.data.dataset, config.data.root,
+                                         counted(dataset.size(), "image")));
   facts.emplace_back("resolution",
                      "that of the image files; the network resizes by model.detection.min_size and max_size");
   facts.emplace_back("device", name_of(loaded.model->device()));
@@ -114,8 +115,8 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   print(report.table(), result);
   const Device device = loaded.model->device();
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
-  print_to(stderr, "{} images in {:.1f} s, peak memory {:.0f} MiB\n", result.images, result.seconds,
-           static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{} in {:.1f} s, peak memory {:.0f} MiB\n", counted(result.images, "image"),
+           result.seconds, static_cast<double>(memory.peak_in_use) / (1 << 20));
   if (!options.results.empty()) {
     data::write_coco_images(options.results + "/images.json", result.annotations);
     data::write_coco_results(options.results + "/bbox.json", result.annotations, result.results,

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/terminal.h"
+#include "core/text.h"
 #include "eval/boundary.h"
 #include "train/scores_json.h"
 
@@ -75,8 +76,8 @@ void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores&
 
 std::string crf_tiles_text(const CrfScores& crf, int64_t images) {
   if (crf.tiled_images == 0) return "";
-  return fmt::format("{} of {} images in up to {} parts, to stay within {} MiB: an approximation",
-                     crf.tiled_images, images, crf.most_tiles, crf.options.max_memory);
+  return fmt::format("{} of {} in up to {} parts, to stay within {} MiB: an approximation", crf.tiled_images,
+                     counted(images, "image"), crf.most_tiles, crf.options.max_memory);
 }
 
 std::string fact_key(std::string name) {
@@ -104,8 +105,8 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
              cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
              c.predicted);
   }
-  print_to(out, "\nmIoU            {:.4f}  over {} of {} classes\n", s.miou, s.classes_in_mean,
-           s.per_class.size());
+  print_to(out, "\nmIoU            {:.4f}  over {} of {}\n", s.miou, s.classes_in_mean,
+           counted(std::ssize(s.per_class), "class", "classes"));
   print_to(out,
            "pixel accuracy  {:.4f}\nmean accuracy   {:.4f}\nfw IoU          {:.4f}\nmean Dice       {:.4f}\n",
            s.pixel_accuracy, s.mean_accuracy, s.fw_iou, s.mean_dice);
@@ -118,8 +119,9 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
     if (!tiles.empty()) print_to(out, "tiles           {}\n", tiles);
   }
   const auto all = static_cast<double>(std::max<int64_t>(1, s.pixels + s.ignored_pixels));
-  print_to(out, "\nscored          {} pixels of {} images; {} ignored ({:.2f} %)\n", s.pixels, report.images,
-           s.ignored_pixels, 100 * static_cast<double>(s.ignored_pixels) / all);
+  print_to(out, "\nscored          {} of {}; {} ignored ({:.2f} %)\n", counted(s.pixels, "pixel"),
+           counted(report.images, "image"), s.ignored_pixels,
+           100 * static_cast<double>(s.ignored_pixels) / all);
   const std::string absent = joined(absent_classes(s));
   print_to(out, "absent classes  {}\n",
            absent.empty() ? "none" : absent + " (neither labelled nor predicted: not in the means)");

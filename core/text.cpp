@@ -69,6 +69,10 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string counted(int64_t number, const std::string& noun, const std::string& plural) {
+  return fmt::format("{} {}", number, number == 1 ? noun : plural.empty() ? noun + "s" : plural);
+}
+
 std::string plain_name(const std::string& text) {
   std::string name = shortened_name(text, 200);
   for (char& c : name) {

@@ -12,6 +12,9 @@ namespace atrous {
 // to be meant. For "Did you mean ...?" after unknown commands, options and config keys.
 std::string nearest_word(const std::string& word, const std::vector<std::string>& candidates);
 
+// "1 image", "2 images"; `plural` if it does not end in "s".
+std::string counted(int64_t number, const std::string& noun, const std::string& plural = "");
+
 bool is_utf8(std::string_view text);
 
 // "city/0001.png" -> "city_0001_png": a name of a file in a flat folder, of letters, digits, "-" and "_", at

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "core/parallel.h"
 #include "data/check_internal.h"
@@ -223,16 +224,22 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
   for (const std::string split : {"train", "val", "test"}) {
     const bool is_asked = std::find(splits.begin(), splits.end(), split) != splits.end();
     if (!splits.empty() && !is_asked) continue;
+    std::vector<std::string> faults;
+    const auto say_faults = [&] {
+      for (const std::string& fault : std::exchange(faults, {}))
+        checker.error(fmt::format("{}: {}", split, fault));
+    };
     try {
       // Only few sets have a test split that anybody can see.
       if (split == "test" && !is_asked && !has_split(options, split)) continue;
-      const auto dataset =
-          open_list_dataset(options, split, num_classes, in_channels, nullptr, /*check_files=*/false);
+      const auto dataset = open_list_dataset(options, split, num_classes, in_channels, nullptr, &faults);
+      say_faults();
       report.classes = dataset->classes();
       report.label_map = dataset->label_map().describe(dataset->classes());
       report.notes.insert(report.notes.end(), dataset->notes().begin(), dataset->notes().end());
       checker.split(split, *dataset);
     } catch (const Error& error) {
+      say_faults();
       if (error.kind() != ErrorKind::data) throw;
       checker.error(fmt::format("{}: {}", split, error.what()));
     }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/parallel.h"
+#include "core/text.h"
 #include "data/check_internal.h"
 #include "data/class_match.h"
 #include "data/notes.h"
@@ -181,32 +182,40 @@ class Checker {
  private:
   void judge(const InstanceSplitReport& s, const InstanceDataset& dataset, int64_t corners_as_size,
              const std::string& example) {
-    const auto warn = [&](int64_t number, const std::string& what) {
-      if (number > 0) say(false, fmt::format("{}: {} {}", s.split, number, what));
+    const bool trains = s.split == "train";
+    // `what` after "1 image" and after "2 images".
+    const auto warn = [&](int64_t number, const std::string& noun, const std::string& one,
+                          const std::string& several, const std::string& consequence) {
+      if (number == 0) return;
+      const std::string plural = noun == "box" ? "boxes" : "";
+      say(false, fmt::format("{}: {} {}{}", s.split, counted(number, noun, plural),
+                             number == 1 ? one : several, consequence));
     };
     if (s.objects == 0 && s.crowds == 0 && s.faulty_records == 0 && s.unreadable < s.images) {
       say(s.split != "test",  // which may have no annotations
           fmt::format("{}: no image has an object. Check that images and annotations belong together.",
                       s.split));
     }
-    warn(s.images_without_objects,
-         "images have no object. Training leaves them out unless data.keep_empty_images; scores count what "
-         "is found "
-         "in them as wrong.");
-    warn(s.images_with_crowds_only, s.split == "train"
-                                        ? "images have crowds only. Training leaves them out."
-                                        : "images have crowds only: nothing in them is scored.");
-    warn(s.boxes_degenerate, "boxes have no area inside their image. Training leaves these objects out.");
-    warn(s.boxes_outside, "boxes reach more than a pixel beyond their image. Training clips them.");
-    warn(s.masks_empty, "masks cover no pixel.");
+    warn(s.images_without_objects, "image", "has no object", "have no object",
+         trains ? ". Training leaves such images out unless data.keep_empty_images=true."
+                : ": every detection in such images counts as wrong.");
+    warn(s.images_with_crowds_only, "image", "has crowds only", "have crowds only",
+         trains ? ". Training leaves such images out." : ": nothing in such images is scored.");
+    warn(s.boxes_degenerate, "box", "has no area inside its image", "have no area inside their image",
+         trains ? ". Training leaves such objects out."
+                : ": scores of boxes count such objects as not found.");
+    warn(s.boxes_outside, "box", "reaches more than a pixel beyond its image",
+         "reach more than a pixel beyond their image",
+         trains ? ". Training clips such boxes." : ". Scores take such boxes as they are.");
+    warn(s.masks_empty, "mask", "covers no pixel", "cover no pixel", ".");
     if (2 * corners_as_size > s.objects) {
       say(true, fmt::format(
                     "{}: most boxes fit their masks only if the last two numbers are the far corner. COCO's "
                     "bbox is x, y, width, height: convert the file.",
                     s.split));
     } else if (s.masks_beside_box > 0) {
-      warn(s.masks_beside_box,
-           fmt::format("objects have box and mask in different places, for example {}.", example));
+      warn(s.masks_beside_box, "object", "has box and mask in different places",
+           "have box and mask in different places", fmt::format(", for example {}.", example));
     }
     warn_of_absent(s, dataset);
   }
@@ -230,9 +239,8 @@ class Checker {
       for (size_t i = 0; i < std::min(scattered.size(), most_named); ++i)
         examples += (i ? ", " : "") + scattered[i]->scattered;
       say(false,
-          fmt::format("{}: {} of {} objects, in {} of {} images, are scattered over their image ({}{}). "
-                      "{}",
-                      s.split, s.objects_scattered, s.objects, scattered.size(), s.images, examples,
+          fmt::format("{}: {} of {} objects, in {} of {}, are scattered over their image ({}{}). {}", s.split,
+                      s.objects_scattered, s.objects, scattered.size(), counted(s.images, "image"), examples,
                       scattered.size() > most_named ? ", ..." : "", remedy));
     } else if (with_objects.size() >= enough_images && same_values && with_objects[0]->values.size() >= 2) {
       say(false, fmt::format("{}: all {} images with objects have the same {} values (up to {}). {}", s.split,
@@ -253,8 +261,9 @@ class Checker {
     std::string names;
     for (size_t i = 0; i < std::min<size_t>(absent.size(), 3); ++i)
       names += (i ? ", " : "") + dataset.classes()[absent[i]].name;
-    say(false, fmt::format("{}: {} of {} classes have no object and {}: {}{}", s.split, absent.size(),
-                           classes, s.split == "train" ? "cannot be learned" : "will not be scored", names,
+    say(false, fmt::format("{}: {} of {} {} no object and {}: {}{}", s.split, absent.size(),
+                           counted(classes, "class", "classes"), absent.size() == 1 ? "has" : "have",
+                           s.split == "train" ? "cannot be learned" : "will not be scored", names,
                            absent.size() > 3 ? ", ..." : "."));
   }
 
@@ -264,13 +273,11 @@ class Checker {
 
 std::string split_table(const InstanceSplitReport& s) {
   const std::vector<ClassInfo>& classes = s.classes;
-  std::string out =
-      fmt::format("\n{}: {} images; sizes {}\n", s.split, s.images, internal::list_counts(s.sizes));
-  out += fmt::format(
-      "  {} objects (small {}, medium {}, large {}), at most {} in an image; {} crowds; {} images without "
-      "objects\n",
-      s.objects, s.by_size[0], s.by_size[1], s.by_size[2], s.most_objects, s.crowds,
-      s.images_without_objects);
+  std::string out = fmt::format("\n{}: {}; sizes {}\n", s.split, counted(s.images, "image"),
+                                internal::list_counts(s.sizes));
+  out += fmt::format("  {} (small {}, medium {}, large {}), at most {} in an image; {}; {} without objects\n",
+                     counted(s.objects, "object"), s.by_size[0], s.by_size[1], s.by_size[2], s.most_objects,
+                     counted(s.crowds, "crowd"), counted(s.images_without_objects, "image"));
   size_t width = 7;
   for (const ClassInfo& c : classes) width = std::max(width, c.name.size());
   out += fmt::format("  {:>3}  {:<{}}  {:>9}  {:>7}  {:>7}\n", "id", "class", width, "objects", "share",

@@ -46,7 +46,7 @@ struct Pieces {
 };
 Pieces pieces_of(const Mask& mask);
 
-// "480x360 (120), 640x480 (3), and 7 more"
+// "480x360 (120), 640x480 (3), and 7 more"; "none"
 std::string list_counts(const std::map<std::string, int64_t>& counts);
 double percent(int64_t part, int64_t whole);
 // "2 errors, 1 warning" under a line each. Of many findings that differ only in where they are, the first ten

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/text.h"
 #include "data/check_internal.h"
 
 namespace atrous::data {
@@ -13,7 +14,7 @@ using internal::list_counts;
 
 std::string split_table(const SplitReport& s, const std::vector<ClassInfo>& classes) {
   const int64_t labelled = s.histogram.total - s.histogram.ignored;
-  std::string out = fmt::format("\n{}: {} images; sizes {}; labels {}\n", s.split, s.images,
+  std::string out = fmt::format("\n{}: {}; sizes {}; labels {}\n", s.split, counted(s.images, "image"),
                                 list_counts(s.sizes), list_counts(s.label_formats));
   if (s.histogram.total == 0) return out;
   const std::vector<double> weights =
@@ -40,7 +41,8 @@ int64_t CheckReport::errors() const {
 }
 
 std::string CheckReport::table() const {
-  std::string out = fmt::format("data set: {} in {}\nlabel map: {}\n", dataset, root, label_map);
+  std::string out = fmt::format("data set: {} in {}\n", dataset, root);
+  if (!label_map.empty()) out += fmt::format("label map: {}\n", label_map);
   for (const std::string& note : notes) out += note + "\n";
   for (const SplitReport& s : splits) out += split_table(s, classes);
   return out + internal::findings_table(findings);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "data/check_internal.h"
 
 namespace atrous::data::internal {
@@ -81,6 +82,7 @@ double percent(int64_t part, int64_t whole) {
 }
 
 std::string list_counts(const std::map<std::string, int64_t>& counts) {
+  if (counts.empty()) return "none";
   std::vector<std::pair<std::string, int64_t>> sorted(counts.begin(), counts.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
@@ -105,8 +107,8 @@ std::string findings_table(const std::vector<Finding>& findings) {
       out += fmt::format("{}: {} more like this; --json lists all\n", what, count[kind] - most_shown);
   }
   const size_t warnings = findings.size() - errors;
-  return out + fmt::format("{} error{}, {} warning{}\n", errors, errors == 1 ? "" : "s", warnings,
-                           warnings == 1 ? "" : "s");
+  return out + fmt::format("{}, {}\n", counted(static_cast<int64_t>(errors), "error"),
+                           counted(static_cast<int64_t>(warnings), "warning"));
 }
 
 }  // namespace atrous::data::internal

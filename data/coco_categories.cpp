@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/text.h"
 #include "data/coco_fields.h"
 #include "data/coco_records.h"
 
@@ -108,9 +109,10 @@ std::vector<std::string> apply_class_map(CocoAnnotations& all, const ClassMap& m
   for (CocoAnnotation& a : all.annotations) a.category = place[static_cast<size_t>(a.category)];
   std::erase_if(all.annotations, [](const CocoAnnotation& a) { return a.category < 0; });
   all.categories = std::move(categories);
-  if (all.annotations.size() < before)
-    groups.notes.push_back(fmt::format("note: classes: {} objects of ignored classes are left out of {}",
-                                       before - all.annotations.size(), what));
+  const auto left_out = static_cast<int64_t>(before - all.annotations.size());
+  if (left_out > 0)
+    groups.notes.push_back(fmt::format("note: classes: {} of ignored classes {} left out of {}",
+                                       counted(left_out, "object"), left_out == 1 ? "is" : "are", what));
   return std::move(groups.notes);
 }
 
@@ -146,10 +148,12 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
     results[i].category = at < 0 ? -1 : annotated[static_cast<size_t>(at)];
     left_out += results[i].category < 0;
   }
-  if (left_out > 0)
-    notes.push_back(
-        fmt::format("note: classes: {} results are of classes that {} does not have, and are not scored",
-                    left_out, annotations.path));
+  if (left_out > 0) {
+    const bool one = left_out == 1;
+    notes.push_back(fmt::format("note: classes: {} {} that {} does not have, and {} not scored",
+                                counted(left_out, "result"), one ? "is of a class" : "are of classes",
+                                annotations.path, one ? "is" : "are"));
+  }
   return notes;
 }
 

@@ -114,6 +114,12 @@ class AnnotationFile {
   }
 
   void annotation(const Json& r, const std::string& place) {
+    // Of the file, not of the record: none of them is an object.
+    ATROUS_CHECK(!find(r, "segments_info"), ErrorKind::data,
+                 "[{}] annotations of objects must be in COCO's instance format. Got the panoptic format "
+                 "(\"segments_info\"), whose masks are PNG files. Use the set's instances_*.json, or convert "
+                 "the file: panopticapi's converters/panoptic2detection_coco_format.py.",
+                 all_.path);
     CocoAnnotation a;
     Draft d;
     Oddities odd;
@@ -142,7 +148,11 @@ class AnnotationFile {
     attempt([&] { a.crowd = flag(r, "iscrowd", where); });
     attempt([&] { a.difficult = flag(r, "difficult", where); });
     // Kept until all sizes of images are known.
-    d.good &= read_outline(r, d.outline, where, odd, faults_);
+    const bool outline_good = read_outline(r, d.outline, where, odd, faults_);
+    d.good &= outline_good;
+    const bool has_outline = !outline_good || !d.outline.empty();
+    all_.segmentations += has_outline;
+    a.empty_segmentation = !has_outline && odd.empty_polygon;
     odd.count(all_.repairs);
     drafts_.push_back(std::move(d));
     all_.annotations.push_back(std::move(a));

@@ -55,6 +55,7 @@ struct CocoAnnotation {
   double area = 0;
   bool crowd = false;
   bool difficult = false;  // not COCO's, but converted VOC files have it
+  bool empty_segmentation = false;  // the file has one without a polygon: [[]]
   Rle mask;  // no counts: the file has none (no `segmentation`, null or []), or it was not asked for
 
   bool has_mask() const { return !mask.counts.empty(); }
@@ -78,6 +79,7 @@ struct CocoAnnotations {
   std::vector<CocoCategory> categories;     // by rising id
   std::vector<CocoAnnotation> annotations;  // in the order of the file, which decides ties
   CocoRepairs repairs = {};
+  int64_t segmentations = 0;  // annotations of the file that have one, be it right or faulty
 
   // Index of an id, or -1.
   int64_t find_image(int64_t id) const;
@@ -87,11 +89,11 @@ struct CocoAnnotations {
 // Masks are checked in either case, polygons become masks only if they are kept.
 enum class CocoMasks { keep, skip };
 
-// Refused: what is no JSON (NaN and Infinity are none) or nested too deeply; sections that are missing or no
-// lists; records without a whole-numbered id; an id twice; unknown image or category ids; a negative or
-// infinite area; a bbox that is not four finite numbers with sides >= 0; iscrowd other than 0 and 1; polygons
-// of an odd number of coordinates or less than three corners; run lengths that do not add up; masks that are
-// not of their image's size.
+// Refused: COCO's panoptic format, whose masks are pictures; what is no JSON (NaN and Infinity are none) or
+// nested too deeply; sections that are missing or no lists; records without a whole-numbered id; an id twice;
+// unknown image or category ids; a negative or infinite area; a bbox that is not four finite numbers with
+// sides >= 0; iscrowd other than 0 and 1; polygons of an odd number of coordinates or less than three
+// corners; run lengths that do not add up; masks that are not of their image's size.
 //
 // With `faults`, every fault of every record is added to them and the record left out; only what is wrong
 // with the file as a whole is still thrown.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "data/coco_json.h"
 
 namespace atrous::data {
@@ -10,8 +11,7 @@ namespace atrous::data {
 std::vector<std::string> CocoRepairs::lines(const std::string& path) const {
   std::vector<std::string> out;
   const auto say = [&](int64_t count, const char* what) {
-    if (count > 0)
-      out.push_back(fmt::format("note: {}: {} record{} {}", path, count, count == 1 ? "" : "s", what));
+    if (count > 0) out.push_back(fmt::format("note: {}: {} {}", path, counted(count, "record"), what));
   };
   say(boxes_from_masks, "without \"bbox\": the bounding box of the mask is used");
   say(areas_from_masks, "without \"area\": the pixel count of the mask is used");

@@ -25,11 +25,11 @@ struct Header {
   int64_t stride() const { return (width * bits + 31) / 32 * 4; }
 };
 
-[[noreturn]] void bad(const std::string& name, std::string_view reason) {
+[[noreturn]] void bad(const FileName& name, std::string_view reason) {
   bad_image(name, "BMP", reason);
 }
 
-void read_masks(Bytes bytes, const std::string& name, size_t info_size, uint32_t compression, Header& h) {
+void read_masks(Bytes bytes, const FileName& name, size_t info_size, uint32_t compression, Header& h) {
   h.palette_at = 14 + info_size;
   if (h.bits <= 8) return;
   if (compression == uncompressed) {
@@ -53,7 +53,7 @@ void read_masks(Bytes bytes, const std::string& name, size_t info_size, uint32_t
   }
 }
 
-Header read_header(Bytes bytes, const std::string& name) {
+Header read_header(Bytes bytes, const FileName& name) {
   if (bytes.size() < 18) bad(name, "the file ends in its header");
   Header h;
   h.pixels_at = little_endian(bytes, 10, 4);
@@ -140,7 +140,7 @@ Tensor read_colors(const Header& h, const uint8_t* rows) {
 
 }  // namespace
 
-Decoded decode_bmp(Bytes bytes, const std::string& name, Use use, const ImageLimits& limits) {
+Decoded decode_bmp(Bytes bytes, const FileName& name, Use use, const ImageLimits& limits) {
   const Header h = read_header(bytes, name);
   Decoded out;
   out.format = fmt::format("BMP {}, {} bit", h.bits <= 8 ? "palette" : "RGB", h.bits);

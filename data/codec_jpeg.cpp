@@ -105,15 +105,15 @@ bool needs_no_end(const jpeg_decompress_struct& info) {
   return true;
 }
 
-void tell(const Reader& reader, const std::string& name) {
+void tell(const Reader& reader, const FileName& name) {
   if (reader.scan_parameters)
-    note("JPEG: scan parameters that mean nothing in a sequential file are ignored", name);
-  if (reader.jfif_revision) note("JPEG: an unknown revision of JFIF, read as 1.x", name);
+    note("JPEG: scan parameters that mean nothing in a sequential file are ignored", name.path);
+  if (reader.jfif_revision) note("JPEG: an unknown revision of JFIF, read as 1.x", name.path);
   if (reader.adobe_transform >= 0)
     note(fmt::format("JPEG: unknown Adobe colour transform {}, read as YCbCr (YCCK with four components)",
                      reader.adobe_transform),
-         name);
-  if (reader.no_end) note("JPEG: the end marker (EOI) is missing; all pixels are there", name);
+         name.path);
+  if (reader.no_end) note("JPEG: the end marker (EOI) is missing; all pixels are there", name.path);
 }
 
 // Print colours as a screen shows them without a colour profile. Files hold 255 for no ink, as Adobe writes
@@ -130,7 +130,7 @@ Tensor rgb_of_cmyk(const Tensor& cmyk) {
 
 }  // namespace
 
-Decoded decode_jpeg(Bytes bytes, const std::string& name, const ImageLimits& limits) {
+Decoded decode_jpeg(Bytes bytes, const FileName& name, const ImageLimits& limits) {
   Reader reader;
   jpeg_decompress_struct& info = reader.info;
   const bool header_ok = guarded(reader, [&] {

@@ -36,7 +36,7 @@ struct Element {
 // Walks over a row of data elements.
 class Elements {
  public:
-  Elements(Bytes bytes, const std::string& name) : bytes_(bytes), name_(&name) {}
+  Elements(Bytes bytes, const FileName& name) : bytes_(bytes), name_(&name) {}
   bool done() const { return at_ >= bytes_.size(); }
 
   Element next() {
@@ -72,7 +72,7 @@ class Elements {
     return value;
   }
   Bytes bytes_;
-  const std::string* name_;
+  const FileName* name_;
   size_t at_ = 0;
 };
 
@@ -89,7 +89,7 @@ std::string text_of(Bytes bytes) {
   return {bytes.begin(), std::find(bytes.begin(), bytes.end(), uint8_t{0})};
 }
 
-Matrix open_matrix(Bytes bytes, const std::string& file) {
+Matrix open_matrix(Bytes bytes, const FileName& file) {
   Matrix m{.rest = Elements(bytes, file)};
   if (bytes.empty()) return m;
   const Element flags = m.rest.next(mi_uint32, "array flags");
@@ -109,7 +109,7 @@ Matrix open_matrix(Bytes bytes, const std::string& file) {
 }
 
 // The field of a struct; none if it has no such field.
-std::optional<Matrix> field_of(Matrix m, std::string_view field, const std::string& file) {
+std::optional<Matrix> field_of(Matrix m, std::string_view field, const FileName& file) {
   if (m.kind != mx_struct) return std::nullopt;
   if (m.dims != std::vector<int64_t>{1, 1}) m.rest.fail("an array of structs is no label map");
   const Element length = m.rest.next(mi_int32, "field names");
@@ -140,7 +140,7 @@ void copy_transposed(Bytes bytes, Tensor& out, const Elements& where) {
   }
 }
 
-Tensor values_of(Matrix& m, const std::string& name, const ImageLimits& limits) {
+Tensor values_of(Matrix& m, const FileName& name, const ImageLimits& limits) {
   if (m.kind < mx_double || m.kind > mx_uint32 || m.is_complex || m.dims.size() != 2) {
     m.rest.fail("its label map is no real matrix of two dimensions");
   }
@@ -204,7 +204,7 @@ std::vector<uint8_t> inflated(Bytes compressed, const Elements& where) {
 }
 
 // The label map, if this variable of the file is one.
-std::optional<Decoded> labels_of(const Matrix& variable, const std::string& file, const ImageLimits& limits) {
+std::optional<Decoded> labels_of(const Matrix& variable, const FileName& file, const ImageLimits& limits) {
   for (const std::string_view path : label_variables) {
     const size_t dot = path.find('.');
     if (variable.name != path.substr(0, dot)) continue;
@@ -225,7 +225,7 @@ std::optional<Decoded> labels_of(const Matrix& variable, const std::string& file
 
 }  // namespace
 
-Decoded decode_mat(Bytes bytes, const std::string& name, const ImageLimits& limits) {
+Decoded decode_mat(Bytes bytes, const FileName& name, const ImageLimits& limits) {
   const Elements file(bytes, name);
   if (bytes.size() < header_bytes) file.fail("the file ends early");
   if (bytes[126] != 'I' || bytes[127] != 'M') file.fail("it is not a little-endian version 5 file");

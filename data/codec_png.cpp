@@ -75,10 +75,10 @@ std::string describe(int type, int depth) {
 
 }  // namespace
 
-Decoded decode_png(Bytes bytes, const std::string& name, Use use, const ImageLimits& limits) {
+Decoded decode_png(Bytes bytes, const FileName& name, Use use, const ImageLimits& limits) {
   Reader reader(bytes);
-  ATROUS_CHECK(reader.png && reader.info, ErrorKind::memory,
-               "[image {}] libpng could not start: out of memory.", name);
+  ATROUS_CHECK(reader.png && reader.info, ErrorKind::memory, "[{} {}] libpng could not start: out of memory.",
+               name.what, name.path);
   png_structp png = reader.png;
   png_infop info = reader.info;
   const bool header_ok = guarded(png, [&] {

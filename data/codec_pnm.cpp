@@ -12,7 +12,7 @@ constexpr int64_t largest_number = 1 << 30;
 
 class Header {
  public:
-  Header(Bytes bytes, const std::string& name) : bytes_(bytes), name_(name) {}
+  Header(Bytes bytes, const FileName& name) : bytes_(bytes), name_(name) {}
 
   // The next number; blanks and comments may precede it.
   int64_t number(const char* what) {
@@ -48,13 +48,13 @@ class Header {
  private:
   static bool is_blank(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
   Bytes bytes_;
-  const std::string& name_;
+  const FileName& name_;
   size_t at_ = 2;  // after the magic
 };
 
 // Samples out of `count` bytes each; `scale_to` 0 keeps them.
 template <class T>
-void copy_samples(Bytes from, Tensor& out, int64_t maxval, int64_t scale_to, const std::string& name,
+void copy_samples(Bytes from, Tensor& out, int64_t maxval, int64_t scale_to, const FileName& name,
                   const std::string& format) {
   const int64_t width = maxval > 255 ? 2 : 1;
   T* target = out.data<T>();
@@ -76,7 +76,7 @@ void copy_samples(Bytes from, Tensor& out, int64_t maxval, int64_t scale_to, con
 
 }  // namespace
 
-Decoded decode_pnm(Bytes bytes, const std::string& name, Use use, const ImageLimits& limits) {
+Decoded decode_pnm(Bytes bytes, const FileName& name, Use use, const ImageLimits& limits) {
   Header header(bytes, name);
   const int64_t channels = bytes[1] == '6' ? 3 : 1;
   const int64_t width = header.number("width"), height = header.number("height");

@@ -68,7 +68,7 @@ void put(const uint8_t* from, int bits, uint8_t* to) {
 
 class Decoder {
  public:
-  Decoder(Bytes bytes, const Header& h, const std::string& name, const std::string& format)
+  Decoder(Bytes bytes, const Header& h, const FileName& name, const std::string& format)
       : bytes_(bytes), h_(h), name_(name), format_(format), channels_(channels_of(h)) {}
 
   Tensor decode() {
@@ -132,7 +132,7 @@ class Decoder {
 
   Bytes bytes_;
   const Header& h_;
-  const std::string& name_;
+  const FileName& name_;
   const std::string& format_;
   int64_t channels_;
 };
@@ -151,7 +151,7 @@ bool may_be_tga(Bytes bytes) {
   return is_color_depth(h.bits);
 }
 
-Decoded decode_tga(Bytes bytes, const std::string& name, const ImageLimits& limits) {
+Decoded decode_tga(Bytes bytes, const FileName& name, const ImageLimits& limits) {
   const Header h = parse(bytes);
   Decoded out;
   out.format = fmt::format("TGA {}, {} bit", h.kind == 1 ? "palette" : h.kind == 2 ? "RGB" : "grey", h.bits);

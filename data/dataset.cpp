@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "data/class_match.h"
+#include "data/faults.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 
@@ -124,13 +125,21 @@ SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::stri
 }
 
 // An image in both splits would make validation meaningless. With data.allow_overlap, a note for the
-// validation split; otherwise an error.
+// validation split; otherwise an error. What is wrong with the other split's files is said where it is
+// opened.
 void check_disjoint(PlanFunction function, const DataOptions& options, const std::string& split,
                     SplitPlan& plan) {
   if (split == "test" || (options.allow_overlap && split == "train")) return;
   const std::string other = split == "train" ? "val" : "train";
-  const SplitPlan rival = plan_of(function, options, other);
+  SplitPlan rival;
+  try {
+    rival = plan_of(function, options, other);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;
+    rival.faults.push_back(error.what());
+  }
   if (!rival.missing.empty()) return;
+  if (!rival.faults.empty() && split == "val") plan.notes.push_back(overlap_unknown_note());
   const auto key = [&](const ListEntry& e) { return plan.global_ids ? e.id : e.image; };
   const auto line = [](const ListEntry& e) { return e.line ? fmt::format("line {} of the", e.line) : "the"; };
   std::unordered_map<std::string, const ListEntry*> seen;
@@ -149,13 +158,27 @@ void check_disjoint(PlanFunction function, const DataOptions& options, const std
 }
 
 // Ids name output files and rows of reports.
-void check_unique(const SplitPlan& plan, const std::string& split) {
-  std::unordered_map<std::string, const ListEntry*> seen;
-  for (const ListEntry& e : plan.entries) {
-    const auto [before, inserted] = seen.emplace(e.id, &e);
-    ATROUS_CHECK(inserted, ErrorKind::data,
-                 "[data] an id may occur once in a split. Got `{}` for {} and {} in {}. Remove one.", e.id,
-                 before->second->image, e.image, split);
+void check_unique(SplitPlan& plan, const std::string& split, const internal::Faults& sink) {
+  std::unordered_map<std::string, std::string> seen;
+  std::erase_if(plan.entries, [&](const ListEntry& e) {
+    return !sink.attempt([&] {
+      const auto [before, inserted] = seen.emplace(e.id, e.image);
+      ATROUS_CHECK(inserted, ErrorKind::data,
+                   "[data] an id may occur once in a split. Got `{}` for {} and {} in {}. Remove one.", e.id,
+                   before->second, e.image, split);
+    });
+  });
+}
+
+// The first fault ends the reading unless all are collected.
+void report(std::vector<std::string>& found, std::vector<std::string>* faults) {
+  if (faults) {
+    faults->insert(faults->end(), found.begin(), found.end());
+  } else if (found.size() > 1) {
+    fail(ErrorKind::data, "{} ({} in all; `atrous data check` lists them.)", found[0],
+         counted(std::ssize(found), "fault"));
+  } else if (!found.empty()) {
+    throw Error(ErrorKind::data, found[0]);
   }
 }
 
@@ -166,6 +189,11 @@ std::string overlap_note(int64_t shared, int64_t images) {
       "note: {} of {} validation images are training images too (data.allow_overlap): validation "
       "measures what the network memorised",
       shared, images);
+}
+
+std::string overlap_unknown_note() {
+  return "note: the files of the training split have faults: whether validation images are training images "
+         "too is not known for all";
 }
 
 std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& plan) {
@@ -205,21 +233,24 @@ void check_root(const DataOptions& options) {
                "[data.root] the folder of the data set must exist. Got {}. Set data.root.", options.root);
 }
 
-SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const std::string& split) {
+SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const std::string& split,
+                       std::vector<std::string>* faults) {
+  const internal::Faults sink(faults);
   check_split(split);
   SplitPlan plan = plan_of(function, options, split);
   ATROUS_CHECK(plan.missing.empty(), ErrorKind::data, "[data] there is no {} split: {}. Check data.root.",
                split, plan.missing);
-  check_unique(plan, split);
-  check_disjoint(function, options, split, plan);
+  report(plan.faults, faults);
+  check_unique(plan, split, sink);
+  sink.attempt([&] { check_disjoint(function, options, split, plan); });
   return plan;
 }
 
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels,
-                                               const ClassList* classes, bool check_files) {
+                                               const ClassList* classes, std::vector<std::string>* faults) {
   check_split(split);
-  SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split);
+  SplitPlan plan = checked_plan(set_called(options.dataset).plan, options, split, faults);
   OwnClasses own = own_classes(options, plan, num_classes);
   own.list.what = fmt::format("the {} split of {}", split, options.root);
   std::vector<std::string> notes = std::move(plan.notes);
@@ -237,7 +268,7 @@ std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const
       .accept_wide_labels = own_map ? plan.wide_labels : options.label_map != "identity",
       .left_out = std::move(plan.left_out),
       .notes = std::move(notes),
-      .check_files = check_files,
+      .check_files = faults == nullptr,
       .objection = own_map ? plan.objection : nullptr,
       .image = image_options(options),
   });

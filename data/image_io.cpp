@@ -13,29 +13,29 @@
 namespace atrous::data {
 namespace codecs {
 
-void bad_image(const std::string& name, std::string_view format, std::string_view reason) {
+void bad_image(const FileName& name, std::string_view format, std::string_view reason) {
   // The libraries have only a text for a lack of memory, which says nothing about the file.
   ATROUS_CHECK(reason.find("memory") == std::string_view::npos, ErrorKind::memory,
-               "[image {}] there must be memory to read {}. Got: {}. {}", name, format, reason,
+               "[{} {}] there must be memory to read {}. Got: {}. {}", name.what, name.path, format, reason,
                memory_advice(0));
-  fail(ErrorKind::data, "[image {}] {} could not be read: {}. Replace the file or take it out of the list.",
-       name, format, reason);
+  const bool has_advice = reason.find(". ") != std::string_view::npos;
+  fail(ErrorKind::data, "[{} {}] {} could not be read: {}.{}", name.what, name.path, format, reason,
+       has_advice ? "" : " Replace the file.");
 }
 
-void check_size(const std::string& name, std::string_view format, int64_t width, int64_t height,
+void check_size(const FileName& name, std::string_view format, int64_t width, int64_t height,
                 const ImageLimits& limits, int64_t max_pixels_in_file) {
   if (width < 1 || height < 1) bad_image(name, format, "the header says it has no pixels");
-  ATROUS_CHECK(
-      height <= limits.max_pixels / width, ErrorKind::data,
-      "[image {}] {} images may have at most {} pixels. Got {} x {} in the header. Cut it into tiles.", name,
-      format, limits.max_pixels, width, height);
+  ATROUS_CHECK(height <= limits.max_pixels / width, ErrorKind::data,
+               "[{} {}] {} files may have at most {} pixels. Got {} x {} in the header. Cut it into tiles.",
+               name.what, name.path, format, limits.max_pixels, width, height);
   if (width * height > max_pixels_in_file) {
     bad_image(name, format,
               fmt::format("the header says {} x {}, more than a file of this size can hold", width, height));
   }
 }
 
-void check_bytes(const std::string& name, std::string_view format, int64_t needed, int64_t available) {
+void check_bytes(const FileName& name, std::string_view format, int64_t needed, int64_t available) {
   if (available >= needed) return;
   bad_image(name, format,
             fmt::format("the file ends early: its pixels need at least {} bytes, and {} are there", needed,
@@ -43,7 +43,7 @@ void check_bytes(const std::string& name, std::string_view format, int64_t neede
 }
 
 Tensor expand_palette(const Tensor& indices, const std::vector<Color>& palette, Bytes alpha,
-                      const std::string& name, const std::string& format) {
+                      const FileName& name, const std::string& format) {
   const int64_t channels = alpha.empty() ? 3 : 4;
   Tensor out = Tensor::empty(indices.shape().with(2, channels), DType::u8);
   uint8_t* target = out.data<uint8_t>();
@@ -124,7 +124,7 @@ Format format_of(Bytes bytes) {
   return codecs::may_be_tga(bytes) ? Format::tga : Format::other;
 }
 
-Format recognise(Bytes bytes, const std::string& name) {
+Format recognise(Bytes bytes, const codecs::FileName& name) {
   if (bytes.empty()) codecs::bad_image(name, "image", "the file is empty");
   const Format format = format_of(bytes);
   if (format != Format::other) return format;
@@ -133,7 +133,7 @@ Format recognise(Bytes bytes, const std::string& name) {
   codecs::bad_image(name, "unknown format", "neither PNG, JPEG, BMP, PGM/PPM nor TGA");
 }
 
-Decoded decode(Format format, Bytes bytes, const std::string& name, codecs::Use use,
+Decoded decode(Format format, Bytes bytes, const codecs::FileName& name, codecs::Use use,
                const ImageLimits& limits) {
   switch (format) {
     case Format::png:
@@ -188,10 +188,11 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes) {
 
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
                     const ImageReadOptions& options) {
-  const Format format = recognise(bytes, name);
+  const codecs::FileName file{"image", name};
+  const Format format = recognise(bytes, file);
   if (format == Format::matlab)
-    codecs::bad_image(name, "MATLAB file", "its matrices serve as labels, not as images");
-  Decoded image = decode(format, bytes, name, codecs::Use::image, options.limits);
+    codecs::bad_image(file, "MATLAB file", "its matrices serve as labels, not as images");
+  Decoded image = decode(format, bytes, file, codecs::Use::image, options.limits);
   if (options.apply_exif) image.pixels = codecs::apply_orientation(image.pixels, image.orientation);
   ATROUS_CHECK(image.bit_depth <= 8 || options.sixteen_bit != DepthPolicy::reject, ErrorKind::data,
                "[image {}] images must have 8 bits per sample. Got {}. Convert it, or set "
@@ -218,7 +219,8 @@ Tensor read_image(const std::string& path, const ImageReadOptions& options) {
 
 LabelFile read_label_file(const std::string& path, const ImageLimits& limits, bool apply_exif) {
   const std::vector<uint8_t> bytes = read_file(path, limits.max_file_bytes);
-  const Format format = recognise(bytes, path);
+  const codecs::FileName file{"label", path};
+  const Format format = recognise(bytes, file);
   ATROUS_CHECK(format != Format::jpeg, ErrorKind::data,
                "[label {}] labels must be stored without loss. Got a JPEG, whose values are only "
                "approximate. Write labels as PNG.",
@@ -228,7 +230,7 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits, bo
                "Write labels as "
                "PNG.",
                path);
-  Decoded decoded = decode(format, bytes, path, codecs::Use::label, limits);
+  Decoded decoded = decode(format, bytes, file, codecs::Use::label, limits);
   ATROUS_CHECK(!apply_exif || decoded.orientation == 1, ErrorKind::data,
                "[label {}] labels must be stored upright. Got EXIF orientation {}. Write the label without "
                "the tag, turned "

@@ -42,8 +42,7 @@ std::string remedy(const std::set<int64_t>& values, int64_t num_classes) {
         "model.num_classes={2}",
         num_classes, num_classes - 1, num_classes + 1);
   }
-  return "Give every value a class or `ignore` in data.label_map, or set data.map_unknown_to_ignore=true; "
-         "`atrous data check` lists all values";
+  return "Give every value a class or `ignore` in data.label_map, or set data.map_unknown_to_ignore=true";
 }
 
 std::string list_values(const std::set<int64_t>& values) {
@@ -74,14 +73,17 @@ LabelMap LabelMap::identity(int64_t num_classes) {
 void LabelMap::add(const std::string& entry) {
   const auto bad = [&](std::string_view why) {
     fail(ErrorKind::config,
-         "[data.label_map] entries are `value:class`, `first-last:class`, `#rrggbb:class` or `...:ignore`. "
-         "Got `{}`: {}.",
+         "[data.label_map] entries are `value:class`, `first-last:class` (counts up), `first-last:=class` "
+         "(all "
+         "are that class), `#rrggbb:class` or `...:ignore`. Got `{}`: {}.",
          entry, why);
   };
   const size_t colon = entry.find(':');
   if (colon == std::string::npos) bad("there is no colon");
   const std::string_view key = trim(std::string_view(entry).substr(0, colon));
-  const std::string_view target = trim(std::string_view(entry).substr(colon + 1));
+  std::string_view target = trim(std::string_view(entry).substr(colon + 1));
+  const bool constant = target.starts_with('=');
+  if (constant) target = trim(target.substr(1));
   const bool ignored = target == "ignore";
   const std::optional<int64_t> label = ignored ? int64_t{ignore_label} : parse_number(target);
   if (!label) bad("the class is neither a number nor `ignore`");
@@ -107,7 +109,7 @@ void LabelMap::add(const std::string& entry) {
   for (int64_t v = *first; v <= *last; ++v) {
     int16_t& slot = values_[static_cast<size_t>(v)];
     if (slot != unknown) bad(fmt::format("value {} was given before", v));
-    slot = checked(ignored ? *label : *label + v - *first);
+    slot = checked(ignored || constant ? *label : *label + v - *first);
   }
 }
 
@@ -272,8 +274,10 @@ std::string LabelMap::describe(const std::vector<ClassInfo>& classes) const {
     if (values_[v] == unknown) continue;
     size_t last = v;
     while (last + 1 < values_.size() && values_[last + 1] == values_[v]) ++last;
+    // As entries are written: without "=", a range of classes counts up.
+    const bool counts_up = last == v || values_[v] == ignore_label;
     const std::string key = last == v ? std::to_string(v) : fmt::format("{}-{}", v, last);
-    out += fmt::format("{}{}:{}", out.empty() ? "" : " ", key, name(values_[v]));
+    out += fmt::format("{}{}:{}{}", out.empty() ? "" : " ", key, counts_up ? "" : "=", name(values_[v]));
     v = last;
   }
   return out;

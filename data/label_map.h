@@ -7,6 +7,7 @@
 // Text form, entries separated by commas:
 //   "0:0,1:1,255:ignore"           file value : class
 //   "0:ignore,1-150:0"             a range: its first value is class 0, the next class 1, ...
+//   "0:0,1-254:=1"                 a range whose values are all class 1
 //   "#ff0000:0,#000000:ignore"     colour : class, for RGB label images
 //   "identity"                     values below the number of classes are the classes, 255 is ignored
 #pragma once

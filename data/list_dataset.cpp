@@ -1,10 +1,12 @@
 #include "data/list_dataset.h"
 
-#include "data/list_text.h"
-
 #include <filesystem>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "core/text.h"
+#include "data/faults.h"
+#include "data/list_text.h"
 
 namespace atrous::data {
 namespace {
@@ -33,7 +35,18 @@ std::string checked_path(std::string path, const std::string& list, int64_t line
 
 }  // namespace
 
-void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
+void assign_ids(std::vector<ListEntry>& entries, const std::string& list, std::vector<std::string>* faults) {
+  const internal::Faults sink(faults);
+  std::unordered_map<std::string, int64_t> lines;
+  std::erase_if(entries, [&](const ListEntry& e) {
+    return !sink.attempt([&] {
+      const auto [first, inserted] = lines.emplace(e.image, e.line);
+      ATROUS_CHECK(inserted, ErrorKind::data,
+                   "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of "
+                   "the lines.",
+                   list, e.line, e.image, first->second);
+    });
+  });
   const std::function<std::string(const fs::path&)> forms[] = {
       [](const fs::path& image) { return image.stem().string(); },
       [](const fs::path& image) { return fs::path(image).replace_extension().string(); },
@@ -48,33 +61,28 @@ void assign_ids(std::vector<ListEntry>& entries, const std::string& list) {
     }
     if (unique) return;
   }
-  std::unordered_map<std::string, int64_t> lines;
-  for (const ListEntry& e : entries) {
-    const auto [first, inserted] = lines.emplace(e.image, e.line);
-    ATROUS_CHECK(
-        inserted, ErrorKind::data,
-        "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the lines.",
-        list, e.line, e.image, first->second);
-  }
 }
 
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
-                                 const std::string& strip_prefix, const std::string& root) {
+                                 const std::string& strip_prefix, const std::string& root,
+                                 std::vector<std::string>* faults) {
+  const internal::Faults sink(faults);
   std::vector<ListEntry> entries;
-  for (const ListLine& line : read_list_lines(path)) {
-    const bool image_only = line.fields.size() == 1 && label_optional;
-    ATROUS_CHECK(
-        line.fields.size() == 2 || image_only, ErrorKind::data,
-        "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line; names that hold blanks "
-        "stand in double quotes.",
-        path, line.number, line.fields.size(), line.text);
-    ListEntry entry;
-    entry.image = checked_path(line.fields[0], path, line.number, strip_prefix, root);
-    if (!image_only) entry.label = checked_path(line.fields[1], path, line.number, strip_prefix, root);
-    entry.line = line.number;
-    entries.push_back(std::move(entry));
+  for (const ListLine& line : read_list_lines(path, faults)) {
+    sink.attempt([&] {
+      const bool image_only = line.fields.size() == 1 && label_optional;
+      ATROUS_CHECK(line.fields.size() == 2 || image_only, ErrorKind::data,
+                   "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line; names that "
+                   "hold blanks stand in double quotes.",
+                   path, line.number, line.fields.size(), line.text);
+      ListEntry entry;
+      entry.image = checked_path(line.fields[0], path, line.number, strip_prefix, root);
+      if (!image_only) entry.label = checked_path(line.fields[1], path, line.number, strip_prefix, root);
+      entry.line = line.number;
+      entries.push_back(std::move(entry));
+    });
   }
-  assign_ids(entries, path);
+  assign_ids(entries, path, faults);
   return entries;
 }
 
@@ -180,8 +188,9 @@ std::string ListDataset::describe() const {
   if (!impossible.empty())
     lines += fmt::format("\nnote: classes: {} cannot occur in the labels: excluded from the means of scores",
                          impossible);
-  return fmt::format("data: {}, {}: {} images, {} channels, {} classes, root {}\nlabel map: {}{}",
-                     parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root,
+  return fmt::format("data: {}, {}: {}, {}, {}, root {}\nlabel map: {}{}", parts_.name, parts_.split,
+                     counted(size(), "image"), counted(parts_.in_channels, "channel"),
+                     counted(num_classes(), "class", "classes"), parts_.root,
                      parts_.label_map.describe(parts_.classes),
                      parts_.unknown_to_ignore ? ", all else ignored" : "") +
          (parts_.left_out.empty() ? "" : "\n" + parts_.left_out) + lines;

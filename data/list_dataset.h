@@ -21,13 +21,16 @@ struct ListEntry {
 };
 
 // `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if
-// present. Absolute paths must lie below `root`.
+// present. Absolute paths must lie below `root`. `faults` as in read_list_lines().
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
-                                 const std::string& strip_prefix = "", const std::string& root = "");
+                                 const std::string& strip_prefix = "", const std::string& root = "",
+                                 std::vector<std::string>* faults = nullptr);
 
 // Fills in the ids: stems; where stems repeat, paths without extension; where those repeat, whole paths.
-// Error(data) for a path that occurs twice. `list` is for messages.
-void assign_ids(std::vector<ListEntry>& entries, const std::string& list);
+// Error(data) for a path that occurs twice; with `faults`, it is added to them and the entry left out. `list`
+// is for messages.
+void assign_ids(std::vector<ListEntry>& entries, const std::string& list,
+                std::vector<std::string>* faults = nullptr);
 
 // classes.json: {"classes": [{"id": 0, "name": "sky", "color": [128, 128, 128]}, ...], "ignore_index": 11}.
 // `id` is the value in label files; entry number k is class k. The ignored value may be listed too: it is no
@@ -106,9 +109,11 @@ const std::string& list_name(const DataOptions& options, const std::string& spli
 // other.
 bool has_split(const DataOptions& options, const std::string& split);
 
-// open_dataset() for those who need the list itself.
+// open_dataset() for those who need the list itself. With `faults`, those of the lines of its lists are added
+// to them and the line left out, and whether files exist is not checked: check_exists() does.
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels,
-                                               const ClassList* classes = nullptr, bool check_files = true);
+                                               const ClassList* classes = nullptr,
+                                               std::vector<std::string>* faults = nullptr);
 
 }  // namespace atrous::data

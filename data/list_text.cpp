@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "data/faults.h"
 #include "data/image_io.h"
 
 namespace atrous::data {
@@ -63,7 +64,8 @@ std::vector<std::string> fields_of(const std::string& line, const std::string& w
 
 }  // namespace
 
-std::vector<ListLine> read_list_lines(const std::string& path) {
+std::vector<ListLine> read_list_lines(const std::string& path, std::vector<std::string>* faults) {
+  const internal::Faults sink(faults);
   constexpr int64_t max_bytes = int64_t{1} << 28;
   const std::vector<uint8_t> bytes = read_file(path, max_bytes);
   std::string text(bytes.begin(), bytes.end());
@@ -71,6 +73,7 @@ std::vector<ListLine> read_list_lines(const std::string& path) {
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   std::vector<ListLine> lines;
   int64_t number = 0;
+  bool has_text = false;
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string line = text.substr(at, end - at);
@@ -78,16 +81,18 @@ std::vector<ListLine> read_list_lines(const std::string& path) {
     ++number;
     const std::string where = fmt::format("[{}:{}]", path, number);
     if (line.ends_with('\r')) line.pop_back();
-    ATROUS_CHECK(line.find('\r') == std::string::npos, ErrorKind::data,
-                 "{} a line must end with a newline. Got a carriage return inside the line. Convert the "
-                 "list: `tr '\\r' "
-                 "'\\n' < LIST > NEW`.",
-                 where);
-    std::vector<std::string> fields = fields_of(line, where);
-    if (!fields.empty()) lines.push_back({number, std::move(line), std::move(fields)});
+    has_text |= line.find_first_not_of(separators) != std::string::npos;
+    sink.attempt([&] {
+      ATROUS_CHECK(line.find('\r') == std::string::npos, ErrorKind::data,
+                   "{} a line must end with a newline. Got a carriage return inside the line. Convert the "
+                   "list: `tr '\\r' '\\n' < LIST > NEW`.",
+                   where);
+      std::vector<std::string> fields = fields_of(line, where);
+      if (!fields.empty()) lines.push_back({number, std::move(line), std::move(fields)});
+    });
   }
-  ATROUS_CHECK(!lines.empty(), ErrorKind::data,
-               "[{}] a list must name at least one image. Got an empty file.", path);
+  ATROUS_CHECK(has_text, ErrorKind::data, "[{}] a list must name at least one image. Got an empty file.",
+               path);
   return lines;
 }
 

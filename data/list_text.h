@@ -17,7 +17,8 @@ struct ListLine {
   std::vector<std::string> fields;  // at least one
 };
 
-// Error(data) names file, line and what to do.
-std::vector<ListLine> read_list_lines(const std::string& path);
+// Error(data) names file, line and what to do. With `faults`, what is wrong with single lines is added to
+// them and the line left out.
+std::vector<ListLine> read_list_lines(const std::string& path, std::vector<std::string>* faults = nullptr);
 
 }  // namespace atrous::data

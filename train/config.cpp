@@ -244,8 +244,10 @@ void check_together(const Config& c, const std::string& origin) {
                  "per channel.",
                  origin, list == &c.data.mean ? "mean" : "std", list->size(), channels);
   }
+  // Without a number of classes, it is the data set's.
   ATROUS_CHECK(
-      c.data.class_names.empty() || c.data.class_names.size() == static_cast<size_t>(c.model.num_classes),
+      c.data.class_names.empty() || c.model.num_classes == 0 ||
+          c.data.class_names.size() == static_cast<size_t>(c.model.num_classes),
       ErrorKind::config,
       "[config] {}: data.class_names must name model.num_classes classes. Got {} names for {} classes. "
       "Correct one of them.",

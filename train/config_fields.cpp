@@ -51,8 +51,8 @@ const Fields<data::DataOptions>& fields() {
       text("val_list", &O::val_list, "The same for validation"),
       text("test_list", &O::test_list, "The same for testing"),
       text("label_map", &O::label_map,
-           "File value to class: `0:0,1:1,255:ignore`, for RGB labels `#ff0000:0,#000000:ignore`, or "
-           "`identity`; empty: the set's own"),
+           "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so on, `1-9:=1` for all of "
+           "them class 1, for RGB labels `#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own"),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
       texts(
           "class_map", &O::class_map,

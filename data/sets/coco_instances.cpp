@@ -147,7 +147,9 @@ void check_disjoint(InstanceFiles::Parts& parts, const DataOptions& options, con
   try {
     CocoAnnotations rival = read_coco_annotations(file, CocoMasks::skip);
     for (const ListEntry& e : entries_of(rival, options, other, internal::Faults())) theirs.insert(e.image);
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;
+    if (split == "val") parts.notes.push_back(overlap_unknown_note());
     return;  // opening the other split says what is wrong with it
   }
   const auto is_theirs = [&](const ListEntry& e) { return theirs.contains(e.image); };
@@ -163,7 +165,6 @@ void check_disjoint(InstanceFiles::Parts& parts, const DataOptions& options, con
 
 // All objects have masks, or none has; boxes are near their images (f32 would make some infinite).
 void check_geometry(CocoAnnotations& all, const internal::Faults& faults) {
-  const auto masked = std::ranges::count_if(all.annotations, &CocoAnnotation::has_mask);
   std::erase_if(all.annotations, [&](const CocoAnnotation& a) {
     bool good = faults.attempt([&] {
       ATROUS_CHECK(a.has_box, ErrorKind::data,
@@ -181,11 +182,12 @@ void check_geometry(CocoAnnotations& all, const internal::Faults& faults) {
           all.path, a.id, max_polygon_coordinate, a.box.x, a.box.y, a.box.width, a.box.height);
     });
     good &= !a.has_box || faults.attempt([&] {
-      ATROUS_CHECK(a.has_mask() || masked == 0, ErrorKind::data,
-                   "[{}] annotation {} has no \"segmentation\", but {} others have one. Add it, or remove "
-                   "those of all "
-                   "for a set of boxes.",
-                   all.path, a.id, masked);
+      ATROUS_CHECK(
+          a.has_mask() || all.segmentations == 0, ErrorKind::data,
+          "[{}] annotation {} has no mask ({}), but {} one. Add it, or remove those of all for a set "
+          "of boxes.",
+          all.path, a.id, a.empty_segmentation ? "\"segmentation\" is empty" : "no \"segmentation\"",
+          all.segmentations == 1 ? "1 other has" : fmt::format("{} others have", all.segmentations));
     });
     return !good;
   });

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/text.h"
+#include "data/faults.h"
 #include "data/folder.h"
 #include "data/list_text.h"
 
@@ -76,13 +78,12 @@ std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& p
     const std::vector<std::string> label_stems = stems_in(labels, pair.label_suffix);
     const std::vector<std::string> unlabelled = difference(stems, label_stems);
     const std::vector<std::string> orphans = difference(label_stems, stems);
-    ATROUS_CHECK(
-        unlabelled.empty() && orphans.empty(), ErrorKind::data,
-        "[data] every image needs a label and every label an image. Got {} images without `*{}` in {}"
-        "{}{} and {} labels without `*{}` in {}{}{}. Complete the set, or remove what has no partner.",
-        unlabelled.size(), pair.label_suffix, labels.string(), unlabelled.empty() ? "" : ": ",
-        first_few(unlabelled), orphans.size(), pair.image_suffix, images.string(),
-        orphans.empty() ? "" : ": ", first_few(orphans));
+    ATROUS_CHECK(unlabelled.empty() && orphans.empty(), ErrorKind::data,
+                 "[data] every image needs a label and every label an image. Got {} without `*{}` in {}"
+                 "{}{} and {} without `*{}` in {}{}{}. Complete the set, or remove what has no partner.",
+                 counted(std::ssize(unlabelled), "image"), pair.label_suffix, labels.string(),
+                 unlabelled.empty() ? "" : ": ", first_few(unlabelled), counted(std::ssize(orphans), "label"),
+                 pair.image_suffix, images.string(), orphans.empty() ? "" : ": ", first_few(orphans));
   }
   std::vector<ListEntry> entries;
   for (const std::string& stem : stems) {
@@ -110,29 +111,32 @@ void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair)
     if (names.empty()) return;
     std::sort(names.begin(), names.end());
     if (!plan.left_out.empty()) plan.left_out += "\n";
-    plan.left_out += fmt::format("left out: {} file{} in {} {} ({})", names.size(),
-                                 names.size() == 1 ? "" : "s", pair.images.string(), why, first_few(names));
+    plan.left_out += fmt::format("left out: {} in {} {} ({})", counted(std::ssize(names), "file"),
+                                 pair.images.string(), why, first_few(names));
   };
   leave_out(others, fmt::format("whose name does not end in `{}`", pair.image_suffix));
   leave_out(leftovers, "that the operating system left behind");
 }
 
-std::vector<ListEntry> read_ids(const fs::path& list) {
+std::vector<ListEntry> read_ids(const fs::path& list, std::vector<std::string>* faults) {
+  const internal::Faults sink(faults);
   std::vector<ListEntry> entries;
   std::unordered_map<std::string, int64_t> lines;
-  for (const ListLine& line : read_list_lines(list.string())) {
-    const std::string& first = line.fields[0];
-    const std::string id = first.find('/') == std::string::npos ? first : fs::path(first).stem().string();
-    ATROUS_CHECK(!id.empty() && !is_hidden(id), ErrorKind::data,
-                 "[{}:{}] each line names an image. Got `{}`. Fix the line.", list.string(), line.number,
-                 line.text);
-    const auto [before, inserted] = lines.emplace(id, line.number);
-    ATROUS_CHECK(
-        inserted, ErrorKind::data,
-        "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the "
-        "lines.",
-        list.string(), line.number, id, before->second);
-    entries.push_back({.id = id, .image = {}, .label = {}, .line = line.number});
+  for (const ListLine& line : read_list_lines(list.string(), faults)) {
+    sink.attempt([&] {
+      const std::string& first = line.fields[0];
+      const std::string id = first.find('/') == std::string::npos ? first : fs::path(first).stem().string();
+      ATROUS_CHECK(!id.empty() && !is_hidden(id), ErrorKind::data,
+                   "[{}:{}] each line names an image. Got `{}`. Fix the line.", list.string(), line.number,
+                   line.text);
+      const auto [before, inserted] = lines.emplace(id, line.number);
+      ATROUS_CHECK(
+          inserted, ErrorKind::data,
+          "[{}:{}] each image may be listed once. Got `{}` again (first in line {}). Remove one of the "
+          "lines.",
+          list.string(), line.number, id, before->second);
+      entries.push_back({.id = id, .image = {}, .label = {}, .line = line.number});
+    });
   }
   return entries;
 }

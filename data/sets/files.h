@@ -38,7 +38,8 @@ void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair)
 
 // The ids of an official list: the first field of each line; for lists of file pairs, the stem of the first.
 // Error(data) for an empty list, an id given twice and ids that are no plain names.
-std::vector<ListEntry> read_ids(const fs::path& list);
+// With `faults`, errors of single lines are added to them and the line left out.
+std::vector<ListEntry> read_ids(const fs::path& list, std::vector<std::string>* faults = nullptr);
 
 // The plan's `missing` for a file or folder.
 std::string not_there(const fs::path& path);

@@ -170,10 +170,10 @@ SplitPlan plan_pennfudan(const DataOptions& options, const std::string& split) {
 
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
                                                const std::string& split, int64_t in_channels,
-                                               const ClassList* classes, bool check_files) {
+                                               const ClassList* classes, std::vector<std::string>* faults) {
   InstanceFiles::Parts parts = instance_parts(options, split, in_channels);
-  parts.check_files = check_files;
-  SplitPlan plan = checked_plan(set.plan, options, split);
+  parts.check_files = faults == nullptr;
+  SplitPlan plan = checked_plan(set.plan, options, split, faults);
   parts.entries = std::move(plan.entries);
   parts.notes = std::move(plan.notes);
   // Files of numbers name no class: the set's name for it gives way to the user's.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/text.h"
 #include "data/class_match.h"
 
 namespace atrous::data {
@@ -54,10 +55,10 @@ std::string InstanceFiles::describe() const {
     names += fmt::format("{}{}:{}", k > 1 ? " " : "", k, parts_.classes[k].name);
   std::string lines;
   for (const std::string& note : parts_.notes) lines += "\n" + note;
-  return fmt::format(
-             "data: {}, {}: {} images, {} channels, {} classes with background, root {}\nobjects: {}{}",
-             parts_.name, parts_.split, size(), parts_.in_channels, num_classes(), parts_.root, names,
-             parts_.classes.size() > 6 ? " ..." : "") +
+  return fmt::format("data: {}, {}: {}, {}, {} with background, root {}\nobjects: {}{}", parts_.name,
+                     parts_.split, counted(size(), "image"), counted(parts_.in_channels, "channel"),
+                     counted(num_classes(), "class", "classes"), parts_.root, names,
+                     parts_.classes.size() > 6 ? " ..." : "") +
          lines;
 }
 
@@ -112,7 +113,7 @@ std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& option
     ATROUS_CHECK(num_classes == 0 || num_classes == 2 || (classes && has_names(*classes)), ErrorKind::config,
                  "[model.num_classes] must be 2, background and {}, for {}. Got {}. Set model.num_classes=2.",
                  set.object, set.name, num_classes);
-    return open_id_masks(set, options, split, in_channels, classes, faults == nullptr);
+    return open_id_masks(set, options, split, in_channels, classes, faults);
   }
   fail(ErrorKind::config,
        "[data.dataset] a network that finds objects needs one of {}. Got `{}`. Set data.dataset.",

@@ -73,7 +73,7 @@ InstanceFiles::Parts instance_parts(const DataOptions& options, const std::strin
 
 std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const DataOptions& options,
                                                const std::string& split, int64_t in_channels,
-                                               const ClassList* classes, bool check_files);
+                                               const ClassList* classes, std::vector<std::string>* faults);
 // `faults` as in open_instance_dataset().
 std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options, const std::string& split,
                                                      int64_t num_classes, int64_t in_channels,

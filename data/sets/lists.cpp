@@ -23,7 +23,7 @@ SplitPlan plan_from_list(const DataOptions& options, const std::string& split,
                name);
   const files::fs::path path = files::fs::path(options.root) / name;
   if (files::fs::is_regular_file(path)) {
-    plan.entries = read_list(path.string(), split == "test", strip_prefix, options.root);
+    plan.entries = read_list(path.string(), split == "test", strip_prefix, options.root, &plan.faults);
   } else {
     plan.missing = fmt::format("{} (data.{}_list)", files::not_there(path), split);
   }
@@ -134,8 +134,7 @@ SplitPlan plan_crackforest(const DataOptions& options, const std::string& split)
 SplitPlan plan_pennfudan_person(const DataOptions& options, const std::string& split) {
   SplitPlan plan = plan_from_list(options, split);
   plan.classes = {{"background", {0, 0, 0}}, {"person", {220, 20, 60}}};
-  plan.label_map = "0:0";  // value k is person number k
-  for (int person = 1; person <= 254; ++person) plan.label_map += fmt::format(",{}:1", person);
+  plan.label_map = "0:0,1-254:=1";  // value k is person number k
   return plan;
 }
 

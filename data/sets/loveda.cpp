@@ -24,7 +24,8 @@ SplitPlan plan_loveda(const DataOptions& options, const std::string& split) {
   plan.global_ids = true;
   // A selection of one's own goes by lists.
   if (files::fs::is_regular_file(root / list_name(options, split))) {
-    plan.entries = read_list((root / list_name(options, split)).string(), split == "test", "", options.root);
+    plan.entries = read_list((root / list_name(options, split)).string(), split == "test", "", options.root,
+                             &plan.faults);
     return plan;
   }
   path base;

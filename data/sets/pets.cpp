@@ -23,7 +23,7 @@ SplitPlan plan_pets(const DataOptions& options, const std::string& split) {
     plan.missing = files::not_there(list);
     return plan;
   }
-  const std::vector<ListEntry> listed = files::read_ids(list);
+  const std::vector<ListEntry> listed = files::read_ids(list, &plan.faults);
   for (size_t i = 0; i < listed.size(); ++i) {
     const bool is_val = i % validation_period == 0;
     if (split != "test" && is_val != (split == "val")) continue;

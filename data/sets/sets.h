@@ -17,6 +17,8 @@ struct SplitPlan {
   // Why the split is not there, for example "train.txt does not exist"; empty if it is. Then nothing else
   // counts.
   std::string missing = {};
+  // What is wrong with lines of its lists; the entries lack these lines. checked_plan() makes errors of them.
+  std::vector<std::string> faults = {};
   std::vector<ListEntry> entries = {};  // paths relative to the root
   std::vector<ClassInfo> classes = {};  // empty: as many as the model has, without names
   std::string label_map = {};           // text form of label_map.h; empty: identity
@@ -50,9 +52,14 @@ void check_root(const DataOptions& options);
 // What is said where train and val share images and data.allow_overlap admits it.
 std::string overlap_note(int64_t shared, int64_t images);
 
+// What is said where a fault of the training split's files keeps it from being compared with validation.
+std::string overlap_unknown_note();
+
 // The plan of a split that must be there. Error(data) also for an id that occurs twice and for an image that
-// train and val share.
-SplitPlan checked_plan(PlanFunction plan, const DataOptions& options, const std::string& split);
+// train and val share. With `faults`, these errors and those of lines of lists are added to them, and the
+// entries left out; images that train and val share stay.
+SplitPlan checked_plan(PlanFunction plan, const DataOptions& options, const std::string& split,
+                       std::vector<std::string>* faults = nullptr);
 
 // The classes by label, as label map, class map and class_names of the options have them. Error(config).
 std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& plan);

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/faults.h"
 #include "data/sets/files.h"
 #include "data/sets/sets.h"
 
@@ -68,11 +69,12 @@ path find_aug_list(const DataOptions& options, const path& base) {
 
 // Both of SBD's splits and VOC's training images, without VOC's validation images: 10,582 of the full sets.
 std::vector<ListEntry> union_of_lists(const DataOptions& options, const path& base, const path& sbd,
-                                      const std::unordered_map<std::string, int64_t>& val) {
+                                      const std::unordered_map<std::string, int64_t>& val,
+                                      std::vector<std::string>& faults) {
   std::vector<ListEntry> entries;
   std::unordered_set<std::string> seen;
   for (const path& list : {base / "ImageSets/Segmentation/train.txt", sbd / "train.txt", sbd / "val.txt"}) {
-    for (ListEntry& e : files::read_ids(path(options.root) / list)) {
+    for (ListEntry& e : files::read_ids(path(options.root) / list, &faults)) {
       if (!val.contains(e.id) && seen.insert(e.id).second) entries.push_back(std::move(e));
     }
   }
@@ -99,7 +101,7 @@ SplitPlan plan_voc_list(const DataOptions& options, const path& list, const VocF
     plan.missing = files::not_there(path(options.root) / list);
     return plan;
   }
-  plan.entries = files::read_ids(path(options.root) / list);
+  plan.entries = files::read_ids(path(options.root) / list, &plan.faults);
   for (ListEntry& e : plan.entries) {
     e.image = (folders.images / (e.id + ".jpg")).string();
     if (has_labels) e.label = (folders.labels / (e.id + folders.label_suffix)).string();
@@ -114,6 +116,7 @@ SplitPlan plan_voc2012(const DataOptions& options, const std::string& split) {
                                    folders, split != "test");
   SplitPlan plan = voc_plan();
   plan.missing = listed.missing;
+  plan.faults = std::move(listed.faults);
   plan.entries = std::move(listed.entries);
   return plan;
 }
@@ -138,18 +141,23 @@ SplitPlan plan_voc2012_aug(const DataOptions& options, const std::string& split)
       "[data] VOC's validation list must be there, to keep its images out of training. Got no {} in {}.",
       val_list.string(), options.root);
   std::unordered_map<std::string, int64_t> val;
-  for (const ListEntry& e : files::read_ids(path(options.root) / val_list)) val.emplace(e.id, e.line);
-  plan.entries =
-      list.empty() ? union_of_lists(options, base, sbd, val) : files::read_ids(path(options.root) / list);
-  for (ListEntry& e : plan.entries) {
-    ATROUS_CHECK(
-        !val.contains(e.id), ErrorKind::data,
-        "[{}:{}] no image of VOC's validation list may be trained on (SBD's own lists hold many). Got {}, "
-        "which is line {} of {}. Use a trainaug list, or delete the list and give SBD's folder: atrous "
-        "then takes out these images itself.",
-        (path(options.root) / list).string(), e.line, e.id, val.at(e.id), val_list.string());
-    find_files(options, base, sbd, e);
-  }
+  std::vector<std::string> unsaid;  // opening the validation split says what is wrong with its list
+  for (const ListEntry& e : files::read_ids(path(options.root) / val_list, &unsaid))
+    val.emplace(e.id, e.line);
+  plan.entries = list.empty() ? union_of_lists(options, base, sbd, val, plan.faults)
+                              : files::read_ids(path(options.root) / list, &plan.faults);
+  const internal::Faults sink(&plan.faults);
+  std::erase_if(plan.entries, [&](const ListEntry& e) {
+    return !sink.attempt([&] {
+      ATROUS_CHECK(
+          !val.contains(e.id), ErrorKind::data,
+          "[{}:{}] no image of VOC's validation list may be trained on (SBD's own lists hold many). Got {}, "
+          "which is line {} of {}. Use a trainaug list, or delete the list and give SBD's folder: atrous "
+          "then takes out these images itself.",
+          (path(options.root) / list).string(), e.line, e.id, val.at(e.id), val_list.string());
+    });
+  });
+  for (ListEntry& e : plan.entries) find_files(options, base, sbd, e);
   return plan;
 }
 

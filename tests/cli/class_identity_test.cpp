@@ -201,7 +201,7 @@ TEST_CASE("metrics coco: what predict writes is scored by the names of its categ
   const Outcome half = score({"--class-map", "Mutter:ignore"});
   CHECK(json::parse(half.out)["stats"][0].get<double>() == Approx(1.0));
   CHECK(json::parse(half.out)["objects"] == 1);
-  CHECK_THAT(half.err, Contains("1 results are of classes that"));
+  CHECK_THAT(half.err, Contains("1 result is of a class that"));
   // A model with fewer classes: what it lacks is never found, and in the mean, as pycocotools has it.
   dt["categories"].erase(1);
   dt["annotations"].erase(0);

@@ -255,6 +255,48 @@ TEST_CASE("ATROUS_IMPL and ATROUS_VALIDATE on a whole run") {
                         Contains("agree with the reference"));
 }
 
+TEST_CASE("data check and data show take keys of a config without a config") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    data::write_png(folder.path(fmt::format("{}.png", name)), striped_picture(8, 9 + (name[0] == 'b'), 3));
+    const Tensor label = stripes(8, 9 + (name[0] == 'b'), 2);
+    for (int64_t i = 0; i < label.numel(); ++i) label.data<uint8_t>()[i] *= 255;
+    data::write_png(folder.path(fmt::format("{}_label.png", name)), label);
+  }
+  write_text(folder.path("mine.txt"), "a.png a_label.png\n");
+  write_text(folder.path("val.txt"), "b.png b_label.png\n");
+  const auto check = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = {"data", "check", "--root", folder.path(), "--classes", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return run(all);
+  };
+  // The advice of each message, followed.
+  Outcome o = check({});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.out, Contains("data.train_list"));
+  o = check({"--set", "data.train_list=mine.txt"});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.out, Contains("data.label_map=0:0,255:1"));
+  o = check({"--set", "data.train_list=mine.txt", "--set", "data.label_map=0:0,255:1"});
+  INFO(o.out << o.err);
+  CHECK(o.code == 0);
+  CHECK_THAT(o.out, Contains("255:class1"));
+  CHECK(check({"--label-map", "0:0,255:1", "--set", "data.train_list=mine.txt"}).code == 0);
+  o = check(
+      {"--set", "data.train_list=mine.txt", "--set", "data.class_names=sky,sea", "--label-map", "0:0,255:1"});
+  CHECK_THAT(o.out, Contains("255:sea"));
+  o = run({"data", "check", "--set", "data.root=" + folder.path(), "--set", "data.class_names=sky,sea",
+           "--set", "data.label_map=0:0,255:1", "--split", "val"});
+  CHECK(o.code == 0);
+  CHECK_THAT(check({"--set", "data.exfi=ignore"}).err, Contains("did you mean \"exif\""));
+  CHECK(check({"--set", "data.exfi=ignore"}).code == 3);
+  CHECK(run({"data", "check", "--set", "data.exif=ignore"}).code == 2);
+  CHECK(run({"data", "show", "--root", folder.path(), "--classes", "2", "--set", "data.train_list=mine.txt",
+             "--set", "data.label_map=0:0,255:1", "--out", folder.path("look")})
+            .code == 0);
+  CHECK(std::filesystem::is_regular_file(folder.path("look/000.png")));
+}
+
 TEST_CASE("data make-shapes writes a set that data check and data show read") {
   const Project p;
   for (const char* file : {"classes.json", "train.txt", "val.txt", "instances_train.json",

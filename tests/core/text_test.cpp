@@ -37,3 +37,10 @@ TEST_CASE("A plain name is short and has no other letters") {
   CHECK(a != b);
   CHECK(plain_name("\xe6\xa3\xae") == "___");
 }
+
+TEST_CASE("numbers of things are in the singular for one alone") {
+  CHECK(counted(1, "image") == "1 image");
+  CHECK(counted(0, "image") == "0 images");
+  CHECK(counted(1, "class", "classes") == "1 class");
+  CHECK(counted(12, "class", "classes") == "12 classes");
+}

@@ -168,3 +168,48 @@ TEST_CASE("data check: mixed sizes") {
   write_png(set.file("l/d.png"), pixels({1, 3}, {0, 1, 1}));
   CHECK_FALSE(says(set.check(2), false, "val: images have 2 different sizes"));
 }
+
+TEST_CASE("data check: every bad line of a list is said once, as of its own split") {
+  Set set(two_classes());
+  write_text(set.file("train.txt"),
+             "i/a.png l/a.png\nmy dir/a.png my dir/b.png\ni/b.png\n\"i/b.png l/b.png\n../x l/b.png\n"
+             "i/a.png l/a.png\ni/b.png l/b.png\n");
+  CheckReport report = set.check(2);
+  CHECK(report.errors() == 5);
+  for (const auto& [line, what] : {std::pair{2, "Got 4 in"},
+                                   {3, "Got 1 in"},
+                                   {4, "must end with a quote"},
+                                   {5, "inside the root"},
+                                   {6, "again (first in line 1)"}})
+    CHECK(says(report, true, fmt::format("train: [{}:{}] ", set.file("train.txt"), line)));
+  for (const Finding& f : report.findings) CHECK(f.message.starts_with("train: ["));
+  REQUIRE(report.splits.size() == 2);
+  CHECK(report.splits[0].images == 2);
+  CHECK(report.splits[1].images == 1);
+  CHECK_THAT(report.table(), Catch::Contains("val: 1 image;") && Catch::Contains("is not known for all"));
+  CHECK_SAYS(ErrorKind::data, open_dataset(set.options, "train", 2, 3), "train.txt:4", "5 faults in all");
+  CHECK(open_dataset(set.options, "val", 2, 3)->size() == 1);
+
+  const std::string utf16(
+      "\xff\xfe"
+      "a\0 \0b\0\n\0",
+      10);
+  write_text(set.file("train.txt"), utf16);
+  report = set.check(2);
+  CHECK(report.errors() == 1);
+  CHECK(says(report, true, "train: [" + set.file("train.txt") + "] lists must be UTF-8"));
+  write_text(set.file("val.txt"), utf16);
+  CHECK(set.check(2).errors() == 2);
+  CHECK_THAT(set.check(2).table(), !Catch::Contains("label map"));
+}
+
+TEST_CASE("data check: a label that cannot be read is called a label") {
+  Set set(two_classes());
+  write_text(set.file("l/a.png"), "P5 4 2 255\n\1\1\1");
+  const CheckReport report = set.check(2);
+  CHECK(report.errors() == 1);
+  CHECK(says(report, true, "[label " + set.file("l/a.png") + "] PGM"));
+  CHECK_FALSE(report.findings[0].message.find("list") != std::string::npos);
+  write_text(set.file("i/b.png"), "P5 4 2 255\n\1\1\1");
+  CHECK(says(set.check(2), true, "[image " + set.file("i/b.png") + "] PGM"));
+}

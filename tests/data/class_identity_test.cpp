@@ -124,7 +124,7 @@ TEST_CASE("coco: a category that train lacks is refused, or mapped") {
   const auto val = made.read("val", 3);
   CHECK(labels_of(*val) == std::vector<int32_t>{1, 2, 0});
   CHECK(val->annotations().annotations.size() == 2);
-  CHECK_THAT(val->describe(), Catch::Contains("1 objects of ignored classes are left out"));
+  CHECK_THAT(val->describe(), Catch::Contains("1 object of ignored classes is left out"));
   CHECK(errors_of(check_instances(made.options, 3, 0)).empty());
   // Merged in training too: fewer classes.
   made.options.class_map = {"A:b", "a:b", "c:ignore"};
@@ -375,7 +375,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
   // What is not annotated cannot be scored.
   notes.clear();
   CHECK(results(gt({{7, "b"}}), {{1, "a"}, {2, "b"}}, &notes).size() == 1);
-  CHECK_THAT(lines(notes), Catch::Contains("1 results are of classes that"));
+  CHECK_THAT(lines(notes), Catch::Contains("1 result is of a class that"));
   // Gaps between raw labels alone.
   notes.clear();
   CHECK(results(all, {{1, "N/A"}, {2, "N/A"}}, &notes).empty());
@@ -396,7 +396,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
   REQUIRE(own.size() == 1);
   CHECK(own[0].category == 1);
   CHECK_THAT(lines(notes),
-             Catch::Contains("has no \"c\", which") && Catch::Contains("1 results are of classes"));
+             Catch::Contains("has no \"c\", which") && Catch::Contains("1 result is of a class"));
   CocoAnnotations mapped = gt({{1, "a"}, {2, "c"}});
   apply_class_map(mapped, ClassMap({"c:b"}, "--class-map"), "gt");
   CHECK(results(mapped, {{1, "b"}, {2, "a"}})[0].category == 1);

@@ -127,7 +127,7 @@ TEST_CASE("checking objects: every fault of every record is found in one run") {
   const std::vector<std::string> expected = {
       "annotations[1], id 101] a polygon must be",
       "\"bbox\" of annotation 102 must lie within",
-      "annotation 102 has no \"segmentation\", but 2 others",
+      "annotation 102 has no mask (\"segmentation\" is empty), but 5 others",
       "annotations[3], id 103] \"bbox\" is [x, y, width, height]",
       "annotations[3], id 103, polygon 1] a polygon must be",
       "annotation 103] \"category_id\" must be one of",
@@ -156,4 +156,70 @@ TEST_CASE("checking objects: of many faults of a kind ten are printed, all are i
   CHECK_THAT(table, Catch::Contains("id 110] a polygon") && !Catch::Contains("id 111] a polygon") &&
                         Catch::Contains("error: 15 more like this; --json lists all") &&
                         Catch::Contains("sides must not be negative") && Catch::Contains("26 errors"));
+}
+
+TEST_CASE("coco: the panoptic format is said to be that, before anything else") {
+  Coco made;
+  made.val["annotations"] = {
+      {{"image_id", 11},
+       {"file_name", "000000000011.png"},
+       {"segments_info",
+        {{{"id", 5}, {"category_id", 1}, {"bbox", {1, 2, 3, 4}}, {"area", 12}, {"iscrowd", 0}}}}}};
+  CHECK_SAYS(ErrorKind::data, made.read("val", 2), "instances_val2017.json", "panoptic format",
+             "segments_info", "panoptic2detection_coco_format.py");
+  const std::string errors = all_findings(made.findings(), true);
+  CHECK_THAT(errors, Catch::Contains("val: [") && Catch::Contains("panoptic format"));
+  CHECK_THAT(errors, !Catch::Contains("must have") && !Catch::Contains("num_classes"));
+}
+
+TEST_CASE("coco: objects without a mask are counted against all that the file has, faulty ones too") {
+  Coco made;
+  made.object(made.train, 10, 1, {1, 2, 3, 4}, {{1, 2, 3}});
+  made.object(made.train, 10, 1, {1, 2, 3, 4}, Json::array({Json::array()}));
+  made.object(made.train, 10, 1, {1, 2, 3, 4}, Json::array());
+  const std::string errors = all_findings(made.findings(), true);
+  CHECK_THAT(errors, Catch::Contains("annotation 102 has no mask (\"segmentation\" is empty), but 2 others "
+                                     "have one"));
+  CHECK_THAT(errors, Catch::Contains("annotation 103 has no mask (no \"segmentation\"), but 2 others have"));
+  made.train["annotations"].erase(1);
+  CHECK_SAYS(ErrorKind::data, made.read(), "annotation 102", "but 1 other has one");
+}
+
+TEST_CASE("coco: faults of the training split are not said of validation, which says what it does not know") {
+  Coco made;
+  made.object(made.train, 10, 1, {1, 2, 3, 4}, {{1, 2, 3}});
+  const InstanceCheckReport report = made.findings();
+  CHECK_THAT(all_findings(report, true), !Catch::Contains("val: "));
+  CHECK(report.errors() == 1);
+  CHECK_THAT(made.read("val")->describe(), Catch::Contains("is not known for all"));
+}
+
+TEST_CASE("checking objects: what happens to odd ones is what happens in that split") {
+  Coco made;
+  made.image("val2017/x.jpg");
+  made.val["images"].push_back({{"id", 5}, {"file_name", "x.jpg"}, {"height", 8}, {"width", 8}});
+  made.object(made.val, 11, 1, {3, 3, 0, 2}, {{3, 3, 5, 3, 5, 5}});
+  made.object(made.val, 11, 1, {-4, 0, 8, 8}, {{0, 0, 4, 0, 4, 8, 0, 8}});
+  const std::string warnings = all_findings(made.findings(), false);
+  CHECK_THAT(warnings, Catch::Contains("train: 1 image has no object. Training leaves such images out"));
+  CHECK_THAT(warnings,
+             Catch::Contains("val: 2 images have no object: every detection in such images counts as wrong"));
+  CHECK_THAT(warnings, Catch::Contains("val: 1 box has no area inside its image: scores of boxes count"));
+  CHECK_THAT(warnings, Catch::Contains("val: 1 box reaches more than a pixel beyond its image. Scores take"));
+}
+
+TEST_CASE("id masks: every bad line of a list is said in one run") {
+  Made made("id_masks");
+  for (const char* name : {"a", "b"}) {
+    made.image(fmt::format("{}.jpg", name));
+    made.label(fmt::format("{}_mask.png", name), {0, 1});
+  }
+  made.text("train.txt", "a.jpg\na.jpg a_mask.png\na b c\n");
+  made.text("val.txt", "b.jpg b_mask.png\n");
+  const InstanceCheckReport report = check_instances(made.options, 0, 0);
+  const std::string errors = all_findings(report, true);
+  CHECK(report.errors() == 2);
+  CHECK_THAT(errors, Catch::Contains("train.txt:1]") && Catch::Contains("train.txt:3]"));
+  REQUIRE(report.splits.size() == 2);
+  CHECK(report.splits[0].images == 1);
 }

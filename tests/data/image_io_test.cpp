@@ -333,8 +333,9 @@ TEST_CASE("files that are no images say what they are") {
 TEST_CASE("a lack of memory in a library is no fault of the file") {
   for (const char* text :
        {"IDAT: insufficient memory to read chunk", "Insufficient memory (case 4)", "out of memory"})
-    CHECK_SAYS(ErrorKind::memory, codecs::bad_image("a.png", "PNG", text), "a.png", text);
-  CHECK_SAYS(ErrorKind::data, codecs::bad_image("a.png", "PNG", "IDAT: CRC error"), "a.png", "CRC error");
+    CHECK_SAYS(ErrorKind::memory, codecs::bad_image({"image", "a.png"}, "PNG", text), "a.png", text);
+  CHECK_SAYS(ErrorKind::data, codecs::bad_image({"image", "a.png"}, "PNG", "IDAT: CRC error"), "a.png",
+             "CRC error");
 }
 
 TEST_CASE("unwritable output is an I/O error that names the file") {

@@ -154,7 +154,8 @@ TEST_CASE("coco rejects: what contradicts itself") {
   {
     Coco made;
     made.object(made.train, 10, 1, {0, 0, 2, 2}, nullptr);
-    CHECK_SAYS(ErrorKind::data, made.read(), "annotation 101 has no \"segmentation\"", "1 others");
+    CHECK_SAYS(ErrorKind::data, made.read(), "annotation 101 has no mask (no \"segmentation\")",
+               "1 other has");
     made.train["annotations"][0].erase("segmentation");
     CHECK_FALSE(made.read()->load(0).instances.boxes.dim(0) == 0);  // a set of boxes
     CHECK(made.read()->load(0).instances.masks.empty());
@@ -390,8 +391,8 @@ TEST_CASE("checking objects: counts, and what a training would trip over") {
   CHECK(s.class_objects == std::vector<int64_t>{0, 1, 4, 0});
   CHECK(s.class_images == std::vector<int64_t>{0, 1, 1, 0});
   const std::string warnings = all_findings(report, false);
-  for (const char* part : {"1 images have no object", "crowds only", "no area inside", "beyond their image",
-                           "cover no pixel", "different places", "annotation 104", "thing7"})
+  for (const char* part : {"1 image has no object", "crowds only", "no area inside", "beyond its image",
+                           "covers no pixel", "different places", "annotation 104", "thing7"})
     CHECK_THAT(warnings, Catch::Contains(part));
   CHECK_THAT(report.table(), Catch::Contains("5 objects") && Catch::Contains("thing3"));
   CHECK(Json::parse(report.json())["splits"][0]["class_objects"][2] == 4);

@@ -1,5 +1,7 @@
 #include "data/label_map.h"
 
+#include <algorithm>
+
 #include "tests/data/files.h"
 
 using namespace atrous;
@@ -98,4 +100,30 @@ TEST_CASE("label map: every malformed entry is named") {
   rejects("#gg0000:0", "not #rrggbb");
   rejects("#000000:0,#000000:1", "given before");
   rejects("#000000:0,1:1", "values or colours, not both");
+}
+
+TEST_CASE("label map: a range with = is one class, and maps are printed as they are written") {
+  const LabelMap map = LabelMap::parse("0:0, 1-254: = 1, 255:ignore", 2);
+  CHECK(map.lookup(0) == 0);
+  for (const int64_t value : {1, 2, 254}) CHECK(map.lookup(value) == 1);
+  CHECK(map.lookup(255) == ignore_label);
+  CHECK(map.describe({{"background", {}, {}}, {"person", {}, {}}}) ==
+        "0:background 1-254:=person 255:ignore");
+  CHECK(LabelMap::parse("7:=1", 2).lookup(7) == 1);
+  CHECK_SAYS(ErrorKind::config, LabelMap::parse("0-5:=3", 3), "0-5:=3", "class 3 does not exist");
+  CHECK_SAYS(ErrorKind::config, LabelMap::parse("0-5:=", 3), "neither a number nor `ignore`");
+  for (const char* text : {"0:0,1-254:=1", "0-2:0,3-9:ignore,10-11:=2", "0-1:=0,2:1,3:0,4-6:=2"}) {
+    const LabelMap first = LabelMap::parse(text, 3);
+    // With numbers for names.
+    std::string printed = first.describe({{"0", {}, {}}, {"1", {}, {}}, {"2", {}, {}}});
+    std::replace(printed.begin(), printed.end(), ' ', ',');
+    CAPTURE(printed);
+    const LabelMap again = LabelMap::parse(printed, 3);
+    for (int64_t value = 0; value < 300; ++value) CHECK(again.lookup(value) == first.lookup(value));
+  }
+}
+
+TEST_CASE("label map: the remedy for a value does not send from data check to data check") {
+  CHECK_SAYS(ErrorKind::data, LabelMap::identity(3).apply(grey({1, 2}, {0, 9}), "a.png", false), "value 9",
+             "data.map_unknown_to_ignore=true.");
 }

@@ -172,10 +172,10 @@ TEST_CASE("cityscapes rejects: train ids given as label ids, the dummy ground tr
 TEST_CASE("cityscapes rejects: images without label, labels without image, a folder without label ids") {
   Cityscapes set;
   set.image("leftImg8bit/train/bonn/bonn_000002_000019_leftImg8bit.png");
-  CHECK_SAYS(ErrorKind::data, set.open(), "1 images without", "bonn_000002_000019");
+  CHECK_SAYS(ErrorKind::data, set.open(), "1 image without", "bonn_000002_000019");
   set.label("gtFine/train/bonn/bonn_000002_000019_gtFine_labelIds.png", {7});
   set.label("gtFine/train/bonn/bonn_000003_000019_gtFine_labelIds.png", {7});
-  CHECK_SAYS(ErrorKind::data, set.open(), "1 labels without", "bonn_000003_000019");
+  CHECK_SAYS(ErrorKind::data, set.open(), "1 label without", "bonn_000003_000019");
   fs::rename(set.file(set.mask()),
              set.file("gtFine/train/aachen/aachen_000000_000019_gtFine_labelTrainIds.png"));
   CHECK_SAYS(ErrorKind::data, set.open(), "_gtFine_labelIds.png", "labelTrainIds");
@@ -202,7 +202,7 @@ TEST_CASE("ade20k: 0 is ignored, k is class k - 1; grey images serve as RGB; a s
   set.label(base + "annotations/validation/ADE_val_00000001.png", {0, 151});
   CHECK_SAYS(ErrorKind::data, set.open("val")->load(0), "value 151");
   set.label(base + "annotations/validation/ADE_val_00000002.png", {1});
-  CHECK_SAYS(ErrorKind::data, set.open("val"), "1 labels without", "ADE_val_00000002");
+  CHECK_SAYS(ErrorKind::data, set.open("val"), "1 label without", "ADE_val_00000002");
   fs::remove_all(set.file(base + "annotations/validation"));
   CHECK_SAYS(ErrorKind::data, set.open("val"), "annotations/validation");
   fs::remove(set.file(base + "images/validation/ADE_val_00000001.jpg"));
