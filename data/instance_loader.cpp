@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/parallel.h"
+#include "core/text.h"
 #include "data/instances.h"
 #include "data/loader.h"
 #include "data/prefetch.h"
@@ -77,9 +78,9 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
   std::string notes;  // say, among others, which tools write iscrowd 1 everywhere
   for (const std::string& note : dataset.notes()) notes += "\n" + note;
   fail(ErrorKind::data,
-       "[loader] training needs an image with an object. Got {} images: {} with crowds, {} with boxes of a "
+       "[loader] training needs an image with an object. Got {}: {} with crowds, {} with boxes of a "
        "pixel or nothing at all. Run `atrous data check`{}.{}",
-       dataset.size(), crowds, dataset.size() - crowds,
+       counted(dataset.size(), "image"), crowds, dataset.size() - crowds,
        crowds > 0 ? ", or set data.crowds=objects if each crowd is one object"
                   : ", or set data.keep_empty_images to train on images without objects",
        notes);

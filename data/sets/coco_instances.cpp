@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/text.h"
 #include "data/coco_json.h"
 #include "data/faults.h"
 #include "data/sets/coco_classes.h"
@@ -200,9 +201,8 @@ void read_crowds(CocoAnnotations& all, const DataOptions& options, std::vector<s
     for (CocoAnnotation& a : all.annotations) a.crowd = false;
     if (crowds > 0) {
       notes.push_back(
-          fmt::format("note: {}: {} of {} annotations have iscrowd 1 and are objects all the same "
-                      "(data.crowds=objects)",
-                      all.path, crowds, all.annotations.size()));
+          fmt::format("note: {}: {} of {} with iscrowd 1: objects all the same (data.crowds=objects)",
+                      all.path, crowds, counted(std::ssize(all.annotations), "annotation")));
     }
   }
   for (std::string& note : coco_notes(all, "set data.crowds=objects.")) notes.push_back(std::move(note));

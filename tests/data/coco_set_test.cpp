@@ -81,7 +81,7 @@ TEST_CASE("coco: crowds alone are explained, and may be read as objects") {
   const auto set = made.read();
   CHECK(set->instances(0).crowd == std::vector<uint8_t>{1});
   CHECK_SAYS(ErrorKind::data, training_images(*set, made.options), "1 with crowds, 1 with boxes",
-             "1 of 1 annotations have iscrowd 1", "CVAT", "data.crowds=objects");
+             "1 of 1 annotation with iscrowd 1", "CVAT", "data.crowds=objects");
   const InstanceCheckReport report = check_instances(made.options, 0, 0);
   CHECK_THAT(report.table(), Catch::Contains("CVAT"));
   CHECK(Json::parse(report.json())["notes"].size() == 1);
@@ -91,7 +91,7 @@ TEST_CASE("coco: crowds alone are explained, and may be read as objects") {
   CHECK(objects->instances(0).crowd == std::vector<uint8_t>{0});
   CHECK_FALSE(objects->annotations().annotations[0].crowd);
   CHECK(training_images(*objects, made.options).members == std::vector<int64_t>{0});
-  CHECK_THAT(objects->describe(), Catch::Contains("1 of 1 annotations have iscrowd 1 and are objects"));
+  CHECK_THAT(objects->describe(), Catch::Contains("1 of 1 annotation with iscrowd 1: objects all the same"));
 }
 
 TEST_CASE("coco: training and validation may share images where the config allows it") {
