@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "data/image_io.h"
 #include "eval/crf.h"
 #include "eval/pictures.h"
@@ -143,8 +144,7 @@ void run_crf(const Options& o) {
              o.max_memory);
   j["seconds"] = JsonValue::of(seconds);
   j["peak_memory_bytes"] = JsonValue::of(memory.peak_in_use);
-  print_to(stderr, "{:.2f} s, peak memory {:.0f} MiB\n", seconds,
-           static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{:.2f} s, peak memory {}\n", seconds, bytes_text(memory.peak_in_use));
   o.report.write_json(train::to_text(j));
 }
 

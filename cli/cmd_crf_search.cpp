@@ -42,7 +42,7 @@ std::string number(const std::optional<double>& v) {
 JsonValue scores_of(const eval::SemanticScores& s) {
   JsonValue j = JsonValue::make_object();
   j["miou"] = JsonValue::of(s.miou);
-  j["boundary_f1"] = s.boundary_f1 ? JsonValue::of(*s.boundary_f1) : JsonValue{};
+  j["boundary_f1"] = JsonValue::of(s.boundary_f1);
   j["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
   return j;
 }
@@ -76,7 +76,7 @@ std::string table_markdown(const Options& o, const eval::CrfSearchResult& r, siz
   std::vector<const eval::CrfTrial*> order;
   for (const eval::CrfTrial& trial : r.trials) order.push_back(&trial);
   const auto score = [&](const eval::CrfTrial* t) {
-    return o.metric == "miou" ? t->scores.miou : t->scores.boundary_f1.value_or(0);
+    return o.metric == "miou" ? *t->scores.miou : *t->scores.boundary_f1;
   };
   std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) { return score(a) > score(b); });
   if (most > 0) order.resize(std::min(order.size(), most));
@@ -108,7 +108,7 @@ void print_best(const Options& o, const eval::CrfSearchResult& r) {
   if (r.best < 0) return;
   const eval::CrfTrial& best = r.trials[static_cast<size_t>(r.best)];
   const auto score = [&](const eval::SemanticScores& s) {
-    return o.metric == "miou" ? s.miou : s.boundary_f1.value_or(0);
+    return o.metric == "miou" ? *s.miou : *s.boundary_f1;
   };
   const double without = score(r.before.scores), with = score(best.scores);
   print_to(o.report.table(), "\n{} of {}: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n",

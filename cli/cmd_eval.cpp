@@ -95,8 +95,8 @@ void run_eval(const Options& o) {
   report.facts.insert(report.facts.end(), {{"split", o.split}, {"weights", loaded.weights}});
   print_scores(o.report.table(), report);
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
-  print_to(stderr, "{} in {:.1f} s, peak memory {:.0f} MiB\n", counted(report.images, "image"),
-           result.seconds, static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{} in {:.1f} s, peak memory {}\n", counted(report.images, "image"), result.seconds,
+           bytes_text(memory.peak_in_use));
   o.report.write_json(scores_json(report));
   if (o.report_folder.empty()) return;
   write_eval_report(o.report_folder, report, worst.images(), changed.images(), classes);

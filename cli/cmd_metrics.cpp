@@ -3,10 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/image_keys.h"
@@ -93,8 +95,18 @@ Tensor as_labels(const Tensor& values, int64_t ignore, int64_t classes) {
   return labels;
 }
 
+// Why a label is not scored. The headline counts them by kind.
+struct Problem {
+  enum Kind { no_prediction, unreadable, other_size, no_class };
+  static constexpr std::array<const char*, 4> meanings = {
+      "without a prediction", "that cannot be read as class indices, here or in the prediction",
+      "of another size than the prediction", "with a value that is no class, here or in the prediction"};
+  Kind kind;
+  std::string text;
+};
+
 struct PairResult {
-  std::string problem;
+  std::optional<Problem> problem;
   eval::BoundaryF1 boundary;
 };
 
@@ -115,9 +127,11 @@ std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std
   parallel_for(static_cast<int64_t>(pairs.size()), 1, [&](int64_t begin, int64_t) {
     const auto index = static_cast<size_t>(begin);
     const auto& [gt_path, pred_path] = pairs[index];
+    Problem::Kind stage = Problem::unreadable;
     try {
       const Tensor gt = read_indices(gt_path, apply_exif);
       const Tensor pred = read_indices(pred_path, apply_exif);
+      stage = gt.shape() == pred.shape() ? Problem::no_class : Problem::other_size;
       eval::ConfusionMatrix own(o.classes);
       own.add(gt, pred, o.ignore);
       results[index].boundary =
@@ -127,37 +141,44 @@ std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std
       confusion.add(own);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::data) throw;
-      results[index].problem = fmt::format("{} and {}: {}", gt_path, pred_path, e.what());
+      results[index].problem = Problem{stage, fmt::format("{} and {}: {}", gt_path, pred_path, e.what())};
     }
   });
   return results;
 }
 
-[[noreturn]] void fail_with_all(const std::vector<std::string>& problems) {
+[[noreturn]] void fail_with_all(const std::vector<Problem>& problems, size_t labels) {
   constexpr size_t shown = 20;
-  std::string text;
-  for (size_t i = 0; i < std::min(shown, problems.size()); ++i) text += "\n  " + problems[i];
+  std::string kinds, text;
+  for (size_t k = 0; k < Problem::meanings.size(); ++k) {
+    const auto count = std::ranges::count(problems, static_cast<Problem::Kind>(k), &Problem::kind);
+    if (count > 0) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : "; ", count, Problem::meanings[k]);
+  }
+  for (size_t i = 0; i < std::min(shown, problems.size()); ++i) text += "\n  " + problems[i].text;
   if (problems.size() > shown) text += fmt::format("\n  ... and {} more", problems.size() - shown);
-  fail(ErrorKind::data, "[metrics] every label needs a readable prediction of its size. {} problem(s):{}",
-       problems.size(), text);
+  fail(ErrorKind::data,
+       "[metrics] every label must be scored. Got {} of {} that cannot be: {}. Mend these:{}",
+       problems.size(), labels, kinds, text);
 }
 
 void run_semantic(const Options& o) {
   const LabelFolder gt(o.gt, "--gt"), pred(o.pred, "--pred");
   std::vector<std::pair<std::string, std::string>> pairs;
-  std::vector<std::string> problems;
+  std::vector<Problem> problems;
   for (const std::string& label : gt.files()) {
     const std::string prediction = pred.partner_of(label, gt);
     if (!prediction.empty()) {
       pairs.emplace_back(label, prediction);
     } else {
       const std::filesystem::path name = std::filesystem::path(label).filename();
-      problems.push_back(
+      const std::string text =
           pred.has_stem(label)
-              ? fmt::format("{}: no prediction \"{}\" in {} (where several files share a stem, whole "
-                            "names must agree)",
-                            label, name.string(), o.pred)
-              : fmt::format("{}: no prediction \"{}\" in {}", label, name.stem().string(), o.pred));
+              ? fmt::format(
+                    "{}: no prediction \"{}\" in {} (where several files share a stem, whole "
+                    "names must agree)",
+                    label, name.string(), o.pred)
+              : fmt::format("{}: no prediction \"{}\" in {}", label, name.stem().string(), o.pred);
+      problems.push_back({Problem::no_prediction, text});
     }
   }
   const auto extra = std::ranges::count_if(
@@ -169,16 +190,16 @@ void run_semantic(const Options& o) {
   report.confusion = eval::ConfusionMatrix(o.classes);
   const std::vector<PairResult> results = score_pairs(pairs, o, report.confusion);
   for (const PairResult& r : results) {
-    if (!r.problem.empty()) problems.push_back(r.problem);
+    if (r.problem) problems.push_back(*r.problem);
   }
-  if (!problems.empty()) fail_with_all(problems);
+  if (!problems.empty()) fail_with_all(problems, gt.files().size());
   report.scores = report.confusion.scores(scored_classes(o));
   eval::BoundaryMean boundary;
   for (const PairResult& r : results) boundary.add(r.boundary);
   boundary.fill(report.scores);
   report.images = static_cast<int64_t>(pairs.size());
   report.facts = {{"resolution", "that of the label files"},
-                  {"ignored value", fmt::format("{}", o.ignore)},
+                  {"ignored value", o.ignore < 0 ? "none" : fmt::format("{}", o.ignore)},
                   {"labels", o.gt},
                   {"predictions", o.pred}};
   print_scores(o.report.table(), report);

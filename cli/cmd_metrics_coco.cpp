@@ -116,9 +116,9 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
   print_to(
       stderr,
       "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it counts "
-      "as wrong. AP is {:.3f} so, and {:.3f} if it counts as any other. These numbers are the {}. Number "
+      "as wrong. AP is {} so, and {} if it counts as any other. These numbers are the {}. Number "
       "annotations from 1.\n",
-      o.gt, as_pycocotools.ap(), strict.ap(),
+      o.gt, coco_score_text(as_pycocotools.ap()), coco_score_text(strict.ap()),
       o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
   return o.strict_ids ? strict : as_pycocotools;
 }
@@ -136,7 +136,7 @@ void run_coco(const Options& o) {
   const eval::CocoSummary summary = choose_id_zero(annotations, results, type, o);
   std::optional<eval::VocSummary> voc;
   if (!o.voc.empty()) voc = voc_summary(annotations, results, o.voc);
-  print_coco_stats(o.report.table(), summary);
+  print_coco_stats(o.report.table(), summary, "-1.000");
   print_coco_errors(o.report.table(), summary);
   if (o.per_class) print_coco_classes(o.report.table(), summary);
   if (voc) print_voc(o.report.table(), *voc, o);

@@ -10,6 +10,7 @@
 #include "cli/report.h"
 #include "core/allocator.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "layers/state_dict.h"
 #include "layers/trace.h"
 #include "nets/factory.h"
@@ -186,10 +187,6 @@ ordered_json to_json(const Summary& s, const train::Config& config) {
   return j;
 }
 
-std::string mebibytes(int64_t bytes) {
-  return fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1 << 20));
-}
-
 // 31038283 -> "31,038,283"
 std::string grouped(int64_t value) {
   const std::string digits = std::to_string(value);
@@ -231,12 +228,12 @@ void print(std::FILE* out, const Summary& s) {
   line("MACs", fmt::format("{} ({:.2f} G)", grouped(s.macs), static_cast<double>(s.macs) / 1e9));
   if (!detects) line("receptive field", fmt::format("{0}x{0} pixels", s.receptive_field));
   line("output stride", fmt::format("{}", s.output_stride));
-  line("inference", fmt::format("{} (weights {}, activations {}), one image", mebibytes(s.inference.total()),
-                                mebibytes(s.inference.weights), mebibytes(s.inference.activations)));
+  line("inference", fmt::format("{} (weights {}, activations {}), one image", bytes_text(s.inference.total()),
+                                bytes_text(s.inference.weights), bytes_text(s.inference.activations)));
   line("training", fmt::format("{} (weights {}, activations {}, gradients {}, optimiser {}), batch {}",
-                               mebibytes(s.training.total()), mebibytes(s.training.weights),
-                               mebibytes(s.training.activations), mebibytes(s.training.gradients),
-                               mebibytes(s.training.optimizer), s.training_batch));
+                               bytes_text(s.training.total()), bytes_text(s.training.weights),
+                               bytes_text(s.training.activations), bytes_text(s.training.gradients),
+                               bytes_text(s.training.optimizer), s.training_batch));
 }
 
 void run(const Options& o) {

@@ -6,6 +6,7 @@
 #include "cli/report.h"
 #include "core/error.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "train/trainer.h"
 
 namespace atrous::cli {
@@ -21,13 +22,17 @@ struct Options {
   Report report;
 };
 
+nlohmann::ordered_json maybe(const std::optional<double>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
 nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& config, Device device) {
   return {{"schema", 1},
           {"device", name_of(device)},
           {"math", config.math},
           {"steps", r.steps},
-          {"best_" + r.main_score, r.best_score},
-          {"last_loss", r.last_loss ? nlohmann::ordered_json(*r.last_loss) : nlohmann::ordered_json()},
+          {"best_" + r.main_score, maybe(r.best_score)},
+          {"last_loss", maybe(r.last_loss)},
           {"interrupted", r.interrupted},
           {"signal", r.signal},
           {"timed_out", r.timed_out},
@@ -37,15 +42,16 @@ nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& c
 }
 
 void print(std::FILE* out, const train::RunResult& r, const Options& o) {
-  const double mib = static_cast<double>(r.peak_memory_bytes) / (1 << 20);
+  const std::string memory = bytes_text(r.peak_memory_bytes);
   if (o.run.dry_run) {
-    print_to(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {:.0f} MiB\n",
-             r.parameters, r.last_loss.value_or(0), mib);
+    print_to(out, "dry run: {} parameters, loss of one batch {:.4f}, a training step holds {}\n",
+             r.parameters, r.last_loss.value_or(0), memory);
     return;
   }
-  print_to(out, "steps {}  best {} {:.4f}  {}  peak memory {:.0f} MiB\n{}/report.html\n", r.steps,
-           r.main_score, r.best_score,
-           r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", mib,
+  print_to(out, "steps {}  {}  {}  peak memory {}\n{}/report.html\n", r.steps,
+           r.best_score ? fmt::format("best {} {:.4f}", r.main_score, *r.best_score)
+                        : fmt::format("no {}: nothing was scored", r.main_score),
+           r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", memory,
            o.run.out_dir);
 }
 

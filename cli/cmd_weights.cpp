@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "core/safetensors.h"
 #include "core/terminal.h"
+#include "core/text.h"
 #include "data/sets/sets.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -99,8 +100,7 @@ void export_weights(const Export& o) {
   int64_t bytes = 0;
   for (const auto& [name, t] : tensors) bytes += static_cast<int64_t>(t.bytes());
   write_safetensors(o.output, tensors, {{"format", "pt"}});  // the framework whose layout the tensors have
-  print_to(stdout, "{}: {} tensors, {:.1f} MiB\n", o.output, tensors.size(),
-           static_cast<double>(bytes) / (1 << 20));
+  print_to(stdout, "{}: {} tensors, {}\n", o.output, tensors.size(), bytes_text(bytes));
 }
 
 }  // namespace

@@ -10,9 +10,15 @@
 
 namespace atrous::cli {
 
-void print_coco_stats(std::FILE* out, const eval::CocoSummary& s) {
+std::string coco_score_text(double score) {
+  return score < 0 ? "-" : fmt::format("{:.3f}", score);
+}
+
+void print_coco_stats(std::FILE* out, const eval::CocoSummary& s, const char* absent) {
   for (size_t i = 0; i < s.stats.size(); ++i)
-    print_to(out, " {} = {:0.3f}\n", eval::coco_stat_name(i), s.stats[i]);
+    print_to(out, " {} = {}\n", eval::coco_stat_name(i),
+             s.stats[i] < 0 ? absent : coco_score_text(s.stats[i]));
+  if (s.ap() < 0) print_to(out, "\n{}\n", eval::no_scored_object);
   print_to(out, "\n{} and {} of {}; of each image and class the first {} detections count\n",
            counted(s.detections, "detection"), counted(s.objects, "object"), counted(s.images, "image"),
            eval::coco::max_detections);
@@ -21,8 +27,9 @@ void print_coco_stats(std::FILE* out, const eval::CocoSummary& s) {
 void print_coco_errors(std::FILE* out, const eval::CocoSummary& s) {
   print_to(out, "\n{:<16} {:>8}  {}\n", "error", "count", "points of AP50 if mended (TIDE's definitions)");
   for (size_t e = 1; e < eval::detection_errors; ++e) {
-    print_to(out, "{:<16} {:>8}  {:+.1f}\n", name_of(static_cast<eval::DetectionError>(e)), s.errors[e].count,
-             100 * s.errors[e].ap_gain);
+    const std::optional<double>& gain = s.errors[e].ap_gain;
+    print_to(out, "{:<16} {:>8}  {}\n", name_of(static_cast<eval::DetectionError>(e)), s.errors[e].count,
+             gain ? fmt::format("{:+.1f}", 100 * *gain) : "-");
   }
 }
 
@@ -34,7 +41,7 @@ void print_coco_classes(std::FILE* out, const eval::CocoSummary& s) {
   for (const eval::CocoClassScores& c : s.classes) {
     print_to(out, "{:<{}} ", c.name, width);
     for (double score : {c.ap, c.ap50, c.ap75, c.ap_small, c.ap_medium, c.ap_large, c.ar})
-      print_to(out, " {:>7}", score < 0 ? "-" : fmt::format("{:.3f}", score));
+      print_to(out, " {:>7}", coco_score_text(score));
     print_to(out, " {:>9} {:>10}\n", c.objects, c.detections);
   }
 }

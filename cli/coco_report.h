@@ -2,13 +2,17 @@
 #pragma once
 
 #include <cstdio>
+#include <string>
 
 #include "eval/coco_scores.h"
 
 namespace atrous::cli {
 
-// The 12 numbers as pycocotools prints them, and what was counted.
-void print_coco_stats(std::FILE* out, const eval::CocoSummary& summary);
+// Three digits; a dash for what does not exist.
+std::string coco_score_text(double score);
+// The 12 numbers in pycocotools' form, and what was counted. `absent` stands for what does not exist;
+// pycocotools prints -1.000.
+void print_coco_stats(std::FILE* out, const eval::CocoSummary& summary, const char* absent);
 void print_coco_errors(std::FILE* out, const eval::CocoSummary& summary);
 // A row per class.
 void print_coco_classes(std::FILE* out, const eval::CocoSummary& summary);

@@ -53,13 +53,13 @@ std::string row(const std::string& name, const std::optional<double>& before,
 }
 
 // No share: nats per scored pixel, of which less is better.
-std::string loss_row(double before, const std::optional<double>& after) {
-  if (!after) return "";
-  const double change = *after - before;
+std::string loss_row(const std::optional<double>& before, const std::optional<double>& after) {
+  if (!before || !after) return "";
+  const double change = *after - *before;
   return fmt::format(
       "<tr><td>cross-entropy (nats)</td><td>{:.4f}</td><td>{:.4f}</td><td><span "
       "class=\"{}\">{:+.4f}</span></td></tr>\n",
-      before, *after, change > 0 ? "bad" : "good", change);
+      *before, *after, change > 0 ? "bad" : "good", change);
 }
 
 std::string tables(const ScoresReport& report) {

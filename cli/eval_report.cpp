@@ -28,7 +28,11 @@ const std::array<const char*, 4> kinds = {"image", "label", "prediction", "error
 constexpr const char* objects_kind = "objects";  // of networks that find objects
 
 bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
-  return std::pair(*a.miou, a.pixel_accuracy) < std::pair(*b.miou, b.pixel_accuracy);
+  return std::pair(a.miou, a.pixel_accuracy) < std::pair(b.miou, b.pixel_accuracy);
+}
+
+std::string loss_text(const std::optional<double>& loss) {
+  return loss ? fmt::format("{:.3f}", *loss) : "–";
 }
 
 std::array<Tensor, 4> pictures_of(const WorstImages::Image& w, const eval::Palette& palette) {
@@ -85,9 +89,9 @@ std::string worst_section(const std::string& folder, const std::vector<WorstImag
     const std::array<Tensor, 4> pictures = pictures_of(w, palette);
     out += fmt::format(
         "<h3>{}. {}</h3>\n<p class=\"sub\">mIoU {} %, pixel accuracy {} %, boundary F1 {} %, cross-entropy "
-        "{:.3f}</p>\n<div class=\"quad\">",
+        "{}</p>\n<div class=\"quad\">",
         i + 1, escape_html(w.score.id), percent_text(w.score.miou), percent_text(w.score.pixel_accuracy),
-        percent_text(w.score.boundary_f1), w.score.loss);
+        percent_text(w.score.boundary_f1), loss_text(w.score.loss));
     for (size_t k = 0; k < kinds.size(); ++k) {
       const std::string name = "worst/" + worst_file_name(i + 1, w.score.id, kinds[k]);
       data::write_png(folder + "/" + name, pictures[k]);
@@ -149,9 +153,9 @@ std::string image_table(const std::vector<eval::ImageScore>& images) {
                                    : "");
   for (size_t i = 0; i < std::min(listed, order.size()); ++i) {
     const eval::ImageScore& s = order[i];
-    out += fmt::format("<tr><td title=\"{}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3f}</td></tr>\n",
+    out += fmt::format("<tr><td title=\"{}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
                        escape_html(s.image_path), escape_html(s.id), percent_text(s.miou),
-                       percent_text(s.pixel_accuracy), percent_text(s.boundary_f1), s.loss);
+                       percent_text(s.pixel_accuracy), percent_text(s.boundary_f1), loss_text(s.loss));
   }
   return out + "</table></details>\n";
 }
@@ -240,12 +244,13 @@ void write_eval_report(const std::string& folder, const ScoresReport& report,
   const std::vector<std::string> names = eval::names_of(s);
 
   std::string html = report_head(report.network, report.facts) + "<div class=\"cards\">\n";
-  html += eval::card(percent_text(s.miou) + " %",
-                     fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size()));
-  html += eval::card(percent_text(s.pixel_accuracy) + " %", "pixel accuracy");
-  html += eval::card(percent_text(s.mean_accuracy) + " %", "mean accuracy");
-  html += eval::card(percent_text(s.mean_dice) + " %", "mean Dice");
-  html += eval::card(percent_text(s.boundary_f1) + " %", "boundary F1");
+  html += eval::percent_card(
+      s.miou, s.miou ? fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size())
+                     : fmt::format("mIoU: {}", eval::no_scored_pixel));
+  html += eval::percent_card(s.pixel_accuracy, "pixel accuracy");
+  html += eval::percent_card(s.mean_accuracy, "mean accuracy");
+  html += eval::percent_card(s.mean_dice, "mean Dice");
+  html += eval::percent_card(s.boundary_f1, "boundary F1");
   if (report.loss) html += eval::card(fmt::format("{:.4f}", *report.loss), "cross-entropy");
   html += eval::card(fmt::format("{}", report.images), "images") + "</div>\n";
   html += facts_section(report) + crf_section(folder, report, changed, classes) +

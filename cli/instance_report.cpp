@@ -92,8 +92,8 @@ void WorstInstances::add(const InstanceImageScore& score, const std::function<Te
 std::string scores_json(const InstanceScoresReport& report) {
   JsonValue out = JsonValue::make_object();
   const auto add = [&](const std::string& what, const eval::CocoSummary& s) {
-    out[what + "_ap"] = JsonValue::of(s.ap());
-    out[what + "_ap50"] = JsonValue::of(s.ap50());
+    out[what + "_ap"] = JsonValue::of(eval::existing(s.ap()));
+    out[what + "_ap50"] = JsonValue::of(eval::existing(s.ap50()));
     out[what] = train::coco_to_json(s);
   };
   if (report.result.masks) add("mask", *report.result.masks);

@@ -44,7 +44,7 @@ std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetect
 void print(std::FILE* out, const eval::InstanceEvaluation& result) {
   const auto table = [&](const char* what, const eval::CocoSummary& s) {
     print_to(out, "{}\n", what);
-    print_coco_stats(out, s);
+    print_coco_stats(out, s, "-");
     print_to(out, "\n");
   };
   table("Boxes", result.boxes);
@@ -115,8 +115,8 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   print(report.table(), result);
   const Device device = loaded.model->device();
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
-  print_to(stderr, "{} in {:.1f} s, peak memory {:.0f} MiB\n", counted(result.images, "image"),
-           result.seconds, static_cast<double>(memory.peak_in_use) / (1 << 20));
+  print_to(stderr, "{} in {:.1f} s, peak memory {}\n", counted(result.images, "image"), result.seconds,
+           bytes_text(memory.peak_in_use));
   if (!options.results.empty()) {
     data::write_coco_images(options.results + "/images.json", result.annotations);
     data::write_coco_results(options.results + "/bbox.json", result.annotations, result.results,

@@ -18,9 +18,6 @@ using train::JsonValue;
 std::string cell(const std::optional<double>& v) {
   return v ? fmt::format("{:.4f}", *v) : "-";
 }
-JsonValue value(const std::optional<double>& v) {
-  return v ? JsonValue::of(*v) : JsonValue{};
-}
 
 std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
   std::vector<std::string> names;
@@ -48,10 +45,10 @@ JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
   for (const eval::ImageScore& i : scores) {
     JsonValue image = JsonValue::make_object();
     image["id"] = JsonValue::of(i.id);
-    image["miou"] = value(i.miou);
+    image["miou"] = JsonValue::of(i.miou);
     image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
     image["loss"] = JsonValue::of(i.loss);
-    image["boundary_f1"] = value(i.boundary_f1);
+    image["boundary_f1"] = JsonValue::of(i.boundary_f1);
     image["path"] = JsonValue::of(i.image_path);
     images.array.push_back(std::move(image));
   }
@@ -70,6 +67,17 @@ void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores&
   row("boundary F1", before.boundary_f1, after.boundary_f1);
   row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy);
   row("cross-entropy", crf.before.loss, loss_after);
+}
+
+void print_means(std::FILE* out, const ScoresReport& report) {
+  const eval::SemanticScores& s = report.scores;
+  print_to(out, "\nmIoU            {}  over {} of {}\n", cell(s.miou), s.classes_in_mean,
+           counted(std::ssize(s.per_class), "class", "classes"));
+  print_to(out, "pixel accuracy  {}\nmean accuracy   {}\nfw IoU          {}\nmean Dice       {}\n",
+           cell(s.pixel_accuracy), cell(s.mean_accuracy), cell(s.fw_iou), cell(s.mean_dice));
+  if (s.boundary_f1)
+    print_to(out, "boundary F1     {}  (Csurka 2013, within 0.75 % of the diagonal)\n", cell(s.boundary_f1));
+  if (report.loss) print_to(out, "cross-entropy   {}  per scored pixel\n", cell(report.loss));
 }
 
 }  // namespace
@@ -105,14 +113,8 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
              cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
              c.predicted);
   }
-  print_to(out, "\nmIoU            {:.4f}  over {} of {}\n", s.miou, s.classes_in_mean,
-           counted(std::ssize(s.per_class), "class", "classes"));
-  print_to(out,
-           "pixel accuracy  {:.4f}\nmean accuracy   {:.4f}\nfw IoU          {:.4f}\nmean Dice       {:.4f}\n",
-           s.pixel_accuracy, s.mean_accuracy, s.fw_iou, s.mean_dice);
-  if (s.boundary_f1)
-    print_to(out, "boundary F1     {:.4f}  (Csurka 2013, within 0.75 % of the diagonal)\n", *s.boundary_f1);
-  if (report.loss) print_to(out, "cross-entropy   {:.4f}  per scored pixel\n", *report.loss);
+  if (!s.miou) print_to(out, "\n{}\n", eval::no_scored_pixel);
+  if (s.miou) print_means(out, report);
   if (report.crf) {
     print_crf(out, *report.crf, s, report.loss);
     const std::string tiles = crf_tiles_text(*report.crf, report.images);
@@ -135,9 +137,9 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
 std::string scores_json(const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   JsonValue j = train::scores_to_json(s);
-  j["boundary_f1"] = value(s.boundary_f1);
+  j["boundary_f1"] = JsonValue::of(s.boundary_f1);
   j["boundary_tolerance"] = JsonValue::of(eval::boundary_tolerance);
-  j["loss"] = value(report.loss);
+  j["loss"] = JsonValue::of(report.loss);
   j["images"] = JsonValue::of(report.images);
   j["pixels"] = JsonValue::of(s.pixels);
   j["ignored_pixels"] = JsonValue::of(s.ignored_pixels);

@@ -45,7 +45,7 @@ void print_scores(std::FILE* out, const ScoresReport& report);
 // excluded_classes[], per_class[],
 // confusion[gt][pred], per_image[], with a CRF crf (its
 // parameters, tiled_images, most_tiles, and `before` with the scores before it), and the facts. What does not
-// exist (the IoU of an absent class) is null.
+// exist (the IoU of an absent class, all means without a scored pixel) is null.
 std::string scores_json(const ScoresReport& report);
 
 }  // namespace atrous::cli

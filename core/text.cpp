@@ -45,6 +45,14 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
   return best;
 }
 
+std::string bytes_text(int64_t bytes) {
+  constexpr double kib = 1024, mib = 1024 * kib;
+  const auto amount = static_cast<double>(bytes);
+  if (amount < kib) return fmt::format("{} bytes", bytes);
+  if (amount < mib) return fmt::format("{:.0f} KiB", amount / kib);
+  return fmt::format("{:.{}f} MiB", amount / mib, amount < 10 * mib ? 1 : 0);
+}
+
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto byte = [&](size_t k) -> uint32_t {

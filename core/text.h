@@ -17,6 +17,9 @@ std::string counted(int64_t number, const std::string& noun, const std::string& 
 
 bool is_utf8(std::string_view text);
 
+// An amount of memory as commands print it: "432 bytes", "290 KiB", "1.4 MiB", "6270 MiB".
+std::string bytes_text(int64_t bytes);
+
 // "city/0001.png" -> "city_0001_png": a name of a file in a flat folder, of letters, digits, "-" and "_", at
 // most 200 bytes long.
 std::string plain_name(const std::string& text);

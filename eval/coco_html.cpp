@@ -14,10 +14,6 @@ namespace {
 
 constexpr size_t charted = 100;  // classes with a chart of their own
 
-std::optional<double> existing(double score) {
-  return score < 0 ? std::nullopt : std::optional(score);
-}
-
 std::string cell(double score) {
   return fmt::format("<td>{}</td>", percent_text(existing(score)));
 }
@@ -49,8 +45,8 @@ std::string class_table(const CocoSummary& s) {
   return out + "</table>\n";
 }
 
-std::string gain_text(double gain) {
-  return fmt::format("{:+.1f}", 100 * gain);
+std::string gain_text(const std::optional<double>& gain) {
+  return gain ? fmt::format("{:+.1f}", 100 * *gain) : "–";
 }
 
 std::string error_table(const CocoSummary& s) {
@@ -65,7 +61,7 @@ std::string error_table(const CocoSummary& s) {
         "style=\"width:"
         "{:.0f}%\"></i></span></td></tr>\n",
         name_of(error), meaning_of(error), s.errors[e].count, gain_text(s.errors[e].ap_gain),
-        std::clamp(100 * s.errors[e].ap_gain, 0., 100.));
+        std::clamp(100 * s.errors[e].ap_gain.value_or(0), 0., 100.));
   }
   out +=
       "</table>\n<p class=\"sub\">Definitions of TIDE (Bolya et al. 2020), at IoU 0.5. Gains are points of "
@@ -155,10 +151,10 @@ std::string coco_stat_name(size_t i) {
 }
 
 std::string coco_cards(const CocoSummary& s, const std::string& what) {
-  return card(percent_text(existing(s.stats[0])) + " %", what + " AP") +
-         card(percent_text(existing(s.stats[1])) + " %", what + " AP50") +
-         card(percent_text(existing(s.stats[2])) + " %", what + " AP75") +
-         card(percent_text(existing(s.stats[8])) + " %", what + " AR");
+  return percent_card(existing(s.stats[0]), what + " AP") +
+         percent_card(existing(s.stats[1]), what + " AP50") +
+         percent_card(existing(s.stats[2]), what + " AP75") +
+         percent_card(existing(s.stats[8]), what + " AR");
 }
 
 std::string coco_count_cards(const CocoSummary& s) {
@@ -167,7 +163,8 @@ std::string coco_count_cards(const CocoSummary& s) {
 }
 
 std::string coco_sections(const CocoSummary& s, const std::string& what) {
-  return stats_table(s, what) + error_table(s) + class_table(s) + charts(s);
+  return (s.ap() < 0 ? fmt::format("<p>{}: {}.</p>\n", escape_html(what), no_scored_object) : "") +
+         stats_table(s, what) + error_table(s) + class_table(s) + charts(s);
 }
 
 }  // namespace atrous::eval

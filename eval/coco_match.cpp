@@ -188,7 +188,7 @@ void ImageMatcher::name_errors(const Members& m, const std::vector<double>& ious
   };
   for (size_t d = 0; d < m.detections.size(); ++d) {
     CocoImageMatches::Detection& place = out.detections[d];
-    if ((place.found[0] | place.ignored[0]) & 1) continue;
+    if (place.object >= 0 || (place.ignored[0] & 1)) continue;
     Nearest own, own_taken, other;
     for (size_t i = 0; i < m.objects.size(); ++i) {
       const size_t o = m.objects[i];

@@ -112,8 +112,8 @@ struct ClassPool {
   }
 };
 
-// AP at IoU 0.5 if errors of one kind are mended. `arrivals`: scores of other classes' detections that find
-// objects of this class then.
+// AP at IoU 0.5 if errors of one kind are mended; none: as it is. `arrivals`: scores of other classes'
+// detections that find objects of this class then.
 double mended_ap(const ClassPool& pool, DetectionError kind, const std::vector<double>& arrivals) {
   struct Entry {
     double score;
@@ -122,8 +122,8 @@ double mended_ap(const ClassPool& pool, DetectionError kind, const std::vector<d
   std::vector<Entry> entries;
   for (const Detection* d : pool.ranked) {
     if (d->ignored[0] & 1) continue;
-    if (d->error != kind) {
-      entries.push_back({d->score, (d->found[0] & 1) != 0});
+    if (d->error != kind || kind == DetectionError::none) {
+      entries.push_back({d->score, d->object >= 0});
     } else if (kind == DetectionError::localisation && d->mended) {
       entries.push_back({d->score, true});
     }
@@ -153,21 +153,24 @@ void score_errors(const std::vector<ClassPool>& pools, CocoSummary& summary) {
       CocoClassScores& scores = summary.classes[c];
       scores.errors[0] = {};
       if (pools[c].objects[0] == 0) continue;
+      const double ap50 = mended_ap(pools[c], DetectionError::none, {});
       for (size_t e = 1; e < detection_errors; ++e) {
         const auto kind = static_cast<DetectionError>(e);
         const bool moves = kind == DetectionError::classification;
         scores.errors[e].ap_gain =
-            mended_ap(pools[c], kind, moves ? arrivals[c] : std::vector<double>{}) - scores.ap50;
+            mended_ap(pools[c], kind, moves ? arrivals[c] : std::vector<double>{}) - ap50;
       }
     }
   });
   int64_t scored = 0;
   for (size_t c = 0; c < pools.size(); ++c) scored += pools[c].objects[0] > 0;
   for (size_t e = 1; e < detection_errors; ++e) {
+    double gains = 0;
     for (const CocoClassScores& c : summary.classes) {
       summary.errors[e].count += c.errors[e].count;
-      summary.errors[e].ap_gain += c.errors[e].ap_gain / static_cast<double>(std::max<int64_t>(1, scored));
+      if (scored > 0) gains += c.errors[e].ap_gain.value_or(0) / static_cast<double>(scored);
     }
+    if (scored > 0) summary.errors[e].ap_gain = gains;
   }
 }
 
@@ -241,30 +244,8 @@ std::array<double, coco::recalls> coco::recall_points() {
   return r;
 }
 
-const char* meaning_of(DetectionError error) {
-  switch (error) {
-    case DetectionError::localisation:
-      return "right class, IoU with the object between 0.1 and 0.5";
-    case DetectionError::classification:
-      return "IoU of at least 0.5 with an object of another class";
-    case DetectionError::duplicate:
-      return "the object was found already";
-    case DetectionError::background:
-      return "IoU of at most 0.1 with any object";
-    case DetectionError::both:
-      return "neither class nor place is right";
-    case DetectionError::missed:
-      return "objects that nothing found or points at";
-    case DetectionError::none:
-      break;
-  }
-  return "";
-}
-
-const char* name_of(DetectionError error) {
-  static constexpr const char* names[] = {"none",       "localisation", "classification", "duplicate",
-                                          "background", "both",         "missed"};
-  return names[static_cast<size_t>(error)];
+std::optional<double> existing(double score) {
+  return score < 0 ? std::nullopt : std::optional(score);
 }
 
 CocoScores::CocoScores(IouType type, std::vector<data::CocoCategory> classes)

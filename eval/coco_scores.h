@@ -7,17 +7,18 @@
 // detections, and what takes them, or takes nothing and is itself outside of the range, counts neither way.
 // Over all images, precision is made to fall with recall and read at 101 recalls.
 //
-// Beside them stands what the errors cost, by the definitions of TIDE (Bolya et al., "TIDE: A General Toolbox
-// for Identifying Object Detection Errors", ECCV 2020), at IoU 0.5 and over all areas.
+// Beside them stands what the errors cost (eval/detection_errors.h).
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/coco_json.h"
+#include "eval/detection_errors.h"
 
 namespace atrous::eval {
 
@@ -30,7 +31,7 @@ struct CocoObject {
   double area = 0;                  // that of the annotation, which decides small, medium and large
   bool crowd = false;
   // As pycocotools treats an object of id 0, which it takes for "no object": a detection that matches it
-  // counts as a false positive.
+  // counts as a false positive. It is no error by TIDE, whose scores do not depend on this.
   bool never_found = false;
 };
 
@@ -51,31 +52,13 @@ std::array<double, thresholds> iou_thresholds();
 std::array<double, recalls> recall_points();
 }  // namespace coco
 
-// What is wrong with a detection that found nothing, the first that holds, or with an object that was not
-// found. "Own" objects are those of the detection's class; crowds are left out.
-enum class DetectionError : uint8_t {
-  none,
-  localisation,    // largest IoU with own objects is in [0.1, 0.5]
-  classification,  // IoU with an object of another class >= 0.5
-  duplicate,       // IoU with an own object >= 0.5, but another detection has taken it
-  background,      // largest IoU with any object <= 0.1
-  both,            // the rest: wrong class and wrong place
-  missed,          // an object that no detection took and no localisation or classification error points at
-};
-inline constexpr int detection_errors = 7;  // `none` included
-const char* name_of(DetectionError error);
-const char* meaning_of(DetectionError error);  // in a few words
+// Printed instead of scores where there is no object to find.
+inline constexpr const char* no_scored_object =
+    "nothing to score: the images have no annotated objects (crowds do not count)";
 
-struct DetectionErrorScore {
-  int64_t count = 0;
-  // By how much AP at IoU 0.5 rises if errors of this kind alone are mended: localisation and classification
-  // errors find the object that they point at (only the one with the highest score, and none if it is taken;
-  // the others vanish), missed objects are not looked for, all others vanish. A class without objects left to
-  // find has AP 1.
-  double ap_gain = 0;
-};
-
-// -1 stands for what does not exist: scores of a class without objects (of that size).
+// -1 stands for what does not exist, as pycocotools has it: scores of a class without objects (of that size).
+// existing() of it is empty.
+std::optional<double> existing(double score);
 struct CocoClassScores {
   int64_t id = 0;
   std::string name;

@@ -123,6 +123,11 @@ class Searcher {
       if (hooks_.predicted) hooks_.predicted(static_cast<int64_t>(i + 1), result.images);
     }
     result.before = scorer.scores();
+    ATROUS_CHECK(
+        result.stopped || result.before.scores.miou, ErrorKind::data,
+        "[crf-search] a search needs scored pixels. Got {} images in which all pixels of the labels are "
+        "ignored. Choose another split or other images.",
+        result.images);
     if (!result.stopped && hooks_.rows) hooks_.rows(result);
   }
 
@@ -170,7 +175,7 @@ class Searcher {
       result.trials.push_back({group[t], round, scorers[t].scores().scores});
       const auto score = [&](int64_t trial) {
         const SemanticScores& s = result.trials[static_cast<size_t>(trial)].scores;
-        return options_.metric == CrfMetric::miou ? s.miou : s.boundary_f1.value_or(0);
+        return options_.metric == CrfMetric::miou ? *s.miou : *s.boundary_f1;
       };
       const auto own = static_cast<int64_t>(result.trials.size()) - 1;
       if (result.best < 0 || score(own) > score(result.best)) result.best = own;

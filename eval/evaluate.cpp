@@ -101,23 +101,22 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction, 
     add_loss({0, sample.label.dim(0), nullptr, probabilities.data<float>()}, sample.label,
              confusion_.num_classes(), s);
   }
-  return add(sample, prediction, s.confusion, s.loss_sum);
+  return add(sample, prediction, s.confusion,
+             probabilities.defined() ? std::optional(s.loss_sum) : std::nullopt);
 }
 
 ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
-                          const ConfusionMatrix& confusion, double loss_sum) {
+                          const ConfusionMatrix& confusion, std::optional<double> loss_sum) {
   const SemanticScores own = confusion.scores(classes_);
   confusion_.add(confusion);
-  loss_sum_ += loss_sum;
-  loss_pixels_ += own.pixels;
+  loss_sum_ += loss_sum.value_or(0);
+  loss_pixels_ += loss_sum ? own.pixels : 0;
   ImageScore score;
   score.id = sample.id;
   score.image_path = sample.image_path;
-  if (own.pixels > 0) {
-    score.miou = own.miou;
-    score.pixel_accuracy = own.pixel_accuracy;
-    score.loss = loss_sum / static_cast<double>(own.pixels);
-  }
+  score.miou = own.miou;
+  score.pixel_accuracy = own.pixel_accuracy;
+  if (loss_sum && own.pixels > 0) score.loss = *loss_sum / static_cast<double>(own.pixels);
   if (with_boundary_f1_) {
     const BoundaryF1 f1 =
         boundary_f1(sample.label, prediction, data::ignore_label, boundary_tolerance, classes_);

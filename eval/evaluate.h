@@ -17,10 +17,10 @@ namespace atrous::eval {
 struct ImageScore {
   std::string id;
   std::string image_path;
-  std::optional<double>
-      miou;  // over the classes present in this image's label or prediction; empty if all is ignored
-  double pixel_accuracy = 0;
-  double loss = 0;
+  // Empty if all is ignored. The mean IoU is that over the classes in this image's label or prediction.
+  std::optional<double> miou;
+  std::optional<double> pixel_accuracy;
+  std::optional<double> loss;
   std::optional<double> boundary_f1;  // if it was asked for
 };
 
@@ -30,8 +30,8 @@ struct SetScores {
   ConfusionMatrix confusion{0};
   std::vector<ImageScore> images;  // in the order of the set
   // Cross-entropy (natural log) per scored pixel, over all pixels of the set; unweighted, whatever the
-  // training loss was.
-  double loss = 0;
+  // training loss was. Empty without a scored pixel.
+  std::optional<double> loss;
 };
 
 struct EvaluationResult : SetScores {
@@ -71,7 +71,7 @@ class SetScorer {
   ImageScore add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities = {});
   // The same with the counts and the summed cross-entropy known already.
   ImageScore add(const data::Sample& sample, const Tensor& prediction, const ConfusionMatrix& confusion,
-                 double loss_sum);
+                 std::optional<double> loss_sum);
   SetScores scores() const;
 
  private:

@@ -19,10 +19,10 @@ int64_t value_at(const Tensor& t, int64_t i) {
     const int64_t p = value_at(prediction, i);
     if (gt == ignore) continue;
     ATROUS_CHECK(gt >= 0 && gt < classes, ErrorKind::data,
-                 "[metrics] label values must be below {} or {} (ignored). Got {} at x={}, y={}. Check the "
-                 "number of classes, "
-                 "the ignore value or the label map.",
-                 classes, ignore, gt, i % width, i / width);
+                 "[metrics] label values must be below {}{}. Got {} at x={}, y={}. Check the number of "
+                 "classes, the ignore value or the label map.",
+                 classes, ignore < 0 ? "" : fmt::format(" or {} (ignored)", ignore), gt, i % width,
+                 i / width);
     ATROUS_CHECK(
         p >= 0 && p < classes, ErrorKind::data,
         "[metrics] predictions must be classes below {}. Got {} at x={}, y={}. Check the number of classes.",
@@ -74,7 +74,7 @@ SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
   SemanticScores s;
   s.ignored_pixels = ignored_;
   int64_t correct = 0;
-  double sum_accuracy = 0;
+  double sum_iou = 0, sum_dice = 0, sum_accuracy = 0;
   int64_t with_ground_truth = 0;
   double weighted_iou = 0;
   for (int64_t c = 0; c < num_classes_; ++c) {
@@ -93,8 +93,8 @@ SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
     } else if (both > 0) {
       row.iou = ratio(hit, both - hit);
       row.dice = ratio(2 * hit, both);
-      s.miou += *row.iou;
-      s.mean_dice += *row.dice;
+      sum_iou += *row.iou;
+      sum_dice += *row.dice;
       ++s.classes_in_mean;
     } else {
       ++s.absent_classes;
@@ -111,8 +111,8 @@ SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
     s.per_class.push_back(std::move(row));
   }
   if (s.classes_in_mean > 0) {
-    s.miou /= static_cast<double>(s.classes_in_mean);
-    s.mean_dice /= static_cast<double>(s.classes_in_mean);
+    s.miou = sum_iou / static_cast<double>(s.classes_in_mean);
+    s.mean_dice = sum_dice / static_cast<double>(s.classes_in_mean);
   }
   if (with_ground_truth > 0) s.mean_accuracy = sum_accuracy / static_cast<double>(with_ground_truth);
   if (s.pixels > 0) {

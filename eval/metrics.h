@@ -24,12 +24,13 @@ struct ClassScore {
 };
 
 struct SemanticScores {
-  // Mean over the classes that are present in labels or predictions. All means leave out excluded classes.
-  double miou = 0;
-  double pixel_accuracy = 0;
-  double mean_accuracy = 0;
-  double fw_iou = 0;
-  double mean_dice = 0;
+  // Mean over the classes that are present in labels or predictions. All means leave out excluded classes,
+  // and are empty if no pixel is scored.
+  std::optional<double> miou;
+  std::optional<double> pixel_accuracy;
+  std::optional<double> mean_accuracy;
+  std::optional<double> fw_iou;
+  std::optional<double> mean_dice;
   std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
   int64_t classes_in_mean = 0;
   int64_t absent_classes = 0;    // could be labelled, and are in neither labels nor predictions
@@ -38,6 +39,9 @@ struct SemanticScores {
   int64_t ignored_pixels = 0;
   std::vector<ClassScore> per_class;
 };
+
+// Printed instead of scores where no pixel is scored.
+inline constexpr const char* no_scored_pixel = "nothing to score: all pixels of the labels are ignored";
 
 // The classes of a score.
 struct ScoredClasses {

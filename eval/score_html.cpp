@@ -133,6 +133,10 @@ std::string percent_text(const std::optional<double>& share) {
   return share && std::isfinite(*share) ? fmt::format("{:.1f}", 100 * *share) : "–";
 }
 
+std::string percent_card(const std::optional<double>& share, const std::string& label) {
+  return card(percent_text(share) + (share ? " %" : ""), label);
+}
+
 std::vector<std::string> names_of(const SemanticScores& scores) {
   std::vector<std::string> names;
   for (const ClassScore& c : scores.per_class) names.push_back(c.name);

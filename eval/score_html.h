@@ -1,6 +1,7 @@
 // Scores and confusion matrix for HTML reports: those of `train` and of `eval` show the same.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,9 @@ namespace atrous::eval {
 
 // Percent with one digit; a dash for what does not exist.
 std::string percent_text(const std::optional<double>& share);
+
+// A card (eval/html.h) with a share in percent; with a dash for what does not exist.
+std::string percent_card(const std::optional<double>& share, const std::string& label);
 
 // The confusion matrix as an SVG picture, for a file of its own or to stand in a page: rows are labelled
 // classes, columns predicted ones, cells their share of the row (green where they agree, red where not; the

@@ -90,7 +90,7 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
                      escape_html(x_label));
   double legend = width - right;
   for (auto s = series.rbegin(); s != series.rend(); ++s) {
-    if (s->points.empty()) continue;
+    if (std::ranges::none_of(s->points, [](const auto& p) { return std::isfinite(p.second); })) continue;
     legend -= 7.0 * static_cast<double>(s->name.size()) + 26;
     out += fmt::format(
         "<line x1=\"{0:.0f}\" x2=\"{1:.0f}\" y1=\"14\" y2=\"14\" stroke=\"{2}\" stroke-width=\"3\"/><text "

@@ -50,7 +50,7 @@ int64_t count(const JsonValue& object, const char* key) {
 std::vector<double> numbers(const JsonValue* list) {
   std::vector<double> out;
   if (list) {
-    for (const JsonValue& v : list->array) out.push_back(v.number);
+    for (const JsonValue& v : list->array) out.push_back(v.is_number() ? v.number : -1);
   }
   return out;
 }
@@ -61,7 +61,8 @@ Errors errors_from_json(const JsonValue* json) {
     const JsonValue* row = json->find(name_of(static_cast<eval::DetectionError>(e)));
     if (!row) continue;
     errors[e].count = count(*row, "count");
-    if (const JsonValue* gain = row->find("ap50_gain")) errors[e].ap_gain = gain->number;
+    const JsonValue* gain = row->find("ap50_gain");
+    if (gain && gain->is_number()) errors[e].ap_gain = gain->number;
   }
   return errors;
 }
@@ -72,8 +73,7 @@ JsonValue class_to_json(const CocoClassScores& c) {
   row["name"] = JsonValue::of(c.name);
   row["objects"] = JsonValue::of(c.objects);
   row["detections"] = JsonValue::of(c.detections);
-  for (const ScoreField& f : score_fields)
-    row[f.key] = c.*f.member < 0 ? JsonValue{} : JsonValue::of(c.*f.member);
+  for (const ScoreField& f : score_fields) row[f.key] = JsonValue::of(eval::existing(c.*f.member));
   row["errors"] = errors_to_json(c.errors);
   return row;
 }
@@ -82,7 +82,9 @@ JsonValue class_to_json(const CocoClassScores& c) {
 
 JsonValue coco_to_json(const CocoSummary& s) {
   JsonValue out = JsonValue::make_object();
-  out["stats"] = JsonValue::of(std::vector<double>(s.stats.begin(), s.stats.end()));
+  std::vector<std::optional<double>> stats;
+  for (const double score : s.stats) stats.push_back(eval::existing(score));
+  out["stats"] = JsonValue::of(stats);
   out["images"] = JsonValue::of(s.images);
   out["objects"] = JsonValue::of(s.objects);
   out["detections"] = JsonValue::of(s.detections);

@@ -8,7 +8,7 @@ namespace atrous::train {
 
 // stats (the 12 numbers in pycocotools' order), images, objects, detections, per_class[], pr_curves
 // (precision of classes with objects at the 101 recalls), errors (kind -> count, ap50_gain). What does not
-// exist (scores of a class without objects) is null; the 12 numbers are -1 then, as pycocotools has it.
+// exist (scores of a class without objects, of the 12 numbers those of sizes without objects) is null.
 JsonValue coco_to_json(const eval::CocoSummary& summary);
 // Back again; what is missing keeps its default.
 eval::CocoSummary coco_from_json(const JsonValue& json);

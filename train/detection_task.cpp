@@ -36,10 +36,12 @@ std::shared_ptr<layers::DetectionModel> make_detection_model(const Config& confi
 }
 
 void add_scores(Validation& v, const eval::CocoSummary& s, const std::string& what) {
-  const auto add = [&](const char* name, double score) {
-    v.scores.emplace_back(what + name, score);
-    v.curves.emplace_back("val/" + what + name, score);
-    v.line[what + name] = JsonValue::of(score);
+  const auto add = [&](const char* name, double value) {
+    const std::optional<double> score = eval::existing(value);
+    v.line[what + name] = v.best[what + name] = JsonValue::of(score);
+    if (!score) return;
+    v.scores.emplace_back(what + name, *score);
+    v.curves.emplace_back("val/" + what + name, *score);
   };
   add("_ap", s.ap());
   add("_ap50", s.ap50());
@@ -55,13 +57,13 @@ Validation summary_of(const eval::InstanceEvaluation& result) {
   v.line = v.best = JsonValue::make_object();
   add_scores(v, result.boxes, "box");
   if (result.masks) add_scores(v, *result.masks, "mask");
-  for (const auto& [name, score] : v.scores) v.best[name] = JsonValue::of(score);
   v.seconds = result.seconds;
   for (const auto& [name, score] : v.scores)
     v.text += fmt::format("{}{} {:.4f}", v.text.empty() ? "" : "  ", name, score);
-  // AP is -1 where there is no object that could be found; crowds are none.
-  v.scored = (result.masks ? *result.masks : result.boxes).ap() >= 0;
-  if (result.boxes.objects == 0) v.warnings.push_back("warning: the validation images have no objects");
+  v.scored = !v.scores.empty();  // boxes and masks are those of the same objects
+  if (!v.scored) v.text = eval::no_scored_object;
+  if (result.boxes.objects == 0)
+    v.warnings.push_back("warning: the validation images have no objects that count: crowds do not");
   if (result.boxes.detections == 0) v.warnings.push_back("warning: nothing is found in any image");
   return v;
 }

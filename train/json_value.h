@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ struct JsonValue {
   static JsonValue of(bool value);
   static JsonValue of(int64_t value);
   static JsonValue of(double value);
+  // What does not exist is null.
+  static JsonValue of(const std::optional<double>& value) { return value ? of(*value) : JsonValue{}; }
   static JsonValue of(const std::string& value);
   static JsonValue of(const char* value) { return of(std::string(value)); }
   template <class T>

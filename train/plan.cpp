@@ -92,10 +92,11 @@ Verdict check_expectations(const Config& c, const RunState& state) {
   Verdict verdict;
   for (const auto& [metric, target] : c.expected) {
     const auto found = state.best.find(metric);
-    const double score = found == state.best.end() ? 0 : found->second;
-    const bool ok = score >= target[0] - target[1];
-    verdict.lines.push_back(fmt::format("{}: {} {:.4f}, expected at least {:.4f} - {:.4f}",
-                                        ok ? "passed" : "FAILED", metric, score, target[0], target[1]));
+    const bool scored = found != state.best.end();
+    const bool ok = scored && found->second >= target[0] - target[1];
+    verdict.lines.push_back(
+        fmt::format("{}: {} {}, expected at least {:.4f} - {:.4f}", ok ? "passed" : "FAILED", metric,
+                    scored ? fmt::format("{:.4f}", found->second) : "was not scored", target[0], target[1]));
     verdict.met = verdict.met && ok;
   }
   return verdict;

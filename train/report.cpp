@@ -143,12 +143,14 @@ void write_report(const std::string& folder) {
                      "<div class=\"cards\">\n";
   const eval::SemanticScores scores = scores_from_json(best);
   if (best.find("miou")) {
-    html += card(
-        eval::percent_text(scores.miou) + " %",
-        fmt::format("mIoU over {} classes, step {:.0f}", scores.classes_in_mean, number_of(best, "step")));
-    html += card(eval::percent_text(scores.pixel_accuracy) + " %", "pixel accuracy");
-    html += card(eval::percent_text(scores.mean_dice) + " %", "mean Dice");
-    html += card(fmt::format("{:.4f}", number_of(best, "val_loss")), "validation loss");
+    html += eval::percent_card(scores.miou, scores.miou
+                                                ? fmt::format("mIoU over {} classes, step {:.0f}",
+                                                              scores.classes_in_mean, number_of(best, "step"))
+                                                : fmt::format("mIoU: {}", eval::no_scored_pixel));
+    html += eval::percent_card(scores.pixel_accuracy, "pixel accuracy");
+    html += eval::percent_card(scores.mean_dice, "mean Dice");
+    const double loss = number_of(best, "val_loss");
+    if (std::isfinite(loss)) html += card(fmt::format("{:.4f}", loss), "validation loss");
   }
   const auto coco = coco_scores(best);
   for (const auto& [what, summary] : coco) html += eval::coco_cards(summary, what);

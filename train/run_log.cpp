@@ -120,7 +120,7 @@ void RunLog::validation(int64_t step, const Validation& v, bool is_best) {
   for (const auto& [tag, value] : v.curves) events_.scalar(tag, step, value);
   events_.flush();
   message(fmt::format("validation at step {}: {}{}", step, v.text,
-                      !v.scored ? "  (nothing to score: the newest weights are kept as the best)"
+                      !v.scored ? "; the newest weights are kept as the best"
                       : is_best ? "  (best so far)"
                                 : ""));
 }

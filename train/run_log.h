@@ -28,7 +28,8 @@ struct StepRecord {
 
 // What a validation found, in the forms in which it is told.
 struct Validation {
-  std::vector<std::pair<std::string, double>> scores;  // by the names that configs and commands use
+  // By the names that configs and commands use; what does not exist is left out, here and among the curves.
+  std::vector<std::pair<std::string, double>> scores;
   JsonValue line;                                      // members of its line in metrics.jsonl
   JsonValue best;                                      // members of best.json, if it is the best
   std::vector<std::pair<std::string, double>> curves;  // of TensorBoard, by tag

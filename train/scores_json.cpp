@@ -8,9 +8,6 @@ std::optional<double> maybe(const JsonValue& object, const char* key) {
   if (!v || !v->is_number()) return std::nullopt;
   return v->number;
 }
-double number(const JsonValue& object, const char* key) {
-  return maybe(object, key).value_or(0);
-}
 int64_t count(const JsonValue& object, const char* key) {
   const JsonValue* v = object.find(key);
   return v ? v->integer : 0;
@@ -29,15 +26,14 @@ JsonValue scores_to_json(const eval::SemanticScores& s) {
   out["classes_in_mean"] = JsonValue::of(s.classes_in_mean);
   JsonValue& rows = out["per_class"];
   rows.kind = JsonValue::Kind::array;
-  const auto maybe = [](const std::optional<double>& v) { return v ? JsonValue::of(*v) : JsonValue{}; };
   for (const eval::ClassScore& c : s.per_class) {
     JsonValue row = JsonValue::make_object();
     row["name"] = JsonValue::of(c.name);
-    row["iou"] = maybe(c.iou);
-    row["accuracy"] = maybe(c.accuracy);
-    row["precision"] = maybe(c.precision);
-    row["dice"] = maybe(c.dice);
-    if (s.boundary_f1) row["boundary_f1"] = maybe(c.boundary_f1);
+    row["iou"] = JsonValue::of(c.iou);
+    row["accuracy"] = JsonValue::of(c.accuracy);
+    row["precision"] = JsonValue::of(c.precision);
+    row["dice"] = JsonValue::of(c.dice);
+    if (s.boundary_f1) row["boundary_f1"] = JsonValue::of(c.boundary_f1);
     row["ground_truth"] = JsonValue::of(c.ground_truth);
     row["predicted"] = JsonValue::of(c.predicted);
     if (c.excluded) row["excluded"] = JsonValue::of(true);
@@ -69,11 +65,11 @@ JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion) {
 
 eval::SemanticScores scores_from_json(const JsonValue& json) {
   eval::SemanticScores s;
-  s.miou = number(json, "miou");
-  s.pixel_accuracy = number(json, "pixel_accuracy");
-  s.mean_accuracy = number(json, "mean_accuracy");
-  s.fw_iou = number(json, "fw_iou");
-  s.mean_dice = number(json, "mean_dice");
+  s.miou = maybe(json, "miou");
+  s.pixel_accuracy = maybe(json, "pixel_accuracy");
+  s.mean_accuracy = maybe(json, "mean_accuracy");
+  s.fw_iou = maybe(json, "fw_iou");
+  s.mean_dice = maybe(json, "mean_dice");
   s.boundary_f1 = maybe(json, "boundary_f1");
   s.classes_in_mean = count(json, "classes_in_mean");
   const JsonValue* rows = json.find("per_class");

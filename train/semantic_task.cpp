@@ -23,12 +23,23 @@ std::shared_ptr<layers::SegmentationModel> make_segmentation_model(const Config&
 Validation summary_of(const eval::EvaluationResult& result, const eval::Palette& palette) {
   const eval::SemanticScores& s = result.scores;
   Validation v;
-  v.scores = {{"miou", s.miou},
-              {"pixel_accuracy", s.pixel_accuracy},
-              {"mean_accuracy", s.mean_accuracy},
-              {"fw_iou", s.fw_iou},
-              {"mean_dice", s.mean_dice}};
-  v.curves = {{"val/miou", s.miou}, {"val/loss", result.loss}, {"val/pixel_accuracy", s.pixel_accuracy}};
+  v.scored = s.miou.has_value();
+  if (v.scored) {
+    v.scores = {{"miou", *s.miou},
+                {"pixel_accuracy", *s.pixel_accuracy},
+                {"mean_accuracy", *s.mean_accuracy},
+                {"fw_iou", *s.fw_iou},
+                {"mean_dice", *s.mean_dice}};
+    v.curves = {{"val/miou", *s.miou}, {"val/loss", *result.loss}, {"val/pixel_accuracy", *s.pixel_accuracy}};
+    v.text =
+        fmt::format("mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}", *s.miou,
+                    s.classes_in_mean, s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "",
+                    *result.loss, *s.pixel_accuracy);
+    v.warnings = suspicions(s);
+  } else {
+    v.text = eval::no_scored_pixel;
+    v.warnings = {"warning: no pixel of the validation labels is scored: all are ignored"};
+  }
   std::vector<std::string> colors;  // as CSS writes them
   for (size_t c = 0; c < s.per_class.size(); ++c) {
     colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
@@ -41,13 +52,6 @@ Validation summary_of(const eval::EvaluationResult& result, const eval::Palette&
   v.best["colors"] = JsonValue::of(colors);
   v.best["confusion"] = confusion_to_json(result.confusion);
   v.seconds = result.seconds;
-  v.text = fmt::format(
-      "mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}", s.miou, s.classes_in_mean,
-      s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "", result.loss, s.pixel_accuracy);
-  v.warnings = suspicions(s);
-  v.scored = s.classes_in_mean > 0;
-  if (!v.scored)
-    v.warnings.push_back("warning: no pixel of the validation labels is scored: all are ignored");
   return v;
 }
 

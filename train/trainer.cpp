@@ -242,10 +242,10 @@ RunResult run_training(const Config& config, const RunOptions& options) {
     unsaved = true;
     if (average) average->update(state.step);
 
-    result.last_loss = step.loss;
     add_losses(step, state);
+    result.last_loss = state.loss_sum / static_cast<double>(state.loss_steps);
     speed.add(step.images);
-    log.progress(state.step, step.loss);
+    log.progress(state.step, *result.last_loss);
     if (state.step % config.train.log_every == 0 || state.step == plan.total_steps) {
       StepRecord record{.step = state.step,
                         .epoch = static_cast<double>(state.step) / plan.steps_per_epoch,
@@ -260,7 +260,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   }
 
   result.steps = state.step;
-  result.best_score = state.best.empty() ? 0 : state.best.at(task->main_score());
+  if (!state.best.empty()) result.best_score = state.best.at(task->main_score());
   result.interrupted = result.signal != 0;
   result.peak_memory_bytes = peak_memory(options.device);
   write_report(folder->path());

@@ -22,9 +22,11 @@ struct RunOptions {
 struct RunResult {
   int64_t steps = 0;
   std::string main_score;  // name of the score by which weights are the best, e.g. "miou"
-  double best_score = 0;
-  std::optional<double> last_loss;  // none if there was nothing left to do
-  bool interrupted = false;         // by a signal, after a clean save
+  std::optional<double> best_score;  // none if nothing was scored
+  // Mean over the steps since the last line of the log before the end, as that line has it; that of the step
+  // of a dry run. None if there was nothing left to do.
+  std::optional<double> last_loss;
+  bool interrupted = false;  // by a signal, after a clean save
   int signal = 0;
   bool timed_out = false;         // by train.max_minutes, after a clean save
   bool expectation_met = true;    // true as well for a run that was stopped before its end

@@ -71,6 +71,36 @@ TEST_CASE("eval needs only the checkpoint, and gives table, JSON and a report") 
   }
 }
 
+TEST_CASE("eval of labels that are all ignored has no scores, in table, JSON and report") {
+  const Project p;
+  for (const char* name : {"a_label.png", "b_label.png"})
+    data::write_png(p.folder.path(name), Tensor::full({19, 26}, 255, DType::u8));
+  const std::string json = p.folder.path("s.json"), report = p.folder.path("report");
+  const Outcome o = p.eval({"--json", json, "--report", report});
+  REQUIRE(o.code == 0);
+  CHECK_THAT(o.out,
+             Contains("nothing to score: all pixels of the labels are ignored") && !Contains("0.0000"));
+  const auto j = nlohmann::json::parse(read_text(json));
+  for (const char* key :
+       {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "mean_dice", "boundary_f1", "loss"})
+    CHECK(j[key].is_null());
+  REQUIRE(j["per_image"].size() == 2);
+  for (const char* key : {"miou", "pixel_accuracy", "loss", "boundary_f1"})
+    CHECK(j["per_image"][0][key].is_null());
+  CHECK_THAT(read_text(report + "/report.html"),
+             Contains("nothing to score: all pixels") && !Contains("0.0 %") && !Contains("– %"));
+  // The CRF's table has the same nothing before and after.
+  const Outcome crf = p.eval({"--crf", "--json", json, "--report", report});
+  REQUIRE(crf.code == 0);
+  CHECK_THAT(crf.out, Contains("mIoU                  -       -        -"));
+  CHECK(nlohmann::json::parse(read_text(json))["crf"]["before"]["loss"].is_null());
+  // A search among equal nothings has no best.
+  const Outcome search = run({"crf-search", "--weights", p.weights, "--output", p.folder.path("crf.json"),
+                              "--grid", "iterations=1"});
+  CHECK(search.code == 4);
+  CHECK_THAT(search.err, Contains("[crf-search] a search needs scored pixels. Got 2 images"));
+}
+
 TEST_CASE("eval: wrong options, configs and weights have messages and codes of their own") {
   const Project p;
   CHECK(p.eval({"--sliding", "16"}).code == 2);

@@ -73,7 +73,7 @@ TEST_CASE("coco: JSON and report") {
   const Json j = Json::parse(o.out);
   REQUIRE(j["stats"].size() == 12);
   CHECK(j["stats"][1].get<double>() == Approx((1 + 51. / 101 * 0.5) / 2));
-  CHECK(j["stats"][5] == -1);
+  CHECK(j["stats"][5].is_null());
   CHECK(j["iou_type"] == "segm");
   CHECK(j["images"] == 2);
   CHECK(j["objects"] == 3);
@@ -100,7 +100,12 @@ TEST_CASE("coco: no results, no objects, crowds only") {
   CHECK_THAT(f.score().out, Contains("maxDets=100 ] = 0.000"));
   f.annotations["annotations"][0]["iscrowd"] = f.annotations["annotations"][1]["iscrowd"] =
       f.annotations["annotations"][2]["iscrowd"] = 1;
-  CHECK_THAT(f.score().out, Contains("maxDets=100 ] = -1.000"));
+  CHECK_THAT(f.score().out,
+             Contains("maxDets=100 ] = -1.000") &&
+                 Contains("nothing to score: the images have no annotated objects (crowds do not count)"));
+  const Json crowds = Json::parse(f.score({"--json", "-"}).out);
+  CHECK(crowds["stats"] == Json(std::vector<Json>(12)));  // null
+  CHECK(crowds["errors"]["missed"] == Json{{"count", 0}, {"ap50_gain", nullptr}});
   f.annotations["annotations"] = Json::array();
   const Outcome o = f.score({"--per-class", "--json", "-"}, "segm");
   CHECK(o.code == 0);
@@ -121,6 +126,12 @@ TEST_CASE("coco: an annotation with id 0 is not found as in pycocotools, or coun
   CHECK_THAT(strict.err, Contains("the second (--strict-ids)"));
   CHECK(Json::parse(strict.out)["stats"][0].get<double>() == Approx((1 + 51. / 101 * 0.5) / 2));
   CHECK(Json::parse(strict.out)["strict_ids"] == true);
+  CHECK(Json::parse(strict.out)["errors"] == Json::parse(o.out)["errors"]);
+  // Of crowds alone there is no number in the note either.
+  f.annotations["annotations"][0]["iscrowd"] = 1;
+  f.annotations["annotations"].erase(2);
+  f.annotations["annotations"].erase(1);
+  CHECK_THAT(f.score().err, Contains("AP is - so, and - if it counts as any other"));
 }
 
 TEST_CASE("coco: what the files leave out is said") {

@@ -110,9 +110,40 @@ TEST_CASE("all that is wrong is named in one run, with exit code 4") {
   const Outcome o = p.score();
   CHECK(o.code == 4);
   CHECK(o.out == "");
-  CHECK_THAT(o.err, Contains("2 problem(s)"));
+  CHECK_THAT(o.err,
+             Contains("every label must be scored. Got 2 of 2 that cannot be: 1 of another size than the "
+                      "prediction; 1 with a value that is no class, here or in the prediction. Mend"));
   CHECK_THAT(o.err, Contains("pred/a.png") && Contains("must have one size"));
   CHECK_THAT(o.err, Contains("gt/b.png") && Contains("Got 9 at x=0, y=0"));
+}
+
+TEST_CASE("without an ignored value the message names none, and the table says so") {
+  const Pairs p;
+  const Outcome good = p.score({"--ignore", "-1", "--json", "-"});
+  REQUIRE(good.code == 0);
+  CHECK(nlohmann::json::parse(good.out)["ignored_value"] == "none");
+  data::write_png(p.gt + "/b.png", Tensor::full({8, 12}, 255, DType::u8));
+  const Outcome o = p.score({"--ignore", "-1"});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.err, Contains("Got 1 of 2 that cannot be: 1 with a value that is no class") &&
+                        Contains("label values must be below 3. Got 255 at x=0, y=0") &&
+                        !Contains("(ignored)") && !Contains("readable") && !Contains("-1"));
+}
+
+TEST_CASE("labels that are all ignored have no scores: null, and not 0") {
+  const Pairs p;
+  for (const char* name : {"/a.png", "/b.png"})
+    data::write_png(p.gt + name, Tensor::full({8, 12}, 255, DType::u8));
+  const Outcome o = p.score({"--json", p.folder.path("s.json")});
+  REQUIRE(o.code == 0);
+  CHECK_THAT(o.out, Contains("\nnothing to score: all pixels of the labels are ignored\n") &&
+                        Contains("192 ignored (100.00 %)") && !Contains("0.0000"));
+  const auto j = nlohmann::json::parse(read_text(p.folder.path("s.json")));
+  for (const char* key :
+       {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "mean_dice", "boundary_f1", "loss"})
+    CHECK(j[key].is_null());
+  CHECK(j["pixels"] == 0);
+  CHECK(j["classes_in_mean"] == 0);
 }
 
 TEST_CASE("RGB masks, truncated files and files that are no images are refused by name") {
@@ -158,7 +189,7 @@ TEST_CASE("pairs are found by name, then by stem where only one file has it") {
   const Outcome o = p.score();
   CHECK(o.code == 4);
   CHECK_THAT(o.err, Contains("a.bmp: no prediction \"a.bmp\"") && Contains("whole names must agree") &&
-                        Contains("1 problem(s)"));
+                        Contains("Got 1 of 3 that cannot be: 1 without a prediction. Mend"));
 }
 
 TEST_CASE("folders that are none, or empty, or ambiguous") {

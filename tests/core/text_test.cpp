@@ -19,6 +19,17 @@ TEST_CASE("UTF-8 is told from other bytes") {
     CHECK_FALSE(is_utf8(bad));
 }
 
+TEST_CASE("Amounts of memory have a unit in which they are not 0") {
+  CHECK(bytes_text(0) == "0 bytes");
+  CHECK(bytes_text(1023) == "1023 bytes");
+  CHECK(bytes_text(1024) == "1 KiB");
+  CHECK(bytes_text(297152) == "290 KiB");
+  CHECK(bytes_text(1 << 20) == "1.0 MiB");
+  CHECK(bytes_text(int64_t{1468006}) == "1.4 MiB");
+  CHECK(bytes_text(int64_t{10} << 20) == "10 MiB");
+  CHECK(bytes_text(int64_t{6270} << 20) == "6270 MiB");
+}
+
 TEST_CASE("A shortened name keeps whole characters and tells names apart") {
   CHECK(shortened_name("short", 10) == "short");
   std::string name;

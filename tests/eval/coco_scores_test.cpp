@@ -57,6 +57,14 @@ TEST_CASE("coco scores: all found, none found, nothing to find") {
   const CocoSummary nothing = score({}, {detection(0.9, box)});
   CHECK(std::all_of(nothing.stats.begin(), nothing.stats.end(), [](double v) { return v == -1; }));
   CHECK(nothing.classes[0].precision.empty());
+  // A gain that does not exist is none, and not 0.
+  CHECK_FALSE(error_of(nothing, DetectionError::background).ap_gain.has_value());
+  CHECK(error_of(nothing, DetectionError::background).count == 1);
+  CHECK(existing(nothing.ap()) == std::nullopt);
+  CHECK(existing(missed.ap()) == 0.0);
+  const std::string page = coco_cards(nothing, "box") + coco_sections(nothing, "box");
+  CHECK_THAT(page, Contains("nothing to score: the images have no annotated objects") && !Contains("-100") &&
+                       !Contains("0.0 %") && !Contains("– %"));
   CHECK(score({}, {}, 0).ap() == -1);
 }
 
@@ -118,6 +126,30 @@ TEST_CASE("coco scores: an object that is never found, as that of id 0 in pycoco
   CHECK(score(objects, {detection(1, {0, 0, 10, 10})}).ap50() == 0);
 }
 
+TEST_CASE("coco scores: errors are the same whether the object of id 0 is never found or any other") {
+  // The first object is found, and by a second detection again; the second object and a detection meet none.
+  Objects objects = {object({0, 0, 100, 100}), object({300, 0, 100, 100})};
+  const Detections found = {detection(0.9, {0, 0, 100, 100}), detection(0.8, {0, 0, 100, 98}),
+                            detection(0.7, {600, 0, 50, 50})};
+  const CocoSummary any_other = score(objects, found);
+  objects[0].never_found = true;
+  const CocoSummary never_found = score(objects, found);
+  CHECK(any_other.ap50() > 0.5);
+  CHECK(never_found.ap50() == 0);
+  for (int e = 1; e < detection_errors; ++e) {
+    CAPTURE(name_of(static_cast<DetectionError>(e)));
+    const DetectionErrorScore &a = any_other.errors[static_cast<size_t>(e)],
+                              &b = never_found.errors[static_cast<size_t>(e)];
+    CHECK(a.count == b.count);
+    CHECK(a.ap_gain.value() == b.ap_gain.value());
+  }
+  CHECK(error_of(never_found, DetectionError::duplicate).count == 1);
+  CHECK(error_of(never_found, DetectionError::missed).count == 1);
+  // Alone, the detection that finds the object is no error.
+  const CocoSummary alone = score({objects[0]}, {found[0]});
+  for (int e = 1; e < detection_errors; ++e) CHECK(alone.errors[static_cast<size_t>(e)].count == 0);
+}
+
 TEST_CASE("coco scores: every kind of error, counted and mended") {
   using E = DetectionError;
   const data::CocoBox home{0, 0, 100, 100}, far{500, 500, 100, 100};
@@ -126,7 +158,7 @@ TEST_CASE("coco scores: every kind of error, counted and mended") {
       CAPTURE(name_of(static_cast<E>(e)));
       CHECK(error_of(s, static_cast<E>(e)).count == (static_cast<E>(e) == kind ? count : 0));
     }
-    return error_of(s, kind).ap_gain;
+    return error_of(s, kind).ap_gain.value_or(-1);
   };
   CHECK(only(score({object(home)}, {detection(1, {0, 0, 100, 30})}), E::localisation) == Approx(1));
   CHECK(only(score({object(home)}, {detection(1, {0, 0, 100, 50.1}), detection(0.5, home)}), E::duplicate) ==

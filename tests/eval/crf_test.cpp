@@ -355,7 +355,7 @@ TEST_CASE("the search finds what evaluate with the same parameters scores, and s
     const EvaluationResult want = evaluate(model, set, plain_data(), with, true);
     CHECK(t.scores.miou == want.scores.miou);
     CHECK(t.scores.boundary_f1 == want.scores.boundary_f1);
-    best = std::max(best, t.scores.miou);
+    best = std::max(best, t.scores.miou.value());
   }
   REQUIRE(r.best >= 0);
   CHECK(r.trials[static_cast<size_t>(r.best)].scores.miou == best);

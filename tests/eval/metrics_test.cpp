@@ -179,14 +179,15 @@ TEST_CASE("an excluded class is in no mean, though it is predicted; an absent on
   CHECK(m.scores({}).miou == Approx(1.5 / 3));
 }
 
-TEST_CASE("a set without scored pixels has zeros and says so") {
+TEST_CASE("a set without scored pixels has no means, and says so") {
   ConfusionMatrix m(2);
   m.add(Tensor::full({2, 2}, 255, DType::u8), Tensor::zeros({2, 2}, DType::u8), 255);
   const SemanticScores s = m.scores({});
   CHECK(s.pixels == 0);
   CHECK(s.ignored_pixels == 4);
   CHECK(s.classes_in_mean == 0);
-  CHECK(s.miou == 0);
+  for (const std::optional<double>& mean : {s.miou, s.pixel_accuracy, s.mean_accuracy, s.fw_iou, s.mean_dice})
+    CHECK_FALSE(mean.has_value());
 }
 
 TEST_CASE("predictions under ignored labels are never looked at") {

@@ -53,7 +53,7 @@ def stats_of_atrous(binary, gt, dt, iou_type, *more):
     result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"{' '.join(arguments)} ended with {result.returncode}:\n{result.stderr}")
-    return json.loads(result.stdout)["stats"]
+    return [-1.0 if v is None else v for v in json.loads(result.stdout)["stats"]]  # pycocotools has -1 for what does not exist
 
 
 class Comparison:

@@ -57,7 +57,7 @@ TEST_CASE("a detector's run leaves scores, terms of the loss, pictures and a rep
   const RunResult r = run_training(detector_config(folder / "set"), out_folder(run));
   CHECK(r.steps == 5);
   CHECK(r.main_score == "mask_ap");
-  CHECK(r.best_score >= 0);
+  CHECK(r.best_score.value() >= 0);
   int64_t validations = 0, steps = 0;
   for (const JsonValue& line : read_metrics(run + "/metrics.jsonl")) {
     if (line.find("best")) {
@@ -84,6 +84,41 @@ TEST_CASE("a detector's run leaves scores, terms of the loss, pictures and a rep
   const StoredCheckpoint best = read_checkpoint(run + "/checkpoints/best.safetensors");
   CHECK(best.classes.size() == 3);
   CHECK(best.classes[0].name == "background");
+}
+
+TEST_CASE("a detector that is validated on crowds alone has no scores: null, not -1, and no curve") {
+  const TemporaryFolder folder;
+  make_objects(folder / "set");
+  const std::string file = folder / "set/instances_val.json";
+  const std::string text = content_of(file);
+  std::ofstream(file) << std::regex_replace(text, std::regex("\"iscrowd\": ?0"), "\"iscrowd\": 1");
+  const Quiet quiet;
+  const std::string run = folder / "run";
+  const RunResult r = run_training(detector_config(folder / "set"), out_folder(run));
+  CHECK(r.best_score == std::nullopt);
+  int validations = 0;
+  for (const JsonValue& line : read_metrics(run + "/metrics.jsonl")) {
+    if (!line.find("best")) continue;
+    ++validations;
+    for (const char* key : {"box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap50", "mask_ap75"}) {
+      REQUIRE(line.find(key));
+      CHECK(line.find(key)->kind == JsonValue::Kind::null);
+    }
+  }
+  CHECK(validations == 2);
+  const JsonValue best = parse_json(content_of(run + "/best.json"), "best.json");
+  CHECK(best.find("step")->integer == 5);  // the newest
+  CHECK(best.find("mask_ap")->kind == JsonValue::Kind::null);
+  REQUIRE(best.find("mask")->find("stats")->array.size() == 12);
+  for (const JsonValue& v : best.find("mask")->find("stats")->array) CHECK(v.kind == JsonValue::Kind::null);
+  std::string events;
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    if (entry.path().filename().string().starts_with("events.")) events += content_of(entry.path().string());
+  }
+  CHECK_THAT(events, Contains("train/loss") && !Contains("val/"));
+  CHECK_THAT(content_of(run + "/report.html"),
+             Contains("nothing to score: the images have no annotated objects") && !Contains("-100") &&
+                 !Contains("Validation scores"));
 }
 
 TEST_CASE("a detector's checkpoint has the same bytes on any number of threads and workers, stopped or not") {

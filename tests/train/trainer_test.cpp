@@ -54,9 +54,49 @@ TEST_CASE("a validation set with nothing to score makes no weights the best: the
   for (const char* name : {"picture5", "picture6"})
     data::write_png(folder / (std::string(name) + "_label.png"), ignored);
   const Quiet quiet;
-  run_training(tiny_config(folder.path(), {"train.max_steps=6", "train.validate_every=2"}),
-               out_folder(folder / "run"));
-  CHECK_THAT(content_of(folder / "run/best.json"), Contains("\"step\": 6"));
+  const std::string run = folder / "run";
+  const RunResult r = run_training(tiny_config(folder.path(), {"train.max_steps=6", "train.validate_every=2",
+                                                               "expected={\"miou\": [0, 0]}"}),
+                                   out_folder(run));
+  CHECK_THAT(content_of(run + "/best.json"), Contains("\"step\": 6"));
+  // What does not exist is null or left out, and nowhere 0. No target is reached by it.
+  CHECK(r.best_score == std::nullopt);
+  CHECK_FALSE(r.expectation_met);
+  const JsonValue best = parse_json(content_of(run + "/best.json"), "best.json");
+  for (const char* key : {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "mean_dice", "val_loss"}) {
+    REQUIRE(best.find(key));
+    CHECK(best.find(key)->kind == JsonValue::Kind::null);
+  }
+  int validations = 0;
+  for (const JsonValue& line : read_metrics(run + "/metrics.jsonl")) {
+    if (!line.find("best")) continue;
+    ++validations;
+    CHECK(line.find("miou")->kind == JsonValue::Kind::null);
+  }
+  CHECK(validations == 3);
+  std::string events;
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("events.")) events += content_of(entry.path().string());
+  }
+  CHECK_THAT(events, Contains("train/loss") && !Contains("val/"));
+  CHECK_THAT(content_of(run + "/report.html"),
+             Contains("nothing to score: all pixels of the labels are ignored") && !Contains("0.0 %") &&
+                 !Contains("Validation scores") && !Contains("nan"));
+}
+
+TEST_CASE("the last loss of a run is that of the last line of its log") {
+  const TemporaryFolder folder;
+  make_pictures(folder.path());
+  const Quiet quiet;
+  const std::string run = folder / "run";
+  const RunResult r = run_training(tiny_config(folder.path(), {"train.max_steps=4"}), out_folder(run));
+  std::vector<double> losses;  // means over two steps
+  for (const JsonValue& line : read_metrics(run + "/metrics.jsonl")) {
+    if (const JsonValue* loss = line.find("loss")) losses.push_back(loss->number);
+  }
+  REQUIRE(losses.size() == 2);
+  CHECK(r.last_loss == losses.back());
 }
 
 TEST_CASE("a run leaves its files, learns, and never overwrites") {
