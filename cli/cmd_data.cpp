@@ -20,6 +20,7 @@
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/config.h"
+#include "train/json_value.h"
 
 namespace atrous::cli {
 namespace {
@@ -56,21 +57,28 @@ struct Source {
         ->excludes(file);
   }
 
-  // Where an option and a key say the same, the key counts, as it does against a config.
+  // The options are the first overrides of an empty config, so that a --set replaces them as it would replace
+  // what a file says.
   train::Config resolve() const {
     if (!config.empty()) return train::load_config(config, overrides);
-    const auto is_set = [&](const std::string& key) {
-      return std::ranges::any_of(overrides, [&](const auto& o) { return o.starts_with(key + "="); });
+    std::vector<std::string> settings;
+    const auto give = [&](const char* key, const std::string& value) {
+      if (!value.empty()) settings.push_back(fmt::format("{}={}", key, value));
     };
-    ATROUS_CHECK(!root.empty() || is_set("data.root"), ErrorKind::usage,
-                 "[data] name the data set. Got neither --config nor --root. Give one of them.");
+    give("data.dataset", dataset);
+    give("data.root", root);
+    give("data.label_map", label_map);
+    if (channels > 0) give("model.in_channels", std::to_string(channels));
+    settings.insert(settings.end(), overrides.begin(), overrides.end());
     // 0: the set's own.
     const std::string text = fmt::format(R"({{"model": {{"num_classes": {}}}}})", classes);
-    train::Config out = train::parse_config(text, "the command line", overrides);
-    if (!dataset.empty() && !is_set("data.dataset")) out.data.dataset = dataset;
-    if (!is_set("data.root")) out.data.root = root;
-    if (!is_set("data.label_map")) out.data.label_map = label_map;
-    if (!is_set("model.in_channels")) out.model.in_channels = channels;
+    const char* origin = "the command line";
+    train::Config out = train::parse_config(text, origin, settings);
+    ATROUS_CHECK(!out.data.root.empty(), ErrorKind::usage,
+                 "[data] name the data set. Got neither --config nor --root. Give one of them.");
+    const train::JsonValue given = train::config_json(text, origin, settings);
+    const train::JsonValue* model = given.find("model");
+    if (!model || !model->find("in_channels")) out.model.in_channels = 0;
     return out;
   }
 };

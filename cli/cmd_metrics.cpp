@@ -156,8 +156,7 @@ std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std
   }
   for (size_t i = 0; i < std::min(shown, problems.size()); ++i) text += "\n  " + problems[i].text;
   if (problems.size() > shown) text += fmt::format("\n  ... and {} more", problems.size() - shown);
-  fail(ErrorKind::data,
-       "[metrics] every label must be scored. Got {} of {} that cannot be: {}. Mend these:{}",
+  fail(ErrorKind::data, "[metrics] every label must be scored. Got {} of {} that cannot be: {}. Fix these:{}",
        problems.size(), labels, kinds, text);
 }
 

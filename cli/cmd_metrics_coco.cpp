@@ -44,15 +44,14 @@ void print_voc(std::FILE* out, const eval::VocSummary& s, const Options& o) {
 
 train::JsonValue voc_json(const eval::VocSummary& s, const std::string& rule) {
   using train::JsonValue;
-  const auto number = [](const std::optional<double>& v) { return v ? JsonValue::of(*v) : JsonValue{}; };
   JsonValue j = JsonValue::make_object();
   j["rule"] = JsonValue::of(rule);
-  j["mean_ap"] = number(s.mean_ap);
+  j["mean_ap"] = JsonValue::of(s.mean_ap);
   JsonValue& rows = j["per_class"] = JsonValue::of(std::vector<int64_t>{});
   for (const eval::VocClassScores& c : s.classes) {
     JsonValue& row = rows.array.emplace_back(JsonValue::make_object());
     row["name"] = JsonValue::of(c.name);
-    row["ap"] = number(c.ap);
+    row["ap"] = JsonValue::of(c.ap);
     row["objects"] = JsonValue::of(c.objects);
     row["detections"] = JsonValue::of(c.detections);
   }
@@ -113,13 +112,15 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
   if (!data::has_id_zero(annotations)) return as_pycocotools;
   eval::CocoSummary strict =
       eval::score_coco_results(annotations, results, type, eval::IdZero::any_other).summary();
-  print_to(
-      stderr,
-      "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it counts "
-      "as wrong. AP is {} so, and {} if it counts as any other. These numbers are the {}. Number "
-      "annotations from 1.\n",
-      o.gt, coco_score_text(as_pycocotools.ap()), coco_score_text(strict.ap()),
-      o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
+  if (strict.ap() >= 0) {  // else there is nothing to find
+    print_to(
+        stderr,
+        "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it "
+        "counts as wrong. AP is {} that way, and {} if it counts as any other. These numbers are the {}. "
+        "Number annotations from 1.\n",
+        o.gt, coco_score_text(as_pycocotools.ap()), coco_score_text(strict.ap()),
+        o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
+  }
   return o.strict_ids ? strict : as_pycocotools;
 }
 

@@ -200,7 +200,8 @@ class Checker {
          trains ? ". Training leaves such images out unless data.keep_empty_images=true."
                 : ": every detection in such images counts as wrong.");
     warn(s.images_with_crowds_only, "image", "has crowds only", "have crowds only",
-         trains ? ". Training leaves such images out." : ": nothing in such images is scored.");
+         trains ? ". Training leaves such images out."
+                : ": detections on the crowds do not count, others count as wrong.");
     warn(s.boxes_degenerate, "box", "has no area inside its image", "have no area inside their image",
          trains ? ". Training leaves such objects out."
                 : ": scores of boxes count such objects as not found.");

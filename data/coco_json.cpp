@@ -152,7 +152,8 @@ class AnnotationFile {
     d.good &= outline_good;
     const bool has_outline = !outline_good || !d.outline.empty();
     all_.segmentations += has_outline;
-    a.empty_segmentation = !has_outline && odd.empty_polygon;
+    const Json* segmentation = find(r, "segmentation");
+    a.empty_segmentation = !has_outline && segmentation && segmentation->is_array();
     odd.count(all_.repairs);
     drafts_.push_back(std::move(d));
     all_.annotations.push_back(std::move(a));

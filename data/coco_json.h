@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/coco_repairs.h"
 #include "data/rle.h"
 
 namespace atrous::data {
@@ -55,22 +56,10 @@ struct CocoAnnotation {
   double area = 0;
   bool crowd = false;
   bool difficult = false;  // not COCO's, but converted VOC files have it
-  bool empty_segmentation = false;  // the file has one without a polygon: [[]]
+  bool empty_segmentation = false;  // the file has one without a polygon: [] or [[]]
   Rle mask;  // no counts: the file has none (no `segmentation`, null or []), or it was not asked for
 
   bool has_mask() const { return !mask.counts.empty(); }
-};
-
-// Records that leave something out, or say it in another way than the format, and were read all the same.
-struct CocoRepairs {
-  int64_t boxes_from_masks = 0;
-  int64_t areas_from_masks = 0, areas_from_boxes = 0;
-  int64_t empty_polygons = 0;  // [[]], or [] among polygons
-  int64_t rles_in_lists = 0;   // [{"size", "counts"}]: the mask is their union
-  int64_t text_ids = 0;        // "12" for 12
-
-  // One line each of what there is, for people.
-  std::vector<std::string> lines(const std::string& path) const;
 };
 
 struct CocoAnnotations {

@@ -3,6 +3,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <unordered_map>
 
@@ -125,8 +126,8 @@ SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::stri
 }
 
 // An image in both splits would make validation meaningless. With data.allow_overlap, a note for the
-// validation split; otherwise an error. What is wrong with the other split's files is said where it is
-// opened.
+// validation split; otherwise an error, which counts the others. What is wrong with the other split's files
+// is said where it is opened.
 void check_disjoint(PlanFunction function, const DataOptions& options, const std::string& split,
                     SplitPlan& plan) {
   if (split == "test" || (options.allow_overlap && split == "train")) return;
@@ -144,17 +145,16 @@ void check_disjoint(PlanFunction function, const DataOptions& options, const std
   const auto line = [](const ListEntry& e) { return e.line ? fmt::format("line {} of the", e.line) : "the"; };
   std::unordered_map<std::string, const ListEntry*> seen;
   for (const ListEntry& e : rival.entries) seen.emplace(key(e), &e);
-  int64_t shared = 0;
-  for (const ListEntry& e : plan.entries) {
-    const auto found = seen.find(key(e));
-    if (found == seen.end()) continue;
-    ++shared;
-    ATROUS_CHECK(options.allow_overlap, ErrorKind::data,
-                 "[data] an image belongs to train or val, not both. Got `{}` in {} {} list and {} {} list. "
-                 "Remove one, or set data.allow_overlap=true to test whether a network overfits.",
-                 key(e), line(e), split, line(*found->second), other);
-  }
-  if (shared > 0) plan.notes.push_back(overlap_note(shared, std::ssize(plan.entries)));
+  const auto in_both = [&](const ListEntry& e) { return seen.contains(key(e)); };
+  const auto first = std::ranges::find_if(plan.entries, in_both);
+  if (first == plan.entries.end()) return;
+  const auto shared = std::ranges::count_if(plan.entries, in_both);
+  ATROUS_CHECK(options.allow_overlap, ErrorKind::data,
+               "[data] an image belongs to train or val, not both. Got `{}` in {} {} list and {} {} list{}. "
+               "Remove one, or set data.allow_overlap=true to test whether a network overfits.",
+               key(*first), line(*first), split, line(*seen.at(key(*first))), other,
+               shared > 1 ? fmt::format(" ({} in all)", shared) : "");
+  plan.notes.push_back(overlap_note(shared, std::ssize(plan.entries)));
 }
 
 // Ids name output files and rows of reports.
@@ -242,7 +242,8 @@ SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const 
                split, plan.missing);
   report(plan.faults, faults);
   check_unique(plan, split, sink);
-  sink.attempt([&] { check_disjoint(function, options, split, plan); });
+  // Where all faults are collected, that of two splits is said once.
+  if (!faults || split == "val") sink.attempt([&] { check_disjoint(function, options, split, plan); });
   return plan;
 }
 

@@ -74,8 +74,7 @@ void LabelMap::add(const std::string& entry) {
   const auto bad = [&](std::string_view why) {
     fail(ErrorKind::config,
          "[data.label_map] entries are `value:class`, `first-last:class` (counts up), `first-last:=class` "
-         "(all "
-         "are that class), `#rrggbb:class` or `...:ignore`. Got `{}`: {}.",
+         "(all are that class), `#rrggbb:class` or `...:ignore`. Got `{}`: {}.",
          entry, why);
   };
   const size_t colon = entry.find(':');
@@ -94,6 +93,7 @@ void LabelMap::add(const std::string& entry) {
     }
     return static_cast<int16_t>(k);
   };
+  if (constant && (ignored || key.starts_with('#'))) bad("`=` is for the class of a range of values");
   if (key.starts_with('#')) {
     const auto color = key.size() == 7 ? parse_number(key.substr(1), 16) : std::nullopt;
     if (!color) bad("the colour is not #rrggbb");

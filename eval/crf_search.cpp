@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/text.h"
 #include "eval/crf.h"
 #include "eval/eval_mode.h"
 #include "eval/prediction_store.h"
@@ -125,9 +126,9 @@ class Searcher {
     result.before = scorer.scores();
     ATROUS_CHECK(
         result.stopped || result.before.scores.miou, ErrorKind::data,
-        "[crf-search] a search needs scored pixels. Got {} images in which all pixels of the labels are "
-        "ignored. Choose another split or other images.",
-        result.images);
+        "[crf-search] a search needs scored pixels. Got {} in which all pixels of the labels are ignored. "
+        "Choose another --split, or more images (--images 0: all).",
+        counted(result.images, "image"));
     if (!result.stopped && hooks_.rows) hooks_.rows(result);
   }
 

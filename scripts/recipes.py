@@ -90,11 +90,12 @@ def main():
         ran += 1
         for metric, (target, tolerance) in config["expected"].items():
             scores = [run[metric] for run in runs]
-            bad = [s for s in scores if not s >= target - tolerance]
-            missed += bool(bad)
-            row = f"| {path} | {metric} | {target:.3f} - {tolerance:.3f} | {', '.join(f'{s:.3f}' for s in scores)} |"
+            scored = [s for s in scores if s is not None]  # null: nothing was scored
+            bad = len(scored) < len(scores) or min(scored) < target - tolerance
+            missed += bad
+            row = f"| {path} | {metric} | {target:.3f} - {tolerance:.3f} | {', '.join('-' if s is None else f'{s:.3f}' for s in scores)} |"
             if options.seeds > 1:
-                row += f" {sum(scores) / len(scores):.3f} | {max(scores) - min(scores):.3f} |"
+                row += f" {sum(scored) / len(scored):.3f} | {max(scored) - min(scored):.3f} |" if scored else " - | - |"
             print(row + ("  MISSED" if bad else ""), flush=True)
     if options.list:
         return 0

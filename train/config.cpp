@@ -287,11 +287,17 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
-Config parse_config(const std::string& json_text, const std::string& origin,
-                    const std::vector<std::string>& overrides) {
+JsonValue config_json(const std::string& json_text, const std::string& origin,
+                      const std::vector<std::string>& overrides) {
   JsonValue root = parse_json(json_text, origin);
   if (root.kind != JsonValue::Kind::object) schema::detail::wrong_type(root, "", "an object");
   for (const std::string& assignment : overrides) apply_override(root, assignment);
+  return root;
+}
+
+Config parse_config(const std::string& json_text, const std::string& origin,
+                    const std::vector<std::string>& overrides) {
+  const JsonValue root = config_json(json_text, origin, overrides);
   Config config;
   schema::read_struct(config, root, "");
   // Checkpoints hold every option. Those of semantic models from before the default of this one changed have

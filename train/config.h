@@ -14,6 +14,8 @@
 
 namespace atrous::train {
 
+struct JsonValue;  // json_value.h
+
 // Parameters that learn otherwise: those whose name has this beginning and this end (empty: any). Factors of
 // all groups that a parameter is in multiply.
 struct ParameterGroup {
@@ -88,6 +90,9 @@ struct Config {
 Config load_config(const std::string& path, const std::vector<std::string>& overrides);
 Config parse_config(const std::string& json_text, const std::string& origin,
                     const std::vector<std::string>& overrides);
+// The JSON text with its overrides, not checked yet: whether a key is given at all.
+JsonValue config_json(const std::string& json_text, const std::string& origin,
+                      const std::vector<std::string>& overrides);
 // Every field, indented JSON; parse_config(to_json(c)) == c.
 std::string to_json(const Config& config);
 // Dotted paths of the fields that differ, e.g. "optimizer.lr".

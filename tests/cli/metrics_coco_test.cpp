@@ -118,7 +118,7 @@ TEST_CASE("coco: an annotation with id 0 is not found as in pycocotools, or coun
   f.annotations["annotations"][0]["id"] = 0;
   const Outcome o = f.score({"--json", "-"});
   CHECK(o.code == 0);
-  CHECK_THAT(o.err, Contains("annotation with id 0") && Contains("AP is 0.126 so, and 0.626 if") &&
+  CHECK_THAT(o.err, Contains("annotation with id 0") && Contains("AP is 0.126 that way, and 0.626 if") &&
                         Contains("--strict-ids gives the second") && Contains("Number annotations from 1"));
   CHECK(Json::parse(o.out)["stats"][0].get<double>() == Approx(51. / 101 * 0.5 / 2));
   CHECK(Json::parse(o.out)["strict_ids"] == false);
@@ -131,7 +131,7 @@ TEST_CASE("coco: an annotation with id 0 is not found as in pycocotools, or coun
   f.annotations["annotations"][0]["iscrowd"] = 1;
   f.annotations["annotations"].erase(2);
   f.annotations["annotations"].erase(1);
-  CHECK_THAT(f.score().err, Contains("AP is - so, and - if it counts as any other"));
+  CHECK_THAT(f.score().err, !Contains("id 0"));  // nothing to choose between
 }
 
 TEST_CASE("coco: what the files leave out is said") {

@@ -112,7 +112,7 @@ TEST_CASE("all that is wrong is named in one run, with exit code 4") {
   CHECK(o.out == "");
   CHECK_THAT(o.err,
              Contains("every label must be scored. Got 2 of 2 that cannot be: 1 of another size than the "
-                      "prediction; 1 with a value that is no class, here or in the prediction. Mend"));
+                      "prediction; 1 with a value that is no class, here or in the prediction. Fix"));
   CHECK_THAT(o.err, Contains("pred/a.png") && Contains("must have one size"));
   CHECK_THAT(o.err, Contains("gt/b.png") && Contains("Got 9 at x=0, y=0"));
 }
@@ -127,7 +127,7 @@ TEST_CASE("without an ignored value the message names none, and the table says s
   CHECK(o.code == 4);
   CHECK_THAT(o.err, Contains("Got 1 of 2 that cannot be: 1 with a value that is no class") &&
                         Contains("label values must be below 3. Got 255 at x=0, y=0") &&
-                        !Contains("(ignored)") && !Contains("readable") && !Contains("-1"));
+                        !Contains("(ignored)") && !Contains("readable") && !Contains("or -1"));
 }
 
 TEST_CASE("labels that are all ignored have no scores: null, and not 0") {
@@ -189,7 +189,7 @@ TEST_CASE("pairs are found by name, then by stem where only one file has it") {
   const Outcome o = p.score();
   CHECK(o.code == 4);
   CHECK_THAT(o.err, Contains("a.bmp: no prediction \"a.bmp\"") && Contains("whole names must agree") &&
-                        Contains("Got 1 of 3 that cannot be: 1 without a prediction. Mend"));
+                        Contains("Got 1 of 3 that cannot be: 1 without a prediction. Fix"));
 }
 
 TEST_CASE("folders that are none, or empty, or ambiguous") {

@@ -291,6 +291,18 @@ TEST_CASE("data check and data show take keys of a config without a config") {
   CHECK_THAT(check({"--set", "data.exfi=ignore"}).err, Contains("did you mean \"exif\""));
   CHECK(check({"--set", "data.exfi=ignore"}).code == 3);
   CHECK(run({"data", "check", "--set", "data.exif=ignore"}).code == 2);
+  // A whole section replaces what the options say, as it replaces a section of a file.
+  o = run({"data", "check", "--set",
+           R"(data={"root": ")" + folder.path() + R"(", "label_map": "0:0,255:1", "train_list": "mine.txt"})",
+           "--set", R"(model={"in_channels": 3, "num_classes": 2})"});
+  INFO(o.err);
+  CHECK(o.code == 0);
+  CHECK_THAT(o.out, Contains("255:class1"));
+  CHECK(check({"--set", R"(data={"label_map": "0:0,255:1"})"}).code == 2);  // its root is gone
+  o = check({"--set", R"(model={"in_channels": 1, "num_classes": 2})", "--set", "data.train_list=mine.txt",
+             "--label-map", "0:0,255:1"});
+  CHECK(o.code == 4);
+  CHECK_THAT(o.out, Contains("channel"));
   CHECK(run({"data", "show", "--root", folder.path(), "--classes", "2", "--set", "data.train_list=mine.txt",
              "--set", "data.label_map=0:0,255:1", "--out", folder.path("look")})
             .code == 0);

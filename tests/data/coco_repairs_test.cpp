@@ -83,7 +83,7 @@ TEST_CASE("coco json: crowds are spoken of where most objects are crowds") {
   j["annotations"][1]["iscrowd"] = 1;
   const auto notes = coco_notes(read(folder, j), "do this");
   REQUIRE(notes.size() == 1);
-  CHECK_THAT(notes[0], Catch::StartsWith("note: ") && Catch::Contains("2 of 2 annotations with iscrowd 1") &&
+  CHECK_THAT(notes[0], Catch::StartsWith("note: ") && Catch::Contains("2 of 2 annotations have iscrowd 1") &&
                            Catch::Contains("CVAT") && Catch::Contains("do this"));
 }
 

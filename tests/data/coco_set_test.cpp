@@ -81,7 +81,7 @@ TEST_CASE("coco: crowds alone are explained, and may be read as objects") {
   const auto set = made.read();
   CHECK(set->instances(0).crowd == std::vector<uint8_t>{1});
   CHECK_SAYS(ErrorKind::data, training_images(*set, made.options), "1 with crowds, 1 with boxes",
-             "1 of 1 annotation with iscrowd 1", "CVAT", "data.crowds=objects");
+             "1 of 1 annotation has iscrowd 1", "CVAT", "data.crowds=objects");
   const InstanceCheckReport report = check_instances(made.options, 0, 0);
   CHECK_THAT(report.table(), Catch::Contains("CVAT"));
   CHECK(Json::parse(report.json())["notes"].size() == 1);
@@ -91,7 +91,7 @@ TEST_CASE("coco: crowds alone are explained, and may be read as objects") {
   CHECK(objects->instances(0).crowd == std::vector<uint8_t>{0});
   CHECK_FALSE(objects->annotations().annotations[0].crowd);
   CHECK(training_images(*objects, made.options).members == std::vector<int64_t>{0});
-  CHECK_THAT(objects->describe(), Catch::Contains("1 of 1 annotation with iscrowd 1: objects all the same"));
+  CHECK_THAT(objects->describe(), Catch::Contains("1 of 1 annotation has iscrowd 1, treated as an object"));
 }
 
 TEST_CASE("coco: training and validation may share images where the config allows it") {
@@ -180,7 +180,7 @@ TEST_CASE("coco: objects without a mask are counted against all that the file ha
   const std::string errors = all_findings(made.findings(), true);
   CHECK_THAT(errors, Catch::Contains("annotation 102 has no mask (\"segmentation\" is empty), but 2 others "
                                      "have one"));
-  CHECK_THAT(errors, Catch::Contains("annotation 103 has no mask (no \"segmentation\"), but 2 others have"));
+  CHECK_THAT(errors, Catch::Contains("annotation 103 has no mask (\"segmentation\" is empty), but 2 others"));
   made.train["annotations"].erase(1);
   CHECK_SAYS(ErrorKind::data, made.read(), "annotation 102", "but 1 other has one");
 }

@@ -112,6 +112,8 @@ TEST_CASE("label map: a range with = is one class, and maps are printed as they 
   CHECK(LabelMap::parse("7:=1", 2).lookup(7) == 1);
   CHECK_SAYS(ErrorKind::config, LabelMap::parse("0-5:=3", 3), "0-5:=3", "class 3 does not exist");
   CHECK_SAYS(ErrorKind::config, LabelMap::parse("0-5:=", 3), "neither a number nor `ignore`");
+  CHECK_SAYS(ErrorKind::config, LabelMap::parse("0-5:=ignore", 3), "the class of a range");
+  CHECK_SAYS(ErrorKind::config, LabelMap::parse("#ff0000:=1", 3), "the class of a range");
   for (const char* text : {"0:0,1-254:=1", "0-2:0,3-9:ignore,10-11:=2", "0-1:=0,2:1,3:0,4-6:=2"}) {
     const LabelMap first = LabelMap::parse(text, 3);
     // With numbers for names.
