@@ -192,6 +192,10 @@ int tell(const std::exception& exception) noexcept {
   std::abort();
 }
 
+// Before main(), in the memory that every process starts with: glibc aborts where it cannot note the
+// destructor of a thread's variable.
+[[maybe_unused]] const std::string noted = ModuleScope::path();
+
 void prepare_process() {
   open_standard_streams();
   // A pipe that nobody reads and a file at its size limit are errors of the write.
@@ -199,7 +203,6 @@ void prepare_process() {
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_new_handler(on_no_memory);
   std::set_terminate(end_at_once);
-  ModuleScope::path();  // glibc aborts if it cannot note the destructor of a thread's variable: now it can
 }
 
 int main_with_messages(int argc, char** argv) {

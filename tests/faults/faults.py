@@ -58,10 +58,10 @@ class Faults:
         self.findings.append(what + ''.join('\n      ' + line for line in err.strip().splitlines()[-2:]))
 
     def sample(self, total, count):
-        """So many of the numbers 1 ... total, spread over all of them."""
+        """So many of the numbers 1 ... total, spread over all of them, the first one included."""
         if count >= total:
             return list(range(1, total + 1))
-        return sorted({1 + int((i + self.random.random()) * total / count) for i in range(count)})
+        return sorted({1} | {1 + int((i + self.random.random()) * total / count) for i in range(1, count)})
 
 
 def names_of(folder):
