@@ -126,9 +126,18 @@ TEST_CASE("data check: the same pictures in val and test, and many of them") {
 
 TEST_CASE("data check: train and val may be the same image where the config allows it") {
   Set set(two_classes());
-  write_text(set.file("train.txt"), "i/a.png l/a.png\n");
-  write_text(set.file("val.txt"), "i/a.png l/a.png\n");
+  for (const char* list : {"train.txt", "val.txt"})
+    write_text(set.file(list), "i/a.png l/a.png\ni/b.png l/b.png\n");
+  CHECK(says(set.check(2), true, "line 1 of the train list (2 in all). Remove one"));
+  for (const char* list : {"train.txt", "val.txt"}) write_text(set.file(list), "i/a.png l/a.png\n");
   CHECK(says(set.check(2), true, "train or val, not both. Got `i/a.png` in line 1 of the val list"));
+  // Said once, with how many there are.
+  const auto said = [&] {
+    const auto report = set.check(2);
+    return std::ranges::count_if(
+        report.findings, [](const Finding& f) { return f.message.find("not both") != std::string::npos; });
+  };
+  CHECK(said() == 1);
   CHECK(says(set.check(2), true, "data.allow_overlap=true"));
   set.options.val_list = "train.txt";
   CHECK(says(set.check(2), true, "must be different lists"));
