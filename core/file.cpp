@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "core/error.h"
 
@@ -31,6 +32,10 @@ std::optional<std::string> read_file_if_present(const std::string& path) {
     check(count >= 0);
     if (count == 0) return content;
   }
+}
+
+void throw_if_no_memory() {
+  if (errno == ENOMEM) throw std::bad_alloc();
 }
 
 }  // namespace atrous

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "core/atomic_file.h"
+#include "core/file.h"
 
 namespace atrous {
 namespace {
@@ -313,7 +314,9 @@ std::ifstream open_file(const std::string& path, uint64_t& size) {
   ATROUS_CHECK(std::filesystem::is_regular_file(path, code), ErrorKind::io,
                "[safetensors {}] the file must exist and be a regular file. Got {}. Check the path.", path,
                std::filesystem::is_directory(path, code) ? "a folder" : "no such file");
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
+  if (!in) throw_if_no_memory();
   size = in ? std::filesystem::file_size(path, code) : 0;
   ATROUS_CHECK(in && !code, ErrorKind::io,
                "[safetensors {}] the file must be readable. Got: {}. Check its permissions.", path,

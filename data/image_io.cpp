@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/file.h"
 #include "core/problem.h"
 #include "data/codecs.h"
 
@@ -179,8 +180,10 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes) {
   ATROUS_CHECK(size <= max_bytes, ErrorKind::data, "[data] {} has {} bytes, more than the limit of {}.", path,
                size, max_bytes);
   std::vector<uint8_t> bytes(static_cast<size_t>(size));
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
   in.read(reinterpret_cast<char*>(bytes.data()), size);
+  if (!in) throw_if_no_memory();
   ATROUS_CHECK(in && in.gcount() == size, ErrorKind::data, "[data] {} cannot be read: {}.", path,
                std::strerror(errno));
   return bytes;

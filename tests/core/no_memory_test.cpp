@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <ios>
+#include <new>
 #include <optional>
 #include <random>
 #include <system_error>
 
+#include "core/file.h"
 #include "core/device_runtime.h"
 #include "core/device_sim.h"
 #include "core/error.h"
@@ -181,4 +184,11 @@ TEST_CASE("Advice for a lack of memory fits what takes it") {
   CHECK_THAT(memory_advice(size_t{1} << 30), Contains("smaller batch"));
   const Tensor large = Tensor::empty({(64 << 20) / 4});
   CHECK_THAT(memory_advice(432), Contains("smaller batch"));
+}
+
+TEST_CASE("A file that could not be opened for want of memory is not at fault") {
+  errno = ENOENT;
+  CHECK_NOTHROW(throw_if_no_memory());
+  errno = ENOMEM;
+  CHECK_THROWS_AS(throw_if_no_memory(), std::bad_alloc);
 }
