@@ -86,8 +86,8 @@ def norm_layer(kind, eps):
 class Case:
     """One network, its images and what is compared."""
 
-    def __init__(self, name, model, sizes, objects=(3, 0), heavy=False, deep=False, real=False):
-        self.name, self.sizes, self.objects, self.heavy, self.deep, self.real = name, sizes, objects, heavy, deep, real
+    def __init__(self, name, model, sizes, objects=(3, 0), heavy=False, real=False):
+        self.name, self.sizes, self.objects, self.heavy, self.real = name, sizes, objects, heavy, real
         self.model = {"num_classes": 5, **model}
         self.options = {**self.model.get("detection", {}), "exact_scale": exact_scale()}
         self.model["detection"] = self.options
@@ -179,15 +179,15 @@ def cases():
     detectron2 = {"aligned": True, "sampling_ratio": 0, "rounded_anchors": False, "smooth_l1_beta": 0.0}
     resnet18 = {"backbone": "resnet18"}
     r18 = {"name": "maskrcnn_resnet50_fpn", **resnet18}
-    yield Case("maskrcnn_resnet18_fpn", {**r18, "detection": everything}, tiny, deep=True, heavy=True)
-    yield Case("maskrcnn_resnet18_fpn sampled", {**r18, "norm": "frozen", "detection": small}, tiny, deep=True)
-    yield Case("maskrcnn_resnet18_fpn group", {**r18, "norm": "group", "detection": everything}, tiny, objects=(4, 2), deep=True, heavy=True)
+    yield Case("maskrcnn_resnet18_fpn", {**r18, "detection": everything}, tiny, heavy=True)
+    yield Case("maskrcnn_resnet18_fpn sampled", {**r18, "norm": "frozen", "detection": small}, tiny)
+    yield Case("maskrcnn_resnet18_fpn group", {**r18, "norm": "group", "detection": everything}, tiny, objects=(4, 2), heavy=True)
     yield Case("maskrcnn_resnet18_fpn no objects", {**r18, "detection": small}, tiny, objects=(0, 0))
-    yield Case("maskrcnn_resnet18_fpn detectron2", {**r18, "norm": "frozen", "detection": {**everything, **detectron2}}, tiny, deep=True, heavy=True)
-    yield Case("maskrcnn_resnet18_fpn_v2", {**r18, "name": "maskrcnn_resnet50_fpn_v2", "detection": everything}, tiny, deep=True)
-    yield Case("fasterrcnn_resnet18_fpn", {**r18, "name": "fasterrcnn_resnet50_fpn", "detection": everything}, tiny, deep=True)
+    yield Case("maskrcnn_resnet18_fpn detectron2", {**r18, "norm": "frozen", "detection": {**everything, **detectron2}}, tiny, heavy=True)
+    yield Case("maskrcnn_resnet18_fpn_v2", {**r18, "name": "maskrcnn_resnet50_fpn_v2", "detection": everything}, tiny)
+    yield Case("fasterrcnn_resnet18_fpn", {**r18, "name": "fasterrcnn_resnet50_fpn", "detection": everything}, tiny)
     eps0 = {**everything, "backbone_norm_eps": 0.0}
-    yield Case("fasterrcnn_resnet34_fpn eps 0", {"name": "fasterrcnn_resnet50_fpn", "backbone": "resnet34", "norm": "frozen", "detection": eps0}, tiny, deep=True, heavy=True)
+    yield Case("fasterrcnn_resnet34_fpn eps 0", {"name": "fasterrcnn_resnet50_fpn", "backbone": "resnet34", "norm": "frozen", "detection": eps0}, tiny, heavy=True)
     vgg = {"name": "fasterrcnn_vgg16", "dropout": 0.0}
     vgg_small = {**everything, "anchor_sizes": [32, 64, 96]}
     for op in ("align", "pool"):
@@ -197,6 +197,6 @@ def cases():
     for name in ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"):
         for i, size in enumerate(sizes if name == "maskrcnn_resnet50_fpn" else sizes[:1]):
             model = {"name": name, "num_classes": 91, "detection": full}
-            yield Case(f"{name} {size[0]}x{size[1]}", model, [size], objects=(8 * i,), heavy=True, deep=True, real=True)
+            yield Case(f"{name} {size[0]}x{size[1]}", model, [size], objects=(8 * i,), heavy=True, real=True)
     r101 = {"name": "maskrcnn_resnet50_fpn", "backbone": "resnet101", "num_classes": 91, "norm": "frozen", "detection": full}
-    yield Case("maskrcnn_resnet101_fpn frozen", r101, [(360, 480), (427, 640)], objects=(5, 9), heavy=True, deep=True, real=True)
+    yield Case("maskrcnn_resnet101_fpn frozen", r101, [(360, 480), (427, 640)], objects=(5, 9), heavy=True, real=True)
