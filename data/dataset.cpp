@@ -242,7 +242,7 @@ SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const 
                split, plan.missing);
   report(plan.faults, faults);
   check_unique(plan, split, sink);
-  // Where all faults are collected, that of two splits is said once.
+  // Where all faults are collected, one that two splits share is reported once.
   if (!faults || split == "val") sink.attempt([&] { check_disjoint(function, options, split, plan); });
   return plan;
 }

@@ -113,7 +113,7 @@ struct ClassPool {
 };
 
 // AP at IoU 0.5 if errors of one kind are mended; none: as it is. `arrivals`: scores of other classes'
-// detections that find objects of this class then.
+// detections that then match objects of this class.
 double mended_ap(const ClassPool& pool, DetectionError kind, const std::vector<double>& arrivals) {
   struct Entry {
     double score;

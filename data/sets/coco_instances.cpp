@@ -303,7 +303,7 @@ std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options,
   parts.check_files = !sink.collects();
   parts.entries = entries_of(all, options, split, sink);
   read_crowds(all, options, parts.notes);
-  // Where all faults are collected, that of two splits is said once.
+  // Where all faults are collected, one that two splits share is reported once.
   if (!faults || split == "val") sink.attempt([&] { check_disjoint(parts, options, split); });
   check_geometry(all, sink);
   CategoryLabels labels = label_categories(all, {.options = options,

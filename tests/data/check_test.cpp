@@ -178,7 +178,7 @@ TEST_CASE("data check: mixed sizes") {
   CHECK_FALSE(says(set.check(2), false, "val: images have 2 different sizes"));
 }
 
-TEST_CASE("data check: every bad line of a list is said once, as of its own split") {
+TEST_CASE("data check: every bad line of a list is reported once, for the split whose list it is") {
   Set set(two_classes());
   write_text(set.file("train.txt"),
              "i/a.png l/a.png\nmy dir/a.png my dir/b.png\ni/b.png\n\"i/b.png l/b.png\n../x l/b.png\n"

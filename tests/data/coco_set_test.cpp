@@ -158,7 +158,7 @@ TEST_CASE("checking objects: of many faults of a kind ten are printed, all are i
                         Catch::Contains("sides must not be negative") && Catch::Contains("26 errors"));
 }
 
-TEST_CASE("coco: the panoptic format is said to be that, before anything else") {
+TEST_CASE("coco: the panoptic format is recognised before anything else") {
   Coco made;
   made.val["annotations"] = {
       {{"image_id", 11},
@@ -185,7 +185,7 @@ TEST_CASE("coco: objects without a mask are counted against all that the file ha
   CHECK_SAYS(ErrorKind::data, made.read(), "annotation 102", "but 1 other has one");
 }
 
-TEST_CASE("coco: faults of the training split are not said of validation, which says what it does not know") {
+TEST_CASE("coco: faults of the training split are not reported for validation, which notes what it cannot check") {
   Coco made;
   made.object(made.train, 10, 1, {1, 2, 3, 4}, {{1, 2, 3}});
   const InstanceCheckReport report = made.findings();
@@ -208,7 +208,7 @@ TEST_CASE("checking objects: what happens to odd ones is what happens in that sp
   CHECK_THAT(warnings, Catch::Contains("val: 1 box reaches more than a pixel beyond its image. Scores take"));
 }
 
-TEST_CASE("id masks: every bad line of a list is said in one run") {
+TEST_CASE("id masks: every bad line of a list is reported in one run") {
   Made made("id_masks");
   for (const char* name : {"a", "b"}) {
     made.image(fmt::format("{}.jpg", name));
