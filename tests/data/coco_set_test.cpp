@@ -185,7 +185,8 @@ TEST_CASE("coco: objects without a mask are counted against all that the file ha
   CHECK_SAYS(ErrorKind::data, made.read(), "annotation 102", "but 1 other has one");
 }
 
-TEST_CASE("coco: faults of the training split are not reported for validation, which notes what it cannot check") {
+TEST_CASE(
+    "coco: faults of the training split are not reported for validation, which notes what it cannot check") {
   Coco made;
   made.object(made.train, 10, 1, {1, 2, 3, 4}, {{1, 2, 3}});
   const InstanceCheckReport report = made.findings();
