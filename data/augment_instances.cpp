@@ -33,7 +33,7 @@ bool differ(const Rect& a, const Rect& b) {
 Rect mapped(const Rect& r, const Affine& m) {
   Rect out{1e300, 1e300, -1e300, -1e300};
   for (const auto& [x, y] : {std::array{r.x1, r.y1}, {r.x2, r.y1}, {r.x1, r.y2}, {r.x2, r.y2}}) {
-    const double u = m.a * x + m.b * y + m.c, v = m.d * x + m.e * y + m.f;
+    const auto [u, v] = m(x, y);
     out = {std::min(out.x1, u), std::min(out.y1, v), std::max(out.x2, u), std::max(out.y2, v)};
   }
   return out;

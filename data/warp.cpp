@@ -1,5 +1,6 @@
 #include "data/warp.h"
 
+#include <Eigen/Geometry>
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -23,20 +24,41 @@ std::vector<double> cubic_weights(int64_t n, int64_t grid) {
   return weights;
 }
 
-Affine quarter_turn(int64_t turns, double height, double width) {
+Eigen::Affine2d affine(const Eigen::Matrix2d& linear, const Eigen::Vector2d& translation) {
+  Eigen::Affine2d map;
+  map.linear() = linear;
+  map.translation() = translation;
+  map.makeAffine();
+  return map;
+}
+
+Eigen::Affine2d quarter_turn(int64_t turns, double height, double width) {
   switch (turns) {
     case 1:
-      return {0, 1, 0, -1, 0, height};  // output (x, y) shows source (y, H - x)
+      return affine(Eigen::Matrix2d{{0, 1}, {-1, 0}}, {0, height});  // output (x, y) shows source (y, H - x)
     case 2:
-      return {-1, 0, width, 0, -1, height};
+      return affine(Eigen::Matrix2d{{-1, 0}, {0, -1}}, {width, height});
     case 3:
-      return {0, -1, width, 1, 0, 0};
+      return affine(Eigen::Matrix2d{{0, -1}, {1, 0}}, {width, 0});
     default:
-      return {};
+      return Eigen::Affine2d::Identity();
   }
 }
 
+Affine values_of(const Eigen::Matrix3d& m) {
+  return {m(0, 0), m(0, 1), m(0, 2), m(1, 0), m(1, 1), m(1, 2)};
+}
+
 }  // namespace
+
+// By cofactors, each divided by the determinant: the cross products of the rows. (Eigen's inverse()
+// multiplies by 1 / determinant, which rounds twice.)
+Affine Affine::inverse() const {
+  const Eigen::Vector3d x{a, b, c}, y{d, e, f}, one{0, 0, 1};
+  Eigen::Matrix3d cofactors;
+  cofactors << y.cross(one), one.cross(x), x.cross(y);
+  return values_of(cofactors / cofactors(2, 2));
+}
 
 // The draws before the elastic part happen in every call, so that switching one of these changes off does not
 // alter the others; elastic displacements, colours and blur draw only where they are asked for.
@@ -48,11 +70,11 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
   const double angle = rng.uniform(-options.rotate_degrees, options.rotate_degrees) * std::numbers::pi / 180;
   const double shift_x = rng.uniform(), shift_y = rng.uniform();
 
-  Affine to_source = quarter_turn(options.rotate_quarter_turns ? turns : 0, h, w);
+  Eigen::Affine2d to_source = quarter_turn(options.rotate_quarter_turns ? turns : 0, h, w);
   const bool turned = options.rotate_quarter_turns && turns % 2 == 1;
   const double upright_w = turned ? h : w, upright_h = turned ? w : h;
-  if (flip_x) to_source = to_source.after({-1, 0, upright_w, 0, 1, 0});
-  if (flip_y) to_source = to_source.after({1, 0, 0, 0, -1, upright_h});
+  if (flip_x) to_source = to_source * Eigen::Translation2d(upright_w, 0) * Eigen::Scaling(-1.0, 1.0);
+  if (flip_y) to_source = to_source * Eigen::Translation2d(0, upright_h) * Eigen::Scaling(1.0, -1.0);
 
   if (options.scale_to_crop) {
     scale *= std::min(static_cast<double>(options.crop_height) / upright_h,
@@ -66,15 +88,16 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
     const double room = std::round(size) - static_cast<double>(crop);
     return room >= 0 ? std::floor(shift * (room + 1)) : -std::floor(shift * (1 - room));
   };
-  const double cx = corner(upright_w * scale, warp.width, shift_x),
-               cy = corner(upright_h * scale, warp.height, shift_y);
-  const double half_w = static_cast<double>(warp.width) / 2, half_h = static_cast<double>(warp.height) / 2;
-  const double cos = angle == 0 ? 1 : std::cos(angle), sin = angle == 0 ? 0 : std::sin(angle);
+  const Eigen::Vector2d crop_corner{corner(upright_w * scale, warp.width, shift_x),
+                                    corner(upright_h * scale, warp.height, shift_y)};
+  const Eigen::Vector2d center{static_cast<double>(warp.width) / 2, static_cast<double>(warp.height) / 2};
   // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without
-  // rotation.
-  const Affine rotate{cos, -sin, half_w - cos * half_w + sin * half_h + cx,
-                      sin, cos,  half_h - sin * half_w - cos * half_h + cy};
-  warp.map = to_source.after(Affine{1 / scale, 0, 0, 0, 1 / scale, 0}.after(rotate));
+  // rotation. The order of the sums is part of a run's results: another one changes the last bit of the map,
+  // and with it samples.
+  const Eigen::Matrix2d turn = Eigen::Rotation2Dd(angle).toRotationMatrix();
+  const Eigen::Affine2d rotate =
+      affine(turn, center - turn.col(0) * center.x() - turn.col(1) * center.y() + crop_corner);
+  warp.map = values_of((to_source * (Eigen::Scaling(1 / scale) * rotate)).matrix());
   if (options.elastic_sigma > 0 && options.elastic_grid >= 2) {
     warp.grid = options.elastic_grid;
     for (int64_t i = 0; i < warp.grid * warp.grid; ++i) {

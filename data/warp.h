@@ -2,6 +2,7 @@
 // image, label map, boxes and masks follow alike. Internal to data/.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -13,17 +14,10 @@ namespace atrous::data::internal {
 struct Affine {
   double a = 1, b = 0, c = 0, d = 0, e = 1, f = 0;
 
-  // this after first
-  Affine after(const Affine& first) const {
-    return {a * first.a + b * first.d, a * first.b + b * first.e, a * first.c + b * first.f + c,
-            d * first.a + e * first.d, d * first.b + e * first.e, d * first.c + e * first.f + f};
+  std::array<double, 2> operator()(double x, double y) const {
+    return {a * x + b * y + c, d * x + e * y + f};
   }
-
-  // Maps back; the affine parts used here never collapse an axis.
-  Affine inverse() const {
-    const double det = a * e - b * d;
-    return {e / det, -b / det, (b * f - c * e) / det, -d / det, a / det, (c * d - a * f) / det};
-  }
+  Affine inverse() const;  // the maps used here never collapse an axis
 };
 
 // Where each output pixel comes from: an affine map, and displacements on a grid that are added before it.
@@ -42,7 +36,7 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
 // Source coordinates (pixel centres at whole numbers) of the outputs [begin, end) of row y.
 void source_row(const Warp& warp, int64_t y, int64_t begin, int64_t end, float* xs, float* ys);
 
-// augment() of augment.h, which tells the map it drew.
+// augment() of augment.h; `warp` becomes the map that was drawn.
 Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng, Warp& warp);
 
 }  // namespace atrous::data::internal

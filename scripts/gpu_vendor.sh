@@ -32,6 +32,8 @@ touch "$marker"
 
 libraries="/usr/lib/$(gcc -print-multiarch)"
 cp -rL /usr/include/{fmt,nlohmann,CLI,catch2,stb} "$vendor/include/"
+mkdir -p "$vendor"/{include,share}/eigen3
+cp -r /usr/include/eigen3/Eigen "$vendor/include/eigen3/"
 cp -L /usr/include/{png.h,pngconf.h,pnglibconf.h,jpeglib.h,jmorecfg.h,jerror.h,zlib.h} "$vendor/include/"
 find /usr/include "/usr/include/$(gcc -print-multiarch)" -maxdepth 1 \( -name zconf.h -o -name jconfig.h \) -exec cp -L {} "$vendor/include/" \;
 cp -L "$libraries"/{libpng16.a,libz.a,libjpeg.a} "$vendor/lib/"
@@ -39,6 +41,7 @@ cp -L /usr/lib/libCatch2WithMain.a "$vendor/lib/"
 # These packages find their prefix from where their own files lie.
 cp -r /usr/lib/cmake/Catch2 "$vendor/lib/cmake/"
 cp -r /usr/share/cmake/{nlohmann_json,CLI11} "$vendor/share/cmake/"
+cp -r /usr/share/eigen3/cmake "$vendor/share/eigen3/"
 
 # Debian has fmt as a shared library only; header-only, it does not pass nvcc without warnings.
 cp -L "$libraries/libfmt.so" "$vendor/lib/$(basename "$(find "$libraries" -name 'libfmt.so.?' -o -name 'libfmt.so.??')")"

@@ -4,7 +4,7 @@
 # Does nothing, and asks for no rights, if all are there.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build git libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg-dev libstb-dev catch2)
+packages=(g++ cmake ninja-build git libfmt-dev libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg-dev libstb-dev catch2)
 [ "${1:-}" = "--peers" ] && packages+=(python3-torch python3-torchvision libdnnl-dev ocl-icd-opencl-dev)
 [ "${1:-}" = "--fuzz" ] && packages+=(clang libclang-rt-dev)
 

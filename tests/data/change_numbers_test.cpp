@@ -57,6 +57,31 @@ TEST_CASE("augment: angles and scales fill their ranges") {
   CHECK(flipped < 130);
 }
 
+// A checkpoint repeats only if the map does, to the last bit: another order of its sums changes pixels.
+TEST_CASE("augment: the map of a seed stays the same bits") {
+  Rng rng(11);
+  const internal::Affine m = internal::draw_warp(375, 500,
+                                                 {.crop_height = 321,
+                                                  .crop_width = 321,
+                                                  .scale_min = 0.5,
+                                                  .scale_max = 2,
+                                                  .flip_horizontal = 1,
+                                                  .rotate_degrees = 10,
+                                                  .rotate_quarter_turns = true},
+                                                 rng)
+                                 .map;
+  CHECK(m.a == -0x1.38d9861f72e7dp-1);
+  CHECK(m.b == -0x1.2f378b712b51fp-4);
+  CHECK(m.c == 0x1.35e51eff1b8d5p+8);
+  CHECK(m.d == -0x1.2f378b712b51fp-4);
+  CHECK(m.e == 0x1.38d9861f72e7dp-1);
+  CHECK(m.f == 0x1.160d8eb6420eap+5);
+  const internal::Affine back = m.inverse();
+  CHECK(back.a == -0x1.9ce6b23245ae8p+0);
+  CHECK(back.c == 0x1.fa9ea711ace51p+8);
+  CHECK(back.f == 0x1.1fbe863d00f1cp+2);
+}
+
 TEST_CASE("augment: colour changes by their formulas, over their ranges") {
   Range brightness, contrast, mixed;
   for (uint64_t seed = 0; seed < 400; ++seed) {

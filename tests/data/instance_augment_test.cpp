@@ -253,13 +253,15 @@ TEST_CASE("resizing objects: boxes scale by the ratio of each side, masks take t
 }
 
 TEST_CASE("the inverse of a map undoes it") {
-  const internal::Affine m{0.8, -0.3, 12, 0.2, 1.4, -7}, both = m.inverse().after(m);
-  CHECK(both.a == Approx(1));
-  CHECK(both.b == Approx(0).margin(1e-12));
-  CHECK(both.c == Approx(0).margin(1e-12));
-  CHECK(both.d == Approx(0).margin(1e-12));
-  CHECK(both.e == Approx(1));
-  CHECK(both.f == Approx(0).margin(1e-12));
+  const internal::Affine m{0.8, -0.3, 12, 0.2, 1.4, -7}, back = m.inverse();
+  for (const auto& [x, y] : {std::array{0.0, 0.0}, {1.0, 0.0}, {0.0, 1.0}, {-3.0, 50.0}}) {
+    const auto [u, v] = m(x, y);
+    CHECK(u == Approx(0.8 * x - 0.3 * y + 12));
+    CHECK(v == Approx(0.2 * x + 1.4 * y - 7));
+    CHECK(back(u, v)[0] == Approx(x).margin(1e-12));
+    CHECK(back(u, v)[1] == Approx(y).margin(1e-12));
+  }
+  CHECK(internal::Affine{.a = 5, .e = 9}.inverse().e == 5.0 / 45);  // 5 * (1 / 45) is another number
 }
 
 TEST_CASE("cropped masks become COCO's run lengths and come back") {
