@@ -54,10 +54,10 @@ auto named(const Find& find, const char* where) {
 std::span<const CrfNumber> crf_numbers() {
   static constexpr CrfNumber table[] = {
       {"gaussian_weight", &O::gaussian_weight, 0, 1000, false,
-       "Weight of the spatial kernel, which removes small islands; 0: without it"},
+       "Weight of the spatial kernel, which removes small islands; 0: off"},
       {"gaussian_xy", &O::gaussian_xy, 0, 10000, true, "Its standard deviation in pixels"},
       {"bilateral_weight", &O::bilateral_weight, 0, 1000, false,
-       "Weight of the bilateral kernel, which joins pixels that are near and of like colour; 0: without it"},
+       "Weight of the bilateral kernel, which joins nearby pixels of similar colour; 0: off"},
       {"bilateral_xy", &O::bilateral_xy, 0, 10000, true, "Its standard deviation in pixels"},
       {"bilateral_rgb", &O::bilateral_rgb, 0, 10000, true,
        "Its standard deviation in grey levels (0 to 255)"},

@@ -40,7 +40,7 @@ const Fields<data::DataOptions>& fields() {
   using O = data::DataOptions;
   static const Fields<O> table = {
       choice("dataset", &O::dataset, dataset_choices(),
-             "Kind of data set, see [data.md](data.md). `tensors` replays given batches: `root` is a "
+             "Data set, see [data.md](data.md). `tensors` replays stored batches: `root` is a "
              "safetensors "
              "file with `images` (f32 [steps,N,C,H,W], already normalised) and `labels` (u8 or i64 "
              "[steps,N,H,W], 255: ignored); no augmentation, no validation"),
@@ -54,34 +54,32 @@ const Fields<data::DataOptions>& fields() {
            "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so on, `1-9:=1` for all of "
            "them class 1, for RGB labels `#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own"),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
-      texts(
-          "class_map", &O::class_map,
-          "What the model calls classes of the data set: `theirs:ours`, or `theirs:ignore` to leave one out; "
-          "classes of one name are one class. A colon in a name is written `\\:`"),
+      texts("class_map", &O::class_map,
+            "Renames classes of the data set to those of the model: `theirs:ours`, or `theirs:ignore` to "
+            "exclude one; classes mapped to the same name are one class. A colon in a name is written `\\:`"),
       flag("allow_overlap", &O::allow_overlap,
-           "An image may be in the training and the validation split, for example to test whether a network "
-           "can overfit one image"),
+           "Allow an image to be in both the training and the validation split, for example to test whether "
+           "a network can overfit one image"),
       flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
-           "Label values that are not in the map are ignored instead of refused"),
+           "Ignore label values that are not in the map. Otherwise they are an error"),
       choice("exif", &O::exif, {"apply", "ignore"},
              "Orientation tag (EXIF) of image files, JPEG and PNG: turn the image, or read it as stored"),
       choice("alpha", &O::alpha, {"reject", "drop", "keep"},
-             "Images with an alpha channel; keep reads it as one more channel"),
+             "Images with an alpha channel: error, drop the channel, or keep it as an additional channel"),
       choice("sixteen_bit", &O::sixteen_bit, {"reject", "reduce"},
-             "Images of 16 bits per sample; reduce keeps the upper byte"),
+             "Images with 16 bits per sample: error, or reduce them to the upper byte"),
       choice("category_ids", &O::category_ids, {"contiguous", "raw"},
-             "Sets of objects with COCO annotations: labels are the categories counted from 1, or their ids "
-             "as in "
-             "the file (91 classes with gaps for COCO: what torchvision's weights mean)"),
-      choice(
-          "crowds", &O::crowds, {"ignore", "objects"},
-          "Annotations with `iscrowd` 1: `ignore` leaves them out of training and counts them neither way in "
-          "scores, as COCO does; `objects` treats each as one object, for tools that write 1 everywhere"),
+             "Instance data sets with COCO annotations: labels are the categories numbered from 1, or their "
+             "ids in the file (91 classes with gaps for COCO, as in torchvision's weights)"),
+      choice("crowds", &O::crowds, {"ignore", "objects"},
+             "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, from "
+             "scores (a detection that matches one is neither right nor wrong); `objects` treats each as one "
+             "object, for tools that write 1 everywhere"),
       flag("keep_empty_images", &O::keep_empty_images,
-           "Sets of objects: train on images without an object to learn from too"),
+           "Instance data sets: also train on images without objects (or with crowds only)"),
       whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,
-            "Sets of objects: batches hold images of like shape, sorted into 2k + 2 bins of width / height; "
-            "torchvision's recipe has 3. 0: any together"),
+            "Instance data sets: images are batched by aspect ratio, in 2k + 2 bins of width / height; "
+            "torchvision's recipe has 3. 0: no grouping"),
       whole("cache_mb", &O::cache_mb, 0, 1 << 20,
             "Decoded and resized samples that the loader keeps in memory, in MiB"),
       whole("workers", &O::workers, 0, 256,
@@ -109,8 +107,8 @@ const Fields<data::AugmentOptions>& fields() {
              "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true),
       number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
       flag("scale_to_crop", &O::scale_to_crop,
-           "The random scale counts from the size at which the image just fits into the crop (large scale "
-           "jitter: 0.1 to 2), not from its own size"),
+           "The random scale is relative to the size at which the image just fits into the crop (large scale "
+           "jitter: 0.1 to 2), not to its own size"),
       number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
       number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
       number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),
@@ -158,9 +156,8 @@ const Fields<OptimizerOptions>& fields() {
            "false: no decay on biases and normalisation parameters (rank 1)"),
       number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
              "Learning rate of the backbone relative to `lr`"),
-      section_list(
-          "groups", &O::groups,
-          "Parameters that learn otherwise, by name; factors of all groups that a parameter is in multiply"),
+      section_list("groups", &O::groups,
+                   "Per-parameter overrides, matched by name; the factors of all matching groups multiply"),
       number("clip_norm", &O::clip_norm, 0, 1e9,
              "Gradients are scaled down to this global norm; 0: no clipping"),
   };
@@ -179,7 +176,7 @@ const Fields<ScheduleOptions>& fields() {
       number("gamma", &O::gamma, 0, 1, "step: factor", true),
       number("min_lr", &O::min_lr, 0, 1e30, "poly, cosine, exponential: the rate at the end"),
       whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
-      number("warmup_factor", &O::warmup_factor, 0, 1, "Share of the rate at the first warm-up step"),
+      number("warmup_factor", &O::warmup_factor, 0, 1, "Fraction of the rate at the first warm-up step"),
   };
   return table;
 }
@@ -190,9 +187,9 @@ const Fields<layers::LossTerm>& fields() {
   static const Fields<O> table = {
       choice("kind", &O::kind, layers::loss_kinds(), "Loss of this term"),
       number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
-      number("keep_fraction", &O::keep_fraction, 0, 1, "bootstrapped: share of the hardest pixels that count",
-             true),
-      whole("min_kept", &O::min_kept, 0, big, "bootstrapped: but at least so many pixels"),
+      number("keep_fraction", &O::keep_fraction, 0, 1,
+             "bootstrapped: fraction of pixels kept, the hardest ones", true),
+      whole("min_kept", &O::min_kept, 0, big, "bootstrapped: minimum number of pixels kept"),
       number("gamma", &O::gamma, 0, 100, "focal: exponent"),
       number("smooth", &O::smooth, 0, 1e9, "dice, soft_iou: added to numerator and denominator"),
       flag("squared", &O::squared, "dice, soft_iou: squared probabilities in the denominator"),
@@ -207,8 +204,9 @@ const Fields<TrainOptions>& fields() {
       whole("epochs", &O::epochs, 0, big,
             "Length of the run in passes over the data. Exactly one of `epochs` and `max_steps`"),
       whole("max_steps", &O::max_steps, 0, big, "Length of the run in optimiser steps"),
-      number("max_minutes", &O::max_minutes, 0, 1e6,
-             "Save and stop after this time, as a signal does; `--resume` goes on. 0: no limit"),
+      number(
+          "max_minutes", &O::max_minutes, 0, 1e6,
+          "Save and stop after this many minutes, as on a signal; `--resume` continues the run. 0: no limit"),
       whole("accumulate", &O::accumulate, 1, 65536, "Batches per optimiser step"),
       number("ema_decay", &O::ema_decay, 0, 0.99999999,
              "Exponential moving average of the weights, used for validation and `best.safetensors`; 0: off"),
@@ -216,7 +214,8 @@ const Fields<TrainOptions>& fields() {
       whole("validate_every", &O::validate_every, 0, big,
             "Steps per validation; 0: once per epoch (each step, if an epoch is shorter than one)"),
       whole("checkpoint_every", &O::checkpoint_every, 0, big,
-            "Steps per checkpoint; there is one before and after each validation and at the end anyway"),
+            "Steps per checkpoint. Checkpoints are also written before and after each validation and at the "
+            "end"),
       whole("patience", &O::patience, 0, big,
             "Stop after this many validations without a better mIoU; 0: off"),
       text("class_weights", &O::class_weights,
@@ -225,7 +224,7 @@ const Fields<TrainOptions>& fields() {
       number("aux_weight", &O::aux_weight, 0, 1e3, "Weight of the auxiliary head's loss"),
       section_list("losses", &O::losses, "Weighted sum of losses; empty: one cross-entropy"),
       whole("sample_images", &O::sample_images, 0, 64,
-            "Validation images whose predictions are kept as pictures"),
+            "Number of validation images whose predictions are saved as pictures"),
   };
   return table;
 }
@@ -244,7 +243,7 @@ const Fields<eval::CrfOptions>& fields() {
       all.push_back(number<O>(n.key, n.member, n.low, n.high, n.help, n.low_open));
     all.push_back(crf_choice("normalization", &O::normalization, {"symmetric", "before", "after", "none"},
                              layers::crf_normalization,
-                             "What becomes of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
+                             "Normalisation of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
                              "1 / n K, or K"));
     all.push_back(crf_choice("spatial", &O::spatial, {"exact", "lattice"}, layers::crf_spatial,
                              "How the spatial kernel is summed: exactly, or approximated on a lattice as in "
@@ -266,12 +265,10 @@ const Fields<eval::InferenceOptions>& fields() {
       whole("window_width", &O::window_width, 0, side, "Width of the window"),
       number("window_overlap", &O::window_overlap, 0, 0.95, "Overlap of neighbouring windows as a fraction"),
       choice("window_blend", &O::window_blend, {"gaussian", "mean"},
-             "How overlapping windows are averaged: \"gaussian\" lets them fade towards their rims, \"mean\" "
-             "counts "
-             "all alike"),
+             "How overlapping windows are averaged: \"gaussian\" weights fall off towards the edges of a "
+             "window, \"mean\" weights are equal"),
       section("crf", &O::crf, "Dense CRF as post-processing"),
-      number("min_score", &O::min_score, 0, 1,
-             "Networks that find objects: pictures show what scores at least this"),
+      number("min_score", &O::min_score, 0, 1, "Detection models: minimum score for drawn detections"),
   };
   return table;
 }
@@ -317,10 +314,9 @@ Field<Config> expected_field() {
 }
 
 Field<Config> seed_field() {
-  Field<Config> f{"seed", Type::whole,
-                  ">= 0", "Start of every random sequence: weights, shuffling, augmentation, dropout",
-                  {},     {},
-                  {},     {}};
+  Field<Config> f{
+      "seed", Type::whole, ">= 0", "Seed of all random numbers: weights, shuffling, augmentation, dropout",
+      {},     {},          {},     {}};
   f.read = [](Config& c, const JsonValue& v, const std::string& path) {
     c.seed =
         static_cast<uint64_t>(detail::read_whole(v, path, 0, std::numeric_limits<int64_t>::max(), ">= 0"));
@@ -338,15 +334,15 @@ const Fields<Config>& fields() {
               "The network. A config with only this section is enough for `forward` and `summary`"),
       section("data", &Config::data, "The data set and how its files are read"),
       section("augment", &Config::augment, "Random changes of training images"),
-      section("optimizer", &Config::optimizer, "How weights follow gradients"),
+      section("optimizer", &Config::optimizer, "The update of the parameters"),
       section("schedule", &Config::schedule, "The learning rate as a function of the step number"),
       section("train", &Config::train, "Length of the run, losses, validation, checkpoints"),
       section("eval", &Config::eval, "Inference for validation, `eval` and `predict`"),
       seed_field(),
       flag("exact", &Config::exact,
-           "Convolutions form the sums of their definition. Off, 3x3 ones may use Winograd's algorithm: two "
-           "to three times as fast, "
-           "its rounding errors about ten times as large (1e-6 to 1e-5 of the largest value)"),
+           "Convolutions are summed as defined. If false, 3x3 convolutions may use Winograd's algorithm, "
+           "which is 2-3x faster and has rounding errors about ten times as large (1e-6 to 1e-5 of the "
+           "largest value)"),
       choice("math", &Config::math, {"f32", "tf32", "bf16"},
              "Arithmetic. f32: exact f32 everywhere. tf32 (GPU and simulator): convolutions may round their "
              "factors to 10 bits of mantissa. bf16: on a GPU (and on the simulator) activations and their "

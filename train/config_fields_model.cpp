@@ -92,12 +92,12 @@ const Fields<nets::ModelOptions>& fields() {
             "Classes, background included; needed by every command. Label maps hold at most 255"),
       whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
       text("backbone", &O::backbone,
-           "What makes the features, for example `resnet50`; empty: the network's default. A wrong name "
-           "lists them"),
+           "Feature extractor, for example `resnet50`; empty: the network's default. An invalid name prints "
+           "the choices"),
       number("width_multiplier", &O::width_multiplier, 0, 16,
-             "Factor of all channel counts inside; 1 is the published network", true),
+             "Multiplies all channel counts; 1 is the published network", true),
       whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
-      whole("depth", &O::depth, 2, 8, "unet: levels, the bottom included"),
+      whole("depth", &O::depth, 2, 8, "unet: number of levels, the bottleneck included"),
       whole("layers", &O::layers, 0, 1000, "fc_densenet: 56, 67 or 103; 0: 103"),
       text("form", &O::form, "Which published form, where a network has several; empty: the paper's"),
       choice("stem", &O::stem, {"", "plain", "deep"},
@@ -108,34 +108,37 @@ const Fields<nets::ModelOptions>& fields() {
              "decoder"),
       choice("padding", &O::padding, {"same", "valid"},
              "unet: `valid` is the paper's form with cropped skips"),
-      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: how a level goes up"),
+      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: decoder upsampling"),
       choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
              "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
-             "Networks without any (VGG16 and its FCN and DeepLab) refuse another"),
+             "Networks without normalisation (VGG16 and its FCN and DeepLab) accept only the default and "
+             "`none`"),
       choice("backbone_norm", &O::backbone_norm, {"", "batch", "frozen", "group"},
-             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have none and refuse one"),
+             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have no normalisation and "
+             "accept no value"),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,
              "Factors of the rates of the blocks of a ResNet's last stage, one per block; empty: the "
              "network's default"),
       numbers("input_scales", &O::input_scales, 0, 4,
-              "deeplabv2: the image at these scales goes through the same weights, the scores are fused by "
+              "deeplabv2: the image is run at these scales with shared weights, and the scores are fused by "
               "their maximum; empty: "
               "one scale"),
       align_corners_field(),
       whole("output_stride", &O::output_stride, 0, 64,
             "Input pixels per pixel of the deepest features; 0: the network's default"),
-      flag("aux_loss", &O::aux_loss, "Adds the auxiliary head; its loss counts `train.aux_weight`"),
-      flag("at_once", &O::at_once, "fcn8s, fcn16s on vgg16: fixed scales on the skips, trained in one go"),
+      flag("aux_loss", &O::aux_loss, "Add the auxiliary head; the weight of its loss is `train.aux_weight`"),
+      flag("at_once", &O::at_once,
+           "fcn8s, fcn16s on vgg16: trained all at once, with fixed scales on the skips"),
       number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
       weights_field(),
       texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
       section("detection", &O::detection,
-              "Networks that find objects (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
+              "Detection models (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
               "regions"),
       optional_section("crf_as_rnn", &O::crf_as_rnn,
-                       "Networks that label pixels: a dense CRF as their last layer, trained with them "
+                       "Semantic models: a dense CRF as the last layer, trained with the network "
                        "(docs/crf.md). null: none; `{}`: one with the defaults below, which are the paper's"),
   };
   return table;
@@ -155,10 +158,9 @@ const Fields<layers::CrfAsRnnOptions>& fields() {
           "bilateral_rgb", &O::bilateral_rgb, 0, 1e6,
           "Standard deviation of colours (or of grey values) in the bilateral kernel, for values of 0 to 255",
           true),
-      choice(
-          "weights", &O::weights, {"full", "diagonal"},
-          "What is learned of each kernel: a weight per pair of classes, or per class. The compatibility of "
-          "the classes is per pair anyway"),
+      choice("weights", &O::weights, {"full", "diagonal"},
+             "Learned weights of each kernel: one per pair of classes, or one per class. The compatibility "
+             "matrix always has one per pair"),
       number("gaussian_weight", &O::gaussian_weight, -1e6, 1e6,
              "Start value on the diagonal of the spatial kernel's weights"),
       number("bilateral_weight", &O::bilateral_weight, -1e6, 1e6, "The same for the bilateral kernel"),
@@ -174,7 +176,7 @@ const Fields<nets::DetectionOptions>& fields() {
              "Images are resized so that the shorter side has this length: one of them at random in "
              "training, the last in inference; empty: 800 (fasterrcnn_vgg16: 600)"),
       whole("max_size", &O::max_size, 0, side,
-            "But the longer side at most this; 0: 1333 (fasterrcnn_vgg16: 1000)"),
+            "Maximum length of the longer side; 0: 1333 (fasterrcnn_vgg16: 1000)"),
       flag("exact_scale", &O::exact_scale,
            "The scale of the resize is computed in double precision, as torchvision 0.29 does. Off: in "
            "single, "
@@ -198,37 +200,38 @@ const Fields<nets::DetectionOptions>& fields() {
             "Proposals per image after suppression, in training; 0: 2000"),
       whole("rpn_post_nms_test", &O::rpn_post_nms_test, 0, big,
             "The same in inference; 0: 1000 (fasterrcnn_vgg16: 300)"),
-      number("rpn_nms", &O::rpn_nms, 0, 1, "Proposals of a map that overlap more suppress each other"),
-      number("rpn_score", &O::rpn_score, 0, 1, "Proposals that score less are dropped"),
-      number("rpn_positive_iou", &O::rpn_positive_iou, 0, 1,
-             "Anchors that overlap an object at least so much learn it"),
+      number("rpn_nms", &O::rpn_nms, 0, 1, "NMS IoU threshold for the proposals of one feature map"),
+      number("rpn_score", &O::rpn_score, 0, 1, "Minimum score of a proposal"),
+      number("rpn_positive_iou", &O::rpn_positive_iou, 0, 1, "IoU at or above which an anchor is positive"),
       number("rpn_negative_iou", &O::rpn_negative_iou, 0, 1,
-             "Anchors that overlap every object less learn the background"),
-      whole("rpn_samples", &O::rpn_samples, 1, big, "Anchors per image that count in a step"),
-      number("rpn_positive_fraction", &O::rpn_positive_fraction, 0, 1, "At most this share is positive"),
+             "An anchor whose IoU with every object is below this is negative (background)"),
+      whole("rpn_samples", &O::rpn_samples, 1, big, "Anchors sampled per image for the loss"),
+      number("rpn_positive_fraction", &O::rpn_positive_fraction, 0, 1,
+             "Maximum fraction of positives in the sample"),
       choice("roi_op", &O::roi_op, {"align", "pool"},
-             "How features of a region are taken: RoIAlign, or RoIPool (fasterrcnn_vgg16 only)"),
-      flag("aligned", &O::aligned, "RoIAlign with the half pixel of Detectron2's second version"),
+             "Region feature extraction: RoIAlign, or RoIPool (fasterrcnn_vgg16 only)"),
+      flag("aligned", &O::aligned, "RoIAlign with the half-pixel offset of Detectron2's ROIAlignV2"),
       whole("sampling_ratio", &O::sampling_ratio, 0, 64,
             "RoIAlign: samples per cell and axis; 0: as many as the cell has pixels (Detectron2)"),
-      number("box_positive_iou", &O::box_positive_iou, 0, 1,
-             "Proposals that overlap an object at least so much learn it"),
+      number("box_positive_iou", &O::box_positive_iou, 0, 1, "IoU at or above which a proposal is positive"),
       number("box_negative_iou", &O::box_negative_iou, 0, 1,
-             "Proposals that overlap every object less learn the background"),
+             "A proposal whose IoU with every object is below this is negative (background)"),
       whole("box_samples", &O::box_samples, 0, big,
-            "Proposals per image that count in a step; 0: 512 (fasterrcnn_vgg16: 128)"),
-      number("box_positive_fraction", &O::box_positive_fraction, 0, 1, "At most this share is positive"),
-      number("box_score", &O::box_score, 0, 1, "Detections score more than this"),
-      number("box_nms", &O::box_nms, 0, 1, "Detections of a class that overlap more suppress each other"),
-      whole("max_detections", &O::max_detections, 1, big, "Detections per image: the best ones"),
+            "Proposals sampled per image for the loss; 0: 512 (fasterrcnn_vgg16: 128)"),
+      number("box_positive_fraction", &O::box_positive_fraction, 0, 1,
+             "Maximum fraction of positives in the sample"),
+      number("box_score", &O::box_score, 0, 1, "Detections with this score or less are dropped"),
+      number("box_nms", &O::box_nms, 0, 1, "NMS IoU threshold for the detections of one class"),
+      whole("max_detections", &O::max_detections, 1, big,
+            "Maximum number of detections per image; the highest scores are kept"),
       number("smooth_l1_beta", &O::smooth_l1_beta, 0, 1000,
-             "Offsets of boxes: errors below it count squared; 0: plain L1 (Detectron2)"),
-      choice(
-          "sampler", &O::sampler, {"random", "first"},
-          "Which anchors and proposals count in a step. `first` takes them in order, to compare with other "
-          "programs"),
+             "Smooth-L1 beta of the box offsets: quadratic below, linear above; 0: plain L1 (Detectron2)"),
+      choice("sampler", &O::sampler, {"random", "first"},
+             "How anchors and proposals are sampled for the loss. `first` takes them in order, for "
+             "comparison with other programs"),
       number("backbone_norm_eps", &O::backbone_norm_eps, 0, 1,
-             "Added to the variance by the ResNet's norms. 0 for torchvision's published weights of the "
+             "Epsilon added to the variance in the ResNet's norm layers. 0 for torchvision's published "
+             "weights of the "
              "first versions (not _v2)"),
   };
   return table;
