@@ -1,5 +1,5 @@
 // `atrous crf-search`: finds the parameters of a dense CRF that score best on a validation set.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -14,6 +14,7 @@
 #include "core/terminal.h"
 #include "core/text.h"
 #include "eval/crf_search.h"
+#include "eval/semantic_metrics.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/plan.h"
@@ -35,15 +36,22 @@ struct Options : ScoredNetwork {
   Report report;
 };
 
+constexpr size_t shown_metrics = 3;  // of eval::crf_metrics
+
+// What --metric may name.
+std::vector<std::string> searchable() {
+  std::vector<std::string> keys;
+  for (const eval::SemanticMetric* m : eval::crf_metrics(2)) keys.push_back(m->key);
+  return keys;
+}
+
 std::string number(const std::optional<double>& v) {
   return v ? fmt::format("{:.4f}", *v) : "-";
 }
 
 JsonValue scores_of(const eval::SemanticScores& s) {
   JsonValue j = JsonValue::make_object();
-  j["miou"] = JsonValue::of(s.miou);
-  j["boundary_f1"] = JsonValue::of(s.boundary_f1);
-  j["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
+  for (const eval::SemanticMetric* m : eval::crf_metrics(shown_metrics)) j[m->key] = JsonValue::of(s[m->key]);
   return j;
 }
 
@@ -75,19 +83,26 @@ std::string table_json(const Options& o, const eval::CrfSearchResult& r, bool co
 std::string table_markdown(const Options& o, const eval::CrfSearchResult& r, size_t most) {
   std::vector<const eval::CrfTrial*> order;
   for (const eval::CrfTrial& trial : r.trials) order.push_back(&trial);
-  const auto score = [&](const eval::CrfTrial* t) {
-    return o.metric == "miou" ? *t->scores.miou : *t->scores.boundary_f1;
-  };
-  std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) { return score(a) > score(b); });
+  const eval::Better better = eval::semantic_metric(o.metric).better;
+  std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) {
+    return eval::is_better(better, a->scores[o.metric].value(), b->scores[o.metric].value());
+  });
   if (most > 0) order.resize(std::min(order.size(), most));
   std::string head = "| iterations |", line = "|---|";
   for (const eval::CrfNumber& n : eval::crf_numbers()) {
     head += fmt::format(" {} |", n.key);
     line += "---|";
   }
-  std::string out = head + " mIoU | boundary F1 | pixel accuracy |\n" + line + "---|---|---|\n";
+  for (const eval::SemanticMetric* m : eval::crf_metrics(shown_metrics)) {
+    head += fmt::format(" {} |", m->title);
+    line += "---|";
+  }
+  std::string out = head + "\n" + line + "\n";
   const auto scores = [](const eval::SemanticScores& s) {
-    return fmt::format(" {} | {} | {} |\n", number(s.miou), number(s.boundary_f1), number(s.pixel_accuracy));
+    std::string cells;
+    for (const eval::SemanticMetric* m : eval::crf_metrics(shown_metrics))
+      cells += fmt::format(" {} |", number(s[m->key]));
+    return cells + "\n";
   };
   out += "| without CRF |";
   for (size_t i = 0; i < eval::crf_numbers().size(); ++i) out += "  |";
@@ -107,13 +122,11 @@ std::string markdown_path(const Options& o) {
 void print_best(const Options& o, const eval::CrfSearchResult& r) {
   if (r.best < 0) return;
   const eval::CrfTrial& best = r.trials[static_cast<size_t>(r.best)];
-  const auto score = [&](const eval::SemanticScores& s) {
-    return o.metric == "miou" ? *s.miou : *s.boundary_f1;
-  };
-  const double without = score(r.before.scores), with = score(best.scores);
+  const double without = r.before.scores[o.metric].value(), with = best.scores[o.metric].value();
   print_to(o.report.table(), "\n{} of {}: {:.4f} without CRF, {:.4f} with the best of {} ({:+.4f})\n",
            o.metric, counted(r.images, "image"), without, with, r.trials.size(), with - without);
-  if (with <= without) print_to(o.report.table(), "No parameters tried are better than no CRF.\n");
+  if (!eval::is_better(eval::semantic_metric(o.metric).better, with, without))
+    print_to(o.report.table(), "No parameters tried are better than no CRF.\n");
   print_to(o.report.table(), "--crf {}\n", eval::crf_text(best.options));
 }
 
@@ -125,7 +138,7 @@ void run_search(const Options& o) {
   search.grid = eval::parse_crf_grid(o.grid, "--grid");
   search.rounds = o.rounds;
   search.images = o.images;
-  search.metric = o.metric == "miou" ? eval::CrfMetric::miou : eval::CrfMetric::boundary_f1;
+  search.metric = o.metric;
   search.cache_bytes = o.cache_memory << 20;
   ATROUS_CHECK(markdown_path(o) != o.output, ErrorKind::usage,
                "[--output] is the JSON table; a Markdown table with the extension .md goes beside it. Got "
@@ -208,8 +221,8 @@ void add_crf_search_command(CLI::App& app) {
       ->add_option("--rounds", o->rounds, "Each further round tries half the step on either side of the best")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
-  command->add_option("--metric", o->metric, "miou or boundary_f1")
-      ->check(CLI::IsMember({"miou", "boundary_f1"}))
+  command->add_option("--metric", o->metric, fmt::format("{}", fmt::join(searchable(), " or ")))
+      ->check(CLI::IsMember(searchable()))
       ->capture_default_str();
   command->add_option("--images", o->images, "How many images, spread over the split; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))

@@ -192,10 +192,9 @@ void run_semantic(const Options& o) {
     if (r.problem) problems.push_back(*r.problem);
   }
   if (!problems.empty()) fail_with_all(problems, gt.files().size());
-  report.scores = report.confusion.scores(scored_classes(o));
   eval::BoundaryMean boundary;
   for (const PairResult& r : results) boundary.add(r.boundary);
-  boundary.fill(report.scores);
+  report.scores = report.confusion.scores(scored_classes(o), &boundary);
   report.images = static_cast<int64_t>(pairs.size());
   report.facts = {{"resolution", "that of the label files"},
                   {"ignored value", o.ignore < 0 ? "none" : fmt::format("{}", o.ignore)},

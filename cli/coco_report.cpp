@@ -6,7 +6,7 @@
 
 #include "core/terminal.h"
 #include "core/text.h"
-#include "eval/coco_html.h"
+#include "eval/coco_metrics.h"
 
 namespace atrous::cli {
 
@@ -16,7 +16,7 @@ std::string coco_score_text(double score) {
 
 void print_coco_stats(std::FILE* out, const eval::CocoSummary& s, const char* absent) {
   for (size_t i = 0; i < s.stats.size(); ++i)
-    print_to(out, " {} = {}\n", eval::coco_stat_name(i),
+    print_to(out, " {} = {}\n", eval::coco_stat_name(eval::coco_metrics()[i]),
              s.stats[i] < 0 ? absent : coco_score_text(s.stats[i]));
   if (s.ap() < 0) print_to(out, "\n{}\n", eval::no_scored_object);
   print_to(out, "\n{} and {} of {}; of each image and class the first {} detections count\n",
@@ -36,12 +36,16 @@ void print_coco_errors(std::FILE* out, const eval::CocoSummary& s) {
 void print_coco_classes(std::FILE* out, const eval::CocoSummary& s) {
   size_t width = 5;
   for (const eval::CocoClassScores& c : s.classes) width = std::max(width, c.name.size());
-  print_to(out, "\n{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9} {:>10}\n", "class", width, "AP",
-           "AP50", "AP75", "small", "medium", "large", "AR", "objects", "detections");
+  print_to(out, "\n{:<{}} ", "class", width);
+  for (const eval::CocoMetric& m : eval::coco_metrics()) {
+    if (m.of_class) print_to(out, " {:>7}", m.column);
+  }
+  print_to(out, " {:>9} {:>10}\n", "objects", "detections");
   for (const eval::CocoClassScores& c : s.classes) {
     print_to(out, "{:<{}} ", c.name, width);
-    for (double score : {c.ap, c.ap50, c.ap75, c.ap_small, c.ap_medium, c.ap_large, c.ar})
-      print_to(out, " {:>7}", coco_score_text(score));
+    for (const eval::CocoMetric& m : eval::coco_metrics()) {
+      if (m.of_class) print_to(out, " {:>7}", coco_score_text(c.*m.of_class));
+    }
     print_to(out, " {:>9} {:>10}\n", c.objects, c.detections);
   }
 }

@@ -10,6 +10,7 @@
 #include "eval/html.h"
 #include "eval/pictures.h"
 #include "eval/score_html.h"
+#include "eval/semantic_metrics.h"
 
 namespace atrous::cli {
 namespace {
@@ -18,6 +19,8 @@ using eval::escape_html;
 using eval::percent_text;
 
 constexpr int64_t shown_width = 560;  // of pictures on the page
+// How many of eval::crf_metrics: of the set; of classes and images, which have the first two.
+constexpr size_t all_metrics = 100, class_metrics = 2;
 
 // The photograph in pale grey; changed pixels green where they became right, red where they were right,
 // yellow where another wrong class stands now.
@@ -38,18 +41,21 @@ Tensor change_map(const ChangedImages::Image& w) {
   return picture;
 }
 
-std::string change_text(const std::optional<double>& before, const std::optional<double>& after) {
+std::string change_text(const std::optional<double>& before, const std::optional<double>& after,
+                        eval::Better better) {
   if (!before || !after) return "–";
   const double points = 100 * (*after - *before);
   const std::string text = fmt::format("{:+.2f}", points);
   if (text == "+0.00" || text == "-0.00") return "0.00";
-  return fmt::format("<span class=\"{}\">{}</span>", points > 0 ? "good" : "bad", text);
+  return fmt::format("<span class=\"{}\">{}</span>",
+                     eval::is_better(better, *after, *before) ? "good" : "bad", text);
 }
 
-std::string row(const std::string& name, const std::optional<double>& before,
-                const std::optional<double>& after) {
-  return fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", escape_html(name),
-                     percent_text(before), percent_text(after), change_text(before, after));
+// Three cells.
+std::string change_cells(const std::optional<double>& before, const std::optional<double>& after,
+                         eval::Better better) {
+  return fmt::format("<td>{}</td><td>{}</td><td>{}</td>", percent_text(before), percent_text(after),
+                     change_text(before, after, better));
 }
 
 // No share: nats per scored pixel, of which less is better.
@@ -64,22 +70,21 @@ std::string loss_row(const std::optional<double>& before, const std::optional<do
 
 std::string tables(const ScoresReport& report) {
   const eval::SemanticScores &before = report.crf->before.scores, &after = report.scores;
-  const std::string head = "<th>before %</th><th>after %</th><th>points</th>";
-  std::string out = fmt::format("<table><tr><th>Score</th>{}</tr>\n", head);
-  out += row("mIoU", before.miou, after.miou) + row("boundary F1", before.boundary_f1, after.boundary_f1) +
-         row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy) +
-         row("mean accuracy", before.mean_accuracy, after.mean_accuracy) +
-         row("mean Dice", before.mean_dice, after.mean_dice) +
-         loss_row(report.crf->before.loss, report.loss) + "</table>\n";
-  out += fmt::format("<table><tr><th>Class</th>{}{}</tr>\n",
-                     "<th>IoU before %</th><th>after %</th><th>points</th>",
-                     "<th>Boundary F1 before %</th><th>after %</th><th>points</th>");
+  std::string out = "<table><tr><th>Score</th><th>before %</th><th>after %</th><th>points</th></tr>\n";
+  for (const eval::SemanticMetric* m : eval::crf_metrics(all_metrics))
+    out += fmt::format("<tr><td>{}</td>{}</tr>\n", escape_html(m->title),
+                       change_cells(before[m->key], after[m->key], m->better));
+  out += loss_row(report.crf->before.loss, report.loss) + "</table>\n<table><tr><th>Class</th>";
+  const std::vector<const eval::SemanticMetric*> columns = eval::crf_metrics(class_metrics);
+  for (const eval::SemanticMetric* m : columns)
+    out += fmt::format("<th>{} before %</th><th>after %</th><th>points</th>", m->of_class.title);
+  out += "</tr>\n";
   for (size_t c = 0; c < after.per_class.size(); ++c) {
     const eval::ClassScore &a = before.per_class[c], &b = after.per_class[c];
-    out += fmt::format(
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        escape_html(b.name), percent_text(a.iou), percent_text(b.iou), change_text(a.iou, b.iou),
-        percent_text(a.boundary_f1), percent_text(b.boundary_f1), change_text(a.boundary_f1, b.boundary_f1));
+    out += fmt::format("<tr><td>{}</td>", escape_html(b.name));
+    for (const eval::SemanticMetric* m : columns)
+      out += change_cells(a[m->of_class.key], b[m->of_class.key], m->better);
+    out += "</tr>\n";
   }
   return out + "</table>\n";
 }
@@ -89,11 +94,16 @@ std::string pictures(const std::string& folder, const ChangedImages::Image& w, s
   const auto n = static_cast<double>(w.scored) / 100;
   std::string out = fmt::format(
       "<h3>{}. {}</h3>\n<p class=\"sub\">{:.1f} % of the scored pixels changed: {:.1f} % became right, "
-      "{:.1f} "
-      "% wrong. mIoU {} to {} %, boundary F1 {} to {} %</p>\n<div class=\"quad\">",
+      "{:.1f} % wrong.",
       rank, escape_html(w.sample.id), static_cast<double>(w.changed) / n, static_cast<double>(w.mended) / n,
-      static_cast<double>(w.broken) / n, percent_text(w.score_before.miou), percent_text(w.score_after.miou),
-      percent_text(w.score_before.boundary_f1), percent_text(w.score_after.boundary_f1));
+      static_cast<double>(w.broken) / n);
+  std::string separator = " ";
+  for (const eval::SemanticMetric* m : eval::crf_metrics(class_metrics)) {
+    out += fmt::format("{}{} {} to {} %", separator, m->title, percent_text(w.score_before[m->key]),
+                       percent_text(w.score_after[m->key]));
+    separator = ", ";
+  }
+  out += "</p>\n<div class=\"quad\">";
   const std::pair<const char*, Tensor> shown[] = {
       {"before", eval::overlay(w.sample.image, w.before, palette, 0.7)},
       {"after", eval::overlay(w.sample.image, w.after, palette, 0.7)},

@@ -11,10 +11,10 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "data/image_io.h"
-#include "eval/boundary.h"
 #include "eval/html.h"
 #include "eval/pictures.h"
 #include "eval/score_html.h"
+#include "eval/semantic_metrics.h"
 
 namespace atrous::cli {
 namespace {
@@ -28,7 +28,7 @@ const std::array<const char*, 4> kinds = {"image", "label", "prediction", "error
 constexpr const char* objects_kind = "objects";  // of networks that find objects
 
 bool worse(const eval::ImageScore& a, const eval::ImageScore& b) {
-  return std::pair(a.miou, a.pixel_accuracy) < std::pair(b.miou, b.pixel_accuracy);
+  return std::pair(a["miou"], a["pixel_accuracy"]) < std::pair(b["miou"], b["pixel_accuracy"]);
 }
 
 std::string loss_text(const std::optional<double>& loss) {
@@ -87,11 +87,10 @@ std::string worst_section(const std::string& folder, const std::vector<WorstImag
   for (size_t i = 0; i < worst.size(); ++i) {
     const WorstImages::Image& w = worst[i];
     const std::array<Tensor, 4> pictures = pictures_of(w, palette);
-    out += fmt::format(
-        "<h3>{}. {}</h3>\n<p class=\"sub\">mIoU {} %, pixel accuracy {} %, boundary F1 {} %, cross-entropy "
-        "{}</p>\n<div class=\"quad\">",
-        i + 1, escape_html(w.score.id), percent_text(w.score.miou), percent_text(w.score.pixel_accuracy),
-        percent_text(w.score.boundary_f1), loss_text(w.score.loss));
+    out += fmt::format("<h3>{}. {}</h3>\n<p class=\"sub\">", i + 1, escape_html(w.score.id));
+    for (const eval::SemanticMetric* m : eval::semantic_metrics_in(eval::shown_per_image))
+      out += fmt::format("{} {} %, ", m->title, percent_text(w.score[m->key]));
+    out += fmt::format("cross-entropy {}</p>\n<div class=\"quad\">", loss_text(w.score.loss));
     for (size_t k = 0; k < kinds.size(); ++k) {
       const std::string name = "worst/" + worst_file_name(i + 1, w.score.id, kinds[k]);
       data::write_png(folder + "/" + name, pictures[k]);
@@ -110,7 +109,7 @@ std::string histogram(const std::vector<eval::ImageScore>& images) {
   constexpr double left = 40, top = 44, bar = 25, height = 160;
   std::array<int64_t, bins> counts{};
   for (const eval::ImageScore& i : images) {
-    if (i.miou) ++counts[std::min(bins - 1, static_cast<size_t>(*i.miou * bins))];
+    if (i["miou"]) ++counts[std::min(bins - 1, static_cast<size_t>(*i["miou"] * bins))];
   }
   const int64_t most = *std::max_element(counts.begin(), counts.end());
   if (most == 0) return "";
@@ -142,34 +141,31 @@ std::string histogram(const std::vector<eval::ImageScore>& images) {
 std::string image_table(const std::vector<eval::ImageScore>& images) {
   std::vector<eval::ImageScore> order;
   std::copy_if(images.begin(), images.end(), std::back_inserter(order),
-               [](const auto& i) { return i.miou.has_value(); });
+               [](const auto& i) { return i["miou"].has_value(); });
   std::stable_sort(order.begin(), order.end(), worse);
   std::string out = fmt::format(
       "<h2>Images, the worst first</h2>\n<details><summary>{} of {} "
-      "images{}</summary>\n<table><tr><th>Image</th>"
-      "<th>mIoU %</th><th>Pixel accuracy %</th><th>Boundary F1 %</th><th>Cross-entropy</th></tr>\n",
+      "images{}</summary>\n<table><tr><th>Image</th>",
       std::min(listed, order.size()), images.size(),
       order.size() < images.size() ? fmt::format(" ({} without a scored pixel)", images.size() - order.size())
                                    : "");
+  const std::vector<const eval::SemanticMetric*> columns = eval::semantic_metrics_in(eval::shown_per_image);
+  for (const eval::SemanticMetric* m : columns)
+    out += fmt::format("<th>{} %</th>", eval::heading_of(m->title));
+  out += "<th>Cross-entropy</th></tr>\n";
   for (size_t i = 0; i < std::min(listed, order.size()); ++i) {
     const eval::ImageScore& s = order[i];
-    out += fmt::format("<tr><td title=\"{}\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                       escape_html(s.image_path), escape_html(s.id), percent_text(s.miou),
-                       percent_text(s.pixel_accuracy), percent_text(s.boundary_f1), loss_text(s.loss));
+    out += fmt::format("<tr><td title=\"{}\">{}</td>", escape_html(s.image_path), escape_html(s.id));
+    for (const eval::SemanticMetric* m : columns) out += fmt::format("<td>{}</td>", percent_text(s[m->key]));
+    out += fmt::format("<td>{}</td></tr>\n", loss_text(s.loss));
   }
   return out + "</table></details>\n";
 }
 
 std::string facts_section(const ScoresReport& report) {
   std::vector<std::pair<std::string, std::string>> rows = report.facts;
-  rows.emplace_back("mIoU",
-                    "mean over classes of TP / (TP + FP + FN), from one confusion matrix over the set");
-  rows.emplace_back(
-      "boundary F1",
-      fmt::format(
-          "Csurka 2013, within {:g} % of an image's diagonal; mean over the classes of an image, then over "
-          "images; of a class: mean over the images that hold it",
-          100 * eval::boundary_tolerance));
+  for (const eval::SemanticMetric* m : eval::semantic_metrics_in(eval::shown_definition))
+    rows.emplace_back(m->title, m->definition);
   rows.emplace_back("pixels",
                     fmt::format("{} scored, {} ignored", report.scores.pixels, report.scores.ignored_pixels));
   return facts_table(rows);
@@ -223,7 +219,7 @@ void prepare_worst_folder(const std::string& folder) {
 }
 
 void WorstImages::add(const data::Sample& sample, const Tensor& prediction, const eval::ImageScore& score) {
-  if (count_ == 0 || !score.miou) return;
+  if (count_ == 0 || !score["miou"]) return;
   const auto at =
       std::upper_bound(kept_.begin(), kept_.end(), score,
                        [](const eval::ImageScore& a, const Image& b) { return worse(a, b.score); });
@@ -244,13 +240,7 @@ void write_eval_report(const std::string& folder, const ScoresReport& report,
   const std::vector<std::string> names = eval::names_of(s);
 
   std::string html = report_head(report.network, report.facts) + "<div class=\"cards\">\n";
-  html += eval::percent_card(
-      s.miou, s.miou ? fmt::format("mIoU over {} of {} classes", s.classes_in_mean, s.per_class.size())
-                     : fmt::format("mIoU: {}", eval::no_scored_pixel));
-  html += eval::percent_card(s.pixel_accuracy, "pixel accuracy");
-  html += eval::percent_card(s.mean_accuracy, "mean accuracy");
-  html += eval::percent_card(s.mean_dice, "mean Dice");
-  html += eval::percent_card(s.boundary_f1, "boundary F1");
+  html += eval::semantic_cards(s, eval::shown_card, fmt::format("of {} classes", s.per_class.size()));
   if (report.loss) html += eval::card(fmt::format("{:.4f}", *report.loss), "cross-entropy");
   html += eval::card(fmt::format("{}", report.images), "images") + "</div>\n";
   html += facts_section(report) + crf_section(folder, report, changed, classes) +

@@ -8,6 +8,7 @@
 #include "core/terminal.h"
 #include "core/text.h"
 #include "eval/boundary.h"
+#include "eval/semantic_metrics.h"
 #include "train/scores_json.h"
 
 namespace atrous::cli {
@@ -22,7 +23,7 @@ std::string cell(const std::optional<double>& v) {
 std::vector<std::string> absent_classes(const eval::SemanticScores& scores) {
   std::vector<std::string> names;
   for (const eval::ClassScore& c : scores.per_class) {
-    if (!c.iou && !c.excluded) names.push_back(c.name);
+    if (!c["iou"] && !c.excluded) names.push_back(c.name);
   }
   return names;
 }
@@ -45,10 +46,12 @@ JsonValue images_to_json(const std::vector<eval::ImageScore>& scores) {
   for (const eval::ImageScore& i : scores) {
     JsonValue image = JsonValue::make_object();
     image["id"] = JsonValue::of(i.id);
-    image["miou"] = JsonValue::of(i.miou);
-    image["pixel_accuracy"] = JsonValue::of(i.pixel_accuracy);
-    image["loss"] = JsonValue::of(i.loss);
-    image["boundary_f1"] = JsonValue::of(i.boundary_f1);
+    for (const auto source : {eval::MetricSource::confusion, eval::MetricSource::boundary}) {
+      if (source != eval::MetricSource::confusion) image["loss"] = JsonValue::of(i.loss);
+      for (const eval::SemanticMetric* m : eval::semantic_metrics_in(eval::shown_per_image)) {
+        if (m->source == source) image[m->key] = JsonValue::of(i[m->key]);
+      }
+    }
     image["path"] = JsonValue::of(i.image_path);
     images.array.push_back(std::move(image));
   }
@@ -61,22 +64,22 @@ void print_crf(std::FILE* out, const CrfScores& crf, const eval::SemanticScores&
     print_to(out, "{:<15} {:>7} {:>7} {:>8}\n", name, cell(a), cell(b),
              a && b ? fmt::format("{:+.4f}", *b - *a) : "-");
   };
-  const eval::SemanticScores& before = crf.before.scores;
   print_to(out, "\nCRF              before   after   change\n");
-  row("mIoU", before.miou, after.miou);
-  row("boundary F1", before.boundary_f1, after.boundary_f1);
-  row("pixel accuracy", before.pixel_accuracy, after.pixel_accuracy);
+  for (const eval::SemanticMetric* m : eval::crf_metrics(3))
+    row(m->title, crf.before.scores[m->key], after[m->key]);
   row("cross-entropy", crf.before.loss, loss_after);
 }
 
 void print_means(std::FILE* out, const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
-  print_to(out, "\nmIoU            {}  over {} of {}\n", cell(s.miou), s.classes_in_mean,
-           counted(std::ssize(s.per_class), "class", "classes"));
-  print_to(out, "pixel accuracy  {}\nmean accuracy   {}\nfw IoU          {}\nmean Dice       {}\n",
-           cell(s.pixel_accuracy), cell(s.mean_accuracy), cell(s.fw_iou), cell(s.mean_dice));
-  if (s.boundary_f1)
-    print_to(out, "boundary F1     {}  (Csurka 2013, within 0.75 % of the diagonal)\n", cell(s.boundary_f1));
+  print_to(out, "\n");
+  for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+    if (!m.value || !was_computed(m, s)) continue;
+    const std::string remark = is_main(m) ? fmt::format("over {} of {}", s.classes_in_mean,
+                                                        counted(std::ssize(s.per_class), "class", "classes"))
+                                          : m.remark;
+    print_to(out, "{:<15} {}{}{}\n", m.title, cell(s[m.key]), remark.empty() ? "" : "  ", remark);
+  }
   if (report.loss) print_to(out, "cross-entropy   {}  per scored pixel\n", cell(report.loss));
 }
 
@@ -106,15 +109,20 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   size_t width = 5;
   for (const eval::ClassScore& c : s.per_class) width = std::max(width, c.name.size());
-  print_to(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", "class", width, "IoU", "recall",
-           "precis.", "Dice", "bnd. F1", "labelled px", "predicted px");
-  for (const eval::ClassScore& c : s.per_class) {
-    print_to(out, "{:<{}}  {:>7} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12}\n", c.name, width, cell(c.iou),
-             cell(c.accuracy), cell(c.precision), cell(c.dice), cell(c.boundary_f1), c.ground_truth,
-             c.predicted);
+  print_to(out, "{:<{}} ", "class", width);
+  for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+    if (m.of_class.key) print_to(out, " {:>7}", m.of_class.short_title);
   }
-  if (!s.miou) print_to(out, "\n{}\n", eval::no_scored_pixel);
-  if (s.miou) print_means(out, report);
+  print_to(out, " {:>12} {:>12}\n", "labelled px", "predicted px");
+  for (const eval::ClassScore& c : s.per_class) {
+    print_to(out, "{:<{}} ", c.name, width);
+    for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+      if (m.of_class.key) print_to(out, " {:>7}", cell(c[m.of_class.key]));
+    }
+    print_to(out, " {:>12} {:>12}\n", c.ground_truth, c.predicted);
+  }
+  if (s.pixels == 0) print_to(out, "\n{}\n", eval::no_scored_pixel);
+  if (s.pixels > 0) print_means(out, report);
   if (report.crf) {
     print_crf(out, *report.crf, s, report.loss);
     const std::string tiles = crf_tiles_text(*report.crf, report.images);
@@ -137,7 +145,9 @@ void print_scores(std::FILE* out, const ScoresReport& report) {
 std::string scores_json(const ScoresReport& report) {
   const eval::SemanticScores& s = report.scores;
   JsonValue j = train::scores_to_json(s);
-  j["boundary_f1"] = JsonValue::of(s.boundary_f1);
+  for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+    if (m.value) j[m.key] = JsonValue::of(s[m.key]);  // null if it was not computed
+  }
   j["boundary_tolerance"] = JsonValue::of(eval::boundary_tolerance);
   j["loss"] = JsonValue::of(report.loss);
   j["images"] = JsonValue::of(report.images);

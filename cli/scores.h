@@ -40,9 +40,8 @@ std::string fact_key(std::string name);
 std::vector<std::pair<std::string, std::string>> facts_of(const nets::ModelOptions& model);
 
 void print_scores(std::FILE* out, const ScoresReport& report);
-// Keys: miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (null if not computed),
-// boundary_tolerance, loss, images, pixels, ignored_pixels, classes_in_mean, absent_classes[],
-// excluded_classes[], per_class[],
+// Keys: the metrics (eval/semantic_metrics.h; null if not computed), boundary_tolerance, loss, images,
+// pixels, ignored_pixels, classes_in_mean, absent_classes[], excluded_classes[], per_class[],
 // confusion[gt][pred], per_image[], with a CRF crf (its
 // parameters, tiled_images, most_tiles, and `before` with the scores before it), and the facts. What does not
 // exist (the IoU of an absent class, all means without a scored pixel) is null.

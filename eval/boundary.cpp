@@ -150,10 +150,4 @@ void BoundaryMean::add(const BoundaryF1& image) {
   for (size_t c = 0; c < classes_.size(); ++c) classes_[c].add(image.per_class[c]);
 }
 
-void BoundaryMean::fill(SemanticScores& scores) const {
-  scores.boundary_f1 = all_.mean();
-  for (size_t c = 0; c < std::min(classes_.size(), scores.per_class.size()); ++c)
-    scores.per_class[c].boundary_f1 = classes_[c].mean();
-}
-
 }  // namespace atrous::eval

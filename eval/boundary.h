@@ -44,8 +44,8 @@ BoundaryF1 boundary_f1(const Tensor& label, const Tensor& prediction, int64_t ig
 class BoundaryMean {
  public:
   void add(const BoundaryF1& image);
-  // Fills boundary_f1 of `scores` and of its classes.
-  void fill(SemanticScores& scores) const;
+  std::optional<double> mean() const { return all_.mean(); }
+  std::optional<double> class_mean(int64_t c) const { return classes_.at(static_cast<size_t>(c)).mean(); }
 
  private:
   struct Sum {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "eval/coco_metrics.h"
 #include "eval/html.h"
 #include "eval/score_html.h"
 #include "eval/svg_chart.h"
@@ -18,11 +19,17 @@ std::string cell(double score) {
   return fmt::format("<td>{}</td>", percent_text(existing(score)));
 }
 
+// A bar stands beside it.
+bool is_main(const CocoMetric& m) {
+  return &m == &coco_metrics().front();
+}
+
 std::string stats_table(const CocoSummary& s, const std::string& what) {
   std::string out =
       fmt::format("<h2>COCO scores: {}</h2>\n<table><tr><th>Score</th><th>%</th></tr>\n", escape_html(what));
   for (size_t i = 0; i < s.stats.size(); ++i)
-    out += fmt::format("<tr><td>{}</td>{}</tr>\n", escape_html(coco_stat_name(i)), cell(s.stats[i]));
+    out += fmt::format("<tr><td>{}</td>{}</tr>\n", escape_html(coco_stat_name(coco_metrics()[i])),
+                       cell(s.stats[i]));
   return out +
          "</table>\n<p class=\"sub\">The rules of pycocotools. Means over the classes with objects; a dash: "
          "there are "
@@ -30,17 +37,21 @@ std::string stats_table(const CocoSummary& s, const std::string& what) {
 }
 
 std::string class_table(const CocoSummary& s) {
-  std::string out =
-      "<h2>Per class</h2>\n<table><tr><th>Class</th><th>AP %</th><th></th><th>AP50 %</th><th>AP75 "
-      "%</th><th>small</th>"
-      "<th>medium</th><th>large</th><th>AR %</th><th>Objects</th><th>Detections</th></tr>\n";
+  std::string out = "<h2>Per class</h2>\n<table><tr><th>Class</th>";
+  for (const CocoMetric& m : coco_metrics()) {
+    if (!m.of_class) continue;
+    out += fmt::format("<th>{}{}</th>{}", m.column, m.area == 0 ? " %" : "", is_main(m) ? "<th></th>" : "");
+  }
+  out += "<th>Objects</th><th>Detections</th></tr>\n";
   for (const CocoClassScores& c : s.classes) {
     const std::string meter =
         c.ap < 0 ? "no objects"
                  : fmt::format("<span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span>", 100 * c.ap);
-    out += fmt::format("<tr><td>{}</td>{}<td>{}</td>{}{}{}{}{}{}<td>{}</td><td>{}</td></tr>\n",
-                       escape_html(c.name), cell(c.ap), meter, cell(c.ap50), cell(c.ap75), cell(c.ap_small),
-                       cell(c.ap_medium), cell(c.ap_large), cell(c.ar), c.objects, c.detections);
+    out += fmt::format("<tr><td>{}</td>", escape_html(c.name));
+    for (const CocoMetric& m : coco_metrics()) {
+      if (m.of_class) out += cell(c.*m.of_class) + (is_main(m) ? fmt::format("<td>{}</td>", meter) : "");
+    }
+    out += fmt::format("<td>{}</td><td>{}</td></tr>\n", c.objects, c.detections);
   }
   return out + "</table>\n";
 }
@@ -127,34 +138,13 @@ std::string charts(const CocoSummary& s) {
 
 }  // namespace
 
-std::string coco_stat_name(size_t i) {
-  struct Stat {
-    const char *iou, *area;
-    int detections;
-  };
-  static constexpr std::array<Stat, 12> stats = {{{"0.50:0.95", "all", 100},
-                                                  {"0.50", "all", 100},
-                                                  {"0.75", "all", 100},
-                                                  {"0.50:0.95", "small", 100},
-                                                  {"0.50:0.95", "medium", 100},
-                                                  {"0.50:0.95", "large", 100},
-                                                  {"0.50:0.95", "all", 1},
-                                                  {"0.50:0.95", "all", 10},
-                                                  {"0.50:0.95", "all", 100},
-                                                  {"0.50:0.95", "small", 100},
-                                                  {"0.50:0.95", "medium", 100},
-                                                  {"0.50:0.95", "large", 100}}};
-  const Stat& s = stats[i];
-  return fmt::format("{:<18} {} @[ IoU={:<9} | area={:>6} | maxDets={:>3} ]",
-                     i < 6 ? "Average Precision" : "Average Recall", i < 6 ? "(AP)" : "(AR)", s.iou, s.area,
-                     s.detections);
-}
-
 std::string coco_cards(const CocoSummary& s, const std::string& what) {
-  return percent_card(existing(s.stats[0]), what + " AP") +
-         percent_card(existing(s.stats[1]), what + " AP50") +
-         percent_card(existing(s.stats[2]), what + " AP75") +
-         percent_card(existing(s.stats[8]), what + " AR");
+  std::string out;
+  for (size_t i = 0; i < s.stats.size(); ++i) {
+    const CocoMetric& m = coco_metrics()[i];
+    if (m.card) out += percent_card(existing(s.stats[i]), fmt::format("{} {}", what, m.title));
+  }
+  return out;
 }
 
 std::string coco_count_cards(const CocoSummary& s) {

@@ -7,9 +7,6 @@
 
 namespace atrous::eval {
 
-// "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]": what stats[i] is.
-std::string coco_stat_name(size_t i);
-
 // Cards of the most important numbers, for <div class="cards">. `what`: "box" or "mask".
 std::string coco_cards(const CocoSummary& summary, const std::string& what);
 // Cards of how many objects, detections and images: the same for boxes and masks.

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "eval/coco_metrics.h"
 
 namespace atrous::eval {
 namespace {
@@ -15,6 +16,7 @@ using Detection = CocoImageMatches::Detection;
 using Curve = std::array<double, coco::recalls>;  // precision by recall; all -1 if there are no objects
 
 constexpr size_t ranges = coco::areas, thresholds = coco::thresholds, recalls = coco::recalls;
+constexpr size_t limits = coco::detection_limits.size();
 
 // Equal to NumPy's sum of a contiguous array: its blocks, its eight partial sums, its halving.
 double numpy_sum(const double* v, size_t n) {
@@ -72,8 +74,8 @@ struct ClassPool {
   std::vector<const Detection*> ranked;  // by falling score; equals in the order of images
   std::array<int64_t, ranges> objects{};
   int64_t missed = 0;
-  // Objects found among the first 1, 10 and 100 detections of each image.
-  std::array<std::array<std::array<int64_t, ranges>, thresholds>, 3> hits{};
+  // Objects found among the first detections of each image, by detection limit.
+  std::array<std::array<std::array<int64_t, ranges>, thresholds>, limits> hits{};
 
   void add(const CocoImageMatches::Class& image) {
     for (size_t a = 0; a < ranges; ++a) objects[a] += image.objects[a];
@@ -85,9 +87,7 @@ struct ClassPool {
         const int real = d.found[a] & ~d.ignored[a];
         for (size_t t = 0; real >> t != 0; ++t) {
           const int64_t one = real >> t & 1;
-          hits[0][t][a] += i < 1 ? one : 0;
-          hits[1][t][a] += i < 10 ? one : 0;
-          hits[2][t][a] += one;
+          for (size_t m = 0; m < limits; ++m) hits[m][t][a] += i < coco::detection_limits[m] ? one : 0;
         }
       }
     }
@@ -276,12 +276,11 @@ CocoSummary CocoScores::summary() const {
       summary.classes[c] = class_scores(classes_[c], pools[c], precisions[c]);
     }
   });
-  const auto ap = [&](size_t first, size_t last, size_t area) {
-    return mean_precision(precisions, first, last, area);
-  };
-  summary.stats = {ap(0, 10, 0), ap(0, 1, 0), ap(5, 6, 0), ap(0, 10, 1), ap(0, 10, 2), ap(0, 10, 3)};
-  for (size_t m = 0; m < 3; ++m) summary.stats[6 + m] = mean_recall(pools, m, 0);
-  for (size_t a = 1; a < ranges; ++a) summary.stats[8 + a] = mean_recall(pools, 2, a);
+  for (size_t i = 0; i < summary.stats.size(); ++i) {
+    const CocoMetric& m = coco_metrics()[i];
+    summary.stats[i] =
+        m.recall ? mean_recall(pools, m.limit, m.area) : mean_precision(precisions, m.first, m.last, m.area);
+  }
   score_errors(pools, summary);
   summary.images = static_cast<int64_t>(images.size());
   for (const CocoClassScores& c : summary.classes) {

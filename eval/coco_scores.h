@@ -47,7 +47,9 @@ namespace coco {
 inline constexpr int thresholds = 10;  // IoU 0.50, 0.55 ... 0.95
 inline constexpr int recalls = 101;    // 0, 0.01 ... 1
 inline constexpr int areas = 4;        // all, small (to 32 x 32), medium, large (from 96 x 96)
-inline constexpr int max_detections = 100;
+inline constexpr std::array<size_t, 3> detection_limits = {1, 10,
+                                                           100};  // of an image and class, by falling score
+inline constexpr int max_detections = static_cast<int>(detection_limits.back());
 std::array<double, thresholds> iou_thresholds();
 std::array<double, recalls> recall_points();
 }  // namespace coco
@@ -73,8 +75,7 @@ struct CocoClassScores {
 };
 
 struct CocoSummary {
-  // In pycocotools' order: AP, AP50, AP75, AP small, medium, large; AR with 1, 10 and 100 detections per
-  // image; AR small, medium, large.
+  // By the rows of coco_metrics() (eval/coco_metrics.h), which is pycocotools' order.
   std::array<double, 12> stats;
   std::vector<CocoClassScores> classes;
   std::array<DetectionErrorScore, detection_errors> errors;  // gains: means over the classes with objects

@@ -12,6 +12,7 @@
 #include "eval/crf.h"
 #include "eval/eval_mode.h"
 #include "eval/prediction_store.h"
+#include "eval/semantic_metrics.h"
 
 namespace atrous::eval {
 namespace {
@@ -125,7 +126,7 @@ class Searcher {
     }
     result.before = scorer.scores();
     ATROUS_CHECK(
-        result.stopped || result.before.scores.miou, ErrorKind::data,
+        result.stopped || result.before.scores["miou"], ErrorKind::data,
         "[crf-search] a search needs scored pixels. Got {} in which all pixels of the labels are ignored. "
         "Choose another --split, or more images (--images 0: all).",
         counted(result.images, "image"));
@@ -175,11 +176,11 @@ class Searcher {
     for (size_t t = 0; t < group.size(); ++t) {
       result.trials.push_back({group[t], round, scorers[t].scores().scores});
       const auto score = [&](int64_t trial) {
-        const SemanticScores& s = result.trials[static_cast<size_t>(trial)].scores;
-        return options_.metric == CrfMetric::miou ? *s.miou : *s.boundary_f1;
+        return result.trials[static_cast<size_t>(trial)].scores[options_.metric].value();
       };
       const auto own = static_cast<int64_t>(result.trials.size()) - 1;
-      if (result.best < 0 || score(own) > score(result.best)) result.best = own;
+      const Better better = semantic_metric(options_.metric).better;
+      if (result.best < 0 || is_better(better, score(own), score(result.best))) result.best = own;
     }
     if (hooks_.rows) hooks_.rows(result);
   }

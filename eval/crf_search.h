@@ -23,26 +23,24 @@ inline constexpr int64_t crf_most_trials = 100000;
 inline constexpr const char* crf_usual_grid =
     "bilateral_xy=30:100:10,bilateral_rgb=3:6:1,bilateral_weight=3:6:1";
 
-enum class CrfMetric { miou, boundary_f1 };
-
 struct CrfTrial {
   layers::DenseCrfOptions options;
   int64_t round = 1;
-  SemanticScores scores;  // with boundary_f1
+  SemanticScores scores;  // with the metrics of boundaries
 };
 
 struct CrfSearchOptions {
   std::vector<CrfAxis> grid;
   CrfOptions base;     // what the grid does not name; max_memory bounds one image
   int64_t rounds = 1;  // each further one tries half the step on either side of the best so far
-  CrfMetric metric = CrfMetric::miou;
+  std::string metric = "miou";             // what best means: a key of eval/semantic_metrics.h
   int64_t images = 0;                      // spread evenly over the set; 0: all
   int64_t cache_bytes = int64_t{2} << 30;  // of predictions in memory; what is more goes to a temporary file
   std::string temporary_folder = ".";      // for it
 };
 
 struct CrfSearchResult {
-  SetScores before;              // without CRF, with boundary_f1
+  SetScores before;              // without CRF
   std::vector<CrfTrial> trials;  // in the order in which they were tried
   int64_t best = -1;             // index of the best trial, the first among equals; -1: none
   int64_t images = 0;

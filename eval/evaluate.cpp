@@ -107,30 +107,26 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction, 
 
 ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
                           const ConfusionMatrix& confusion, std::optional<double> loss_sum) {
-  const SemanticScores own = confusion.scores(classes_);
-  confusion_.add(confusion);
-  loss_sum_ += loss_sum.value_or(0);
-  loss_pixels_ += loss_sum ? own.pixels : 0;
-  ImageScore score;
-  score.id = sample.id;
-  score.image_path = sample.image_path;
-  score.miou = own.miou;
-  score.pixel_accuracy = own.pixel_accuracy;
-  if (loss_sum && own.pixels > 0) score.loss = *loss_sum / static_cast<double>(own.pixels);
+  BoundaryMean boundary;
   if (with_boundary_f1_) {
     const BoundaryF1 f1 =
         boundary_f1(sample.label, prediction, data::ignore_label, boundary_tolerance, classes_);
+    boundary.add(f1);
     boundary_.add(f1);
-    score.boundary_f1 = f1.mean;
   }
+  const SemanticScores own = confusion.scores(classes_, &boundary);
+  confusion_.add(confusion);
+  loss_sum_ += loss_sum.value_or(0);
+  loss_pixels_ += loss_sum ? own.pixels : 0;
+  ImageScore score{own, sample.id, sample.image_path, std::nullopt};
+  if (loss_sum && own.pixels > 0) score.loss = *loss_sum / static_cast<double>(own.pixels);
   images_.push_back(score);
   return score;
 }
 
 SetScores SetScorer::scores() const {
   SetScores result;
-  result.scores = confusion_.scores(classes_);
-  if (with_boundary_f1_) boundary_.fill(result.scores);
+  result.scores = confusion_.scores(classes_, &boundary_);
   result.confusion = confusion_;
   result.images = images_;
   if (loss_pixels_ > 0) result.loss = loss_sum_ / static_cast<double>(loss_pixels_);

@@ -14,19 +14,16 @@
 namespace atrous::eval {
 
 // Scores of one image; the set's scores are NOT means of these (they come from one confusion matrix).
-struct ImageScore {
+// All is empty if all is ignored. Means are over the classes in this image's label or prediction.
+struct ImageScore : MetricValues<MetricOf::set> {
   std::string id;
   std::string image_path;
-  // Empty if all is ignored. The mean IoU is that over the classes in this image's label or prediction.
-  std::optional<double> miou;
-  std::optional<double> pixel_accuracy;
   std::optional<double> loss;
-  std::optional<double> boundary_f1;  // if it was asked for
 };
 
 // Scores of a set.
 struct SetScores {
-  SemanticScores scores;  // boundary_f1 filled if it was asked for
+  SemanticScores scores;  // with the metrics of boundaries if they were asked for
   ConfusionMatrix confusion{0};
   std::vector<ImageScore> images;  // in the order of the set
   // Cross-entropy (natural log) per scored pixel, over all pixels of the set; unweighted, whatever the

@@ -1,6 +1,7 @@
 #include "eval/metrics.h"
 
 #include "core/error.h"
+#include "eval/semantic_metrics.h"
 #include "kernels/confusion_matrix/confusion_matrix.h"
 
 namespace atrous::eval {
@@ -30,10 +31,6 @@ int64_t value_at(const Tensor& t, int64_t i) {
   }
   ATROUS_ASSERT(false);
   std::abort();
-}
-
-double ratio(int64_t part, int64_t whole) {
-  return static_cast<double>(part) / static_cast<double>(whole);
 }
 
 }  // namespace
@@ -70,13 +67,9 @@ void ConfusionMatrix::add(const ConfusionMatrix& other) {
   ignored_ += other.ignored_;
 }
 
-SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
+SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes, const BoundaryMean* boundary) const {
   SemanticScores s;
   s.ignored_pixels = ignored_;
-  int64_t correct = 0;
-  double sum_iou = 0, sum_dice = 0, sum_accuracy = 0;
-  int64_t with_ground_truth = 0;
-  double weighted_iou = 0;
   for (int64_t c = 0; c < num_classes_; ++c) {
     ClassScore row;
     const auto index = static_cast<size_t>(c);
@@ -86,39 +79,14 @@ SemanticScores ConfusionMatrix::scores(const ScoredClasses& classes) const {
       row.ground_truth += at(c, k);
       row.predicted += at(k, c);
     }
-    const int64_t hit = at(c, c);
-    const int64_t both = row.ground_truth + row.predicted;
-    if (row.excluded) {
-      ++s.excluded_classes;
-    } else if (both > 0) {
-      row.iou = ratio(hit, both - hit);
-      row.dice = ratio(2 * hit, both);
-      sum_iou += *row.iou;
-      sum_dice += *row.dice;
-      ++s.classes_in_mean;
-    } else {
-      ++s.absent_classes;
-    }
-    if (row.predicted > 0 && !row.excluded) row.precision = ratio(hit, row.predicted);
-    if (row.ground_truth > 0 && !row.excluded) {
-      row.accuracy = ratio(hit, row.ground_truth);
-      sum_accuracy += *row.accuracy;
-      ++with_ground_truth;
-      weighted_iou += static_cast<double>(row.ground_truth) * *row.iou;
-    }
-    correct += hit;
+    const bool present = row.ground_truth + row.predicted > 0;
+    s.excluded_classes += row.excluded;
+    s.classes_in_mean += !row.excluded && present;
+    s.absent_classes += !row.excluded && !present;
     s.pixels += row.ground_truth;
     s.per_class.push_back(std::move(row));
   }
-  if (s.classes_in_mean > 0) {
-    s.miou = sum_iou / static_cast<double>(s.classes_in_mean);
-    s.mean_dice = sum_dice / static_cast<double>(s.classes_in_mean);
-  }
-  if (with_ground_truth > 0) s.mean_accuracy = sum_accuracy / static_cast<double>(with_ground_truth);
-  if (s.pixels > 0) {
-    s.pixel_accuracy = ratio(correct, s.pixels);
-    s.fw_iou = weighted_iou / static_cast<double>(s.pixels);
-  }
+  fill_metrics(*this, boundary, s);
   return s;
 }
 

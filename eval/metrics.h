@@ -4,35 +4,47 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
 
 namespace atrous::eval {
 
-struct ClassScore {
+class BoundaryMean;
+
+enum class MetricOf { set, one_class };
+
+// Row of the table of metrics (eval/semantic_metrics.h) with this key, and the number of rows.
+// Error(internal) for a key that is not in it.
+size_t row_of(MetricOf level, std::string_view key);
+size_t metric_rows();
+
+// The metrics of a set, an image or a class, by key: scores["miou"]. Empty for what is undefined or was not
+// computed.
+template <MetricOf level>
+class MetricValues {
+ public:
+  std::optional<double>& operator[](std::string_view key) { return values_[row_of(level, key)]; }
+  const std::optional<double>& operator[](std::string_view key) const { return values_[row_of(level, key)]; }
+
+ private:
+  std::vector<std::optional<double>> values_ = std::vector<std::optional<double>>(metric_rows());
+};
+
+// All metrics are empty for an excluded class, and the IoU for one that is absent from both labels and
+// predictions.
+struct ClassScore : MetricValues<MetricOf::one_class> {
   std::string name;
   int64_t ground_truth = 0;  // pixels
   int64_t predicted = 0;
   // Cannot occur in the labels, because its value is ignored: it has no scores and is in no mean.
   bool excluded = false;
-  std::optional<double> iou;       // empty: excluded, or absent from both labels and predictions
-  std::optional<double> accuracy;  // recall; empty without ground truth
-  std::optional<double> precision;
-  std::optional<double> dice;
-  std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
 };
 
-struct SemanticScores {
-  // Mean over the classes that are present in labels or predictions. All means leave out excluded classes,
-  // and are empty if no pixel is scored.
-  std::optional<double> miou;
-  std::optional<double> pixel_accuracy;
-  std::optional<double> mean_accuracy;
-  std::optional<double> fw_iou;
-  std::optional<double> mean_dice;
-  std::optional<double> boundary_f1;  // if it was computed (eval/boundary.h)
-  int64_t classes_in_mean = 0;
+// All metrics are empty if no pixel is scored. Means leave out excluded classes.
+struct SemanticScores : MetricValues<MetricOf::set> {
+  int64_t classes_in_mean = 0;   // of the IoU: present in labels or predictions
   int64_t absent_classes = 0;    // could be labelled, and are in neither labels nor predictions
   int64_t excluded_classes = 0;  // ClassScore::excluded
   int64_t pixels = 0;            // scored
@@ -69,8 +81,9 @@ class ConfusionMatrix {
     return counts_[static_cast<size_t>(gt * num_classes_ + predicted)];
   }
   int64_t ignored() const { return ignored_; }
-  // A pixel that is predicted as an excluded class is wrong for the class that it is labelled as.
-  SemanticScores scores(const ScoredClasses& classes) const;
+  // A pixel that is predicted as an excluded class is wrong for the class that it is labelled as. `boundary`:
+  // of the same images, for the metrics of boundaries; null: they are not computed.
+  SemanticScores scores(const ScoredClasses& classes, const BoundaryMean* boundary = nullptr) const;
 
  private:
   int64_t num_classes_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "eval/html.h"
@@ -129,6 +130,13 @@ std::string row_cells(const ConfusionMatrix& confusion, const std::vector<std::s
 
 }  // namespace
 
+std::string heading_of(const char* title) {
+  std::string text = title;
+  if (std::islower(static_cast<unsigned char>(title[1])))
+    text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
 std::string percent_text(const std::optional<double>& share) {
   return share && std::isfinite(*share) ? fmt::format("{:.1f}", 100 * *share) : "–";
 }
@@ -141,6 +149,19 @@ std::vector<std::string> names_of(const SemanticScores& scores) {
   std::vector<std::string> names;
   for (const ClassScore& c : scores.per_class) names.push_back(c.name);
   return names;
+}
+
+std::string semantic_cards(const SemanticScores& scores, Shown place, const std::string& classes) {
+  std::string out;
+  for (const SemanticMetric* m : semantic_metrics_in(place)) {
+    std::string label = m->title;
+    if (is_main(*m)) {
+      label += scores[m->key] ? fmt::format(" over {} {}", scores.classes_in_mean, classes)
+                              : fmt::format(": {}", no_scored_pixel);
+    }
+    out += percent_card(scores[m->key], label);
+  }
+  return out;
 }
 
 std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
@@ -173,26 +194,27 @@ std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<st
 
 std::string per_class_section(const SemanticScores& scores, const std::vector<std::string>& colors,
                               const std::string& heading) {
-  const bool boundary = scores.boundary_f1.has_value();
-  std::string out = fmt::format(
-      "<h2>{}</h2>\n<table><tr><th>Class</th><th>IoU %</th><th></th><th>Recall %</th><th>Precision "
-      "%</th><th>Dice "
-      "%</th>{}<th>Labelled pixels</th><th>Predicted pixels</th></tr>\n",
-      escape_html(heading), boundary ? "<th>Boundary F1 %</th>" : "");
+  std::vector<const SemanticMetric*> columns;
+  for (const SemanticMetric& m : semantic_metrics()) {
+    if (m.of_class.key && was_computed(m, scores)) columns.push_back(&m);
+  }
+  std::string out = fmt::format("<h2>{}</h2>\n<table><tr><th>Class</th>", escape_html(heading));
+  for (const SemanticMetric* m : columns)
+    out += fmt::format("<th>{} %</th>{}", m->of_class.title, is_main(*m) ? "<th></th>" : "");
+  out += "<th>Labelled pixels</th><th>Predicted pixels</th></tr>\n";
   for (size_t c = 0; c < scores.per_class.size(); ++c) {
     const ClassScore& row = scores.per_class[c];
-    const std::string meter =
-        row.iou ? fmt::format("<span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span>", 100 * *row.iou)
-        : row.excluded ? "excluded"
-                       : "absent";
-    out += fmt::format(
-        "<tr><td><i class=\"swatch\" "
-        "style=\"background:{}\"></i>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
-        "<td>{}</td>{}<td>{}</td><td>{}</td></tr>\n",
-        c < colors.size() ? escape_html(colors[c]) : "none", escape_html(row.name), percent_text(row.iou),
-        meter, percent_text(row.accuracy), percent_text(row.precision), percent_text(row.dice),
-        boundary ? fmt::format("<td>{}</td>", percent_text(row.boundary_f1)) : "", row.ground_truth,
-        row.predicted);
+    out += fmt::format("<tr><td><i class=\"swatch\" style=\"background:{}\"></i>{}</td>",
+                       c < colors.size() ? escape_html(colors[c]) : "none", escape_html(row.name));
+    for (const SemanticMetric* m : columns) {
+      const std::optional<double>& score = row[m->of_class.key];
+      out += fmt::format("<td>{}</td>", percent_text(score));
+      if (!is_main(*m)) continue;
+      out += score ? fmt::format("<td><span class=\"meter\"><i style=\"width:{:.0f}%\"></i></span></td>",
+                                 100 * *score)
+                   : fmt::format("<td>{}</td>", row.excluded ? "excluded" : "absent");
+    }
+    out += fmt::format("<td>{}</td><td>{}</td></tr>\n", row.ground_truth, row.predicted);
   }
   return out +
          "</table>\n<p class=\"sub\">Scores come from one confusion matrix over the whole set, at the size "

@@ -6,14 +6,22 @@
 #include <vector>
 
 #include "eval/metrics.h"
+#include "eval/semantic_metrics.h"
 
 namespace atrous::eval {
+
+// "Pixel accuracy" of "pixel accuracy"; "mIoU" stays.
+std::string heading_of(const char* title);
 
 // Percent with one digit; a dash for what does not exist.
 std::string percent_text(const std::optional<double>& share);
 
 // A card (eval/html.h) with a share in percent; with a dash for what does not exist.
 std::string percent_card(const std::optional<double>& share, const std::string& label);
+
+// Cards of the metrics with this flag. `classes` ends the label of the main score: "mIoU over 11 of 12
+// classes".
+std::string semantic_cards(const SemanticScores& scores, Shown place, const std::string& classes);
 
 // The confusion matrix as an SVG picture, for a file of its own or to stand in a page: rows are labelled
 // classes, columns predicted ones, cells their share of the row (green where they agree, red where not; the

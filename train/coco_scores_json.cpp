@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "eval/coco_metrics.h"
+
 namespace atrous::train {
 namespace {
 
@@ -9,19 +11,6 @@ using eval::CocoClassScores;
 using eval::CocoSummary;
 using Errors = std::array<eval::DetectionErrorScore, eval::detection_errors>;
 
-struct ScoreField {
-  const char* key;
-  double CocoClassScores::*member;
-};
-constexpr ScoreField score_fields[] = {
-    {"ap", &CocoClassScores::ap},
-    {"ap50", &CocoClassScores::ap50},
-    {"ap75", &CocoClassScores::ap75},
-    {"ap_small", &CocoClassScores::ap_small},
-    {"ap_medium", &CocoClassScores::ap_medium},
-    {"ap_large", &CocoClassScores::ap_large},
-    {"ar", &CocoClassScores::ar},
-};
 struct CurveField {
   const char* key;
   std::vector<double> CocoClassScores::*member;
@@ -73,7 +62,9 @@ JsonValue class_to_json(const CocoClassScores& c) {
   row["name"] = JsonValue::of(c.name);
   row["objects"] = JsonValue::of(c.objects);
   row["detections"] = JsonValue::of(c.detections);
-  for (const ScoreField& f : score_fields) row[f.key] = JsonValue::of(eval::existing(c.*f.member));
+  for (const eval::CocoMetric& m : eval::coco_metrics()) {
+    if (m.of_class) row[m.key] = JsonValue::of(eval::existing(c.*m.of_class));
+  }
   row["errors"] = errors_to_json(c.errors);
   return row;
 }
@@ -125,9 +116,9 @@ CocoSummary coco_from_json(const JsonValue& json) {
     if (const JsonValue* name = row.find("name")) c.name = name->string;
     c.objects = count(row, "objects");
     c.detections = count(row, "detections");
-    for (const ScoreField& f : score_fields) {
-      const JsonValue* v = row.find(f.key);
-      if (v && v->is_number()) c.*f.member = v->number;
+    for (const eval::CocoMetric& m : eval::coco_metrics()) {
+      const JsonValue* v = m.of_class ? row.find(m.key) : nullptr;
+      if (v && v->is_number()) c.*m.of_class = v->number;
     }
     c.errors = errors_from_json(row.find("errors"));
     for (size_t i = 0; curves && i < curves->array.size(); ++i) {

@@ -4,6 +4,7 @@
 
 #include "data/instances.h"
 #include "data/sets/sets.h"
+#include "eval/validation_metrics.h"
 #include "train/config_schema.h"
 
 namespace atrous::train::schema {
@@ -275,10 +276,12 @@ const Fields<eval::InferenceOptions>& fields() {
 
 namespace {
 
-// Metrics that `expected` may name; run_training compares them by these names.
-const std::vector<std::string> expected_metrics = {"miou",      "pixel_accuracy", "mean_accuracy", "fw_iou",
-                                                   "mean_dice", "box_ap",         "box_ap50",      "box_ap75",
-                                                   "mask_ap",   "mask_ap50",      "mask_ap75"};
+// Metrics that `expected` may name.
+std::vector<std::string> expected_metrics() {
+  std::vector<std::string> keys = eval::validation_keys(/*detection=*/false);
+  std::ranges::copy(eval::validation_keys(/*detection=*/true), std::back_inserter(keys));
+  return keys;
+}
 
 Field<Config> expected_field() {
   Field<Config> f{"expected",
@@ -294,10 +297,9 @@ Field<Config> expected_field() {
     if (v.kind != JsonValue::Kind::object)
       detail::wrong_type(v, path, "an object such as {\"miou\": [0.60, 0.02]}");
     c.expected.clear();
+    const std::vector<std::string> known = expected_metrics();
     for (const auto& [metric, target] : v.object) {
-      if (std::find(expected_metrics.begin(), expected_metrics.end(), metric) == expected_metrics.end()) {
-        detail::unknown_key(target, path, metric, expected_metrics);
-      }
+      if (std::ranges::find(known, metric) == known.end()) detail::unknown_key(target, path, metric, known);
       const std::string at = detail::child(path, metric);
       for (const JsonValue& e : detail::read_list(target, at, "a pair [value, tolerance]")) {
         c.expected[metric].push_back(detail::read_number(e, at, 0, 1, false, "0 to 1"));

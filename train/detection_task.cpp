@@ -2,6 +2,7 @@
 
 #include "core/random.h"
 #include "data/image_io.h"
+#include "eval/coco_metrics.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/class_source.h"
@@ -36,16 +37,18 @@ std::shared_ptr<layers::DetectionModel> make_detection_model(const Config& confi
 }
 
 void add_scores(Validation& v, const eval::CocoSummary& s, const std::string& what) {
-  const auto add = [&](const char* name, double value) {
+  const auto add = [&](const char* key, double value) {
     const std::optional<double> score = eval::existing(value);
-    v.line[what + name] = v.best[what + name] = JsonValue::of(score);
+    const std::string name = fmt::format("{}_{}", what, key);
+    v.line[name] = v.best[name] = JsonValue::of(score);
     if (!score) return;
-    v.scores.emplace_back(what + name, *score);
-    v.curves.emplace_back("val/" + what + name, *score);
+    v.scores.emplace_back(name, *score);
+    v.curves.emplace_back("val/" + name, *score);
   };
-  add("_ap", s.ap());
-  add("_ap50", s.ap50());
-  add("_ap75", s.stats[2]);
+  for (size_t i = 0; i < s.stats.size(); ++i) {
+    const eval::CocoMetric& m = eval::coco_metrics()[i];
+    if (m.validation) add(m.key, s.stats[i]);
+  }
   for (const eval::CocoClassScores& c : s.classes) {
     if (c.ap >= 0) v.curves.emplace_back("val_" + what + "_ap/" + c.name, c.ap);
   }

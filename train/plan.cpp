@@ -1,7 +1,11 @@
 #include "train/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+
+#include "eval/validation_metrics.h"
 
 namespace atrous::train {
 
@@ -31,10 +35,10 @@ void check_trainable(const Config& c) {
   const bool finds_objects = nets::is_detector(c.model.name);
   if (finds_objects) check_detector(c);
   for (const auto& [metric, target] : c.expected) {
-    ATROUS_CHECK(finds_objects == (metric.find("_ap") != std::string::npos), ErrorKind::config,
+    const std::vector<std::string> keys = eval::validation_keys(finds_objects);
+    ATROUS_CHECK(std::ranges::find(keys, metric) != keys.end(), ErrorKind::config,
                  "[expected] {} is no score of {}. Give one of {}.", metric, c.model.name,
-                 finds_objects ? "box_ap, box_ap50, box_ap75, mask_ap, mask_ap50, mask_ap75"
-                               : "miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice");
+                 fmt::join(keys, ", "));
   }
   ATROUS_CHECK(finds_objects || c.model.num_classes <= 255, ErrorKind::config,
                "[config] label maps hold at most 255 classes. Got model.num_classes = {}. Merge some.",
@@ -93,10 +97,13 @@ Verdict check_expectations(const Config& c, const RunState& state) {
   for (const auto& [metric, target] : c.expected) {
     const auto found = state.best.find(metric);
     const bool scored = found != state.best.end();
-    const bool ok = scored && found->second >= target[0] - target[1];
-    verdict.lines.push_back(
-        fmt::format("{}: {} {}, expected at least {:.4f} - {:.4f}", ok ? "passed" : "FAILED", metric,
-                    scored ? fmt::format("{:.4f}", found->second) : "was not scored", target[0], target[1]));
+    const eval::Better better = eval::better_of(metric);
+    const bool ok = scored && eval::meets(better, found->second, target[0], target[1]);
+    verdict.lines.push_back(fmt::format("{}: {} {}, expected at {} {:.4f} {} {:.4f}",
+                                        ok ? "passed" : "FAILED", metric,
+                                        scored ? fmt::format("{:.4f}", found->second) : "was not scored",
+                                        better == eval::Better::higher ? "least" : "most", target[0],
+                                        better == eval::Better::higher ? "-" : "+", target[1]));
     verdict.met = verdict.met && ok;
   }
   return verdict;

@@ -1,6 +1,7 @@
 #include "train/report.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -11,9 +12,12 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "eval/coco_html.h"
+#include "eval/coco_metrics.h"
 #include "eval/html.h"
 #include "eval/score_html.h"
+#include "eval/semantic_metrics.h"
 #include "eval/svg_chart.h"
+#include "eval/validation_metrics.h"
 #include "train/coco_scores_json.h"
 #include "train/config.h"
 #include "train/json_value.h"
@@ -51,6 +55,24 @@ Series series_of(const std::vector<JsonValue>& lines, const char* key, const cha
   return s;
 }
 
+// A run has the semantic metrics or those of detection, so both start with the first colour.
+std::vector<Series> score_curves(const std::vector<JsonValue>& lines) {
+  constexpr std::array<const char*, 4> colors = {"#1f9d74", "#8a6fd1", "#3f7fd0", "#d2573c"};
+  std::vector<Series> curves;
+  size_t next = 0;
+  const auto add = [&](const std::string& key, const std::string& title) {
+    curves.push_back(series_of(lines, key.c_str(), title.c_str(), colors[next++ % colors.size()]));
+  };
+  for (const eval::SemanticMetric* m : eval::semantic_metrics_in(eval::shown_curve)) add(m->key, m->title);
+  next = 0;
+  for (const std::string what : {"mask", "box"}) {
+    for (const eval::CocoMetric& m : eval::coco_metrics()) {
+      if (m.curve) add(what + "_" + m.key, what + " " + m.title);
+    }
+  }
+  return curves;
+}
+
 // "expected" of the config beside what the run has reached, as check_expectations compares them.
 std::string expectations(const JsonValue& config, const JsonValue& best) {
   const JsonValue* expected = config.find("expected");
@@ -60,14 +82,15 @@ std::string expectations(const JsonValue& config, const JsonValue& best) {
       "<th></th></tr>\n";
   for (const auto& [metric, target] : expected->object) {
     if (target.array.size() != 2) continue;
-    const double least = target.array[0].number - target.array[1].number;
+    const eval::Better better = eval::better_of(metric);
+    const double wanted = target.array[0].number, tolerance = target.array[1].number;
+    const double least = eval::worst_accepted(better, wanted, tolerance);
     const double score = number_of(best, metric.c_str());
-    const bool reached = score >= least;  // false without a validation
-    out +=
-        fmt::format("<tr><td>{}</td><td>{:.4f}</td><td>{:.4f}</td><td>{}</td><td class=\"{}\">{}</td></tr>\n",
-                    escape_html(metric), target.array[0].number, least,
-                    std::isfinite(score) ? fmt::format("{:.4f}", score) : "–", reached ? "good" : "bad",
-                    reached ? "reached" : "not reached");
+    const bool reached = eval::meets(better, score, wanted, tolerance);  // false without a validation
+    out += fmt::format(
+        "<tr><td>{}</td><td>{:.4f}</td><td>{:.4f}</td><td>{}</td><td class=\"{}\">{}</td></tr>\n",
+        escape_html(metric), wanted, least, std::isfinite(score) ? fmt::format("{:.4f}", score) : "–",
+        reached ? "good" : "bad", reached ? "reached" : "not reached");
   }
   return out + "</table>\n";
 }
@@ -142,13 +165,9 @@ void write_report(const std::string& folder) {
   std::string html = eval::page_head(name, std::filesystem::path(folder).lexically_normal().string()) +
                      "<div class=\"cards\">\n";
   const eval::SemanticScores scores = scores_from_json(best);
-  if (best.find("miou")) {
-    html += eval::percent_card(scores.miou, scores.miou
-                                                ? fmt::format("mIoU over {} classes, step {:.0f}",
-                                                              scores.classes_in_mean, number_of(best, "step"))
-                                                : fmt::format("mIoU: {}", eval::no_scored_pixel));
-    html += eval::percent_card(scores.pixel_accuracy, "pixel accuracy");
-    html += eval::percent_card(scores.mean_dice, "mean Dice");
+  if (best.find(eval::semantic_metrics().front().key)) {
+    html += eval::semantic_cards(scores, eval::shown_training_card,
+                                 fmt::format("classes, step {:.0f}", number_of(best, "step")));
     const double loss = number_of(best, "val_loss");
     if (std::isfinite(loss)) html += card(fmt::format("{:.4f}", loss), "validation loss");
   }
@@ -159,13 +178,7 @@ void write_report(const std::string& folder) {
   html += "</div>\n" + expectations(parsed, best) + "<h2>Curves</h2>\n<div class=\"charts\">\n";
   const Series loss = series_of(lines, "loss", "training", "#3f7fd0");
   html += svg_chart("Loss", "step", {loss, series_of(lines, "val_loss", "validation", "#d2573c")});
-  html += svg_chart(
-      "Validation scores", "step",
-      {series_of(lines, "miou", "mIoU", "#1f9d74"),
-       series_of(lines, "pixel_accuracy", "pixel accuracy", "#8a6fd1"),
-       series_of(lines, "mask_ap", "mask AP", "#1f9d74"),
-       series_of(lines, "mask_ap50", "mask AP50", "#8a6fd1"), series_of(lines, "box_ap", "box AP", "#3f7fd0"),
-       series_of(lines, "box_ap50", "box AP50", "#d2573c")});
+  html += svg_chart("Validation scores", "step", score_curves(lines));
   html += svg_chart("Learning rate", "step", {series_of(lines, "lr", "lr", "#3f7fd0")});
   html += svg_chart("Speed (images per second)", "step",
                     {series_of(lines, "images_per_second", "images/s", "#3f7fd0")});

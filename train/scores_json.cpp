@@ -1,5 +1,7 @@
 #include "train/scores_json.h"
 
+#include "eval/semantic_metrics.h"
+
 namespace atrous::train {
 namespace {
 
@@ -17,23 +19,18 @@ int64_t count(const JsonValue& object, const char* key) {
 
 JsonValue scores_to_json(const eval::SemanticScores& s) {
   JsonValue out = JsonValue::make_object();
-  out["miou"] = JsonValue::of(s.miou);
-  out["pixel_accuracy"] = JsonValue::of(s.pixel_accuracy);
-  out["mean_accuracy"] = JsonValue::of(s.mean_accuracy);
-  out["fw_iou"] = JsonValue::of(s.fw_iou);
-  out["mean_dice"] = JsonValue::of(s.mean_dice);
-  if (s.boundary_f1) out["boundary_f1"] = JsonValue::of(*s.boundary_f1);
+  for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+    if (m.value && was_computed(m, s)) out[m.key] = JsonValue::of(s[m.key]);
+  }
   out["classes_in_mean"] = JsonValue::of(s.classes_in_mean);
   JsonValue& rows = out["per_class"];
   rows.kind = JsonValue::Kind::array;
   for (const eval::ClassScore& c : s.per_class) {
     JsonValue row = JsonValue::make_object();
     row["name"] = JsonValue::of(c.name);
-    row["iou"] = JsonValue::of(c.iou);
-    row["accuracy"] = JsonValue::of(c.accuracy);
-    row["precision"] = JsonValue::of(c.precision);
-    row["dice"] = JsonValue::of(c.dice);
-    if (s.boundary_f1) row["boundary_f1"] = JsonValue::of(c.boundary_f1);
+    for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+      if (m.of_class.key && was_computed(m, s)) row[m.of_class.key] = JsonValue::of(c[m.of_class.key]);
+    }
     row["ground_truth"] = JsonValue::of(c.ground_truth);
     row["predicted"] = JsonValue::of(c.predicted);
     if (c.excluded) row["excluded"] = JsonValue::of(true);
@@ -65,12 +62,7 @@ JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion) {
 
 eval::SemanticScores scores_from_json(const JsonValue& json) {
   eval::SemanticScores s;
-  s.miou = maybe(json, "miou");
-  s.pixel_accuracy = maybe(json, "pixel_accuracy");
-  s.mean_accuracy = maybe(json, "mean_accuracy");
-  s.fw_iou = maybe(json, "fw_iou");
-  s.mean_dice = maybe(json, "mean_dice");
-  s.boundary_f1 = maybe(json, "boundary_f1");
+  for (const eval::SemanticMetric& m : eval::semantic_metrics()) s[m.key] = maybe(json, m.key);
   s.classes_in_mean = count(json, "classes_in_mean");
   const JsonValue* rows = json.find("per_class");
   if (!rows) return s;
@@ -79,15 +71,13 @@ eval::SemanticScores scores_from_json(const JsonValue& json) {
     if (const JsonValue* name = row.find("name")) c.name = name->string;
     c.ground_truth = count(row, "ground_truth");
     c.predicted = count(row, "predicted");
-    c.iou = maybe(row, "iou");
-    c.accuracy = maybe(row, "accuracy");
-    c.precision = maybe(row, "precision");
-    c.dice = maybe(row, "dice");
-    c.boundary_f1 = maybe(row, "boundary_f1");
+    for (const eval::SemanticMetric& m : eval::semantic_metrics()) {
+      if (m.of_class.key) c[m.of_class.key] = maybe(row, m.of_class.key);
+    }
     const JsonValue* excluded = row.find("excluded");
     c.excluded = excluded && excluded->boolean;
     s.excluded_classes += c.excluded;
-    s.absent_classes += !c.iou && !c.excluded;
+    s.absent_classes += !c["iou"] && !c.excluded;
     s.pixels += c.ground_truth;
     s.per_class.push_back(std::move(c));
   }

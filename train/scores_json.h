@@ -7,9 +7,8 @@
 
 namespace atrous::train {
 
-// miou, pixel_accuracy, mean_accuracy, fw_iou, mean_dice, boundary_f1 (if it was computed; of classes too),
-// classes_in_mean, per_class[]. What does not exist (the IoU of an absent class, all means without a scored
-// pixel) is null.
+// The metrics (eval/semantic_metrics.h; those of boundaries if they were computed), classes_in_mean,
+// per_class[]. What is undefined (the IoU of an absent class, all means without a scored pixel) is null.
 JsonValue scores_to_json(const eval::SemanticScores& scores);
 // [label][prediction]
 JsonValue confusion_to_json(const eval::ConfusionMatrix& confusion);

@@ -5,6 +5,7 @@
 
 #include "core/random.h"
 #include "eval/pictures.h"
+#include "eval/validation_metrics.h"
 #include "train/class_weights.h"
 #include "train/sample_pictures.h"
 #include "train/scores_json.h"
@@ -23,18 +24,21 @@ std::shared_ptr<layers::SegmentationModel> make_segmentation_model(const Config&
 Validation summary_of(const eval::EvaluationResult& result, const eval::Palette& palette) {
   const eval::SemanticScores& s = result.scores;
   Validation v;
-  v.scored = s.miou.has_value();
+  v.scored = s.pixels > 0;
   if (v.scored) {
-    v.scores = {{"miou", *s.miou},
-                {"pixel_accuracy", *s.pixel_accuracy},
-                {"mean_accuracy", *s.mean_accuracy},
-                {"fw_iou", *s.fw_iou},
-                {"mean_dice", *s.mean_dice}};
-    v.curves = {{"val/miou", *s.miou}, {"val/loss", *result.loss}, {"val/pixel_accuracy", *s.pixel_accuracy}};
-    v.text =
-        fmt::format("mIoU {:.4f} over {} classes{}, loss {:.4f}, pixel accuracy {:.4f}", *s.miou,
-                    s.classes_in_mean, s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "",
-                    *result.loss, *s.pixel_accuracy);
+    for (const eval::ValidationMetric& m : eval::validation_metrics(/*detection=*/false)) {
+      if (const auto& score = s[m.key]) v.scores.emplace_back(m.key, *score);
+    }
+    v.curves = {{"val/loss", *result.loss}};
+    for (const eval::SemanticMetric* m : eval::semantic_metrics_in(eval::shown_curve)) {
+      const double score = s[m->key].value();
+      v.curves.emplace_back(fmt::format("val/{}", m->key), score);
+      v.text += fmt::format("{}{} {:.4f}", v.text.empty() ? "" : ", ", m->title, score);
+      if (!is_main(*m)) continue;
+      v.text +=
+          fmt::format(" over {} classes{}, loss {:.4f}", s.classes_in_mean,
+                      s.absent_classes ? fmt::format(" ({} absent)", s.absent_classes) : "", *result.loss);
+    }
     v.warnings = suspicions(s);
   } else {
     v.text = eval::no_scored_pixel;
@@ -43,7 +47,8 @@ Validation summary_of(const eval::EvaluationResult& result, const eval::Palette&
   std::vector<std::string> colors;  // as CSS writes them
   for (size_t c = 0; c < s.per_class.size(); ++c) {
     colors.push_back(fmt::format("#{:02x}{:02x}{:02x}", palette[c][0], palette[c][1], palette[c][2]));
-    if (s.per_class[c].iou) v.curves.emplace_back("val_iou/" + s.per_class[c].name, *s.per_class[c].iou);
+    if (const auto& iou = s.per_class[c]["iou"])
+      v.curves.emplace_back("val_iou/" + s.per_class[c].name, *iou);
   }
   v.line = JsonValue::make_object();
   v.line["val_loss"] = JsonValue::of(result.loss);

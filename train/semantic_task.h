@@ -2,6 +2,7 @@
 #pragma once
 
 #include "eval/evaluate.h"
+#include "eval/semantic_metrics.h"
 #include "layers/losses.h"
 #include "train/batches.h"
 #include "train/task.h"
@@ -20,7 +21,7 @@ class SemanticTask : public Task {
   TrainingBatch next() override;
   double wait_seconds() const override { return batches_->wait_seconds(); }
   std::string first_loss_warning(double loss) const override;
-  const char* main_score() const override { return "miou"; }
+  const char* main_score() const override { return eval::semantic_metrics().front().key; }
   std::optional<Validation> validate(int64_t step, const RunFolder& folder, RunLog& log) override;
 
  private:

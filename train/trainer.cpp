@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/device_runtime.h"
 #include "core/terminal.h"
+#include "eval/validation_metrics.h"
 #include "layers/finite.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
@@ -97,7 +98,8 @@ void take_losses(const StepResult& step, RunState& state, StepRecord& record) {
 
 bool is_best(const Validation& v, const char* main_score, const RunState& state) {
   const std::map<std::string, double> scores(v.scores.begin(), v.scores.end());
-  return !v.scored || state.best.empty() || scores.at(main_score) > state.best.at(main_score);
+  return !v.scored || state.best.empty() ||
+         eval::is_better(eval::better_of(main_score), scores.at(main_score), state.best.at(main_score));
 }
 
 // Takes the scores of a validation over into the state and the files of the run.

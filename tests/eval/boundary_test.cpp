@@ -151,11 +151,9 @@ TEST_CASE("boundary F1 of a set: a class is averaged over the images that hold i
   mean.add(boundary_f1(halves(8, 8, 8), halves(8, 8, 8), 255));                       // 0: 1
   mean.add(boundary_f1(label, halves(30, 40, 40), 255));                              // 0: 0, 1: 0
   mean.add(boundary_f1(Tensor::full({4, 4}, 255, DType::u8), halves(4, 4, 2), 255));  // nothing
-  SemanticScores scores;
-  scores.per_class.resize(3);
-  mean.fill(scores);
-  CHECK(scores.boundary_f1.value() == Approx(2.0 / 3));
-  CHECK(scores.per_class[0].boundary_f1.value() == Approx(2.0 / 3));
-  CHECK(scores.per_class[1].boundary_f1.value() == Approx(0.5));
-  CHECK_FALSE(scores.per_class[2].boundary_f1);
+  const SemanticScores scores = ConfusionMatrix(3).scores({}, &mean);
+  CHECK(scores["boundary_f1"].value() == Approx(2.0 / 3));
+  CHECK(scores.per_class[0]["boundary_f1"].value() == Approx(2.0 / 3));
+  CHECK(scores.per_class[1]["boundary_f1"].value() == Approx(0.5));
+  CHECK_FALSE(scores.per_class[2]["boundary_f1"]);
 }

@@ -11,6 +11,7 @@
 #include "core/parallel.h"
 #include "core/random.h"
 #include "eval/coco_html.h"
+#include "eval/coco_metrics.h"
 
 using namespace atrous;
 using namespace atrous::eval;
@@ -269,7 +270,9 @@ TEST_CASE("coco scores: the page shows numbers, errors, classes and curves, and 
                            "Mean over classes", "no objects", "<svg class=\"chart\""})
     CHECK_THAT(html, Contains(part));
   CHECK_THAT(html, !Contains("<b>car"));
-  CHECK(coco_stat_name(0) == "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]");
-  CHECK(coco_stat_name(6) == "Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ]");
+  CHECK(coco_stat_name(coco_metrics()[0]) ==
+        "Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]");
+  CHECK(coco_stat_name(coco_metrics()[6]) ==
+        "Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ]");
   CHECK(coco_sections(score({}, {}, 0), "mask").find("nan") == std::string::npos);
 }

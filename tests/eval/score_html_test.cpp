@@ -92,8 +92,8 @@ TEST_CASE("the table of classes tells absent classes and shows boundary F1 only 
   std::string html = per_class_section(s, {"#ff0000"}, "Per class");
   CHECK_THAT(html, Contains("background:#ff0000") && Contains("<td>100.0</td>"));
   CHECK_THAT(html, Contains("nowhere</td><td>–</td><td>absent</td>") && !Contains("Boundary"));
-  s.boundary_f1 = 0.5;
-  s.per_class[0].boundary_f1 = 0.25;
+  s["boundary_f1"] = 0.5;
+  s.per_class[0]["boundary_f1"] = 0.25;
   html = per_class_section(s, {}, "Per class");
   CHECK_THAT(html, Contains("Boundary F1 %") && Contains("<td>25.0</td>"));
 }

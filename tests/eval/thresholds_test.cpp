@@ -68,7 +68,7 @@ TEST_CASE("a network is scored in evaluation mode, whatever its own") {
     model.train(training);
     const MemoryDataset set(model, 3);
     const EvaluationResult r = evaluate(model, set, plain_data(), {}, false);
-    CHECK(r.scores.pixel_accuracy ==
+    CHECK(r.scores["pixel_accuracy"] ==
           Approx(1 - static_cast<double>(set.wrong) / static_cast<double>(set.pixels)));
     CHECK(model.training() == training);
   }

@@ -1,0 +1,199 @@
+#include "eval/semantic_metrics.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/error.h"
+#include "eval/boundary.h"
+
+namespace atrous::eval {
+namespace {
+
+using Value = std::optional<double>;
+
+// Part of a whole; undefined if the whole is 0.
+Value ratio(int64_t part, int64_t whole) {
+  if (whole == 0) return std::nullopt;
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+const ClassScore& class_of(const ScoreInput& in, int64_t c) {
+  return in.scores.per_class[static_cast<size_t>(c)];
+}
+
+int64_t hits(const ScoreInput& in, int64_t c) {
+  return in.confusion.at(c, c);
+}
+
+// Of the classes for which the metric exists.
+Value mean_over_classes(const ScoreInput& in, const char* class_key) {
+  double sum = 0;
+  int64_t classes = 0;
+  for (const ClassScore& c : in.scores.per_class) {
+    const Value v = c[class_key];
+    sum += v.value_or(0);
+    classes += v.has_value();
+  }
+  if (classes == 0) return std::nullopt;
+  return sum / static_cast<double>(classes);
+}
+
+Value class_iou(const ScoreInput& in, int64_t c) {
+  const ClassScore& row = class_of(in, c);
+  if (row.excluded) return std::nullopt;
+  return ratio(hits(in, c), row.ground_truth + row.predicted - hits(in, c));
+}
+
+Value class_dice(const ScoreInput& in, int64_t c) {
+  const ClassScore& row = class_of(in, c);
+  if (row.excluded) return std::nullopt;
+  return ratio(2 * hits(in, c), row.ground_truth + row.predicted);
+}
+
+Value class_accuracy(const ScoreInput& in, int64_t c) {
+  const ClassScore& row = class_of(in, c);
+  if (row.excluded) return std::nullopt;
+  return ratio(hits(in, c), row.ground_truth);
+}
+
+Value class_precision(const ScoreInput& in, int64_t c) {
+  const ClassScore& row = class_of(in, c);
+  if (row.excluded) return std::nullopt;
+  return ratio(hits(in, c), row.predicted);
+}
+
+Value pixel_accuracy(const ScoreInput& in) {
+  int64_t correct = 0;
+  for (int64_t c = 0; c < in.confusion.num_classes(); ++c) correct += hits(in, c);
+  return ratio(correct, in.scores.pixels);
+}
+
+Value fw_iou(const ScoreInput& in) {
+  if (in.scores.pixels == 0) return std::nullopt;
+  double sum = 0;
+  for (const ClassScore& c : in.scores.per_class) {
+    if (c["accuracy"]) sum += static_cast<double>(c.ground_truth) * *c["iou"];
+  }
+  return sum / static_cast<double>(in.scores.pixels);
+}
+
+Value boundary_mean(const ScoreInput& in) {
+  return in.boundary ? in.boundary->mean() : std::nullopt;
+}
+
+Value class_boundary_mean(const ScoreInput& in, int64_t c) {
+  return in.boundary ? in.boundary->class_mean(c) : std::nullopt;
+}
+
+static_assert(boundary_tolerance == 0.0075);  // as the texts below say
+
+constexpr SemanticMetric rows[] = {
+    {.key = "miou",
+     .title = "mIoU",
+     .definition = "mean over classes of TP / (TP + FP + FN), from one confusion matrix over the set",
+     .value = [](const ScoreInput& in) { return mean_over_classes(in, "iou"); },
+     .of_class = {"iou", "IoU", "IoU", class_iou},
+     .shown = shown_card | shown_training_card | shown_curve | shown_per_image | shown_definition,
+     .crf_rank = 1},
+    {.key = "pixel_accuracy",
+     .title = "pixel accuracy",
+     .definition = "share of the scored pixels that have the class of their label",
+     .value = pixel_accuracy,
+     .shown = shown_card | shown_training_card | shown_curve | shown_per_image,
+     .crf_rank = 3},
+    {.key = "mean_accuracy",
+     .title = "mean accuracy",
+     .definition = "mean over the labelled classes of the recall TP / (TP + FN)",
+     .value = [](const ScoreInput& in) { return mean_over_classes(in, "accuracy"); },
+     .of_class = {"accuracy", "Recall", "recall", class_accuracy},
+     .shown = shown_card,
+     .crf_rank = 4},
+    {.key = "precision",
+     .title = "precision",
+     .definition = "TP / (TP + FP) of a class",
+     .of_class = {"precision", "Precision", "precis.", class_precision}},
+    {.key = "fw_iou",
+     .title = "fw IoU",
+     .definition = "frequency-weighted IoU: mean of the IoU of classes, weighted by their labelled pixels",
+     .value = fw_iou},
+    {.key = "mean_dice",
+     .title = "mean Dice",
+     .definition = "mean over classes of 2 TP / (2 TP + FP + FN)",
+     .value = [](const ScoreInput& in) { return mean_over_classes(in, "dice"); },
+     .of_class = {"dice", "Dice", "Dice", class_dice},
+     .shown = shown_card | shown_training_card,
+     .crf_rank = 5},
+    {.key = "boundary_f1",
+     .title = "boundary F1",
+     .definition =
+         "Csurka 2013, within 0.75 % of an image's diagonal; mean over the classes of an image, then "
+         "over images; of a class: mean over the images that hold it",
+     .source = MetricSource::boundary,
+     .value = boundary_mean,
+     .of_class = {"boundary_f1", "Boundary F1", "bnd. F1", class_boundary_mean},
+     .shown = shown_card | shown_per_image | shown_definition,
+     .crf_rank = 2,
+     .remark = "(Csurka 2013, within 0.75 % of the diagonal)"},
+};
+
+}  // namespace
+
+std::span<const SemanticMetric> semantic_metrics() {
+  return rows;
+}
+
+bool is_main(const SemanticMetric& metric) {
+  return &metric == &rows[0];
+}
+
+const SemanticMetric& semantic_metric(std::string_view key) {
+  return rows[row_of(MetricOf::set, key)];
+}
+
+std::vector<const SemanticMetric*> semantic_metrics_in(Shown place) {
+  std::vector<const SemanticMetric*> found;
+  for (const SemanticMetric& m : rows) {
+    if (m.shown & place) found.push_back(&m);
+  }
+  return found;
+}
+
+std::vector<const SemanticMetric*> crf_metrics(size_t most) {
+  std::vector<const SemanticMetric*> found;
+  for (const SemanticMetric& m : rows) {
+    if (m.crf_rank > 0) found.push_back(&m);
+  }
+  std::ranges::sort(found, {}, &SemanticMetric::crf_rank);
+  found.resize(std::min(found.size(), most));
+  return found;
+}
+
+bool was_computed(const SemanticMetric& metric, const SemanticScores& scores) {
+  return metric.source == MetricSource::confusion || scores[metric.key].has_value();
+}
+
+void fill_metrics(const ConfusionMatrix& confusion, const BoundaryMean* boundary, SemanticScores& scores) {
+  const ScoreInput input{confusion, scores, boundary};
+  for (const SemanticMetric& m : rows) {
+    if (!m.of_class.key) continue;
+    for (size_t c = 0; c < scores.per_class.size(); ++c)
+      scores.per_class[c][m.of_class.key] = m.of_class.value(input, static_cast<int64_t>(c));
+  }
+  for (const SemanticMetric& m : rows) {
+    if (m.value) scores[m.key] = m.value(input);
+  }
+}
+
+size_t row_of(MetricOf level, std::string_view key) {
+  for (size_t i = 0; i < std::size(rows); ++i) {
+    const char* own = level == MetricOf::set ? rows[i].key : rows[i].of_class.key;
+    if (own && key == own) return i;
+  }
+  fail(ErrorKind::internal, "[metrics] a key must be one of the table's. Got \"{}\".", key);
+}
+
+size_t metric_rows() {
+  return std::size(rows);
+}
+
+}  // namespace atrous::eval
