@@ -77,6 +77,34 @@ Value fw_iou(const ScoreInput& in) {
   return sum / static_cast<double>(in.scores.pixels);
 }
 
+// Products of counts, which need more than 64 bits.
+__extension__ typedef __int128 Wide;
+
+// Of the pixels n, those with the right class and, by class, those labelled t_k and those predicted p_k.
+struct Agreement {
+  Wide n = 0, correct = 0, label_prediction = 0;  // the last: sum over k of t_k p_k
+
+  explicit Agreement(const ScoreInput& in) : n(in.scores.pixels) {
+    for (int64_t c = 0; c < in.confusion.num_classes(); ++c) {
+      correct += hits(in, c);
+      label_prediction += Wide{class_of(in, c).ground_truth} * class_of(in, c).predicted;
+    }
+  }
+};
+
+// Cohen: "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20, 1960.
+//
+//   kappa = (p_o - p_e) / (1 - p_e) = (n c - sum_k t_k p_k) / (n^2 - sum_k t_k p_k)
+//
+// p_o = c / n: the pixel accuracy; p_e = sum_k t_k p_k / n^2: the accuracy to expect if label and prediction
+// were independent. Undefined (0/0) if labels and predictions have one class, the same.
+Value kappa(const ScoreInput& in) {
+  const Agreement a(in);
+  const Wide possible = a.n * a.n - a.label_prediction;
+  if (possible == 0) return std::nullopt;
+  return static_cast<double>(a.n * a.correct - a.label_prediction) / static_cast<double>(possible);
+}
+
 Value boundary_mean(const ScoreInput& in) {
   return in.boundary ? in.boundary->mean() : std::nullopt;
 }
@@ -123,6 +151,13 @@ constexpr SemanticMetric rows[] = {
      .of_class = {"dice", "Dice", "Dice", class_dice},
      .shown = shown_card | shown_training_card,
      .crf_rank = 5},
+    {.key = "kappa",
+     .title = "Cohen's kappa",
+     .definition =
+         "(p_o - p_e) / (1 - p_e): p_o is the pixel accuracy, p_e the one to expect if predictions were "
+         "independent of labels (Cohen 1960)",
+     .value = kappa,
+     .shown = shown_card | shown_definition},
     {.key = "boundary_f1",
      .title = "boundary F1",
      .definition =
