@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "core/error.h"
 #include "eval/boundary.h"
@@ -105,6 +106,26 @@ Value kappa(const ScoreInput& in) {
   return static_cast<double>(a.n * a.correct - a.label_prediction) / static_cast<double>(possible);
 }
 
+// Matthews correlation of K classes, R_K of Gorodkin: "Comparing two K-category assignments by a K-category
+// correlation coefficient", Computational Biology and Chemistry 28, 2004.
+//
+//   R_K = cov(t, p) / sqrt(cov(t, t) cov(p, p)) = (n c - sum_k t_k p_k) / sqrt((n^2 - sum_k t_k^2) (n^2 -
+//   sum_k p_k^2))
+//
+// Of two classes it is Matthews' phi. Undefined (0/0) if labels or predictions have one class only;
+// scikit-learn gives 0 there.
+Value matthews(const ScoreInput& in) {
+  const Agreement a(in);
+  Wide labels = a.n * a.n, predictions = a.n * a.n;
+  for (const ClassScore& c : in.scores.per_class) {
+    labels -= Wide{c.ground_truth} * c.ground_truth;
+    predictions -= Wide{c.predicted} * c.predicted;
+  }
+  if (labels == 0 || predictions == 0) return std::nullopt;
+  return static_cast<double>(a.n * a.correct - a.label_prediction) /
+         std::sqrt(static_cast<double>(labels) * static_cast<double>(predictions));
+}
+
 Value boundary_mean(const ScoreInput& in) {
   return in.boundary ? in.boundary->mean() : std::nullopt;
 }
@@ -157,6 +178,12 @@ constexpr SemanticMetric rows[] = {
          "(p_o - p_e) / (1 - p_e): p_o is the pixel accuracy, p_e the one to expect if predictions were "
          "independent of labels (Cohen 1960)",
      .value = kappa,
+     .shown = shown_card | shown_definition},
+    {.key = "mcc",
+     .title = "MCC",
+     .definition = "Matthews correlation of K classes, the correlation coefficient of labels and predictions "
+                   "(R_K of Gorodkin 2004)",
+     .value = matthews,
      .shown = shown_card | shown_definition},
     {.key = "boundary_f1",
      .title = "boundary F1",

@@ -2,6 +2,7 @@
 #include "eval/semantic_metrics.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "core/random.h"
 
@@ -68,5 +69,41 @@ TEST_CASE("Cohen's kappa: the accuracy to expect is that of all pairs of a label
     const auto n = static_cast<double>(pixels.size());
     const double p_o = agree / n, p_e = by_chance / (n * n);
     CHECK(score(counts, "kappa").value() == Approx((p_o - p_e) / (1 - p_e)).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("Matthews correlation: hand numbers, and 0/0 is no number") {
+  // Two classes: (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)).
+  CHECK(score({{20, 5}, {10, 15}}, "mcc").value() == Approx(250 / std::sqrt(375000.0)).epsilon(1e-14));
+  CHECK(score({{4, 0, 0}, {0, 5, 0}, {0, 0, 1}}, "mcc").value() == 1);
+  CHECK(score({{0, 6}, {6, 0}}, "mcc").value() == -1);
+  CHECK(score({{8, 4}, {4, 2}}, "mcc").value() == 0);  // independent
+  CHECK_FALSE(score({{5, 0}, {5, 0}}, "mcc"));         // predictions know one class
+  CHECK_FALSE(score({{5, 5}, {0, 0}}, "mcc"));         // labels have one class
+  CHECK_FALSE(score({{0, 0}, {0, 0}}, "mcc"));         // no pixel
+  const int64_t a = 10'000'000'000;                    // as for kappa
+  CHECK(score({{a, 1}, {1, 0}}, "mcc").value() == Approx(-1.0 / static_cast<double>(a + 1)).epsilon(1e-14));
+}
+
+TEST_CASE("Matthews correlation is that of indicators of the class, over pixels and classes") {
+  for (uint64_t seed : {1, 2, 3}) {
+    const Counts counts = random_counts(seed);
+    const auto pixels = pixels_of(counts);
+    const auto n = static_cast<double>(pixels.size());
+    double together = 0, labels = 0, predictions = 0;
+    for (size_t k = 0; k < counts.size(); ++k) {
+      double label_mean = 0, prediction_mean = 0;
+      for (const auto& [label, prediction] : pixels) {
+        label_mean += (label == k) / n;
+        prediction_mean += (prediction == k) / n;
+      }
+      for (const auto& [label, prediction] : pixels) {
+        const double x = (label == k) - label_mean, y = (prediction == k) - prediction_mean;
+        together += x * y;
+        labels += x * x;
+        predictions += y * y;
+      }
+    }
+    CHECK(score(counts, "mcc").value() == Approx(together / std::sqrt(labels * predictions)).epsilon(1e-12));
   }
 }
