@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/tensor.h"
 #include "tests/kernels/op_case.h"
 

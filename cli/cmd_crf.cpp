@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/common_flags.h"
 #include "cli/image_keys.h"
-#include "cli/report.h"
 #include "core/allocator.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
@@ -19,8 +19,8 @@
 #include "data/image_io.h"
 #include "eval/crf.h"
 #include "eval/pictures.h"
+#include "eval/report/semantic_json.h"
 #include "layers/state_dict.h"
-#include "train/scores_json.h"
 
 namespace atrous::cli {
 namespace {
@@ -123,12 +123,11 @@ void run_crf(const Options& o) {
   write_safetensors(o.output, {{"probs", out}}, {{"atrous.crf", eval::crf_text(crf)}});
   if (!o.labels.empty()) data::write_png(o.labels, labels, eval::voc_palette());
 
-  using train::JsonValue;
   JsonValue j = JsonValue::make_object();
   j["height"] = JsonValue::of(h);
   j["width"] = JsonValue::of(w);
   j["classes"] = JsonValue::of(k);
-  j["crf"] = train::crf_to_json(crf);
+  j["crf"] = eval::crf_to_json(crf);
   j["tiles"] = JsonValue::of(after.tiles);
   j["device"] = JsonValue::of(name_of(device));
   print_to(o.report.table(), "image        {} x {} pixels, {} classes\nparameters   {}\n", h, w, k,
@@ -145,7 +144,7 @@ void run_crf(const Options& o) {
   j["seconds"] = JsonValue::of(seconds);
   j["peak_memory_bytes"] = JsonValue::of(memory.peak_in_use);
   print_to(stderr, "{:.2f} s, peak memory {}\n", seconds, bytes_text(memory.peak_in_use));
-  o.report.write_json(train::to_text(j));
+  o.report.write_json(to_text(j));
 }
 
 }  // namespace

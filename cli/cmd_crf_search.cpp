@@ -6,25 +6,25 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/common_flags.h"
 #include "cli/inference_flags.h"
 #include "cli/progress.h"
-#include "cli/report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
 #include "eval/crf_search.h"
+#include "eval/report/semantic_json.h"
 #include "eval/semantic_metrics.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/plan.h"
-#include "train/scores_json.h"
 #include "train/signals.h"
 
 namespace atrous::cli {
 namespace {
 
-using train::JsonValue;
 namespace fs = std::filesystem;
 
 struct Options : ScoredNetwork {
@@ -68,7 +68,7 @@ std::string table_json(const Options& o, const eval::CrfSearchResult& r, bool co
   JsonValue rows;
   rows.kind = JsonValue::Kind::array;
   const auto row_of = [](const eval::CrfTrial& trial) {
-    JsonValue row = train::crf_to_json(trial.options);
+    JsonValue row = eval::crf_to_json(trial.options);
     row["round"] = JsonValue::of(trial.round);
     for (const auto& [key, value] : scores_of(trial.scores).object) row[key] = value;
     return row;
@@ -76,7 +76,7 @@ std::string table_json(const Options& o, const eval::CrfSearchResult& r, bool co
   for (const eval::CrfTrial& trial : r.trials) rows.array.push_back(row_of(trial));
   j["trials"] = rows;
   j["best"] = r.best < 0 ? JsonValue{} : row_of(r.trials[static_cast<size_t>(r.best)]);
-  return train::to_text(j) + "\n";
+  return to_text(j) + "\n";
 }
 
 // The best first. `most`: rows; 0 for all.

@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/error.h"
+#include "core/json_value.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
 #include "data/augment.h"
@@ -20,7 +22,6 @@
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/config.h"
-#include "train/json_value.h"
 
 namespace atrous::cli {
 namespace {
@@ -76,8 +77,8 @@ struct Source {
     train::Config out = train::parse_config(text, origin, settings);
     ATROUS_CHECK(!out.data.root.empty(), ErrorKind::usage,
                  "[data] name the data set. Got neither --config nor --root. Give one of them.");
-    const train::JsonValue given = train::config_json(text, origin, settings);
-    const train::JsonValue* model = given.find("model");
+    const JsonValue given = train::config_json(text, origin, settings);
+    const JsonValue* model = given.find("model");
     if (!model || !model->find("in_channels")) out.model.in_channels = 0;
     return out;
   }

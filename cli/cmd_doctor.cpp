@@ -13,7 +13,7 @@
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/amx.h"
 #include "core/cpu.h"
 #include "core/device_runtime.h"

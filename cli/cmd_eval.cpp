@@ -7,18 +7,20 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "cli/eval_report.h"
+#include "cli/common_flags.h"
 #include "cli/inference_flags.h"
 #include "cli/instances.h"
+#include "cli/network_facts.h"
 #include "cli/progress.h"
-#include "cli/report.h"
-#include "cli/scores.h"
 #include "core/allocator.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
 #include "eval/evaluate.h"
+#include "eval/report/semantic_report.h"
+#include "eval/report/semantic_scores.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/plan.h"
@@ -59,9 +61,9 @@ void run_eval(const Options& o) {
   const eval::InferenceOptions inference = o.inference.apply(config.eval);
   warn_of_two_crfs(config.model, inference);
 
-  WorstImages worst(o.report_folder.empty() ? 0 : o.worst);
+  eval::WorstImages worst(o.report_folder.empty() ? 0 : o.worst);
   eval::EvaluationHooks hooks;
-  ChangedImages changed(o.report_folder.empty() ? 0 : o.worst);
+  eval::ChangedImages changed(o.report_folder.empty() ? 0 : o.worst);
   hooks.image = [&](const eval::ScoredImage& image) {
     worst.add(image.sample, image.prediction, image.score);
     changed.add(image);
@@ -74,7 +76,7 @@ void run_eval(const Options& o) {
   }
 
   const std::vector<data::ClassInfo>& classes = dataset->classes();
-  ScoresReport report;
+  eval::ScoresReport report;
   report.network = nets::describe(config.model);
   report.scores = result.scores;
   report.confusion = result.confusion;
@@ -82,7 +84,8 @@ void run_eval(const Options& o) {
   report.loss = result.loss;
   report.image_scores = result.images;
   if (result.before_crf) {
-    report.crf = CrfScores{inference.crf, *result.before_crf, result.crf_tiled_images, result.crf_most_tiles};
+    report.crf =
+        eval::CrfScores{inference.crf, *result.before_crf, result.crf_tiled_images, result.crf_most_tiles};
   }
   report.facts = {{"resolution", config.data.image_height > 0
                                      ? fmt::format("that of the label files (the network sees {}x{})",
@@ -93,13 +96,13 @@ void run_eval(const Options& o) {
                   {"math", config.math}};
   std::ranges::copy(facts_of(config.model), std::back_inserter(report.facts));
   report.facts.insert(report.facts.end(), {{"split", o.split}, {"weights", loaded.weights}});
-  print_scores(o.report.table(), report);
+  eval::print_scores(o.report.table(), report);
   const AllocatorStats memory = device == Device::cpu ? allocator_stats() : device_allocator_stats(device);
   print_to(stderr, "{} in {:.1f} s, peak memory {}\n", counted(report.images, "image"), result.seconds,
            bytes_text(memory.peak_in_use));
-  o.report.write_json(scores_json(report));
+  o.report.write_json(eval::scores_json(report));
   if (o.report_folder.empty()) return;
-  write_eval_report(o.report_folder, report, worst.images(), changed.images(), classes);
+  eval::write_eval_report(o.report_folder, report, worst.images(), changed.images(), classes);
   print_to(stderr, "{}/report.html\n", o.report_folder);
 }
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/common_flags.h"
 #include "cli/forward_detection.h"
-#include "cli/report.h"
 #include "core/safetensors.h"
 #include "core/terminal.h"
 #include "kernels/common/dispatch.h"

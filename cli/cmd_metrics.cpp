@@ -11,15 +11,15 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/common_flags.h"
 #include "cli/image_keys.h"
-#include "cli/report.h"
-#include "cli/scores.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/terminal.h"
 #include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/boundary.h"
+#include "eval/report/semantic_scores.h"
 
 namespace atrous::cli {
 namespace {
@@ -185,7 +185,7 @@ void run_semantic(const Options& o) {
   if (extra > 0)
     print_to(stderr, "note: {} prediction(s) have no label in {} and are not scored\n", extra, o.gt);
 
-  ScoresReport report;
+  eval::ScoresReport report;
   report.confusion = eval::ConfusionMatrix(o.classes);
   const std::vector<PairResult> results = score_pairs(pairs, o, report.confusion);
   for (const PairResult& r : results) {
@@ -200,8 +200,8 @@ void run_semantic(const Options& o) {
                   {"ignored value", o.ignore < 0 ? "none" : fmt::format("{}", o.ignore)},
                   {"labels", o.gt},
                   {"predictions", o.pred}};
-  print_scores(o.report.table(), report);
-  o.report.write_json(scores_json(report));
+  eval::print_scores(o.report.table(), report);
+  o.report.write_json(eval::scores_json(report));
 }
 
 }  // namespace

@@ -6,19 +6,19 @@
 #include <memory>
 #include <optional>
 
-#include "cli/coco_report.h"
 #include "cli/commands.h"
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "data/coco_categories.h"
 #include "data/coco_json.h"
-#include "eval/coco_html.h"
 #include "eval/coco_scores.h"
-#include "eval/html.h"
+#include "eval/report/coco_html.h"
+#include "eval/report/coco_scores_json.h"
+#include "eval/report/coco_text.h"
 #include "eval/voc_ap.h"
-#include "train/coco_scores_json.h"
 
 namespace atrous::cli {
 namespace {
@@ -34,38 +34,14 @@ struct Options {
   Report report;
 };
 
-void print_voc(std::FILE* out, const eval::VocSummary& s, const Options& o) {
-  print_to(out, "\nVOC AP at IoU 0.5, {}: {}\n", o.voc == "11" ? "11 points" : "all points",
-           s.mean_ap ? fmt::format("{:.4f}", *s.mean_ap) : "-");
-  if (!o.per_class) return;
-  for (const eval::VocClassScores& c : s.classes)
-    print_to(out, "  {}  {}\n", c.ap ? fmt::format("{:.4f}", *c.ap) : "     -", c.name);
-}
-
-train::JsonValue voc_json(const eval::VocSummary& s, const std::string& rule) {
-  using train::JsonValue;
-  JsonValue j = JsonValue::make_object();
-  j["rule"] = JsonValue::of(rule);
-  j["mean_ap"] = JsonValue::of(s.mean_ap);
-  JsonValue& rows = j["per_class"] = JsonValue::of(std::vector<int64_t>{});
-  for (const eval::VocClassScores& c : s.classes) {
-    JsonValue& row = rows.array.emplace_back(JsonValue::make_object());
-    row["name"] = JsonValue::of(c.name);
-    row["ap"] = JsonValue::of(c.ap);
-    row["objects"] = JsonValue::of(c.objects);
-    row["detections"] = JsonValue::of(c.detections);
-  }
-  return j;
-}
-
 std::string scores_text(const eval::CocoSummary& s, const std::optional<eval::VocSummary>& voc,
                         const Options& o) {
-  train::JsonValue j = train::coco_to_json(s);
-  j["iou_type"] = train::JsonValue::of(o.iou_type);
-  j["strict_ids"] = train::JsonValue::of(o.strict_ids);
-  j["annotations"] = train::JsonValue::of(o.gt);
-  j["results"] = train::JsonValue::of(o.dt);
-  if (voc) j["voc"] = voc_json(*voc, o.voc);
+  JsonValue j = eval::coco_to_json(s);
+  j["iou_type"] = JsonValue::of(o.iou_type);
+  j["strict_ids"] = JsonValue::of(o.strict_ids);
+  j["annotations"] = JsonValue::of(o.gt);
+  j["results"] = JsonValue::of(o.dt);
+  if (voc) j["voc"] = eval::voc_to_json(*voc, o.voc);
   return to_text(j);
 }
 
@@ -97,10 +73,7 @@ void write_report_page(const eval::CocoSummary& s, const std::string& scores, co
   const std::string what = o.iou_type == "bbox" ? "box" : "mask";
   write_file_atomically(o.report_folder + "/scores.json", scores + "\n");
   write_file_atomically(o.report_folder + "/report.html",
-                        eval::page_head("COCO scores", fmt::format("{} against {}", o.dt, o.gt)) +
-                            "<div class=\"cards\">\n" + eval::coco_cards(s, what) +
-                            eval::coco_count_cards(s) + "</div>\n" + eval::coco_sections(s, what) +
-                            eval::page_end());
+                        eval::coco_page(s, what, fmt::format("{} against {}", o.dt, o.gt)));
 }
 
 // Both numbers of a file with an annotation of id 0; returns the one asked for.
@@ -118,7 +91,7 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
         "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it "
         "counts as wrong. AP is {} that way, and {} if it counts as any other. These numbers are the {}. "
         "Number annotations from 1.\n",
-        o.gt, coco_score_text(as_pycocotools.ap()), coco_score_text(strict.ap()),
+        o.gt, eval::coco_score_text(as_pycocotools.ap()), eval::coco_score_text(strict.ap()),
         o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
   }
   return o.strict_ids ? strict : as_pycocotools;
@@ -137,10 +110,10 @@ void run_coco(const Options& o) {
   const eval::CocoSummary summary = choose_id_zero(annotations, results, type, o);
   std::optional<eval::VocSummary> voc;
   if (!o.voc.empty()) voc = voc_summary(annotations, results, o.voc);
-  print_coco_stats(o.report.table(), summary, "-1.000");
-  print_coco_errors(o.report.table(), summary);
-  if (o.per_class) print_coco_classes(o.report.table(), summary);
-  if (voc) print_voc(o.report.table(), *voc, o);
+  eval::print_coco_stats(o.report.table(), summary, "-1.000");
+  eval::print_coco_errors(o.report.table(), summary);
+  if (o.per_class) eval::print_coco_classes(o.report.table(), summary);
+  if (voc) eval::print_voc(o.report.table(), *voc, o.voc == "11" ? "11 points" : "all points", o.per_class);
   if (!o.report.wants_json() && o.report_folder.empty()) return;
   const std::string scores = scores_text(summary, voc, o);
   if (!o.report_folder.empty()) write_report_page(summary, scores, o);

@@ -10,12 +10,13 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "cli/common_flags.h"
 #include "cli/inference_flags.h"
 #include "cli/instances.h"
 #include "cli/predictions.h"
 #include "cli/progress.h"
-#include "cli/report.h"
 #include "core/error.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
 #include "data/folder.h"

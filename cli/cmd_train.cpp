@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/error.h"
 #include "core/terminal.h"
 #include "core/text.h"

@@ -5,7 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <string_view>
 
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/error.h"
 #include "core/problem.h"
 #include "core/terminal.h"

@@ -6,20 +6,22 @@
 #include <filesystem>
 #include <numeric>
 
-#include "cli/coco_report.h"
-#include "cli/instance_report.h"
+#include "cli/network_facts.h"
 #include "cli/predictions.h"
 #include "cli/progress.h"
-#include "cli/scores.h"
 #include "core/allocator.h"
 #include "core/device_runtime.h"
 #include "core/error.h"
+#include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
 #include "data/image_io.h"
 #include "eval/evaluate_instances.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
+#include "eval/report/coco_text.h"
+#include "eval/report/instance_report.h"
+#include "eval/report/semantic_scores.h"
 #include "train/class_source.h"
 
 namespace atrous::cli {
@@ -44,15 +46,15 @@ std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetect
 void print(std::FILE* out, const eval::InstanceEvaluation& result) {
   const auto table = [&](const char* what, const eval::CocoSummary& s) {
     print_to(out, "{}\n", what);
-    print_coco_stats(out, s, "-");
+    eval::print_coco_stats(out, s, "-");
     print_to(out, "\n");
   };
   table("Boxes", result.boxes);
   if (result.masks) table("Masks", *result.masks);
   const eval::CocoSummary& main = result.masks ? *result.masks : result.boxes;
   print_to(out, "Per class, {}", result.masks ? "masks" : "boxes");
-  print_coco_classes(out, main);
-  print_coco_errors(out, main);
+  eval::print_coco_classes(out, main);
+  eval::print_coco_errors(out, main);
 }
 
 // The class at each pixel, 0 where there is no object: with a palette, or in 16 bits where a palette is too
@@ -89,11 +91,11 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
   if (!options.results.empty()) make_output_folder(options.results, "--results");
   print_to(stderr, "{}\n", dataset->describe());
 
-  InstanceScoresReport scores;
+  eval::InstanceScoresReport scores;
   scores.network = nets::describe(config.model);
   scores.min_score = config.eval.min_score;
   scores.facts = how_measured(loaded, options, *dataset);
-  WorstInstances worst(options.report_folder.empty() ? 0 : options.worst);
+  eval::WorstInstances worst(options.report_folder.empty() ? 0 : options.worst);
   eval::InstanceHooks hooks;
   hooks.min_score = config.eval.min_score;
   hooks.image = [&](const data::InstanceSample& sample, const layers::Detections& found,
@@ -125,9 +127,9 @@ void evaluate_instances(const LoadedDetector& loaded, const InstanceEvaluationOp
       data::write_coco_results(options.results + "/segm.json", result.annotations, result.results,
                                data::CocoFields::masks);
   }
-  report.write_json(scores_json(scores));
+  report.write_json(eval::scores_json(scores));
   if (options.report_folder.empty()) return;
-  write_instance_report(options.report_folder, scores, worst.images());
+  eval::write_instance_report(options.report_folder, scores, worst.images());
   print_to(stderr, "{}/report.html\n", options.report_folder);
 }
 

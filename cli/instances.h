@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "data/coco_json.h"
 #include "layers/detection_model.h"
 #include "train/checkpoint.h"

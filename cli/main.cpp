@@ -17,7 +17,7 @@
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
-#include "cli/report.h"
+#include "cli/common_flags.h"
 #include "core/autograd.h"
 #include "core/env.h"
 #include "core/error.h"

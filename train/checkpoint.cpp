@@ -6,12 +6,12 @@
 #include <ostream>
 
 #include "core/atomic_file.h"
+#include "core/json_value.h"
 #include "core/terminal.h"
 #include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/start_weights.h"
 #include "train/crc32c.h"
-#include "train/json_value.h"
 #include "train/math.h"
 
 namespace atrous::train {

@@ -12,9 +12,11 @@
 #include "layers/losses.h"
 #include "nets/factory.h"
 
-namespace atrous::train {
+namespace atrous {
+struct JsonValue;  // core/json_value.h
+}
 
-struct JsonValue;  // json_value.h
+namespace atrous::train {
 
 // Parameters that learn otherwise: those whose name has this beginning and this end (empty: any). Factors of
 // all groups that a parameter is in multiply.

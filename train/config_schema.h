@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "core/json_value.h"
 #include "train/config.h"
-#include "train/json_value.h"
 
 namespace atrous::train::schema {
 

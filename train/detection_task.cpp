@@ -5,8 +5,8 @@
 #include "eval/coco_metrics.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
+#include "eval/report/coco_scores_json.h"
 #include "train/class_source.h"
-#include "train/coco_scores_json.h"
 #include "train/sample_pictures.h"
 #include "train/signals.h"
 

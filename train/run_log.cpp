@@ -10,6 +10,8 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/terminal.h"
+#include "eval/report/run_report.h"
+#include "train/config.h"
 
 namespace atrous::train {
 namespace {
@@ -153,6 +155,14 @@ void RunLog::validation_progress(int64_t done, int64_t total) {
 
 void RunLog::message(const std::string& text) {
   print_to(stderr, "{}\n", text);
+}
+
+void write_report(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  const std::string config = read_file_if_present(path).value_or("");
+  eval::write_run_report(folder,
+                         config.empty() ? "run" : nets::describe(parse_config(config, path, {}).model),
+                         read_metrics(folder + "/metrics.jsonl"));
 }
 
 }  // namespace atrous::train

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/json_value.h"
 #include "train/event_writer.h"
-#include "train/json_value.h"
 
 namespace atrous::train {
 
@@ -80,5 +80,8 @@ class RunLog {
 
 // The lines of a metrics.jsonl, without torn ones (killed, or disk full, while writing).
 std::vector<JsonValue> read_metrics(const std::string& path);
+
+// report.html, from the other files of the run alone: it can be made again at any time. Error(io).
+void write_report(const std::string& run_folder);
 
 }  // namespace atrous::train

@@ -5,10 +5,10 @@
 
 #include "core/random.h"
 #include "eval/pictures.h"
+#include "eval/report/semantic_json.h"
 #include "eval/validation_metrics.h"
 #include "train/class_weights.h"
 #include "train/sample_pictures.h"
-#include "train/scores_json.h"
 #include "train/signals.h"
 
 namespace atrous::train {

@@ -14,7 +14,6 @@
 #include "train/class_source.h"
 #include "train/math.h"
 #include "train/plan.h"
-#include "train/report.h"
 #include "train/run_folder.h"
 #include "train/run_log.h"
 #include "train/schedule.h"

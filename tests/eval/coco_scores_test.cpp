@@ -10,8 +10,8 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
-#include "eval/coco_html.h"
 #include "eval/coco_metrics.h"
+#include "eval/report/coco_html.h"
 
 using namespace atrous;
 using namespace atrous::eval;

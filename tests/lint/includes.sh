@@ -24,6 +24,11 @@ for folder in core kernels layers nets data eval train cli; do
         bad=1
       fi
     done
+    # Reports are on top of what they show.
+    if [[ "$file" == eval/* && "$file" != eval/report/* ]] && grep -n '#include "eval/report/' "$file"; then
+      echo "$file includes eval/report/: only train and cli may"
+      bad=1
+    fi
     if [[ "$file" == *.h ]] && grep -nE '#include <(Eigen|nlohmann/json\.hpp|catch2|CLI|png|jpeg)' "$file"; then
       echo "$file: a heavy third-party header in one of our headers"
       bad=1

@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/json_value.h"
 #include "nets/factory.h"
-#include "train/json_value.h"
 
 using namespace atrous;
 using namespace atrous::train;
