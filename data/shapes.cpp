@@ -147,9 +147,9 @@ void paint(const Placement& p, const Texture& texture, std::vector<double>& canv
   for (int64_t y = p.y0; y < p.y1; ++y) {
     for (int64_t x = p.x0; x < p.x1; ++x) {
       int hits = 0;  // 2x2 samples soften the edge
-      for (int k = 0; k < 4; ++k) {
-        hits += p.covers(static_cast<double>(x) + 0.25 + 0.5 * (k % 2),
-                         static_cast<double>(y) + 0.25 + 0.5 * (k / 2));
+      for (const double dy : {0.25, 0.75}) {
+        for (const double dx : {0.25, 0.75})
+          hits += p.covers(static_cast<double>(x) + dx, static_cast<double>(y) + dy);
       }
       if (hits == 0) continue;
       const int64_t pixel = y * width + x;
@@ -211,8 +211,9 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
   const double hue = rng.uniform(), saturation = rng.uniform(0.05, 0.3), value = rng.uniform(0.35, 0.8);
   const Texture background(rng, hue, saturation, value, grain_seed());
   for (int64_t p = 0; p < height * width; ++p) {
-    const auto color = background.at(static_cast<double>(p % width), static_cast<double>(p / width),
-                                     static_cast<uint64_t>(p));
+    const int64_t row = p / width;
+    const auto color =
+        background.at(static_cast<double>(p % width), static_cast<double>(row), static_cast<uint64_t>(p));
     std::copy(color.begin(), color.end(), canvas.begin() + p * 3);
   }
   const int64_t wanted = rng.integer(2, 5);

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that atrous needs. With --peers also those it is compared with (PyTorch, oneDNN), with --fuzz also Clang with
-# its sanitizers and linker (scripts/fuzz.sh).
+# its sanitizers and linker (scripts/fuzz.sh), with --lint also clang-format and clang-tidy (scripts/lint.sh).
 # Does nothing, and asks for no rights, if all are there.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build git libfmt-dev libeigen3-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg-dev libstb-dev catch2)
 [ "${1:-}" = "--peers" ] && packages+=(python3-torch python3-torchvision libdnnl-dev ocl-icd-opencl-dev)
 [ "${1:-}" = "--fuzz" ] && packages+=(clang libclang-rt-dev)
+[ "${1:-}" = "--lint" ] && packages+=(clang-format-14 clang-tidy-14)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -15,7 +15,7 @@ struct Coco : Made {
   Json train = {{"images", Json::array()}, {"annotations", Json::array()}, {"categories", Json::array()}},
        val = train;
 
-  explicit Coco(std::vector<int64_t> categories = {1, 3, 7}) : Made("coco") {
+  explicit Coco(const std::vector<int64_t>& categories = {1, 3, 7}) : Made("coco") {
     for (const int64_t id : categories) category(id, "thing" + std::to_string(id));
     for (const auto& [json, split] : {std::pair{&train, "train"}, {&val, "val"}}) {
       for (const int64_t id : {20, 10}) add_image(*json, split, id + (split[0] == 'v'));

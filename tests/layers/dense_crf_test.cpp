@@ -56,8 +56,9 @@ struct Scene {
 kernels::Lattice position_lattice(int64_t height, int64_t width, double deviation) {
   const Tensor features = Tensor::empty({height * width, 2});
   for (int64_t i = 0; i < height * width; ++i) {
+    const int64_t row = i / width;
     features.data<float>()[2 * i] = static_cast<float>(static_cast<double>(i % width) / deviation);
-    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(i / width) / deviation);
+    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(row) / deviation);
   }
   return kernels::lattice_build(features);
 }
@@ -77,7 +78,8 @@ Difference difference(const std::vector<double>& a, const std::vector<double>& b
     d.largest = std::max(d.largest, std::abs(a[i] - b[i]));
     if (i % classes == 0 && label(a, i) == label(b, i)) d.agreement += 1;
   }
-  d.agreement /= static_cast<double>(a.size() / classes);
+  const size_t pixels = a.size() / classes;
+  d.agreement /= static_cast<double>(pixels);
   return d;
 }
 
