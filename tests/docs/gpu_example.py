@@ -54,7 +54,7 @@ def main():
     compiler, build = sys.argv[1], os.path.abspath(sys.argv[2])
     with open(PAGE) as file:
         page = file.read()
-    page = page[page.index("### What it catches"):]
+    page = page[page.index("### What it detects"):]
     code = re.search(r"^```cpp\n(.*?)^```", page, re.S | re.M).group(1)
     blocks = shell_blocks(page)
     assert len(blocks) == len(VARIANTS), f"docs/gpu.md: {len(blocks)} runs of {len(VARIANTS)} variants"
