@@ -17,7 +17,7 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
   command->add_flag("--peers", options->peers, peers);
   command
       ->add_option("--repeats", options->repeats,
-                   "Rounds (default 30, on sim 1); 30 or more for numbers that are to be quoted")
+                   "Rounds (default 30, on sim 1); use 30 or more for published numbers")
       ->check(CLI::Range(1, 100000));
   command
       ->add_option_function<std::string>(
@@ -31,15 +31,15 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("bench", "Times kernels or networks, beside other libraries");
+  CLI::App* command = app.add_subcommand("bench", "Times kernels or networks, also against other libraries");
   command->footer("atrous bench kernels --filter 'conv2d.*unet' --peers\natrous bench nets --peers");
   command->require_subcommand(1);
   auto kernels = add_bench(*command, "kernels", "The benchmark cases of all ops at real sizes",
                            "atrous bench kernels --filter 'conv2d.forward' --peers --json kernels.json",
                            "Also time oneDNN on the same convolutions");
-  command->get_subcommand("kernels")->add_flag("--all", kernels->all,
-                                               "Every implementation, not only the one that is chosen; so it "
-                                               "is on a device");
+  command->get_subcommand("kernels")->add_flag(
+      "--all", kernels->all,
+      "Every implementation on the CPU, not only the one that would be chosen (the default on devices)");
   const std::map<std::string, DType> dtypes = {{"f32", DType::f32}, {"bf16", DType::bf16}};
   command->get_subcommand("kernels")
       ->add_option_function<std::string>(
@@ -48,19 +48,18 @@ void add_bench_command(CLI::App& app) {
       ->check(CLI::IsMember(dtypes));
   command->get_subcommand("kernels")
       ->add_option("--math", kernels->math,
-                   "What convolutions on the CPU round: f32 (nothing) or bf16 (factors)")
+                   "Arithmetic of convolutions on the CPU: f32, or bf16 (factors rounded to bf16)")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   command->get_subcommand("kernels")->callback([kernels] { bench_kernels(*kernels); });
   auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
                         "atrous bench nets --filter 'unet32' --peers --json nets.json",
-                        "Also time the same networks in PyTorch, if a Python with torch is there");
+                        "Also time the same networks in PyTorch, if a Python with torch is installed");
   command->get_subcommand("nets")
       ->add_option("--math", nets->math, "Arithmetic, as the config key: f32, tf32 (on a device) or bf16")
       ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
       ->capture_default_str();
-  command->get_subcommand("nets")->add_flag("--profile", nets->profile,
-                                            "Also show where the time of one step goes, op by op (CPU)");
+  command->get_subcommand("nets")->add_flag("--profile", nets->profile, "Also profile one step per op (CPU)");
   command->get_subcommand("nets")->callback([nets] { bench_nets(*nets); });
 }
 

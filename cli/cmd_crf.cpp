@@ -84,11 +84,10 @@ void check_places(const Options& o) {
   for (const std::string& output : {o.output, o.labels}) {
     if (output.empty()) continue;
     for (const std::string& input : {o.image, o.probs}) {
-      ATROUS_CHECK(
-          !same(output, input), ErrorKind::usage,
-          "[crf] results must not replace what they are made of. Got \"{}\" for both. Choose another "
-          "--output or --labels.",
-          output);
+      ATROUS_CHECK(!same(output, input), ErrorKind::usage,
+                   "[crf] results must not replace their input. Got \"{}\" for both. Choose another "
+                   "--output or --labels.",
+                   output);
     }
   }
   ATROUS_CHECK(o.labels.empty() || !same(o.labels, o.output), ErrorKind::usage,
@@ -159,19 +158,19 @@ void add_crf_command(CLI::App& app) {
   command->add_option("--image", o->image, "The photograph, RGB or grey")->required();
   command
       ->add_option("--probs", o->probs,
-                   "Holds probs [K,H,W], float: the probabilities of K classes at each pixel (safetensors)")
+                   "Safetensors with probs, float [K,H,W]: the probabilities of K classes at each pixel")
       ->required();
-  command->add_option("--output", o->output, "Gets the refined probs [K,H,W], float32")->required();
+  command->add_option("--output", o->output, "Safetensors file for the refined probs, float32 [K,H,W]")
+      ->required();
   command->add_option("--labels", o->labels, "Also write the class indices, with a palette (PNG)")
       ->type_name("FILE");
   command
-      ->add_option(
-          "--params", o->params,
-          fmt::format("Parameters, or preset=NAME and what differs from it. Default: {}", eval::crf_text({})))
+      ->add_option("--params", o->params,
+                   fmt::format("Parameters, or preset=NAME and overrides. Default: {}", eval::crf_text({})))
       ->type_name("KEY=VALUE,...");
   command
       ->add_option("--max-memory", o->max_memory,
-                   "MiB that the CRF may take; an image that needs more is refined in overlapping parts")
+                   "Memory limit of the CRF in MiB; an image that needs more is refined in overlapping parts")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();
   o->keys.add_option(*command);

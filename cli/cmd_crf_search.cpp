@@ -140,10 +140,11 @@ void run_search(const Options& o) {
   search.images = o.images;
   search.metric = o.metric;
   search.cache_bytes = o.cache_memory << 20;
-  ATROUS_CHECK(markdown_path(o) != o.output, ErrorKind::usage,
-               "[--output] is the JSON table; a Markdown table with the extension .md goes beside it. Got "
-               "\"{}\". Name it e.g. crf.json.",
-               o.output);
+  ATROUS_CHECK(
+      markdown_path(o) != o.output, ErrorKind::usage,
+      "[--output] is the JSON table; a Markdown table with the extension .md is written next to it. Got "
+      "\"{}\". Name it e.g. crf.json.",
+      o.output);
   const fs::path folder = fs::path(o.output).parent_path();
   search.temporary_folder = folder.empty() ? "." : folder.string();
   if (!folder.empty()) make_output_folder(folder.string(), "--output");
@@ -206,25 +207,24 @@ void add_crf_search_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   o->add_options(*command);
   command
-      ->add_option(
-          "--output", o->output,
-          "The table (JSON); the same as Markdown goes beside it. An existing one is replaced when the first "
-          "trials are done")
+      ->add_option("--output", o->output,
+                   "The table (JSON); the same as Markdown is written next to it. An existing table is "
+                   "replaced when the first trials are done")
       ->required();
-  command
-      ->add_option("--grid", o->grid,
-                   "What to try: KEY=FIRST:LAST:STEP or KEY=VALUE, with commas between them")
+  command->add_option("--grid", o->grid, "Values to try: KEY=FIRST:LAST:STEP or KEY=VALUE, comma-separated")
       ->capture_default_str();
-  command->add_option("--params", o->params, "What the grid does not name, as for `crf`")
+  command->add_option("--params", o->params, "Parameters that are not in the grid, as for `crf`")
       ->type_name("KEY=VALUE,...");
   command
       ->add_option("--rounds", o->rounds, "Each further round tries half the step on either side of the best")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
-  command->add_option("--metric", o->metric, fmt::format("{}", fmt::join(searchable(), " or ")))
+  command
+      ->add_option("--metric", o->metric,
+                   fmt::format("Score to maximise: {}", fmt::join(searchable(), " or ")))
       ->check(CLI::IsMember(searchable()))
       ->capture_default_str();
-  command->add_option("--images", o->images, "How many images, spread over the split; 0: all")
+  command->add_option("--images", o->images, "Number of images, spread over the split; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   command
@@ -232,7 +232,7 @@ void add_crf_search_command(CLI::App& app) {
                    "MiB of predictions kept in memory; the rest goes to a temporary file beside --output")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
       ->capture_default_str();
-  command->add_option("--max-memory", o->max_memory, "MiB that the CRF of one image may take")
+  command->add_option("--max-memory", o->max_memory, "Memory limit of the CRF of one image in MiB")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->capture_default_str();
   add_device_option(*command, o->device);

@@ -35,7 +35,7 @@ struct Source {
   int64_t channels = 0;
 
   void add_options(CLI::App& command) {
-    auto* file = command.add_option("--config", config, "Config of a run; its `data` section names the set")
+    auto* file = command.add_option("--config", config, "Config; its `data` section describes the set")
                      ->type_name("FILE");
     command
         .add_option(
@@ -85,10 +85,9 @@ struct Source {
 };
 
 void add_check(CLI::App& parent) {
-  CLI::App* command = parent.add_subcommand(
-      "check",
-      "Reads every image and its labels or objects and names likely mistakes; exit code 4 if "
-      "something is wrong");
+  CLI::App* command = parent.add_subcommand("check",
+                                            "Reads every image with its labels or objects, lists errors and "
+                                            "likely mistakes; exit code 4 if there are errors");
   command->footer(
       "atrous data check --config configs/camvid/unet_small.json --set data.root=/data/camvid\n"
       "atrous data check --root /data/mine --classes 3\n"
@@ -100,7 +99,8 @@ void add_check(CLI::App& parent) {
   source->add_options(*command);
   report->add_option(*command);
   command
-      ->add_option("--split", *splits, "Only this split (repeatable); default: train, val, and test if there")
+      ->add_option("--split", *splits,
+                   "Only this split (repeatable); default: train, val, and test if it exists")
       ->check(CLI::IsMember({"train", "val", "test"}))
       ->allow_extra_args(false);
   command->callback([source, report, splits] {
@@ -119,13 +119,13 @@ void add_check(CLI::App& parent) {
 }
 
 void add_sets(CLI::App& parent) {
-  CLI::App* command = parent.add_subcommand("sets", "Lists the data sets that are known by name");
+  CLI::App* command = parent.add_subcommand("sets", "Lists the built-in data sets");
   command->footer("atrous data sets");
   command->callback([] {
-    print_to(stdout, "labels of pixels:\n");
+    print_to(stdout, "semantic data sets:\n");
     for (const data::NamedSet& set : data::named_sets())
       print_to(stdout, "  {:<20}{}\n", set.name, set.summary);
-    print_to(stdout, "objects:\n");
+    print_to(stdout, "instance data sets:\n");
     for (const data::InstanceSet& set : data::instance_sets())
       print_to(stdout, "  {:<20}{}\n", set.name, set.summary);
   });
@@ -250,7 +250,7 @@ void add_show(CLI::App& parent) {
 
 void add_make_shapes(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
-      "make-shapes", "Writes the generated data set: images, labels, instance masks, COCO annotations");
+      "make-shapes", "Generates a data set: images, labels, instance masks, COCO annotations");
   command->footer("atrous data make-shapes --out runs/shapes --train 200 --val 40 --size 96x128");
   struct Options {
     data::ShapesOptions shapes;

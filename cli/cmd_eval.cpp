@@ -41,15 +41,14 @@ void run_eval(const Options& o) {
   const layers::BuildDeviceGuard build_on(device);
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   if (nets::is_detector(network.config.model.name)) {
-    o.inference.refuse("finds objects");
+    o.inference.refuse("a detection model");
     train::check_detector(network.config);
     evaluate_instances({network.config, nets::as_detector(network.model), network.classes, network.weights},
                        {o.split, o.results, o.report_folder, o.worst}, o.report);
     return;
   }
   ATROUS_CHECK(o.results.empty(), ErrorKind::usage,
-               "[eval] --results is for networks that find objects. Got {}. Leave it out.",
-               network.config.model.name);
+               "[eval] --results is for detection models. Got {}. Leave it out.", network.config.model.name);
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes,
                                   network.weights};
   const train::Config& config = loaded.config;
@@ -116,15 +115,15 @@ void add_eval_command(CLI::App& app) {
   o->add_options(*command);
   command
       ->add_option("--report", o->report_folder,
-                   "Folder for a report: page, confusion matrix, pictures of the worst images, scores")
+                   "Folder for a report: HTML page, confusion matrix, pictures of the worst images, scores")
       ->type_name("DIR");
-  command->add_option("--worst", o->worst, "How many of the worst images the report shows")
+  command->add_option("--worst", o->worst, "Number of worst images in the report")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   command
-      ->add_option("--results", o->results,
-                   "Networks that find objects: folder for all that was found, as bbox.json and segm.json in "
-                   "COCO's results form")
+      ->add_option(
+          "--results", o->results,
+          "Detection models: folder for all detections, bbox.json and segm.json in COCO's results format")
       ->type_name("DIR");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);

@@ -75,7 +75,7 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
 
 NamedTensors run_segmentation(layers::SegmentationModel& model, const TensorFile& in, const Options& o) {
   ATROUS_CHECK(!o.stages, ErrorKind::usage,
-               "[forward] --stages is for networks that find objects. Got {}. Leave it out.", model.kind());
+               "[forward] --stages is for detection models. Got {}. Leave it out.", model.kind());
   const Tensor image = read_activation(in, "input");
   ATROUS_CHECK(image.channels() == model.in_channels(), ErrorKind::data,
                "[forward {}] \"input\" must have the network's {} channels. Got {}. Check model.in_channels.",
@@ -150,18 +150,18 @@ void add_forward_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
   command->add_option("--weights", o->weights,
-                      "Weights (safetensors); without them the network is as initialised from seed");
+                      "Weights (safetensors); without them the network is initialised from seed");
   command
       ->add_option("--input", o->input,
-                   "Holds input [N,C,H,W], normalised; with --backward also grad_logits (and grad_aux). "
-                   "Networks that find objects: images in [0,1], input or input.0, input.1, ...; with "
+                   "Safetensors with input [N,C,H,W], normalised; with --backward also grad_logits (and "
+                   "grad_aux). Detection models: images in [0,1], input or input.0, input.1, ...; with "
                    "--train-mode also boxes.i, labels.i, masks.i")
       ->required();
   command
       ->add_option(
           "--output", o->output,
-          "Gets logits (and aux); with --backward also grad.<parameter> and grad_input. Networks that "
-          "find objects: boxes.i, labels.i, scores.i, masks.i, or with --train-mode the losses")
+          "Safetensors file for logits (and aux); with --backward also grad.<parameter> and grad_input. "
+          "Detection models: boxes.i, labels.i, scores.i, masks.i, or with --train-mode the losses")
       ->required();
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
   add_device_option(*command, o->device);
@@ -169,9 +169,9 @@ void add_forward_command(CLI::App& app) {
   command->add_flag("--backward", o->backward, "Also computes all gradients");
   command->add_flag(
       "--fast", o->fast,
-      "Also algorithms with larger rounding errors (Winograd), as train uses them unless exact is set");
+      "Also use algorithms with larger rounding errors (Winograd), as train does unless exact is set");
   command->add_flag("--stages", o->stages,
-                    "Networks that find objects: also what is computed on the way, as stage.<name>");
+                    "Detection models: also write intermediate results, as stage.<name>");
   command->callback([o] { run(*o); });
 }
 

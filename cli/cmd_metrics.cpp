@@ -39,7 +39,7 @@ class LabelFolder {
   LabelFolder(const std::string& folder, const char* option) {
     std::error_code error;
     ATROUS_CHECK(std::filesystem::is_directory(folder, error), ErrorKind::data,
-                 "[{}] must be a folder of label images. Got \"{}\", which is none.", option, folder);
+                 "[{}] must be a folder of label images. Got \"{}\", which is not a folder.", option, folder);
     const data::FolderListing found = data::list_images(folder, data::FolderOf::labels);
     const std::string text = found.skipped_text(folder);
     if (!text.empty()) print_to(stderr, "{}\n", text);
@@ -100,7 +100,8 @@ struct Problem {
   enum Kind { no_prediction, unreadable, other_size, no_class };
   static constexpr std::array<const char*, 4> meanings = {
       "without a prediction", "that cannot be read as class indices, here or in the prediction",
-      "of another size than the prediction", "with a value that is no class, here or in the prediction"};
+      "with a size that differs from the prediction's",
+      "with a value that is no class, here or in the prediction"};
   Kind kind;
   std::string text;
 };
@@ -207,13 +208,13 @@ void run_semantic(const Options& o) {
 }  // namespace
 
 void add_metrics_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("metrics", "Scores prediction files that any tool made");
+  CLI::App* command = app.add_subcommand("metrics", "Scores the prediction files of any tool");
   command->footer(
       "atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255\n"
       "atrous metrics coco --gt instances_val2017.json --dt results.json --iou-type segm");
   command->require_subcommand(1);
   CLI::App* semantic =
-      command->add_subcommand("semantic", "mIoU and relatives of label images, matched by file name");
+      command->add_subcommand("semantic", "mIoU and related scores of label images, matched by file name");
   semantic->footer(
       "atrous metrics semantic --gt labels --pred predictions --classes 11 --ignore 255 --json scores.json");
   auto o = std::make_shared<Options>();
@@ -223,8 +224,9 @@ void add_metrics_command(CLI::App& app) {
       ->required();
   semantic->add_option("--classes", o->classes, "Number of classes")->required()->check(CLI::Range(1, 255));
   semantic
-      ->add_option("--ignore", o->ignore,
-                   "Label value that is not scored; if it is a class, that class is in no mean. -1: none")
+      ->add_option(
+          "--ignore", o->ignore,
+          "Label value that is not scored; if it is a class, that class is excluded from all means. -1: none")
       ->capture_default_str();
   semantic->add_option("--names", o->names, "Class names, comma-separated")->delimiter(',');
   o->keys.add_option(*semantic);

@@ -86,13 +86,13 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
   eval::CocoSummary strict =
       eval::score_coco_results(annotations, results, type, eval::IdZero::any_other).summary();
   if (strict.ap() >= 0) {  // else there is nothing to find
-    print_to(
-        stderr,
-        "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": what finds it "
-        "counts as wrong. AP is {} that way, and {} if it counts as any other. These numbers are the {}. "
-        "Number annotations from 1.\n",
-        o.gt, eval::coco_score_text(as_pycocotools.ap()), eval::coco_score_text(strict.ap()),
-        o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
+    print_to(stderr,
+             "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": a detection of "
+             "it counts as wrong. AP is {} that way, and {} if it is treated like any other. These numbers "
+             "are the {}. "
+             "Number annotations from 1.\n",
+             o.gt, eval::coco_score_text(as_pycocotools.ap()), eval::coco_score_text(strict.ap()),
+             o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
   }
   return o.strict_ids ? strict : as_pycocotools;
 }
@@ -139,14 +139,13 @@ void add_metrics_coco_command(CLI::App& metrics) {
   command->add_flag("--per-class", o->per_class, "Also print the scores of each class");
   command->add_flag(
       "--strict-ids", o->strict_ids,
-      "An annotation with id 0 counts as any other; without, as in pycocotools, it is never found");
+      "Treat an annotation with id 0 like any other; otherwise, as in pycocotools, it is never matched");
   command->add_option("--voc", o->voc, "Also VOC AP of the boxes: 11 points (to 2009) or all (from 2010)")
       ->check(CLI::IsMember({"11", "all"}));
   command
-      ->add_option(
-          "--class-map", o->class_map,
-          "What the results call categories of the annotations: NAME:THEIRS, NAME:ignore to leave one out, "
-          "or NAME:NAME for one that they lack, comma-separated")
+      ->add_option("--class-map", o->class_map,
+                   "Renames categories of the annotations to those of the results: NAME:THEIRS, NAME:ignore "
+                   "to exclude one, NAME:NAME for one that the results lack; comma-separated")
       ->delimiter(',')
       ->type_name("MAP");
   command->add_option("--report", o->report_folder, "Folder for report.html and scores.json");

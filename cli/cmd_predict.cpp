@@ -138,7 +138,7 @@ void note_names_with_endings(const std::vector<Job>& jobs) {
     if (count++ == 0) first = &job;
   }
   if (count > 0) {
-    print_to(stderr, "note: {} from others in the ending of the name alone, which the results keep: {}\n",
+    print_to(stderr, "note: {} from others only in the extension, which the results keep: {}\n",
              count == 1 ? "1 image differs" : fmt::format("{} images differ", count), first->labels);
   }
 }
@@ -163,7 +163,7 @@ int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval
 // Does the jobs, as predict_one; what fits no network of the kind is refused before.
 std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
   if (nets::is_detector(network.config.model.name)) {
-    o.inference.refuse("finds objects");
+    o.inference.refuse("a detection model");
     train::check_detector(network.config);
     const LoadedDetector detector{network.config, nets::as_detector(network.model), network.classes};
     return [detector](const Job& job) {
@@ -262,7 +262,7 @@ void run_predict(const Options& o) {
 }  // namespace
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of photographs");
+  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of images");
   command->footer(
       "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
       "folder_of_photos");
@@ -272,16 +272,15 @@ void add_predict_command(CLI::App& app) {
                    "Checkpoint or weights file (safetensors), or the folder of a run")
       ->required();
   command
-      ->add_option(
-          "--out", o->out,
-          "Folder: <name>.png holds class indices with palette, overlays/<name>.png the picture; of networks "
-          "that find objects predictions.json what was found in all images, in COCO's form")
+      ->add_option("--out", o->out,
+                   "Folder: <name>.png holds class indices with a palette, overlays/<name>.png the overlay. "
+                   "Detection models also write predictions.json (COCO format)")
       ->required();
   command->add_option("images", o->inputs, "Image files or folders of images")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
   command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_flag("--resume", o->resume, "Skip images whose results are there");
+  command->add_flag("--resume", o->resume, "Skip images whose results exist");
   add_device_option(*command, o->device);
   o->inference.add_options(*command);
   o->inference.add_crf_option(*command);

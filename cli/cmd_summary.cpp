@@ -262,10 +262,9 @@ void add_summary_command(CLI::App& app) {
   command->footer("atrous summary --config configs/camvid/unet_small.json --input-size 360x480");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
-  command->add_option(
-      "--input-size", o->input_size,
-      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512; for networks that find "
-      "objects that of the resized image, default 800x1344");
+  command->add_option("--input-size", o->input_size,
+                      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512; for detection "
+                      "models the size of the resized image, default 800x1344");
   command->add_option("--batch", o->batch, "Images per training batch; default: data.batch_size")
       ->check(CLI::Range(1, 65536));
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);

@@ -51,8 +51,8 @@ void print(std::FILE* out, const train::RunResult& r, const Options& o) {
   print_to(out, "steps {}  {}  {}  peak memory {}\n{}/report.html\n", r.steps,
            r.best_score ? fmt::format("best {} {:.4f}", r.main_score, *r.best_score)
                         : fmt::format("no {}: nothing was scored", r.main_score),
-           r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "no step was left to do", memory,
-           o.run.out_dir);
+           r.last_loss ? fmt::format("last loss {:.4f}", *r.last_loss) : "the run was already complete",
+           memory, o.run.out_dir);
 }
 
 void run(const Options& o) {
@@ -82,7 +82,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_train_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("train", "Trains a network as a config says");
+  CLI::App* command = app.add_subcommand("train", "Trains the network that a config describes");
   command->footer(
       "atrous train --config configs/smoke/unet_shapes.json --out runs/first    (first: atrous data "
       "make-shapes --out "
@@ -92,7 +92,7 @@ void add_train_command(CLI::App& app) {
       ->type_name("FILE");
   command->add_option("--out", o->run.out_dir, "Folder of the run")->type_name("DIR");
   command->add_flag("--resume", o->run.resume,
-                    "Go on with the run in --out; a folder without one starts anew");
+                    "Continue the run in --out; in a folder without a run, start a new one");
   command
       ->add_option("--allow-change", o->run.allow_change,
                    "With --resume: a key that may differ from the run's config (repeatable)")
@@ -103,7 +103,7 @@ void add_train_command(CLI::App& app) {
       ->allow_extra_args(false);
   add_device_option(*command, o->device);
   command->add_flag("--dry-run", o->run.dry_run,
-                    "Build everything, run one step, say what memory it takes, write nothing");
+                    "Build everything, run one step, print its memory use, write nothing");
   command->add_flag("--print-config", o->print_config,
                     "Print the config with all defaults and overrides, and stop");
   command->add_flag("--config-reference", o->print_reference, "Print docs/config.md, and stop");

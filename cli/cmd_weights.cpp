@@ -107,7 +107,7 @@ void export_weights(const Export& o) {
 
 void add_import_weights_command(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("import-weights", "Turns another program's safetensors into a checkpoint");
+      app.add_subcommand("import-weights", "Converts another program's safetensors file into a checkpoint");
   command->footer(
       "atrous import-weights --config configs/voc2012/deeplabv3_resnet50.json --input "
       "torchvision.safetensors --output "
@@ -124,16 +124,16 @@ void add_import_weights_command(CLI::App& app) {
   command->add_option("--output", o->output, "The checkpoint to write")->required();
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
   command->add_flag("--partial", o->partial,
-                    "Takes what fits; the rest stays as initialised from the config's seed");
+                    "Load what fits; the rest is initialised from the config's seed");
   command->add_flag("--backbone", o->backbone,
-                    "Takes the backbone alone, also from a classification network's file");
+                    "Load only the backbone, also from a classification network's file");
   o->report.add_option(*command);
   command->callback([o] { import_weights(*o); });
 }
 
 void add_export_weights_command(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("export-weights", "Writes a checkpoint's weights for other programs");
+      app.add_subcommand("export-weights", "Exports a checkpoint's weights for other programs");
   command->footer(
       "atrous export-weights --weights runs/voc/checkpoints/best.safetensors --output "
       "for_torchvision.safetensors");
@@ -141,11 +141,11 @@ void add_export_weights_command(CLI::App& app) {
   command->add_option("--weights", o->weights, "Checkpoint or weights file")->required();
   command
       ->add_option("--output", o->output,
-                   "Safetensors with the network's state_dict alone, named and laid out as PyTorch's")
+                   "Safetensors with only the network's state_dict, with PyTorch's names and layout")
       ->required();
   command->add_option("--config", o->config, "Config, for weights files that do not hold one");
   command->add_flag("--backbone", o->backbone,
-                    "The backbone alone, without its prefix, as a classification network has it");
+                    "Only the backbone, without its prefix, as a classification network names it");
   command->callback([o] { export_weights(*o); });
 }
 

@@ -93,7 +93,7 @@ void append(NamedTensors& out, const Detections& found, size_t i) {
 
 NamedTensors run_detection(layers::DetectionModel& model, const TensorFile& in, const DetectionPass& pass) {
   ATROUS_CHECK(pass.train_mode || !pass.backward, ErrorKind::usage,
-               "[forward] --backward of a network that finds objects is that of its losses. Add --train-mode "
+               "[forward] --backward of a detection model needs its losses. Add --train-mode "
                "and targets.");
   const Inputs inputs(in);
   const std::vector<Tensor> images = inputs.images();

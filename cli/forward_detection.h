@@ -1,4 +1,4 @@
-// `atrous forward` for networks that find objects.
+// `atrous forward` for detection models.
 #pragma once
 
 #include "core/safetensors.h"

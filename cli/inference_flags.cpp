@@ -26,8 +26,9 @@ void ScoredNetwork::add_options(CLI::App& command) {
 
 void InferenceFlags::add_options(CLI::App& command) {
   command
-      .add_option("--sliding", sliding,
-                  "Slide windows of this size over the image (eval.window_overlap, eval.window_blend)")
+      .add_option(
+          "--sliding", sliding,
+          "Sliding-window inference with windows of this size (eval.window_overlap, eval.window_blend)")
       ->type_name("HxW");
   command.add_flag("--multi-scale", multi_scale,
                    "Average probabilities over the scales 0.5, 0.75, 1, 1.25, 1.5, 1.75");
@@ -39,19 +40,18 @@ void InferenceFlags::add_crf_option(CLI::App& command) {
       .add_option_function<std::vector<std::string>>(
           "--crf",
           [this](const std::vector<std::string>& given) { crf = given.empty() ? "" : given.front(); },
-          "Refine predictions with a dense CRF; what is not given here is as in the config (eval.crf). "
-          "preset=NAME takes the values of a paper")
+          "Refine predictions with a dense CRF; parameters that are not given are those of the config "
+          "(eval.crf). preset=NAME takes the values of a paper")
       ->expected(0, 1)
       ->allow_extra_args(false)
       ->type_name("[KEY=VALUE,...]");
 }
 
 void InferenceFlags::refuse(const char* what) const {
-  ATROUS_CHECK(
-      sliding.empty() && !multi_scale && !flip && !crf, ErrorKind::usage,
-      "[--sliding, --multi-scale, --flip, --crf] are for networks that label pixels. Got one that {}. Leave "
-      "them out.",
-      what);
+  ATROUS_CHECK(sliding.empty() && !multi_scale && !flip && !crf, ErrorKind::usage,
+               "[--sliding, --multi-scale, --flip, --crf] are for semantic models. Got {}. Leave "
+               "them out.",
+               what);
 }
 
 eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {

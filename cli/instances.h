@@ -1,4 +1,4 @@
-// What `eval` and `predict` do with networks that find objects.
+// `eval` and `predict` for detection models.
 #pragma once
 
 #include <string>

@@ -158,7 +158,7 @@ class TemporaryFile {
         return;
       }
       // Another process may take the file for a leftover before it is locked. Where there are no locks,
-      // nobody removes anything.
+      // no file is removed.
       const bool refused = ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
       if (!refused && has_names(fd_)) return;
       ::close(std::exchange(fd_, -1));
@@ -268,7 +268,7 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   TemporaryFile temporary(folder);
   if (temporary.fd() < 0) write_failed(path, temporary.error());
   write_all_to(temporary.fd(), path, write);
-  // Afterwards the system has nothing left to tell when the file is closed.
+  // Afterwards closing the file reports no further errors.
   if (::fsync(temporary.fd()) != 0) write_failed(path, errno);
   if (!keep.empty()) keep_old(path, keep);
   if (!temporary.rename_to(path)) write_failed(path, errno);

@@ -43,7 +43,7 @@ thread_local std::string module_path;
 std::atomic<uint64_t> next_sequence{1};
 
 // Where the gradient of a value on `device` may lie: there, or, if it is one number, in host memory. A seed
-// is mostly known to whoever gives it, and then nobody has to wait for a device to read it back.
+// is mostly known to the caller, so that no read-back from a device is needed.
 bool may_lie_there(const Tensor& grad, Device device) {
   return grad.device() == device || (grad.rank() == 0 && grad.device() == Device::cpu);
 }
@@ -119,7 +119,7 @@ struct Engine {
     return edge;
   }
 
-  // In place where nobody else can see it; the sum has the same bits either way.
+  // In place if no other tensor refers to it; the sum is bit-identical either way.
   static void accumulate(Tensor& into, Tensor grad) {
     if (into.defined()) {
       if (!into.sole_owner()) {

@@ -90,7 +90,7 @@ class CudaBackend final : public DeviceBackend {
     return ms;
   }
 
-  // Thread-local: other threads, such as those that load data, go on as usual.
+  // Thread-local: other threads, such as those that load data, are not affected.
   void begin_capture(void* stream) override {
     check(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal),
           "cudaStreamBeginCapture");
@@ -197,7 +197,8 @@ void grant_shared_memory(const void* kernel, const std::string& name) {
 void check_cuda(int status, const std::string& what) {
   const auto error = static_cast<cudaError_t>(status);
   if (error == cudaSuccess) return;
-  (void)cudaGetLastError();  // who catches this may go on: the next launch must not find it once more
+  (void)cudaGetLastError();  // a caller that catches this may continue: the next launch must not report it
+                             // again
   fail(ErrorKind::internal,
        "[cuda] {} failed. Got {}: {}. An error of an earlier kernel shows late; run with ATROUS_SYNC=1 to "
        "learn "

@@ -1,5 +1,5 @@
 // The CPU as a device: all work is done when it is asked for, so streams are empty and events have always
-// passed. Code that times or synchronises need not tell the CPU from other devices.
+// passed. Code that times or synchronises need not distinguish the CPU from other devices.
 #include <chrono>
 #include <cstring>
 

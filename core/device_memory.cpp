@@ -43,7 +43,7 @@ DeviceBlock* BlockCache::from_system(size_t bytes, size_t size) {
          stats_.bytes_cached,
          2 * (static_cast<uint64_t>(stats_.bytes_in_use) + bytes) > backend_.properties().total_memory
              ? "Use a smaller batch, crop or network."
-             : "Tensors take little of it: end other programs on the device.");
+             : "Tensors use little of it: end other programs on the device.");
   }
   ++stats_.system_calls;
   return block.release();

@@ -115,7 +115,7 @@ Stream Stream::create(Device device) {
   auto end = [device, handle](void* stream) noexcept {
     try {
       backend(device).synchronize_stream(stream);
-    } catch (...) {  // nobody is left to tell
+    } catch (...) {  // there is no caller to report to
     }
     runtime(device).blocks.stream_ended(stream, default_stream(device).handle());
   };

@@ -251,7 +251,8 @@ class Simulator final : public DeviceBackend {
     const auto others = options_.lag ? static_cast<Others>(random_below(3)) : Others::mixed;
     while (!done()) {
       Queue* q = pick(wanted, others);
-      ATROUS_ASSERT(q);  // a point is queued before anything can wait for it, so some stream can always go on
+      ATROUS_ASSERT(
+          q);  // a point is queued before anything can wait for it, so some stream can always continue
       run_front(*q);
     }
   }

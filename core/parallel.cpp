@@ -180,7 +180,7 @@ int available_cores() {
 
 int num_threads() {
   State& s = state();
-  if (s.threads == 0) s.threads = initial_threads();  // the same value whoever comes first
+  if (s.threads == 0) s.threads = initial_threads();  // the same value for every first caller
   return s.threads;
 }
 

@@ -62,7 +62,7 @@ bool tensors_take_much(size_t bytes) noexcept {
 const char* memory_advice(size_t bytes) noexcept {
   return tensors_take_much(bytes)
              ? "Use a smaller batch, crop, window or network."
-             : "Tensors take little of it: end other programs, or raise the limit of this one (ulimit -v, or "
+             : "Tensors use little of it: end other programs, or raise the limit of this one (ulimit -v, or "
                "its container's).";
 }
 

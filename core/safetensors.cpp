@@ -127,13 +127,13 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     switch (state_) {
       case State::root:
         if (!names_.insert(value).second)
-          return stop(fmt::format("Names must be unique. \"{}\" is there twice.", value));
+          return stop(fmt::format("Names must be unique. Duplicate name \"{}\".", value));
         if (value != metadata_key)
           entries.push_back(Entry{.name = value, .dtype = {}, .shape = {}, .offsets = {}});
         return true;
       case State::metadata:
         return metadata.count(value) == 0 ||
-               stop(fmt::format("Metadata keys must be unique. \"{}\" is there twice.", value));
+               stop(fmt::format("Metadata keys must be unique. Duplicate key \"{}\".", value));
       default:
         break;
     }
@@ -145,7 +145,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (!seen)
       return stop(
           fmt::format("A tensor has dtype, shape and data_offsets only. \"{}\" has \"{}\".", e.name, value));
-    if (*seen) return stop(fmt::format("Keys must be unique. \"{}\" has \"{}\" twice.", e.name, value));
+    if (*seen)
+      return stop(fmt::format("Keys must be unique. \"{}\" has the duplicate key \"{}\".", e.name, value));
     *seen = true;
     return true;
   }
@@ -186,8 +187,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 void read_exactly(std::istream& in, char* to, uint64_t bytes, const std::string& origin) {
   in.read(to, static_cast<std::streamsize>(bytes));
   ATROUS_CHECK(static_cast<uint64_t>(in.gcount()) == bytes, ErrorKind::io,
-               "[safetensors {}] reading stopped early. Got {} of {} bytes. Check the disk, and that nobody "
-               "writes the file.",
+               "[safetensors {}] reading stopped early. Got {} of {} bytes. Check the disk, and that no "
+               "other process writes the file.",
                origin, in.gcount(), bytes);
 }
 
@@ -199,9 +200,9 @@ HeaderReader read_header(std::istream& in, uint64_t size, const std::string& ori
   const bool zip = (length & 0xffffffff) == 0x04034b50,
              pickle = (length & 0xff) == 0x80 && length > header_limit;
   if (zip || pickle)
-    reject(
-        origin,
-        "A .pth of PyTorch is no safetensors file; docs/weights.md has the line of Python that converts it.");
+    reject(origin,
+           "A PyTorch .pth file is not a safetensors file; docs/weights.md has a Python command that "
+           "converts it.");
   if (length > header_limit)
     reject(origin, "The header may have at most {} bytes. Got {}.", header_limit, length);
   if (length > size - 8)
@@ -276,12 +277,12 @@ std::vector<Placed> check_layout(const std::vector<Entry>& entries, uint64_t dat
       reject(origin, "Tensors must not overlap. \"{}\" begins at {}, inside the one before.", p.name,
              p.begin);
     if (p.begin > at)
-      reject(origin, "There must be no holes. Bytes [{}, {}) before \"{}\" belong to nothing.", at, p.begin,
+      reject(origin, "There must be no holes. Bytes [{}, {}) before \"{}\" belong to no tensor.", at, p.begin,
              p.name);
     at = p.end;
   }
   if (at != data_size)
-    reject(origin, "The last tensor must end where the file ends. Bytes [{}, {}) belong to nothing.", at,
+    reject(origin, "The last tensor must end where the file ends. Bytes [{}, {}) belong to no tensor.", at,
            data_size);
   return placed;
 }

@@ -34,7 +34,7 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
     return s;
   };
   std::string best;
-  size_t best_distance = word.size() / 3 + 2;  // further away is no typing slip
+  size_t best_distance = word.size() / 3 + 2;  // further away is not a typing error
   for (const std::string& candidate : candidates) {
     const size_t distance = edit_distance(lower(word), lower(candidate));
     if (distance < best_distance) {

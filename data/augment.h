@@ -33,7 +33,7 @@ struct AugmentOptions {
   // What lies outside the image: "zero" (border_color, label ignored) or "reflect" (mirrored about the
   // outermost pixels).
   std::string border = "zero";
-  // Per channel, in [0, 1]; no key of its own: the loader puts the mean here, which normalisation turns into
+  // Per channel, in [0, 1]; no config key: the loader puts the mean here, which normalisation turns into
   // zero. Empty: black.
   std::vector<double> border_color = {};
 };

@@ -230,7 +230,7 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
         checker.error(fmt::format("{}: {}", split, fault));
     };
     try {
-      // Only few sets have a test split that anybody can see.
+      // Only few sets have a public test split.
       if (split == "test" && !is_asked && !has_split(options, split)) continue;
       const auto dataset = open_list_dataset(options, split, num_classes, in_channels, nullptr, &faults);
       say_faults();

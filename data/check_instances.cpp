@@ -197,17 +197,16 @@ class Checker {
                       s.split));
     }
     warn(s.images_without_objects, "image", "has no object", "have no object",
-         trains ? ". Training leaves such images out unless data.keep_empty_images=true."
+         trains ? ". Training excludes such images unless data.keep_empty_images=true."
                 : ": every detection in such images counts as wrong.");
     warn(s.images_with_crowds_only, "image", "has crowds only", "have crowds only",
-         trains ? ". Training leaves such images out."
+         trains ? ". Training excludes such images."
                 : ": detections on the crowds do not count, others count as wrong.");
     warn(s.boxes_degenerate, "box", "has no area inside its image", "have no area inside their image",
-         trains ? ". Training leaves such objects out."
-                : ": scores of boxes count such objects as not found.");
+         trains ? ". Training excludes such objects." : ": scores of boxes count such objects as not found.");
     warn(s.boxes_outside, "box", "reaches more than a pixel beyond its image",
          "reach more than a pixel beyond their image",
-         trains ? ". Training clips such boxes." : ". Scores take such boxes as they are.");
+         trains ? ". Training clips such boxes." : ". Scores use such boxes unchanged.");
     warn(s.masks_empty, "mask", "covers no pixel", "cover no pixel", ".");
     if (2 * corners_as_size > s.objects) {
       say(true, fmt::format(
@@ -233,8 +232,8 @@ class Checker {
       if (!f.scattered.empty()) scattered.push_back(&f);
     }
     const char* remedy =
-        "In such a mask every value is one object: if these are classes, give each object a number of its "
-        "own, or train a network for labels (data.dataset=list).";
+        "In such a mask every value is one object: if these are classes, give each object its own number, or "
+        "train a semantic model (data.dataset=list).";
     if (s.objects_scattered >= 2 && 10 * s.objects_scattered >= s.objects) {
       std::string examples;
       for (size_t i = 0; i < std::min(scattered.size(), most_named); ++i)

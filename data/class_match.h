@@ -44,7 +44,7 @@ class ClassMap {
 
   bool empty() const { return entries_.empty(); }
   const std::string& where() const { return where_; }
-  // The list with other names: classes of one name become one class, the others are numbered anew in their
+  // The list with other names: classes of one name become one class, the others are renumbered in their
   // order.
   ClassMatch apply(const ClassList& list) const;
   // Whether an entry gives the name to itself.

@@ -48,7 +48,7 @@ ClassTable read_class_table(const std::string& path) {
           fmt::format("the `id` of `{}` must be a label value", info.name));
     const int64_t value = id == item.end() ? k : id->get<int64_t>();
     check(std::find(table.ids.begin(), table.ids.end(), value) == table.ids.end(),
-          fmt::format("id {} is there twice", value));
+          fmt::format("duplicate id {}", value));
     if (const auto color = item.find("color"); color != item.end()) {
       check(color->is_array() && color->size() == 3,
             fmt::format("the colour of `{}` must have three numbers", info.name));

@@ -27,7 +27,7 @@ void sort_categories(std::vector<CocoCategory>& categories, const std::string& p
   std::ranges::stable_sort(categories, {}, &CocoCategory::id);
   for (size_t i = 1; i < categories.size(); ++i) {
     ATROUS_CHECK(categories[i].id != categories[i - 1].id, ErrorKind::data,
-                 "[{}] ids of categories must differ. {} occurs twice.", path, categories[i].id);
+                 "[{}] ids of categories must be unique. Duplicate id {}.", path, categories[i].id);
   }
 }
 
@@ -55,12 +55,12 @@ std::vector<int64_t> annotated_places(const std::vector<CocoCategory>& found,
     }
   }
   if (!never_found.empty())
-    notes.push_back(fmt::format("note: classes: {} has no {}, which {} has: scored as never found", path,
+    notes.push_back(fmt::format("note: classes: {} has no {}, which {} has: scored as never detected", path,
                                 listed(never_found), annotations.path));
   if (known.empty()) return places;
   const ClassMatch match = match_classes(
       list_of(known, annotations.path), theirs, "--class-map",
-      "An entry NAME:NAME says that the results lack this class, which is then scored as never found.");
+      "An entry NAME:NAME says that the results lack this class, which is then scored as never detected.");
   for (size_t i = 0; i < match.labels.size(); ++i) {
     if (match.labels[i] != no_class)
       places[static_cast<size_t>(match.labels[i])] = place_of(annotations.categories, known[i].id);
@@ -89,7 +89,7 @@ std::vector<CocoCategory> read_coco_categories(const std::string& path, const Co
 std::vector<std::string> apply_class_map(CocoAnnotations& all, const ClassMap& map, const std::string& what) {
   if (map.empty()) return {};
   ClassMatch groups = map.apply(list_of(all.categories, what));
-  ATROUS_CHECK(!groups.classes.empty(), ErrorKind::config, "[{}] ignores every class. Leave one.",
+  ATROUS_CHECK(!groups.classes.empty(), ErrorKind::config, "[{}] ignores every class. Keep at least one.",
                map.where());
   std::vector<size_t> kept(groups.classes.size(), all.categories.size());  // category of each group
   for (size_t i = 0; i < all.categories.size(); ++i) {

@@ -165,7 +165,7 @@ class AnnotationFile {
     std::ranges::stable_sort(records, {}, &Record::id);
     const auto twice = [&](const Record& a, const Record& b) {
       return a.id == b.id && !faults_.attempt([&] {
-        fail(ErrorKind::data, "[{}] ids of {} must differ. {} occurs twice.", all_.path, what, a.id);
+        fail(ErrorKind::data, "[{}] ids of {} must be unique. Duplicate id {}.", all_.path, what, a.id);
       });
     };
     records.erase(std::unique(records.begin(), records.end(), twice), records.end());
@@ -186,7 +186,7 @@ class AnnotationFile {
       if (d.place.empty()) {
         attempt([&] {
           ATROUS_CHECK(ids.insert(a.id).second, ErrorKind::data,
-                       "[{}] ids of annotations must differ. {} occurs twice.", all_.path, a.id);
+                       "[{}] ids of annotations must be unique. Duplicate id {}.", all_.path, a.id);
         });
       }
       if (d.has_image && !lost_images_.contains(a.image)) {
@@ -295,7 +295,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
     const bool has_box = read_box(r, result.box, where);
     kept.push_back({has_box, {}});
     read_outline(r, kept.back().outline, where, odd, Faults());
-    // A box would stand in for a mask that was meant to be empty.
+    // A box would replace a mask that was meant to be empty.
     ATROUS_CHECK(!odd.empty_polygon, ErrorKind::data, "[{}] a polygon of a result must not be empty. Got [].",
                  where);
     odd.count(repairs);

@@ -113,8 +113,8 @@ struct CocoResult {
 // as `atrous predict` writes it: refused if one of these has another file name (without folders) in
 // `annotations`. If it has "categories", as the files of `atrous predict` have, results are those of the
 // category of the same name, whatever their ids are (class_match.h). An annotated category that they lack is
-// scored as never found, and results of a category that is not annotated are left out, as COCO's tools do: a
-// note. Refused if each side has a category that the other lacks: names may be spelled in two ways, unless
+// scored as never detected, and results of a category that is not annotated are left out, as COCO's tools do:
+// a note. Refused if each side has a category that the other lacks: names may be spelled in two ways, unless
 // `map` gives those of the annotations to themselves. `notes` gets lines for people.
 //
 // As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
@@ -127,7 +127,7 @@ std::vector<CocoResult> read_coco_results(const std::string& path, const CocoAnn
                                           const ClassMap* map = nullptr);
 
 // What each result of a file has. COCO's tools take the area of a result from its box if there is one, also
-// to tell small masks from large ones: where masks are to count by their own area, they come without boxes.
+// to sort masks by size: masks that should count by their own area are written without boxes.
 enum class CocoFields { boxes, masks, both };
 
 // A results file, as any COCO tool reads it. Ids are those of `annotations`; a mask is written if it has

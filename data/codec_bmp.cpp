@@ -60,7 +60,7 @@ Header read_header(Bytes bytes, const FileName& name) {
   const size_t info_size = little_endian(bytes, 14, 4);
   const bool old = info_size == 12;  // OS/2 1.x: 16-bit sizes, palette of three bytes
   if (!old && (info_size < 40 || info_size > 1024))
-    bad(name, fmt::format("its header has {} bytes, which is none of the known ones", info_size));
+    bad(name, fmt::format("its header has an unknown size of {} bytes", info_size));
   if (bytes.size() < 14 + info_size) bad(name, "the file ends in its header");
   const auto number = [&](size_t at, size_t count) { return int64_t{little_endian(bytes, 14 + at, count)}; };
   uint32_t compression = uncompressed;

@@ -94,7 +94,7 @@ bool has_all_components(const jpeg_decompress_struct& info) {
 }
 
 // Whether no scan can be missing at the end. Huffman-coded data that ends too early is a separate error;
-// arithmetic codes go on with zeros.
+// arithmetic codes continue with zeros.
 bool needs_no_end(const jpeg_decompress_struct& info) {
   if (info.arith_code) return false;
   if (!info.progressive_mode) return true;

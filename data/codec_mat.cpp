@@ -111,7 +111,7 @@ Matrix open_matrix(Bytes bytes, const FileName& file) {
 // The field of a struct; none if it has no such field.
 std::optional<Matrix> field_of(Matrix m, std::string_view field, const FileName& file) {
   if (m.kind != mx_struct) return std::nullopt;
-  if (m.dims != std::vector<int64_t>{1, 1}) m.rest.fail("an array of structs is no label map");
+  if (m.dims != std::vector<int64_t>{1, 1}) m.rest.fail("an array of structs is not a label map");
   const Element length = m.rest.next(mi_int32, "field names");
   if (length.data.size() != 4) m.rest.fail("its field names have the wrong length");
   uint32_t stride = 0;
@@ -142,12 +142,12 @@ void copy_transposed(Bytes bytes, Tensor& out, const Elements& where) {
 
 Tensor values_of(Matrix& m, const FileName& name, const ImageLimits& limits) {
   if (m.kind < mx_double || m.kind > mx_uint32 || m.is_complex || m.dims.size() != 2) {
-    m.rest.fail("its label map is no real matrix of two dimensions");
+    m.rest.fail("its label map is not a real matrix of two dimensions");
   }
   const Element real = m.rest.next();
   static constexpr size_t sizes[] = {0, 1, 1, 2, 2, 4, 4, 4, 0, 8};  // by type of the element
   const size_t size = real.type < std::size(sizes) ? sizes[real.type] : 0;
-  if (size == 0) m.rest.fail("its label map has a type that is no number");
+  if (size == 0) m.rest.fail("its label map does not have a numeric type");
   check_size(name, "MATLAB", m.dims[1], m.dims[0], limits, static_cast<int64_t>(real.data.size() / size));
   if (static_cast<size_t>(m.dims[0] * m.dims[1]) * size != real.data.size()) {
     m.rest.fail("its label map has more values than pixels");
@@ -238,7 +238,7 @@ Decoded decode_mat(Bytes bytes, const FileName& name, const ImageLimits& limits)
       unpacked = inflated(element.data, variables);
       element = Elements(unpacked, name).next();
     }
-    if (element.type != mi_matrix) file.fail("a variable is no array");
+    if (element.type != mi_matrix) file.fail("a variable is not an array");
     const Matrix variable = open_matrix(element.data, name);
     if (std::optional<Decoded> labels = labels_of(variable, name, limits)) return *std::move(labels);
     found += (found.empty() ? "" : ", ") + variable.name;

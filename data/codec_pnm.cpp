@@ -33,7 +33,7 @@ class Header {
     if (at_ == first) {
       bad_image(name_, "PNM",
                 at_ == bytes_.size() ? std::string("the file ends in its header")
-                                     : fmt::format("the {} in its header is no number", what));
+                                     : fmt::format("the {} in its header is not a number", what));
     }
     return value;
   }

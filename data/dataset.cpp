@@ -22,21 +22,19 @@ const NamedSet& set_called(const std::string& name) {
   for (const NamedSet& set : named_sets()) {
     if (set.name == name) return set;
   }
-  ATROUS_CHECK(
-      !is_instance_set(name), ErrorKind::config,
-      "[data.dataset] `{}` holds objects, for networks that find objects. A network that labels pixels "
-      "needs one of {}. Set data.dataset.",
-      name, fmt::join(set_names(), ", "));
+  ATROUS_CHECK(!is_instance_set(name), ErrorKind::config,
+               "[data.dataset] `{}` is an instance data set, for detection models. Semantic models need one "
+               "of {}. Set data.dataset.",
+               name, fmt::join(set_names(), ", "));
   std::vector<std::string> all = set_names();
   for (const std::string& objects : instance_set_names()) all.push_back(objects);
   const std::string nearest = nearest_word(name, all);
-  fail(ErrorKind::config,
-       "[data.dataset] must be one of {}, or for networks that find objects one of {}. Got `{}`.{}",
+  fail(ErrorKind::config, "[data.dataset] must be one of {}, or for detection models one of {}. Got `{}`.{}",
        fmt::join(set_names(), ", "), fmt::join(instance_set_names(), ", "), name,
        nearest.empty() ? "" : fmt::format(" Did you mean `{}`?", nearest));
 }
 
-// What the labels of a split mean before anybody else's classes count.
+// What the labels of a split mean before the classes of others are matched.
 struct OwnClasses {
   LabelMap map;
   ClassList list;
@@ -95,7 +93,7 @@ void match(OwnClasses& own, const DataOptions& options, const ClassList* ours, i
            std::vector<std::string>& notes) {
   const auto relabel = [&](ClassMatch& found, bool changes) {
     ATROUS_CHECK(!found.classes.empty(), ErrorKind::config,
-                 "[data.class_map] ignores every class. Leave one.");
+                 "[data.class_map] ignores every class. Keep at least one.");
     if (changes) own.map = own.map.relabelled(found.labels, static_cast<int64_t>(found.classes.size()));
     own.list.classes = std::move(found.classes);
     notes.insert(notes.end(), found.notes.begin(), found.notes.end());

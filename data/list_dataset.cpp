@@ -72,8 +72,8 @@ std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
     sink.attempt([&] {
       const bool image_only = line.fields.size() == 1 && label_optional;
       ATROUS_CHECK(line.fields.size() == 2 || image_only, ErrorKind::data,
-                   "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line; names that "
-                   "hold blanks stand in double quotes.",
+                   "[{}:{}] a line has two fields, `image label`. Got {} in `{}`. Fix the line; names with "
+                   "spaces need double quotes.",
                    path, line.number, line.fields.size(), line.text);
       ListEntry entry;
       entry.image = checked_path(line.fields[0], path, line.number, strip_prefix, root);

@@ -1,4 +1,4 @@
-// A data set as a list of files, whoever made the list, and the class tables beside list files.
+// A data set as a list of files, from any source, and the class tables of list files.
 //
 // A list file has one `image label` pair per line, relative to the root of the set (list_text.h says how
 // lines are read). Nothing is repaired: missing fields or files, duplicates, paths that leave the root and

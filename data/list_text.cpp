@@ -38,12 +38,12 @@ std::string quoted_field(const std::string& line, size_t& at, const std::string&
     }
     at = i + 1;
     ATROUS_CHECK(at == line.size() || separators.find(line[at]) != std::string_view::npos, ErrorKind::data,
-                 "{} a blank must follow a closing quote. Got `{}`. Write a quote inside a name twice.",
-                 where, line);
+                 "{} a space must follow a closing quote. Got `{}`. Double a quote inside a name.", where,
+                 line);
     return field;
   }
   fail(ErrorKind::data,
-       "{} a quoted name must end with a quote. Got `{}`. Add it; write a quote inside a name twice.", where,
+       "{} a quoted name must end with a quote. Got `{}`. Add it; double a quote inside a name.", where,
        line);
 }
 

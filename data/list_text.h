@@ -1,6 +1,6 @@
 // The text of list files, of all systems and editors.
 //
-// A line holds fields separated by blanks or tabs. A field that holds blanks itself stands in double quotes;
+// A line holds fields separated by blanks or tabs. A field that contains blanks is written in double quotes;
 // a double quote inside such a field is written twice. Empty lines, a byte order mark of UTF-8 and the line
 // ends of Windows mean nothing. Other encodings are refused.
 #pragma once

@@ -19,7 +19,7 @@ struct Batch {
 // whatever the number of workers and wherever reading started, so the position of a run is one number.
 class Loader {
  public:
-  // Error(memory) if the system gives no threads. Shuffles anew each epoch; the last short batch of an epoch
+  // Error(memory) if the system gives no threads. Reshuffles each epoch; the last short batch of an epoch
   // is filled up from the next permutation.
   Loader(const Dataset& dataset, const DataOptions& data, const AugmentOptions& augment, uint64_t seed,
          int64_t first_step);

@@ -7,7 +7,7 @@
 namespace atrous::data::internal {
 
 void yield_to_training() {
-  // On Linux a thread has a niceness of its own.
+  // On Linux each thread has its own niceness.
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
 }
 

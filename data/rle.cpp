@@ -42,7 +42,7 @@ class Runs {
                  "[height, width] that of the image?",
                  where_, rle_.height, rle_.width, pixels_, added_);
     const bool inside = added_ % 2 == 1;
-    // The mask goes on as it was (after a run of 0), or begins with a run that may be 0.
+    // The mask continues with the same value (after a run of 0), or begins with a run that may be 0.
     if (!rle_.counts.empty() && (inside == last_inside_)) {
       rle_.counts.back() += static_cast<uint32_t>(count);
     } else if (count > 0 || rle_.counts.empty()) {
@@ -260,7 +260,7 @@ CocoBox rle_box(const Rle& rle) {
   for (; !run.done(); run.next()) {
     const int64_t first = run.begin(), last = run.end() - 1;
     right = last / h;
-    if (first / h < right) {  // a run that goes on in the next column reaches both rims
+    if (first / h < right) {  // a run that continues in the next column reaches both edges
       top = 0;
       bottom = h - 1;
     }

@@ -41,7 +41,7 @@ class PerEpoch {
   std::map<int64_t, Value> values_;
 };
 
-// Samples as decoded and resized, until the byte limit is reached. What does not fit is loaded anew each
+// Samples as decoded and resized, until the byte limit is reached. What does not fit is reloaded each
 // time: with a shuffled order no replacement policy would do better. Thread-safe.
 template <class Sample>
 class SampleCache {

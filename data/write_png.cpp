@@ -33,7 +33,7 @@ struct Writer {
   }
 };
 
-// libpng has but its text to tell what failed.
+// libpng reports failures only as text.
 ErrorKind kind_of(const char* message) {
   return std::strstr(message, "memory") ? ErrorKind::memory : ErrorKind::io;
 }

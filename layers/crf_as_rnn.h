@@ -13,7 +13,7 @@
 // the normalisation `after`.
 //
 // Gradients flow through all iterations to U, W_g, W_b and C; images and the widths of the kernels are
-// constants. The filter on the lattice goes back by its transpose, which blurs the axes in reverse order.
+// constants. The backward pass of the lattice filter is its transpose, which blurs the axes in reverse order.
 #pragma once
 
 #include <memory>

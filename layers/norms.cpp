@@ -208,7 +208,7 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
   const Tensor y = run_conv(x.value(), fused, options);
   const Variable z = conv2d_on_tape(y, x, conv.weight, conv.bias, options);
   if (!relu) return z;
-  // One pass forward, two entries on the tape: so dy is freed before the convolution goes back from its
+  // One pass forward, two entries on the tape: so dy is freed before the convolution runs backward from its
   // masked copy. The ReLU is told from the output; nothing more is kept than without it.
   return record("relu", y, {z}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
     const Tensor masked = ctx.room_for_grad();

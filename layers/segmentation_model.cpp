@@ -7,7 +7,7 @@ namespace atrous::layers {
 void require_pixel_labels(const SegmentationModel& model, const char* where) {
   ATROUS_CHECK(
       model.labels_pixels(), ErrorKind::config,
-      "[{}] the network must label pixels. Got {}, which classifies whole images. Use it as the backbone of "
+      "[{}] must be a semantic model. Got {}, which classifies whole images. Use it as the backbone of "
       "another network, or with `atrous forward` and `summary`.",
       where, model.kind());
 }

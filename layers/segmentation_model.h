@@ -33,7 +33,7 @@ class SegmentationModel : public Model {
   virtual int64_t context() const { return 0; }
 };
 
-// Error(config) for a network that does not label pixels. `where` is what wants it.
+// Error(config) for a network that is no semantic model. `where` starts the message.
 void require_pixel_labels(const SegmentationModel& model, const char* where);
 
 // Logits (and auxiliary logits, if any) that describe the whole image.

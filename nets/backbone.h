@@ -58,7 +58,7 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
 BackboneOptions backbone_options(const ModelOptions& model, const char* default_name,
                                  int64_t default_output_stride = 32);
 // Error(config) if the config gives a norm to a network without any; `what` names it. (model.norm is "batch"
-// where nobody gave it.)
+// if it was not given.)
 void refuse_norms(const ModelOptions& model, const std::string& what);
 
 // One per family, for make_backbone.

@@ -1,4 +1,4 @@
-// Any network that labels pixels, with a CRF behind it that learns along (layers/crf_as_rnn.h).
+// Any semantic model followed by a CRF that is trained with it (layers/crf_as_rnn.h).
 #pragma once
 
 #include "layers/crf_as_rnn.h"

@@ -1,7 +1,7 @@
 // DeepLab v1 (Chen, Papandreou, Kokkinos, Murphy, Yuille, "Semantic image segmentation with deep
 // convolutional nets and fully connected CRFs", arXiv:1412.7062, section 4, LargeFOV) and v2 ("DeepLab:
 // semantic image segmentation with deep convolutional nets, atrous convolution, and fully connected CRFs",
-// arXiv:1606.00915, sections 3 and 4.1). The CRF is a step of its own, behind any network: `atrous crf`.
+// arXiv:1606.00915, sections 3 and 4.1). The CRF is a separate step after any network: `atrous crf`.
 //
 // deeplabv1: VGG16 whose pools have 3x3 pixels and whose last two keep the resolution; fc6, a 3x3 convolution
 // of rate 12 to 1024 channels, fc7, a 1x1 one, each with ReLU and dropout; fc8, the scores, at stride 8.

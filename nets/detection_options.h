@@ -8,7 +8,7 @@
 
 namespace atrous::nets {
 
-// Where a network has a default of its own, 0 or an empty list stands for it (`resolved` puts it in).
+// 0 or an empty list means the network's own default (`resolved` fills it in).
 struct DetectionOptions {
   // Images: the shorter side becomes min_size unless the longer one would exceed max_size.
   std::vector<int64_t> min_size;  // several: one of them at random in training, the last in inference

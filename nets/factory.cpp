@@ -182,8 +182,8 @@ void freeze(const Model& model, const std::vector<std::string>& prefixes) {
       any = true;
     }
     ATROUS_CHECK(any, ErrorKind::config,
-                 "[model.freeze] must hold prefixes of parameter names. Got \"{}\", which none begins with; "
-                 "the first is "
+                 "[model.freeze] must hold prefixes of parameter names. Got \"{}\", which no parameter name "
+                 "begins with; the first is "
                  "\"{}\". `atrous summary` lists them.",
                  prefix, model.parameters()[0].name);
   }
@@ -221,7 +221,7 @@ std::shared_ptr<Model> build_network(const ModelOptions& options) {
         labels && labels->labels_pixels(), ErrorKind::config,
         "[model.crf_as_rnn] a CRF refines the classes of pixels. Got {}, which {}. Leave the section "
         "out.",
-        model->kind(), labels ? "classifies whole images" : "finds objects");
+        model->kind(), labels ? "classifies whole images" : "is a detection model");
     model = with_crf(labels, *options.crf_as_rnn);
   }
   freeze(*model, options.freeze);
@@ -243,17 +243,17 @@ std::shared_ptr<Model> make_network(const ModelOptions& options, uint64_t seed) 
 ModelPtr as_segmentation(const std::shared_ptr<Model>& network) {
   ModelPtr model = std::dynamic_pointer_cast<SegmentationModel>(network);
   ATROUS_CHECK(model, ErrorKind::config,
-               "[model.name] a network that labels pixels is needed here. Got {}, which finds objects.",
+               "[model.name] must be a semantic model here. Got {}, which is a detection model.",
                network->kind());
   return model;
 }
 
 DetectorPtr as_detector(const std::shared_ptr<Model>& network) {
   DetectorPtr model = std::dynamic_pointer_cast<DetectionModel>(network);
-  ATROUS_CHECK(model, ErrorKind::config,
-               "[model.name] a network that finds objects is needed here. Got {}, which labels pixels or "
-               "whole images.",
-               network->kind());
+  ATROUS_CHECK(
+      model, ErrorKind::config,
+      "[model.name] must be a detection model here. Got {}, which is a semantic or classification model.",
+      network->kind());
   return model;
 }
 

@@ -14,7 +14,8 @@ namespace atrous::nets {
 
 // Networks of all kinds.
 std::vector<std::string> model_names();
-// Whether it finds objects (layers::DetectionModel) instead of labelling pixels (layers::SegmentationModel).
+// Whether it is a detection model (layers::DetectionModel) and not a semantic one
+// (layers::SegmentationModel).
 bool is_detector(const std::string& model_name);
 
 // The network with uninitialised parameters: enough for names, shapes and traces. Applies `freeze`.
@@ -24,7 +25,7 @@ std::shared_ptr<layers::Model> build_network(const ModelOptions& options);
 // to stderr. Error(config) for a bad combination.
 std::shared_ptr<layers::Model> make_network(const ModelOptions& options, uint64_t seed);
 
-// The same for who needs a network of one kind; Error(config) for the other.
+// Typed variants; Error(config) for a network of the other kind.
 std::shared_ptr<layers::SegmentationModel> build_model(const ModelOptions& options);
 std::shared_ptr<layers::SegmentationModel> make_model(const ModelOptions& options, uint64_t seed);
 std::shared_ptr<layers::DetectionModel> build_detector(const ModelOptions& options);

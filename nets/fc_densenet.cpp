@@ -4,7 +4,7 @@
 // A layer of a dense block is norm, ReLU, 3x3 convolution to `growth` channels, dropout; it sees the block's
 // input and all layers before it. Down: five dense blocks, each followed by norm, ReLU, 1x1 convolution,
 // dropout and max pooling. Up: only what the block below has added is doubled, by a 3x3 transposed
-// convolution of stride 2, and put in front of the skip; then a dense block again. 1x1 scores.
+// convolution of stride 2, and concatenated before the skip; then a dense block again. 1x1 scores.
 //
 // Any image size: pooling drops odd last rows and columns, and the transposed convolution, which makes 2h + 1
 // rows of h, is cropped to the skip's size around the centre (for 2h rows: the last one goes). An extent of

@@ -13,7 +13,7 @@ class Head : public layers::Block {
   virtual Variable forward(const Variable& x) const = 0;
 };
 
-// A convolution with norm and ReLU as a module of its own: children "0" and "1", or `first` and the next.
+// A convolution with norm and ReLU as a separate module: children "0" and "1", or `first` and the next.
 class ConvNormRelu : public Head {
  public:
   ConvNormRelu(const layers::Conv2dArgs& args, const layers::NormOptions& norm, int first = 0)

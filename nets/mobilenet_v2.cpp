@@ -13,7 +13,7 @@ namespace {
 
 constexpr Init init = Init::kaiming_normal_fan_out;
 
-// A convolution with norm as a module of its own: "0" and "1".
+// A convolution with norm as a separate module: "0" and "1".
 struct ConvBn : Block {
   ConvBn(const Conv2dArgs& args, const std::string& norm) : conv(conv_norm("0", "1", args, norm)) {}
   Variable forward(const Variable& x) const {

@@ -15,7 +15,7 @@ namespace {
 constexpr Init init = Init::kaiming_normal_fan_out;
 enum class Act : unsigned char { none, relu, hard_swish };
 
-// A convolution with norm and activation as a module of its own: "0" and "1".
+// A convolution with norm and activation as a separate module: "0" and "1".
 struct ConvBn : Block {
   ConvBn(const Conv2dArgs& args, const NormOptions& norm, Act act)
       : conv(conv_norm("0", "1", args, norm)), activation(act) {}

@@ -40,7 +40,7 @@ struct ModelOptions {
   bool aux_loss = false;              // auxiliary head
   bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
   DetectionOptions detection;         // detection networks only
-  // Networks that label pixels: a CRF that learns along.
+  // Semantic models: a CRF that is trained with the network.
   std::optional<layers::CrfAsRnnOptions> crf_as_rnn;
   double dropout = -1;              // < 0: the network's default
   std::string weights;              // safetensors to start from (partial loading); empty: random

@@ -33,7 +33,7 @@ using namespace layers;
 
 constexpr int64_t bins[] = {1, 2, 3, 6};
 
-// The means over bins x bins parts of a map, each through a level of its own and resized to the map.
+// The means over bins x bins parts of a map, each through its own level and resized to the map.
 std::vector<Variable> pooled(const Variable& x, const std::vector<std::shared_ptr<ConvNormRelu>>& levels,
                              bool align_corners) {
   std::vector<Variable> parts;

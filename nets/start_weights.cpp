@@ -107,7 +107,7 @@ void rename_all(TensorFile& file, const Model& model) {
   }
 }
 
-// Names of two versions in one file may mean one tensor. Which of them holds the weights nobody can say.
+// Names of two versions in one file may mean one tensor. Which of them holds the weights is unknown.
 void check_distinct(const TensorFile& file, const std::vector<std::string>& before, const char* where) {
   std::map<std::string, size_t> seen;
   for (size_t i = 0; i < before.size(); ++i) {
@@ -211,7 +211,7 @@ std::string current_name(const std::string& name) {
 
 ImportReport import_weights(const Model& model, const std::string& path, const ImportOptions& options) {
   ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
-               "[{}] the network has no backbone of its own. Got \"{}\". Use model.weights with a file of "
+               "[{}] the network has no separate backbone. Got \"{}\". Use model.weights with a file of "
                "the whole network.",
                options.where, path);
   ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,

@@ -35,7 +35,7 @@ ImportReport import_weights(const layers::Model& model, const std::string& path,
 // The same network, initialised from the seed alone.
 ModelOptions without_start_weights(ModelOptions options);
 
-// What kind of network a file is for, as far as its names and shapes tell: "backbone resnet18,
+// What kind of network a file is for, as far as its names and shapes show: "backbone resnet18,
 // width_multiplier 0.5, the heads of a Mask R-CNN". For messages; empty if it looks like none of ours.
 std::string recognised(const TensorFile& file);
 

@@ -9,7 +9,7 @@
 //   padding "valid": the paper's. Unpadded convolutions, 572x572 in and 388x388 out; with norm "none" and
 //   dropout at the end of the contracting path. A skip is cropped to the pixels that the doubled map
 //   describes: its centre at the paper's sizes; where pooling drops an odd last row or column, that much less
-//   at the bottom or right. So an output does not depend on how far the image goes on beyond what the output
+//   at the bottom or right. So an output does not depend on how far the image extends beyond what the output
 //   sees. padding "same":  any input size; where pooling rounded an odd size down, the doubled map is padded
 //   at the bottom and right.
 //

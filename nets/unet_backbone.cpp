@@ -160,7 +160,7 @@ class DecoderBlock : public Block {
   std::string kind() const override { return "UnetDecoderBlock"; }
 
  private:
-  // The enlarged map is made where it belongs; only the skip, which the backbone goes on with, is copied.
+  // The enlarged map is made where it belongs; only the skip, which the backbone continues with, is copied.
   static Variable joined(const Variable& below, const Variable& skip) {
     const int64_t height = skip.dim(1), width = skip.dim(2);
     const int64_t channels[] = {below.dim(3), skip.dim(3)};

@@ -7,7 +7,7 @@
 //   entry   block1 ... block3:    three separable 3x3 of 128, 256, 728 channels; stride 2; 1x1 shortcut
 //   middle  block4 ... block19:   three of 728; identity shortcut
 //   exit    block20:              728, 1024, 1024; stride 2; 1x1 shortcut
-//           block21:              1536, 1536, 2048; no shortcut, ReLU behind each norm, not in front
+//           block21:              1536, 1536, 2048; no shortcut, ReLU after each norm, not before
 //
 // A block's stride is that of its third separable convolution. Blocks that give up their stride keep the rate
 // of the block before, and the rate doubles after them; the factors of multi_grid belong to block21. The map
@@ -105,7 +105,7 @@ class XceptionBlock : public Block {
                                {.activation = Activation::relu, .residual = {}, .out = {}});
       return y;
     }
-    // The ReLU in front of a separable convolution runs in the pass of the norm before it.
+    // The ReLU before a separable convolution runs in the pass of the norm before it.
     const auto activated = [](bool relu) {
       return ConvNormActOptions{
           .activation = relu ? Activation::relu : Activation::none, .residual = {}, .out = {}};

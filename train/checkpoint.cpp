@@ -241,7 +241,7 @@ std::optional<StoredCheckpoint> read_newest_checkpoint(
     try {
       StoredCheckpoint stored = read_checkpoint(path);
       if (!reason.empty())
-        message(fmt::format("warning: going on from the checkpoint before it, \"{}\", step {}", path,
+        message(fmt::format("warning: continuing from the previous checkpoint, \"{}\", step {}", path,
                             stored.state.step));
       return stored;
     } catch (const Error& e) {

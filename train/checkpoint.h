@@ -100,7 +100,7 @@ using LoadedModel = Loaded<layers::SegmentationModel>;
 // that the device cannot do becomes f32, with a note on stderr.
 LoadedNetwork load_network(const std::string& weights_path, const std::string& config_path = "",
                            const std::vector<std::string>& overrides = {});
-// The same for who needs a network that labels pixels; Error(config) for another.
+// Typed variants: Error(config) for a network of another kind.
 LoadedModel load_model(const std::string& weights_path, const std::string& config_path = "",
                        const std::vector<std::string>& overrides = {});
 

@@ -54,7 +54,7 @@ std::string short_number(double value) {
   return to_text(JsonValue::of(value), -1);
 }
 
-// Ranges do not show an upper end that nobody meets; who met it must see it.
+// Very large limits are shown only once exceeded.
 std::string with_upper_end(const std::string& range, const std::string& high) {
   return range.ends_with(high) ? range : range + " and <= " + high;
 }

@@ -1,4 +1,4 @@
-// Training a network that finds objects.
+// Training a detection model.
 #pragma once
 
 #include "eval/evaluate_instances.h"

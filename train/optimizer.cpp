@@ -50,7 +50,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
                    std::any_of(parameters.begin(), parameters.end(),
                                [&](const auto& p) { return in_backbone && in_backbone(p.name); }),
                ErrorKind::config,
-               "[optimizer.backbone_lr_factor] needs a network with a backbone of its own. Got {}. Leave it "
+               "[optimizer.backbone_lr_factor] needs a network with a separate backbone. Got {}. Leave it "
                "out, or give optimizer.groups.",
                options_.backbone_lr_factor);
   for (const ParameterGroup& g : options_.groups) {

@@ -57,8 +57,8 @@ void check_trainable(const Config& c) {
 
 void check_detector(const Config& c) {
   const auto refuse = [&](bool given, const char* key, const char* instead) {
-    ATROUS_CHECK(!given, ErrorKind::config, "[{}] is for networks that label pixels. {} finds objects. {}",
-                 key, c.model.name, instead);
+    ATROUS_CHECK(!given, ErrorKind::config, "[{}] is for semantic models. {} is a detection model. {}", key,
+                 c.model.name, instead);
   };
   const eval::InferenceOptions plain;
   const char* leave_out = "Leave it out.";

@@ -23,7 +23,7 @@ Plan make_plan(const Config& config, int64_t training_images);
 // What training needs beyond a valid config. Error(config).
 void check_trainable(const Config& config);
 
-// Refuses settings that a network that finds objects would ignore. Error(config).
+// Refuses settings that a detection model would ignore. Error(config).
 void check_detector(const Config& config);
 
 // A run that goes on must be the same run: Error(config) lists the keys that differ, except `allowed` and

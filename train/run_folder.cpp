@@ -129,9 +129,8 @@ RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
   if (holds_run() && !resume) {
     ::close(lock_);
     fail(ErrorKind::usage,
-         "[--out] a run is never overwritten. Got \"{}\", which holds one. Add --resume to go on with it, or "
-         "choose "
-         "another folder.",
+         "[--out] a run is never overwritten. Got \"{}\", which holds one. Add --resume to continue it, or "
+         "choose another folder.",
          path);
   }
   for (const char* inner : {"", "/checkpoints", "/samples"}) remove_leftovers(path + inner);

@@ -266,7 +266,7 @@ RunResult run_training(const Config& config, const RunOptions& options) {
   result.peak_memory_bytes = peak_memory(options.device);
   write_report(folder->path());
   if (result.interrupted || result.timed_out) {
-    log.message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume goes on",
+    log.message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume continues",
                             result.signal ? "a signal" : "train.max_minutes", state.step, plan.total_steps));
   } else {
     const Verdict verdict = check_expectations(config, state);

@@ -56,7 +56,7 @@ std::string objection(const LabelFile& label) {
   if (std::all_of(begin, end, [](uint8_t v) { return v <= 3; })) {
     return "no pixel has a class (all are unlabelled, ego vehicle, border or out of the region of interest): "
            "this "
-           "is the dummy ground truth of the test split, which nobody can be scored with";
+           "is the dummy ground truth of the test split, which has no labels to score";
   }
   return "";
 }

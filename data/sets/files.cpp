@@ -80,7 +80,7 @@ std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& p
     const std::vector<std::string> orphans = difference(label_stems, stems);
     ATROUS_CHECK(unlabelled.empty() && orphans.empty(), ErrorKind::data,
                  "[data] every image needs a label and every label an image. Got {} without `*{}` in {}"
-                 "{}{} and {} without `*{}` in {}{}{}. Complete the set, or remove what has no partner.",
+                 "{}{} and {} without `*{}` in {}{}{}. Complete the set, or remove unpaired files.",
                  counted(std::ssize(unlabelled), "image"), pair.label_suffix, labels.string(),
                  unlabelled.empty() ? "" : ": ", first_few(unlabelled), counted(std::ssize(orphans), "label"),
                  pair.image_suffix, images.string(), orphans.empty() ? "" : ": ", first_few(orphans));

@@ -106,11 +106,10 @@ class IdMasks final : public InstanceFiles {
     const std::map<int64_t, Mask> masks = ids.dtype() == DType::u8
                                               ? masks_in(ids.data<uint8_t>(), ids.dim(0), ids.dim(1), file)
                                               : masks_in(ids.data<int32_t>(), ids.dim(0), ids.dim(1), file);
-    ATROUS_CHECK(
-        !(masks.size() == 1 && masks.begin()->first == 255), ErrorKind::data,
-        "[mask {}] every object needs a number of its own. Got only 0 and 255, which say where objects "
-        "are, but not which is which. Number the objects, or use the masks as labels of a semantic set.",
-        file);
+    ATROUS_CHECK(!(masks.size() == 1 && masks.begin()->first == 255), ErrorKind::data,
+                 "[mask {}] every object needs its own number. Got only 0 and 255, which do not distinguish "
+                 "objects. Number the objects, or use the masks as labels of a semantic set.",
+                 file);
     Instances out{.height = ids.dim(0), .width = ids.dim(1)};
     out.boxes = Tensor::empty({static_cast<int64_t>(masks.size()), 4});
     int64_t i = 0;

@@ -15,7 +15,7 @@ const std::vector<InstanceSet>& instance_sets() {
       {"coco", "COCO instances, and any set with COCO annotations", nullptr, ""},
       {"shapes_instances", "the generated set of `atrous data make-shapes`, its objects", nullptr, ""},
       {"pennfudan", "Penn-Fudan pedestrians, one by one", plan_pennfudan, "person"},
-      {"nuclei", "list files with `image mask` per line; a mask holds the numbers of nuclei", plan_list,
+      {"nuclei", "list files with `image mask` per line; a mask holds the ids of nuclei", plan_list,
        "nucleus"},
       {"id_masks", "the same for any objects of one class", plan_list, "object"},
   };
@@ -115,8 +115,7 @@ std::unique_ptr<InstanceDataset> open_instance_dataset(const DataOptions& option
                  set.object, set.name, num_classes);
     return open_id_masks(set, options, split, in_channels, classes, faults);
   }
-  fail(ErrorKind::config,
-       "[data.dataset] a network that finds objects needs one of {}. Got `{}`. Set data.dataset.",
+  fail(ErrorKind::config, "[data.dataset] a detection model needs one of {}. Got `{}`. Set data.dataset.",
        fmt::join(instance_set_names(), ", "), options.dataset);
 }
 

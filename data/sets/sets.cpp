@@ -8,7 +8,7 @@ const std::vector<NamedSet>& named_sets() {
   static const std::vector<NamedSet> table = {
       {"list", "list files with `image label` per line, classes from classes.json", plan_list},
       {"shapes", "the generated set of `atrous data make-shapes`", plan_shapes},
-      {"camvid", "CamVid as the SegNet tutorial ships it, 11 classes", plan_camvid},
+      {"camvid", "CamVid as in the SegNet tutorial, 11 classes", plan_camvid},
       {"camvid32", "CamVid's original colour labels, 31 classes", plan_camvid32},
       {"voc2012", "PASCAL VOC 2012, 21 classes", plan_voc2012},
       {"voc2012_aug", "VOC 2012 with SBD's labels for training (10,582 images)", plan_voc2012_aug},

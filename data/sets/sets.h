@@ -24,7 +24,7 @@ struct SplitPlan {
   std::string label_map = {};           // text form of label_map.h; empty: identity
   int64_t in_channels = 3;
   bool wide_labels = false;  // label values may exceed 255
-  // An id stands for one image, whichever split names it. Otherwise the path of an image does.
+  // An id means one image in all splits. Otherwise the path of an image does.
   bool global_ids = false;
   // What of the folders was left out, a line for people; empty: nothing.
   std::string left_out = {};
@@ -55,7 +55,7 @@ std::string overlap_note(int64_t shared, int64_t images);
 // What is said where a fault of the training split's files keeps it from being compared with validation.
 std::string overlap_unknown_note();
 
-// The plan of a split that must be there. Error(data) also for an id that occurs twice and for an image that
+// The plan of a split that must exist. Error(data) also for an id that occurs twice and for an image that
 // train and val share. With `faults`, these errors and those of lines of lists are added to them, and the
 // entries left out; images that train and val share stay.
 SplitPlan checked_plan(PlanFunction plan, const DataOptions& options, const std::string& split,
@@ -66,7 +66,7 @@ std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& 
 
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();
-// What the classes of a set are called, also where its files are not; empty if nobody says so. `class_names`
+// What the classes of a set are called, also without its files; empty if unknown. `class_names`
 // win.
 std::vector<ClassInfo> class_table(const DataOptions& options);
 

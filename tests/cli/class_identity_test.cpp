@@ -210,7 +210,7 @@ TEST_CASE("metrics coco: what predict writes is scored by the names of its categ
   REQUIRE(few.code == 0);
   CHECK(json::parse(few.out)["stats"][0].get<double>() == Approx(0.5));
   CHECK(json::parse(few.out)["objects"] == 2);
-  CHECK_THAT(few.err, Contains("has no \"Mutter\"") && Contains("scored as never found"));
+  CHECK_THAT(few.err, Contains("has no \"Mutter\"") && Contains("scored as never detected"));
 }
 
 TEST_CASE("import-weights: a checkpoint keeps its classes, whatever order the data set has") {

@@ -164,7 +164,7 @@ TEST_CASE("coco: bad files and options have their exit codes") {
   f.annotations["annotations"][0].erase("bbox");
   CHECK_THAT(f.score().err, Contains("annotation 1") && Contains("must have a \"bbox\""));
   f.annotations["annotations"][0]["id"] = 2;
-  CHECK_THAT(f.score({"--strict-ids"}).err, Contains("ids of annotations must differ"));
+  CHECK_THAT(f.score({"--strict-ids"}).err, Contains("ids of annotations must be unique"));
   CHECK(f.score({}, "keypoints").code == 2);
   CHECK(run({"metrics", "coco", "--gt", f.gt, "--dt", f.dt}).code == 2);
   CHECK(run({"metrics", "coco", "--gt", f.folder.path("none"), "--dt", f.dt, "--iou-type", "bbox"}).code ==

@@ -110,9 +110,10 @@ TEST_CASE("all that is wrong is named in one run, with exit code 4") {
   const Outcome o = p.score();
   CHECK(o.code == 4);
   CHECK(o.out == "");
-  CHECK_THAT(o.err,
-             Contains("every label must be scored. Got 2 of 2 that cannot be: 1 of another size than the "
-                      "prediction; 1 with a value that is no class, here or in the prediction. Fix"));
+  CHECK_THAT(
+      o.err,
+      Contains("every label must be scored. Got 2 of 2 that cannot be: 1 with a size that differs from the "
+               "prediction's; 1 with a value that is no class, here or in the prediction. Fix"));
   CHECK_THAT(o.err, Contains("pred/a.png") && Contains("must have one size"));
   CHECK_THAT(o.err, Contains("gt/b.png") && Contains("Got 9 at x=0, y=0"));
 }

@@ -43,7 +43,7 @@ TEST_CASE("predict: images that differ in their endings alone keep them in the n
   for (const char* name : {"a.png.png", "a.bmp.png", "c.png", "overlays/a.png.png", "overlays/a.bmp.png"})
     CHECK(std::filesystem::exists(p.folder.path("out/") + name));
   CHECK_FALSE(std::filesystem::exists(p.folder.path("out/a.png")));
-  CHECK_THAT(o.err, Contains("2 images differ from others in the ending") && Contains("a.png.png"));
+  CHECK_THAT(o.err, Contains("2 images differ from others only in the extension") && Contains("a.png.png"));
   // A name that a third image has by itself.
   std::filesystem::copy(p.folder.path("b.png"), p.folder.path("a.bmp.png"));
   const Outcome clash =

@@ -69,7 +69,7 @@ TEST_CASE("train: a run leaves its files and reports as JSON; the checkpoint sco
   const Outcome done = run(p.train({"--resume", "--json", "-"}));
   CHECK(done.code == 0);
   CHECK(nlohmann::json::parse(done.out)["last_loss"].is_null());
-  CHECK_THAT(done.err, Contains("no step was left to do"));
+  CHECK_THAT(done.err, Contains("the run was already complete"));
   CHECK(run(p.train()).code == 2);
 }
 

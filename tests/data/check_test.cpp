@@ -190,7 +190,7 @@ TEST_CASE("data check: every bad line of a list is reported once, for the split 
                                    {4, "must end with a quote"},
                                    {5, "inside the root"},
                                    {6, "again (first in line 1)"}})
-    CHECK(std::ranges::any_of(report.findings, [&](const Finding& f) {
+    CHECK(std::ranges::any_of(report.findings, [&, line = line, what = what](const Finding& f) {
       return f.message.starts_with(fmt::format("train: [{}:{}] ", set.file("train.txt"), line)) &&
              f.message.find(what) != std::string::npos;
     }));

@@ -389,7 +389,7 @@ TEST_CASE("coco results with categories are of the category of that name") {
   CHECK(few[0].category == 2);
   CHECK(few[1].category == 1);
   CHECK_THAT(lines(notes),
-             Catch::Contains("has no \"x\", which") && Catch::Contains("scored as never found"));
+             Catch::Contains("has no \"x\", which") && Catch::Contains("scored as never detected"));
   const ClassMap meant({"c:c"}, "--class-map");
   notes.clear();
   const auto own = results(gt({{1, "c"}, {2, "a"}}), {{1, "a"}, {2, "b"}}, &notes, &meant);

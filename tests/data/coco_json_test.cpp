@@ -186,11 +186,12 @@ TEST_CASE("coco json: ids must be there, differ and be known") {
     change(j);
     return read(folder, j);
   };
-  CHECK_SAYS(ErrorKind::data, read_with(folder, "id", 10), "ids of annotations must differ. 10 occurs twice");
+  CHECK_SAYS(ErrorKind::data, read_with(folder, "id", 10),
+             "ids of annotations must be unique. Duplicate id 10");
   CHECK_SAYS(ErrorKind::data, changed([](Json& j) { j["images"][0]["id"] = 5; }),
-             "ids of images must differ. 5");
+             "ids of images must be unique. Duplicate id 5");
   CHECK_SAYS(ErrorKind::data, changed([](Json& j) { j["categories"][0]["id"] = 3; }),
-             "ids of categories must differ. 3");
+             "ids of categories must be unique. Duplicate id 3");
   CHECK_SAYS(ErrorKind::data, read_with(folder, "image_id", 8), "annotation 11", "one of the 2 images",
              "Got 8");
   CHECK_SAYS(ErrorKind::data, read_with(folder, "category_id", 1), "annotation 11", "one of the 2 categories",

@@ -126,10 +126,10 @@ TEST_CASE("coco json: all faults of all records are collected where asked for") 
       "id 20, polygon 0] a polygon must be",
       "id 20, polygon 2] a polygon must be",
       "annotations[3]] must have \"id\"",
-      "ids of images must differ. 7 occurs twice",
+      "ids of images must be unique. Duplicate id 7",
       "annotation 20] \"category_id\" must be one of the 2 categories",
       "annotations[3]] \"image_id\" must be one of the 2 images",
-      "ids of annotations must differ. 10 occurs twice",
+      "ids of annotations must be unique. Duplicate id 10",
       "annotation 24] a mask must have the size of its image",
   };
   for (const std::string& one : expected) {

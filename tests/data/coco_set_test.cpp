@@ -202,11 +202,11 @@ TEST_CASE("checking objects: what happens to odd ones is what happens in that sp
   made.object(made.val, 11, 1, {3, 3, 0, 2}, {{3, 3, 5, 3, 5, 5}});
   made.object(made.val, 11, 1, {-4, 0, 8, 8}, {{0, 0, 4, 0, 4, 8, 0, 8}});
   const std::string warnings = all_findings(made.findings(), false);
-  CHECK_THAT(warnings, Catch::Contains("train: 1 image has no object. Training leaves such images out"));
+  CHECK_THAT(warnings, Catch::Contains("train: 1 image has no object. Training excludes such images"));
   CHECK_THAT(warnings,
              Catch::Contains("val: 2 images have no object: every detection in such images counts as wrong"));
   CHECK_THAT(warnings, Catch::Contains("val: 1 box has no area inside its image: scores of boxes count"));
-  CHECK_THAT(warnings, Catch::Contains("val: 1 box reaches more than a pixel beyond its image. Scores take"));
+  CHECK_THAT(warnings, Catch::Contains("val: 1 box reaches more than a pixel beyond its image. Scores use"));
 }
 
 TEST_CASE("id masks: every bad line of a list is reported in one run") {

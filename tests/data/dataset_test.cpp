@@ -204,7 +204,7 @@ TEST_CASE("classes.json: malformed tables are named") {
   rejects(R"({"classes": []})", "`classes` must be a list");
   rejects(R"({"classes": [1]})", "`name`");
   rejects(R"({"classes": [{"name": "a", "id": -1}]})", "label value");
-  rejects(R"({"classes": [{"name": "a", "id": 1}, {"name": "b", "id": 1}]})", "twice");
+  rejects(R"({"classes": [{"name": "a", "id": 1}, {"name": "b", "id": 1}]})", "duplicate id 1");
   rejects(R"({"classes": [{"name": "a", "color": [1, 2]}]})", "three numbers");
   rejects(R"({"classes": [{"name": "a", "color": [1, 2, 256]}]})", "0 to 255");
   rejects(R"({"classes": [{"name": "a"}], "ignore_index": "x"})", "`ignore_index`");

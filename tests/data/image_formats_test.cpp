@@ -113,7 +113,7 @@ TEST_CASE("PNM: blanks and comments in the header, and what it must not say") {
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 1 1 4294967551\n\1")), "largest sample", "too large");
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 1 1 0\n\1")), "1 to 65535", "says 0");
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 1 1 70000\n\1\1\1")), "1 to 65535");
-  CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 -1 1 9\n\1")), "width", "no number");
+  CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 -1 1 9\n\1")), "width", "not a number");
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 0 1 9\n\1")), "no pixels");
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 1 1 9x\1")), "white space");
   CHECK_SAYS(ErrorKind::data, values_in(bytes_in("P5 2 1 15\n\1\20")), "a sample is 16", "15");

@@ -31,10 +31,11 @@ TEST_CASE("instance sets: names are apart from those of label sets, and either k
     for (const NamedSet& other : named_sets()) CHECK(other.name != set.name);
   }
   Made made("coco");
-  CHECK_SAYS(ErrorKind::config, open_dataset(made.options, "train", 2, 3), "`coco` holds objects", "camvid");
-  made.options.dataset = "camvid";
-  CHECK_SAYS(ErrorKind::config, open_instance_dataset(made.options, "train", 2, 3), "finds objects", "coco",
+  CHECK_SAYS(ErrorKind::config, open_dataset(made.options, "train", 2, 3), "`coco` is an instance data set",
              "camvid");
+  made.options.dataset = "camvid";
+  CHECK_SAYS(ErrorKind::config, open_instance_dataset(made.options, "train", 2, 3),
+             "a detection model needs one of", "coco", "camvid");
   made.options.dataset = "coco";
   made.options.root = made.file("nowhere") + "/x";
   CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0), "must exist", "data.root");
@@ -219,8 +220,7 @@ TEST_CASE("id masks: images without objects are legal, binary masks and colours 
   made.label("masks/a.png", {0});
   CHECK(open_instance_dataset(made.options, "train", 0, 0)->load(0).instances.size() == 0);
   made.label("masks/a.png", {0, 255});
-  CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0)->load(0),
-             "number of its own");
+  CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0)->load(0), "its own number");
   write_png(made.file("masks/a.png"), ramp({8, 8, 3}));
   CHECK_SAYS(ErrorKind::data, open_instance_dataset(made.options, "train", 0, 0)->load(0), "RGB colours");
   write_png(made.file("masks/a.png"), ramp({8, 4}));
@@ -290,7 +290,7 @@ TEST_CASE("checking objects: label pictures in the place of id masks are noticed
   const auto classes = [](int, int64_t y, int64_t x) { return y < 5 ? 2 : y > 7 && x % 7 < 3 ? 1 : 0; };
   const std::string found = warnings_of_masks(5, classes);
   for (const char* part : {"train: 4 of 8 objects, in 4 of 4 images, are scattered",
-                           "value 1 of i1 in 3 places", "...", "number of its own", "data.dataset=list"})
+                           "value 1 of i1 in 3 places", "...", "its own number", "data.dataset=list"})
     CHECK_THAT(found, Catch::Contains(part));
   CHECK_THAT(found, !Catch::Contains("val:"));  // one picture is no evidence
   // Every class in one piece, but the same in every image.

@@ -50,7 +50,7 @@ TEST_CASE("lists: names with blanks stand in quotes") {
   CHECK(fields_in("\"a \"\"b\"\" c.png\" \"\"\"\" x\"y\n") == Fields{{"a \"b\" c.png", "\"", "x\"y"}});
   CHECK_SAYS(ErrorKind::data, fields_in("ok ok\n\"open.png mask.png\n"), "list.txt:2",
              "must end with a quote");
-  CHECK_SAYS(ErrorKind::data, fields_in("\"a\"b c\n"), "list.txt:1", "blank must follow");
+  CHECK_SAYS(ErrorKind::data, fields_in("\"a\"b c\n"), "list.txt:1", "space must follow");
 }
 
 TEST_CASE("lists: an empty name or a folder is no file") {

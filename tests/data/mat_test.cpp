@@ -62,20 +62,20 @@ TEST_CASE("MATLAB: what is no label map is refused with its reason") {
   rejects(mat::file(mat::structure("GTcls", {{"Segmentation", mat::array_u8(2, 3, "", columns)}}, 2)),
           "array of structs");
   rejects(label({2, 3, 1}, six), "two dimensions");
-  rejects(label({2, 3}, six, mat::kind_char), "no real matrix");
-  rejects(label({2, 3}, six, mat::kind_u8, 0x08), "no real matrix");
+  rejects(label({2, 3}, six, mat::kind_char), "not a real matrix");
+  rejects(label({2, 3}, six, mat::kind_u8, 0x08), "not a real matrix");
   rejects(label({-2, 3}, six), "negative");
   rejects(label({0, 3}, six), "no pixels");
   rejects(label({1 << 30, 1 << 30}, six), "at most");
   rejects(label({200, 300}, six), "more than a file of this size can hold");
   rejects(label({1, 3}, six), "more values than pixels");
-  rejects(label({2, 3}, mat::element(17, columns)), "no number");
+  rejects(label({2, 3}, mat::element(17, columns)), "numeric type");
   const auto numbers = [](std::vector<double> v) { return mat::element(mat::f64, mat::bytes_of_values(v)); };
   rejects(label({1, 1}, numbers({0.5}), mat::kind_f64), "whole numbers");
   rejects(label({1, 1}, numbers({-1}), mat::kind_f64), "whole numbers");
   rejects(label({1, 1}, numbers({65536}), mat::kind_f64), "whole numbers");
   rejects(label({1, 1}, numbers({std::nan("")}), mat::kind_f64), "whole numbers");
-  rejects(mat::file(mat::element(mat::uint8, {1})), "no array");
+  rejects(mat::file(mat::element(mat::uint8, {1})), "not an array");
   mat::Blob big_endian = mat::sbd(2, 3, columns);
   std::swap(big_endian[126], big_endian[127]);
   rejects(big_endian, "little-endian");

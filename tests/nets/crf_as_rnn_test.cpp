@@ -133,7 +133,7 @@ TEST_CASE("Where a CRF makes no sense") {
   CHECK_THAT(refusal(with_crf(R"({"name": "resnet18", "width_multiplier": 0.0625})")),
              Contains("[model.crf_as_rnn]") && Contains("classifies whole images"));
   CHECK_THAT(refusal(with_crf(nets_test::tiny_detectors[0])),
-             Contains("[model.crf_as_rnn]") && Contains("finds objects"));
+             Contains("[model.crf_as_rnn]") && Contains("is a detection model"));
   CHECK_THAT(refusal(with_crf(R"({"name": "unet", "base_width": 2, "depth": 2, "in_channels": 4})")),
              Contains("Got model.in_channels = 4"));
   CHECK_THAT(refusal(with_crf(R"({"name": "unet", "base_width": 2, "depth": 2, "num_classes": 1})")),

@@ -1,4 +1,4 @@
-// Networks that find objects, in tiny forms: any image, any number of objects, errors, devices, threads.
+// Detection models, in tiny forms: any image, any number of objects, errors, devices, threads.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -358,9 +358,9 @@ TEST_CASE("Bad options of detection networks are config errors") {
   CHECK_THROWS_WITH(build(R"("detection": {"rpn_negative_iou": 0.8})"), Catch::Contains("must not exceed"));
   CHECK_THROWS_WITH(build(R"("num_classes": 1)"), Catch::Contains("at least 2"));
   CHECK_THROWS_WITH(build(R"("aux_loss": true)"), Catch::Contains("no such option"));
-  CHECK_THROWS_WITH(nets::build_model(tiny_options(maskrcnn)), Catch::Contains("finds objects"));
+  CHECK_THROWS_WITH(nets::build_model(tiny_options(maskrcnn)), Catch::Contains("is a detection model"));
   CHECK_THROWS_WITH(nets::build_detector(tiny_options(nets_test::tiny_models[0])),
-                    Catch::Contains("finds objects is needed"));
+                    Catch::Contains("must be a detection model"));
   CHECK_THROWS_WITH(
       nets::build_model(tiny_options(R"({"name": "unet", "depth": 3, "detection": {"max_size": 9}})")),
       Catch::Contains("no such option"));

@@ -64,7 +64,7 @@ constexpr const char* tiny_models[] = {
     R"({"name": "unet", "base_width": 2, "depth": 3, "crf_as_rnn": {"weights": "diagonal", "iterations": 1}})",
 };
 
-// The same for networks that find objects. Images are brought to about 64 pixels.
+// The same for detection models. Images are brought to about 64 pixels.
 constexpr const char* tiny_detectors[] = {
     R"({"name": "maskrcnn_resnet50_fpn", "backbone": "resnet18", "width_multiplier": 0.03125, "norm": "frozen", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
     R"({"name": "maskrcnn_resnet50_fpn_v2", "backbone": "resnet18", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [40, 48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10, "aligned": true, "sampling_ratio": 0, "rounded_anchors": false, "smooth_l1_beta": 0}})",

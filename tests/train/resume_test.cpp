@@ -341,5 +341,5 @@ TEST_CASE("resume refuses other settings, and falls back from a damaged checkpoi
   REQUIRE(stored);
   CHECK(stored->state.step == 7);  // that from before the last validation
   REQUIRE(messages.size() == 2);
-  CHECK_THAT(messages[1], Contains("going on from the checkpoint before it"));
+  CHECK_THAT(messages[1], Contains("continuing from the previous checkpoint"));
 }
