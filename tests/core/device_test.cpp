@@ -394,7 +394,7 @@ TEST_CASE("what a graph cannot hold is refused, and the stream works on") {
     };
     for (const auto& [words, work] : illegal) {
       CAPTURE(words);
-      CHECK(throws_with(ErrorKind::internal, words, [&] { Graph::capture(stream, work); }));
+      CHECK(throws_with(ErrorKind::internal, words, [&, &work = work] { Graph::capture(stream, work); }));
       CHECK_FALSE(is_capturing(d));
     }
     CHECK(values(t) == std::vector<float>(4, 0.0f));

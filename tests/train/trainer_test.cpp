@@ -287,7 +287,7 @@ TEST_CASE("the learning rate of the backbone is that of the network's backbone, 
   for (const auto& [name, value] : layers::state_dict(*start)) {
     if (name.find("running_") != std::string::npos || name.ends_with("num_batches_tracked")) continue;
     const auto at = std::find_if(trained.tensors.begin(), trained.tensors.end(),
-                                 [&](const auto& t) { return t.first == name; });
+                                 [&name = name](const auto& t) { return t.first == name; });
     REQUIRE(at != trained.tensors.end());
     const bool equal = std::equal(value.raw(), value.raw() + value.bytes(), at->second.raw());
     INFO(name);
