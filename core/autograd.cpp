@@ -185,6 +185,7 @@ bool any_requires_grad(std::initializer_list<const Variable*> inputs) {
   return false;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): callers pass temporaries
 std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs, std::vector<Variable> inputs,
                              BackwardFn backward) {
   if (finite_check_on) {
