@@ -37,21 +37,21 @@ void say(const std::string& text) {
 // The speed since the last restart.
 class SpeedMeter {
  public:
-  explicit SpeedMeter(const Task& task) : task_(task) { restart(); }
+  void watch(const Task& task) { task_ = &task; }
   void restart() {
     images_ = 0;
     start_ = Clock::now();
-    wait_ = task_.wait_seconds();
+    wait_ = task_->wait_seconds();
   }
   void add(int64_t images) { images_ += images; }
   void read(StepRecord& record) const {
     const double seconds = std::max(1e-9, seconds_since(start_));
     record.images_per_second = static_cast<double>(images_) / seconds;
-    record.data_wait = (task_.wait_seconds() - wait_) / seconds;
+    record.data_wait = (task_->wait_seconds() - wait_) / seconds;
   }
 
  private:
-  const Task& task_;
+  const Task* task_ = nullptr;
   int64_t images_ = 0;
   Clock::time_point start_;
   double wait_ = 0;
@@ -120,160 +120,239 @@ void record_validation(const Validation& v, bool best, RunState& state, const Ru
   log.validation(state.step, v, best);
 }
 
+// A run: what is trained, how far it has come, and the files that it leaves.
+class Run {
+ public:
+  Run(const Config& config, const RunOptions& options);
+
+  // One step, of which nothing is kept.
+  RunResult dry_run() {
+    result_.last_loss = optimise().loss;
+    result_.peak_memory_bytes = peak_memory(options_.device);
+    return result_;
+  }
+
+  RunResult train() {
+    speed_.restart();
+    for (;;) {
+      // Events of the step just done. They come before the next step, so that a run that was stopped among
+      // them makes up for them.
+      if (!stop_asked() && validation_is_due()) validate();
+      const bool done = stop_asked() || is_complete() || patience_ended();
+      if (done || checkpoint_is_due()) save();
+      if (done) break;
+
+      const StepResult step = optimise();
+      count(step);
+      log(step);
+      if (options_.on_step) options_.on_step(state_.step);
+    }
+    return finish();
+  }
+
+ private:
+  // Of the loop, in its order.
+  bool stop_asked();
+  bool validation_is_due() const;
+  void validate();
+  bool is_complete() const { return state_.step >= plan_.total_steps; }
+  bool patience_ended() const;
+  bool checkpoint_is_due() const;
+  void save();
+  StepResult optimise();
+  void count(const StepResult& step);
+  void log(const StepResult& step);
+  RunResult finish();
+
+  std::optional<StoredCheckpoint> stored_checkpoint() const;
+  CheckpointContent content(bool to_resume);
+
+  const Config& config_;
+  const RunOptions& options_;
+  const Clock::time_point start_ = Clock::now();
+  const std::string config_text_;  // what cannot be kept shows before anything is read
+  std::optional<SignalGuard> signals_;
+  std::optional<RunFolder> folder_;  // none in a dry run, as signals_ and log_
+  const layers::BuildDeviceGuard build_on_;
+  std::unique_ptr<Task> task_;
+  Plan plan_;
+  std::optional<Optimizer> optimizer_;
+  std::optional<WeightAverage> average_;
+  RunState state_;
+  std::optional<RunLog> log_;
+  SpeedMeter speed_;
+  RunResult result_;
+  bool unsaved_ = false;   // steps or scores that no checkpoint has
+  bool keep_last_ = true;  // the last checkpoint is worth keeping beside the next
+};
+
+Run::Run(const Config& config, const RunOptions& options)
+    : config_(config), options_(options), config_text_(to_json(config)), build_on_(options.device) {
+  check_math(config, options.device,
+             options.resume ? "Use --device cuda or sim, or --set math=f32 --allow-change math"
+                            : "Use --device cuda or sim, or --set math=f32 or bf16");
+  if (!options.dry_run) {
+    signals_.emplace();
+    folder_.emplace(options.out_dir, options.resume);
+  }
+  std::optional<StoredCheckpoint> stored = stored_checkpoint();
+  std::optional<data::ClassList> classes;
+  if (stored) {
+    // A damaged last checkpoint must not replace the good one before it.
+    keep_last_ = stored->file.origin == folder_->last();
+    classes = class_list(stored->classes, config, fmt::format("the checkpoint ({})", stored->file.origin));
+  }
+  // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
+  task_ = make_task(config, /*weights_follow=*/stored.has_value(), classes ? &*classes : nullptr);
+  plan_ = make_plan(config, task_->training_images());
+  layers::Model& model = task_->model();
+  use_math(config, model);
+  model.train();
+  optimizer_.emplace(
+      config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
+      /*bf16_copies=*/model.compute_dtype() == DType::bf16);
+  if (config.train.ema_decay > 0) average_.emplace(model, config.train.ema_decay);
+  if (stored) {
+    restore(*stored, model, *optimizer_, average_ ? &*average_ : nullptr);
+    state_ = stored->state;
+    stored.reset();  // its memory
+    say(fmt::format("resumed at step {}", state_.step));
+  }
+  const int64_t accumulate = config.train.accumulate;
+  task_->begin(state_, state_.step * accumulate, plan_.total_steps * accumulate);
+  speed_.watch(*task_);
+  result_.main_score = task_->main_score();
+  result_.parameters = count_parameters(model);
+  announce(config, *task_, plan_, result_.parameters, options.device);
+  if (options.dry_run) return;
+  write_file_atomically(folder_->file("config.json"), config_text_);
+  log_.emplace(folder_->path(), state_.step, state_.last_validation, plan_.total_steps, options.device);
+}
+
+// That of the run to be resumed, if it has one.
+std::optional<StoredCheckpoint> Run::stored_checkpoint() const {
+  if (!folder_ || !options_.resume) return std::nullopt;
+  std::optional<StoredCheckpoint> stored =
+      read_newest_checkpoint({folder_->last(), folder_->previous()}, say);
+  if (stored) check_same_config(stored->config, config_, options_.allow_change);
+  return stored;
+}
+
+CheckpointContent Run::content(bool to_resume) {
+  CheckpointContent all{&config_, &task_->classes(), nullptr, &task_->model(), nullptr, nullptr};
+  if (!to_resume) return all;
+  all.state = &state_;
+  all.optimizer = &*optimizer_;
+  all.average = average_ ? &*average_ : nullptr;
+  return all;
+}
+
+bool Run::stop_asked() {
+  result_.signal = SignalGuard::stop_requested();
+  result_.timed_out = !result_.signal && !is_complete() && config_.train.max_minutes > 0 &&
+                      seconds_since(start_) >= 60 * config_.train.max_minutes;
+  return result_.signal || result_.timed_out;
+}
+
+bool Run::validation_is_due() const {
+  return task_->training_images() > 0 && state_.step > state_.last_validation &&
+         (is_complete() || state_.step % plan_.validate_every == 0);
+}
+
+void Run::validate() {
+  save();  // a validation that fails loses nothing
+  if (average_) average_->swap();
+  const std::optional<Validation> found = task_->validate(state_.step, *folder_, *log_);
+  const bool best = found && is_best(*found, task_->main_score(), state_);
+  // Weights before their scores: best.json never speaks of weights that are not there.
+  if (best) save_checkpoint(folder_->best(), content(/*to_resume=*/false));
+  if (average_) average_->swap();
+  if (found) {
+    record_validation(*found, best, state_, *folder_, *log_);
+    unsaved_ = true;
+    write_report(folder_->path());
+  }
+  save();
+  speed_.restart();  // validation is not part of the speed of training
+}
+
+bool Run::patience_ended() const {
+  return config_.train.patience > 0 && state_.stale_validations >= config_.train.patience;
+}
+
+bool Run::checkpoint_is_due() const {
+  return state_.step % plan_.checkpoint_every == 0 || SignalGuard::take_save_request();
+}
+
+void Run::save() {
+  if (!unsaved_) return;
+  // Such weights must not replace a good checkpoint.
+  layers::check_weights_finite(task_->model(), "train", "Nothing was saved; lower optimizer.lr.");
+  save_checkpoint(folder_->last(), content(/*to_resume=*/true), keep_last_ ? folder_->previous() : "");
+  keep_last_ = true;
+  unsaved_ = false;
+}
+
+// Loads batches, forward and backward, updates the weights.
+StepResult Run::optimise() {
+  const double lr = learning_rate(config_.schedule, config_.optimizer.lr, state_.step, plan_.total_steps);
+  return train_step(
+      *optimizer_, [&] { return task_->next(); }, config_.train.accumulate, state_.step, lr);
+}
+
+void Run::count(const StepResult& step) {
+  if (state_.step == 0) {
+    if (const std::string warning = task_->first_loss_warning(step.loss); !warning.empty())
+      log_->message(warning);
+  }
+  ++state_.step;
+  unsaved_ = true;
+  if (average_) average_->update(state_.step);
+  add_losses(step, state_);
+  result_.last_loss = state_.loss_sum / static_cast<double>(state_.loss_steps);
+  speed_.add(step.images);
+}
+
+void Run::log(const StepResult& step) {
+  log_->progress(state_.step, *result_.last_loss);
+  if (state_.step % config_.train.log_every != 0 && !is_complete()) return;
+  StepRecord record{.step = state_.step,
+                    .epoch = static_cast<double>(state_.step) / plan_.steps_per_epoch,
+                    .lr = step.lr,
+                    .gradient_norm = step.gradient_norm};
+  take_losses(step, state_, record);
+  speed_.read(record);
+  log_->step(record);
+  speed_.restart();
+}
+
+RunResult Run::finish() {
+  result_.steps = state_.step;
+  if (!state_.best.empty()) result_.best_score = state_.best.at(task_->main_score());
+  result_.interrupted = result_.signal != 0;
+  result_.peak_memory_bytes = peak_memory(options_.device);
+  if (patience_ended() && !is_complete())
+    log_->message(fmt::format("stopped early: no better {} in {} validations", task_->main_score(),
+                              config_.train.patience));
+  write_report(folder_->path());
+  if (result_.interrupted || result_.timed_out) {
+    log_->message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume continues",
+                              result_.signal ? "a signal" : "train.max_minutes", state_.step,
+                              plan_.total_steps));
+  } else {
+    const Verdict verdict = check_expectations(config_, state_);
+    for (const std::string& line : verdict.lines) log_->message(line);
+    result_.expectation_met = verdict.met;
+  }
+  return result_;
+}
+
 }  // namespace
 
 RunResult run_training(const Config& config, const RunOptions& options) {
   check_trainable(config);
-  const std::string config_text = to_json(config);  // what cannot be kept shows before anything is read
-  check_math(config, options.device,
-             options.resume ? "Use --device cuda or sim, or --set math=f32 --allow-change math"
-                            : "Use --device cuda or sim, or --set math=f32 or bf16");
-  std::optional<SignalGuard> signals;
-  if (!options.dry_run) signals.emplace();  // a dry run has nothing to save: a signal ends it at once
-  const auto start = Clock::now();
-  std::optional<RunFolder> folder;
-  if (!options.dry_run) folder.emplace(options.out_dir, options.resume);
-
-  // What is trained, on what, and how far it has come.
-  std::optional<StoredCheckpoint> stored;
-  if (folder && options.resume) stored = read_newest_checkpoint({folder->last(), folder->previous()}, say);
-  if (stored) check_same_config(stored->config, config, options.allow_change);
-  // A damaged last checkpoint must not replace the good one before it.
-  bool keep_last = !stored || stored->file.origin == folder->last();
-  const layers::BuildDeviceGuard build_on(options.device);
-  // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
-  std::optional<data::ClassList> classes;
-  if (stored)
-    classes = class_list(stored->classes, config, fmt::format("the checkpoint ({})", stored->file.origin));
-  const auto task = make_task(config, /*weights_follow=*/stored.has_value(), classes ? &*classes : nullptr);
-  const Plan plan = make_plan(config, task->training_images());
-  layers::Model& model = task->model();
-  use_math(config, model);
-  model.train();
-  Optimizer optimizer(
-      config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
-      /*bf16_copies=*/model.compute_dtype() == DType::bf16);
-  std::optional<WeightAverage> average;
-  if (config.train.ema_decay > 0) average.emplace(model, config.train.ema_decay);
-  RunState state;
-  if (stored) {
-    restore(*stored, model, optimizer, average ? &*average : nullptr);
-    state = stored->state;
-    stored.reset();
-    say(fmt::format("resumed at step {}", state.step));
-  }
-  const int64_t accumulate = config.train.accumulate;
-  task->begin(state, state.step * accumulate, plan.total_steps * accumulate);
-  RunResult result;
-  result.main_score = task->main_score();
-  result.parameters = count_parameters(model);
-  announce(config, *task, plan, result.parameters, options.device);
-
-  const auto step_once = [&] {
-    const double lr = learning_rate(config.schedule, config.optimizer.lr, state.step, plan.total_steps);
-    return train_step(
-        optimizer, [&] { return task->next(); }, accumulate, state.step, lr);
-  };
-  if (options.dry_run) {
-    result.last_loss = step_once().loss;
-    result.peak_memory_bytes = peak_memory(options.device);
-    return result;
-  }
-
-  write_file_atomically(folder->file("config.json"), config_text);
-  RunLog log(folder->path(), state.step, state.last_validation, plan.total_steps, options.device);
-  bool unsaved = false;
-  const auto save_last = [&] {
-    if (!unsaved) return;
-    // Such weights must not replace a good checkpoint.
-    layers::check_weights_finite(model, "train", "Nothing was saved; lower optimizer.lr.");
-    save_checkpoint(folder->last(),
-                    {&config, &task->classes(), &state, &model, &optimizer, average ? &*average : nullptr},
-                    keep_last ? folder->previous() : "");
-    keep_last = true;
-    unsaved = false;
-  };
-  const auto validate_now = [&] {
-    if (average) average->swap();
-    const std::optional<Validation> found = task->validate(state.step, *folder, log);
-    const bool best = found && is_best(*found, task->main_score(), state);
-    // Weights before their scores: best.json never speaks of weights that are not there.
-    if (best) save_checkpoint(folder->best(), {&config, &task->classes(), nullptr, &model, nullptr, nullptr});
-    if (average) average->swap();
-    if (!found) return;
-    record_validation(*found, best, state, *folder, log);
-    unsaved = true;
-    write_report(folder->path());
-  };
-
-  SpeedMeter speed(*task);
-  for (;;) {
-    // Events of the step just done. They come before the next step, so that a run that was stopped among them
-    // makes up for them.
-    const bool last = state.step >= plan.total_steps;
-    const auto stop_asked = [&] {
-      result.signal = SignalGuard::stop_requested();
-      result.timed_out = !result.signal && !last && config.train.max_minutes > 0 &&
-                         seconds_since(start) >= 60 * config.train.max_minutes;
-      return result.signal || result.timed_out;
-    };
-    if (!stop_asked() && task->training_images() > 0 && state.step > state.last_validation &&
-        (last || state.step % plan.validate_every == 0)) {
-      save_last();  // a validation that fails loses nothing
-      validate_now();
-      save_last();
-      speed.restart();  // validation is not part of the speed of training
-    }
-    const bool patience_ended = config.train.patience > 0 && state.stale_validations >= config.train.patience;
-    const bool stop = stop_asked() || last || patience_ended;
-    if (stop || state.step % plan.checkpoint_every == 0 || SignalGuard::take_save_request()) save_last();
-    if (stop) {
-      if (patience_ended && !last)
-        log.message(fmt::format("stopped early: no better {} in {} validations", task->main_score(),
-                                config.train.patience));
-      break;
-    }
-
-    const StepResult step = step_once();
-    if (state.step == 0) {
-      if (const std::string warning = task->first_loss_warning(step.loss); !warning.empty())
-        log.message(warning);
-    }
-    ++state.step;
-    unsaved = true;
-    if (average) average->update(state.step);
-
-    add_losses(step, state);
-    result.last_loss = state.loss_sum / static_cast<double>(state.loss_steps);
-    speed.add(step.images);
-    log.progress(state.step, *result.last_loss);
-    if (state.step % config.train.log_every == 0 || state.step == plan.total_steps) {
-      StepRecord record{.step = state.step,
-                        .epoch = static_cast<double>(state.step) / plan.steps_per_epoch,
-                        .lr = step.lr,
-                        .gradient_norm = step.gradient_norm};
-      take_losses(step, state, record);
-      speed.read(record);
-      log.step(record);
-      speed.restart();
-    }
-    if (options.on_step) options.on_step(state.step);
-  }
-
-  result.steps = state.step;
-  if (!state.best.empty()) result.best_score = state.best.at(task->main_score());
-  result.interrupted = result.signal != 0;
-  result.peak_memory_bytes = peak_memory(options.device);
-  write_report(folder->path());
-  if (result.interrupted || result.timed_out) {
-    log.message(fmt::format("stopped by {} at step {} of {}; everything is saved, --resume continues",
-                            result.signal ? "a signal" : "train.max_minutes", state.step, plan.total_steps));
-  } else {
-    const Verdict verdict = check_expectations(config, state);
-    for (const std::string& line : verdict.lines) log.message(line);
-    result.expectation_met = verdict.met;
-  }
-  return result;
+  Run run(config, options);
+  return options.dry_run ? run.dry_run() : run.train();
 }
 
 }  // namespace atrous::train
