@@ -13,8 +13,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/terminal.h"
-#include "kernels/common/bf16_products.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 
 namespace atrous::cli {
 namespace {
@@ -72,12 +71,20 @@ struct Contender {
   std::function<double(int64_t)> run;
 };
 
+// On a device the whole ladder is of interest: what each rung buys. On the CPU what `math` takes first.
+std::vector<std::string> names_of(const cases::OpCase& c, const BenchOptions& options) {
+  std::vector<std::string> names, rounded;
+  for (const auto& it : cases::implementations_of(c, options.device, options.dtype))
+    (it.accuracy == kernels::Accuracy::bf16 ? rounded : names).push_back(it.name);
+  if (options.math == "bf16") names.insert(names.begin(), rounded.begin(), rounded.end());
+  if (options.device == Device::cpu && !options.all && !names.empty()) names.resize(1);
+  return names;
+}
+
 std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<std::vector<Tensor>>& inputs,
                                      const BenchOptions& options) {
   std::vector<Contender> contenders;
-  std::vector<std::string> names = c.candidates(options.device, options.dtype);
-  // On a device the whole ladder is of interest: what each rung buys.
-  if (options.device == Device::cpu && !options.all && !names.empty()) names.resize(1);
+  const std::vector<std::string> names = names_of(c, options);
   for (const std::string& name : names) {
     if (name == "ref" && names.size() > 1) continue;  // the specification is not written for speed
     contenders.push_back({name, [&c, &inputs, name, device = options.device](int64_t round) {
@@ -172,8 +179,6 @@ void bench_kernels(const BenchOptions& options) {
   ATROUS_CHECK(options.device == Device::cpu || options.math == "f32", ErrorKind::usage,
                "[--math] is for the CPU; on a device the whole ladder runs. Got {}. Use --dtype.",
                options.math);
-  if (options.device != Device::cpu) kernels::set_allow_tf32(true);  // its rungs are part of the ladder
-  kernels::set_bf16_products(options.math == "bf16");
   if (options.device == Device::sim)
     print_to(stderr,
              "note: {} cases at real sizes; the simulator takes minutes for a large one, hours for all "
@@ -209,7 +214,7 @@ void bench_kernels(const BenchOptions& options) {
             {"peer", options.peers ? onednn_name() : ""},
             {"cases", Json::array()}};
   for (const cases::OpCase& c : chosen) {
-    if (c.candidates(options.device, options.dtype).empty()) {
+    if (names_of(c, options).empty()) {
       print_to(out, "{}.{} {}: no implementation on {} in {}\n", c.op, c.entry, c.descriptor,
                name_of(options.device), name_of(options.dtype));
       continue;

@@ -11,7 +11,6 @@
 #include "cli/forward_detection.h"
 #include "core/safetensors.h"
 #include "core/terminal.h"
-#include "kernels/common/dispatch.h"
 #include "layers/finite.h"
 #include "layers/resize.h"
 #include "layers/state_dict.h"
@@ -125,7 +124,9 @@ void run(const Options& o) {
   const Network network = load(o);
   // This command exists to be compared with: rounding that switches a ReLU would show in every gradient
   // behind it.
-  kernels::set_exact_sums(!o.fast);
+  kernels::Math math = network.model->math();
+  math.exact_sums = !o.fast;
+  network.model->set_math(math);
   network.model->train(o.train_mode);
   network.model->set_random_key({.seed = 1, .stream = 0});
   if (auto* detector = dynamic_cast<layers::DetectionModel*>(network.model.get())) {

@@ -25,7 +25,7 @@
 #include "core/terminal.h"
 #include "core/text.h"
 #include "data/notes.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 
 namespace atrous::cli {
 namespace {

@@ -4,7 +4,7 @@
 //   step();
 //   for (const OpProfile::Row& row : profile.rows()) ...
 //
-// Ops report themselves through OpTimer, most of them in kernels/common/dispatch.h. On a device this is the
+// Ops report themselves through OpTimer, most of them in kernels/common/entry.h. On a device this is the
 // time of launches, not of kernels; look there with the device's own profiler (docs/gpu.md).
 #pragma once
 

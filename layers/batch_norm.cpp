@@ -1,7 +1,7 @@
 #include "layers/batch_norm.h"
 
 #include "kernels/batch_norm/batch_norm.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/arithmetic.h"
 #include "kernels/pointwise/pointwise.h"
 
 namespace atrous::layers {

@@ -8,6 +8,6 @@ namespace atrous::layers {
 
 // y[..., o] = sum_i x[..., i] * w[o, i] + bias[o].  x [..., I], w [O,I], bias [O] or undefined; gives [...,
 // O].
-Variable linear(const Variable& x, const Variable& w, const Variable& bias);
+Variable linear(const Variable& x, const Variable& w, const Variable& bias, kernels::Math math = {});
 
 }  // namespace atrous::layers

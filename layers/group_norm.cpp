@@ -1,6 +1,6 @@
 #include "layers/group_norm.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/arithmetic.h"
 #include "kernels/group_norm/group_norm.h"
 
 namespace atrous::layers {

@@ -1,6 +1,6 @@
 #include "layers/layer_norm.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/arithmetic.h"
 #include "kernels/layer_norm/layer_norm.h"
 
 namespace atrous::layers {

@@ -47,6 +47,11 @@ void Module::train(bool on) {
   for (const auto& [name, child] : children_) child->train(on);
 }
 
+void Module::set_math(kernels::Math math) {
+  math_ = math;
+  for (const auto& [name, child] : children_) child->set_math(math);
+}
+
 std::vector<NamedParameter> Module::parameters() const {
   std::vector<NamedParameter> all;
   visit([&](const std::string& name, const Variable* parameter, const Tensor*) {

@@ -18,6 +18,7 @@
 
 #include "core/autograd.h"
 #include "core/random.h"
+#include "kernels/common/arithmetic.h"
 
 namespace atrous::layers {
 
@@ -55,6 +56,9 @@ class Module {
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
+  // The arithmetic that this module and all below allow.
+  void set_math(kernels::Math math);
+  kernels::Math math() const { return math_; }
 
   // Depth-first in registration order: a module's own first, then its children.
   std::vector<NamedParameter> parameters() const;
@@ -106,6 +110,7 @@ class Module {
   std::vector<std::pair<std::string, Tensor>> buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
   bool training_ = true;
+  kernels::Math math_;
 };
 
 }  // namespace atrous::layers

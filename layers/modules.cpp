@@ -105,7 +105,8 @@ std::string Conv2d::arguments() const {
 }
 
 Conv2dOptions Conv2d::options() const {
-  return {{args.stride, args.stride}, {args.pad, args.pad}, {args.dilation, args.dilation}, args.groups};
+  return {{args.stride, args.stride}, {args.pad, args.pad}, {args.dilation, args.dilation}, args.groups,
+          math()};
 }
 
 Variable Conv2d::forward(const Variable& x, Activation activation, const Tensor& out) const {
@@ -131,7 +132,7 @@ std::string ConvTranspose2d::arguments() const {
 
 Variable ConvTranspose2d::forward(const Variable& x, const Tensor& out) const {
   const ModuleScope scope(name());
-  const ConvTranspose2dOptions options{.stride = {stride, stride}};
+  const ConvTranspose2dOptions options{.stride = {stride, stride}, .math = math()};
   if (!Trace::active()) return conv_transpose2d(x, weight, bias, options, out);
   const Shape shape{x.dim(0), (x.dim(1) - 1) * stride + kernel, (x.dim(2) - 1) * stride + kernel,
                     weight.dim(3)};
@@ -163,7 +164,7 @@ std::string Linear::arguments() const {
 
 Variable Linear::forward(const Variable& x) const {
   const ModuleScope scope(name());
-  if (!Trace::active()) return linear(x, weight, bias);
+  if (!Trace::active()) return linear(x, weight, bias, math());
   const Shape shape = x.shape().with(-1, weight.dim(0));
   Trace::note({.name = {},
                .kind = kind(),

@@ -1,6 +1,6 @@
 #include "layers/reduce.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/arithmetic.h"
 #include "kernels/reduce/reduce.h"
 
 namespace atrous::layers {

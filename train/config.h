@@ -79,7 +79,7 @@ struct Config {
   eval::InferenceOptions eval;
   uint64_t seed = 1;
   bool exact =
-      false;  // only implementations that form the sums of the definition (kernels/common/dispatch.h)
+      false;  // only implementations that form the sums of the definition (kernels/common/arithmetic.h)
   std::string math = "f32";  // "f32", "tf32" (products of convolutions), "bf16" (activations; on the CPU
                              // products of convolutions; f32 masters)
   // "expected": {"miou": [0.60, 0.02]}: the run fails unless the metric ends within tolerance below (above is

@@ -10,7 +10,7 @@ namespace atrous::train {
 void check_math(const Config& config, Device device,
                 const std::string& remedy = "Use --device cuda or sim, or --set math=f32 or bf16");
 
-// Sets the permissions of `exact` and `math`, and the model's type of activations: bf16 on a device whose
+// Sets the model's arithmetic by `exact` and `math`, and its type of activations: bf16 on a device whose
 // math is bf16; on the CPU activations stay f32. Error(config) if the model's device cannot do it.
 void use_math(const Config& config, layers::Model& model);
 

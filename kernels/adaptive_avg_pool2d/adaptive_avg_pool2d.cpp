@@ -2,21 +2,21 @@
 
 #include "kernels/adaptive_avg_pool2d/adaptive_avg_pool2d_impl.h"
 #include "kernels/common/averaging.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/pool2d.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* needs_f32(const AdaptiveAvgPool2dProblem& p) {
+const char* f32_only(const AdaptiveAvgPool2dProblem& p) {
   return p.dtype == DType::f32 ? nullptr : "takes f32 only";
 }
-const char* needs_f32_or_bf16(const AdaptiveAvgPool2dProblem& p) {
+const char* f32_or_bf16(const AdaptiveAvgPool2dProblem& p) {
   return p.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
 }
 const char* needs_large(const AdaptiveAvgPool2dProblem& p) {
   const char* reason = needs_large_averages(p.rows(), p.cols());
-  return reason ? reason : needs_f32_or_bf16(p);
+  return reason ? reason : f32_or_bf16(p);
 }
 
 void forward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& x, const Tensor& y) {
@@ -26,19 +26,23 @@ void backward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& dy, const 
   average_backward(p.rows(), p.cols(), dy, dx);
 }
 
-constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward_table[] = {
-    ATROUS_ON_GPU("shared", needs_large, adaptive_avg_pool2d_forward_shared),
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, adaptive_avg_pool2d_forward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, adaptive_avg_pool2d_forward_naive),
-    {"vector", Device::cpu, needs_f32, forward_vector},
-    {"ref", Device::cpu, why_not_bf16, adaptive_avg_pool2d_forward_ref},
-};
-constexpr Implementation<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> backward_table[] = {
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, adaptive_avg_pool2d_backward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, adaptive_avg_pool2d_backward_naive),
-    {"vector", Device::cpu, needs_f32, backward_vector},
-    {"ref", Device::cpu, why_not_bf16, adaptive_avg_pool2d_backward_ref},
-};
+constexpr Entry<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward{
+    "adaptive_avg_pool2d.forward",
+    {
+        ATROUS_ON_GPU("shared", needs_large, adaptive_avg_pool2d_forward_shared),
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, adaptive_avg_pool2d_forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, adaptive_avg_pool2d_forward_naive),
+        {"vector", Device::cpu, f32_only, forward_vector},
+        {"ref", Device::cpu, f32_or_f64, adaptive_avg_pool2d_forward_ref},
+    }};
+constexpr Entry<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> backward{
+    "adaptive_avg_pool2d.backward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, adaptive_avg_pool2d_backward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, adaptive_avg_pool2d_backward_naive),
+        {"vector", Device::cpu, f32_only, backward_vector},
+        {"ref", Device::cpu, f32_or_f64, adaptive_avg_pool2d_backward_ref},
+    }};
 
 }  // namespace
 
@@ -59,7 +63,7 @@ Tensor adaptive_avg_pool2d(const Tensor& x, int64_t out_height, int64_t out_widt
   const char* where = "adaptive_avg_pool2d";
   const auto problem = AdaptiveAvgPool2dProblem::make(where, x.shape(), x.dtype(), out_height, out_width);
   const Tensor y = pool_target(where, std::move(out), problem.output_shape(), x);
-  dispatch("adaptive_avg_pool2d", "adaptive_avg_pool2d.forward", forward_table, problem, {y}, x, y);
+  forward(problem, x, writes(y));
   return y;
 }
 
@@ -69,16 +73,12 @@ Tensor adaptive_avg_pool2d_backward(const Tensor& dy, const Shape& input_shape) 
   const auto problem = AdaptiveAvgPool2dProblem::make(where, input_shape, dy.dtype(), dy.dim(1), dy.dim(2));
   check_tensor(where, "output gradient", dy, problem.output_shape(), dy.dtype());
   const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
-  dispatch("adaptive_avg_pool2d", "adaptive_avg_pool2d.backward", backward_table, problem, {dx}, dy, dx);
+  backward(problem, dy, writes(dx));
   return dx;
 }
 
-std::vector<std::string> adaptive_avg_pool2d_candidates(std::string_view entry,
-                                                        const AdaptiveAvgPool2dProblem& problem,
-                                                        Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("adaptive_avg_pool2d", entry);
+EntryList adaptive_avg_pool2d_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/averaging_math.h"
@@ -35,10 +33,5 @@ struct AdaptiveAvgPool2dProblem {
 Tensor adaptive_avg_pool2d(const Tensor& x, int64_t out_height, int64_t out_width, Tensor out = {});
 // dx, of shape `input_shape`; the output size is that of dy.
 Tensor adaptive_avg_pool2d_backward(const Tensor& dy, const Shape& input_shape);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> adaptive_avg_pool2d_candidates(std::string_view entry,
-                                                        const AdaptiveAvgPool2dProblem& problem,
-                                                        Device device);
 
 }  // namespace atrous::kernels

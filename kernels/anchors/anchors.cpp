@@ -4,16 +4,18 @@
 #include <cmath>
 
 #include "kernels/anchors/anchors_impl.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<AnchorProblem, AnchorFn> table[] = {
-    ATROUS_ON_GPU("naive", always, anchors_naive),
-    {"rows", Device::cpu, always, anchors_rows},
-    {"ref", Device::cpu, always, anchors_ref},
-};
+constexpr Entry<AnchorProblem, AnchorFn> grid{
+    "anchors.grid",
+    {
+        ATROUS_ON_GPU("naive", always, anchors_naive),
+        {"rows", Device::cpu, always, anchors_rows},
+        {"ref", Device::cpu, always, anchors_ref},
+    }};
 
 void check_positive(const char* name, const std::vector<double>& values) {
   ATROUS_CHECK(!values.empty(), ErrorKind::usage, "[anchors] at least one of the {} is needed. Got none.",
@@ -68,14 +70,12 @@ Tensor anchors(const AnchorProblem& p, Device device) {
   ATROUS_CHECK(count <= 0x7fffffff, ErrorKind::usage,
                "[anchors] a level has at most 2^31 - 1 anchors. Got {}. Use a smaller image.", p.str());
   const Tensor out = Tensor::empty({p.height * p.width * k, 4}, DType::f32, device);
-  if (out.numel() > 0) dispatch("anchors", "anchors.grid", table, p, {out}, out);
+  if (out.numel() > 0) grid(p, writes(out));
   return out;
 }
 
-std::vector<std::string> anchors_candidates(std::string_view entry, const AnchorProblem& problem,
-                                            Device device) {
-  if (entry == "grid") return candidates(table, problem, device);
-  unknown_entry("anchors", entry);
+EntryList anchors_entries() {
+  return {&grid};
 }
 
 }  // namespace atrous::kernels

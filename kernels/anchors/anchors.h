@@ -9,7 +9,6 @@
 
 #include <array>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -38,9 +37,5 @@ struct AnchorProblem {
 // f32 [height * width * k, 4] on the device. Error(usage): negative extents, strides below 1, more than
 // 2^31 - 1 anchors.
 Tensor anchors(const AnchorProblem& problem, Device device = Device::cpu);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> anchors_candidates(std::string_view entry, const AnchorProblem& problem,
-                                            Device device);
 
 }  // namespace atrous::kernels

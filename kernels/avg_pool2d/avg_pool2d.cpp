@@ -2,23 +2,17 @@
 
 #include "kernels/avg_pool2d/avg_pool2d_impl.h"
 #include "kernels/common/averaging.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* needs_f32(const AvgPool2dProblem& p) {
-  return p.pool.dtype == DType::f32 ? nullptr : "takes f32 only";
-}
-const char* needs_f32_or_f64(const AvgPool2dProblem& p) {
-  return p.pool.dtype == DType::bf16 ? "f32 and f64 only" : nullptr;
-}
-const char* needs_f32_or_bf16(const AvgPool2dProblem& p) {
-  return p.pool.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
-}
+constexpr auto on_gpu = of<&AvgPool2dProblem::pool, f32_or_bf16>;
+constexpr auto on_cpu = of<&AvgPool2dProblem::pool, f32_only>;
+constexpr auto in_reference = of<&AvgPool2dProblem::pool, f32_or_f64>;
 const char* needs_large(const AvgPool2dProblem& p) {
   const char* reason = needs_large_averages(p.rows(), p.cols());
-  return reason ? reason : needs_f32_or_bf16(p);
+  return reason ? reason : on_gpu(p);
 }
 
 void forward_vector(const AvgPool2dProblem& p, const Tensor& x, const Tensor& y) {
@@ -28,19 +22,23 @@ void backward_vector(const AvgPool2dProblem& p, const Tensor& dy, const Tensor& 
   average_backward(p.rows(), p.cols(), dy, dx);
 }
 
-constexpr Implementation<AvgPool2dProblem, AvgPool2dFn> forward_table[] = {
-    ATROUS_ON_GPU("shared", needs_large, avg_pool2d_forward_shared),
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, avg_pool2d_forward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, avg_pool2d_forward_naive),
-    {"vector", Device::cpu, needs_f32, forward_vector},
-    {"ref", Device::cpu, needs_f32_or_f64, avg_pool2d_forward_ref},
-};
-constexpr Implementation<AvgPool2dProblem, AvgPool2dFn> backward_table[] = {
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, avg_pool2d_backward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, avg_pool2d_backward_naive),
-    {"vector", Device::cpu, needs_f32, backward_vector},
-    {"ref", Device::cpu, needs_f32_or_f64, avg_pool2d_backward_ref},
-};
+constexpr Entry<AvgPool2dProblem, AvgPool2dFn> forward{
+    "avg_pool2d.forward",
+    {
+        ATROUS_ON_GPU("shared", needs_large, avg_pool2d_forward_shared),
+        ATROUS_ON_GPU("vectorised", on_gpu, avg_pool2d_forward_vectorised),
+        ATROUS_ON_GPU("naive", on_gpu, avg_pool2d_forward_naive),
+        {"vector", Device::cpu, on_cpu, forward_vector},
+        {"ref", Device::cpu, in_reference, avg_pool2d_forward_ref},
+    }};
+constexpr Entry<AvgPool2dProblem, AvgPool2dFn> backward{
+    "avg_pool2d.backward",
+    {
+        ATROUS_ON_GPU("vectorised", on_gpu, avg_pool2d_backward_vectorised),
+        ATROUS_ON_GPU("naive", on_gpu, avg_pool2d_backward_naive),
+        {"vector", Device::cpu, on_cpu, backward_vector},
+        {"ref", Device::cpu, in_reference, avg_pool2d_backward_ref},
+    }};
 
 }  // namespace
 
@@ -71,7 +69,7 @@ std::string AvgPool2dProblem::str() const {
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Tensor out) {
   const auto problem = AvgPool2dProblem::make("avg_pool2d", x.shape(), x.dtype(), options);
   const Tensor y = pool_target("avg_pool2d", std::move(out), problem.pool.output_shape(), x);
-  dispatch("avg_pool2d", "avg_pool2d.forward", forward_table, problem, {y}, x, y);
+  forward(problem, x, writes(y));
   return y;
 }
 
@@ -80,15 +78,12 @@ Tensor avg_pool2d_backward(const Tensor& dy, const AvgPool2dOptions& options, co
   const auto problem = AvgPool2dProblem::make(where, input_shape, dy.dtype(), options);
   check_tensor(where, "output gradient", dy, problem.pool.output_shape(), dy.dtype());
   const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
-  dispatch("avg_pool2d", "avg_pool2d.backward", backward_table, problem, {dx}, dy, dx);
+  backward(problem, dy, writes(dx));
   return dx;
 }
 
-std::vector<std::string> avg_pool2d_candidates(std::string_view entry, const AvgPool2dProblem& problem,
-                                               Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("avg_pool2d", entry);
+EntryList avg_pool2d_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/averaging_math.h"
@@ -34,14 +32,13 @@ struct AvgPool2dProblem {
   AveragingAxis cols() const;
   std::string str() const;
 };
+inline DType* activation_dtype(AvgPool2dProblem& p) {
+  return &p.pool.dtype;
+}
 
 // y, written into `out` if given.
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Tensor out = {});
 // dx, of shape `input_shape`.
 Tensor avg_pool2d_backward(const Tensor& dy, const AvgPool2dOptions& options, const Shape& input_shape);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> avg_pool2d_candidates(std::string_view entry, const AvgPool2dProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

@@ -3,58 +3,70 @@
 #include <algorithm>
 
 #include "kernels/batch_norm/batch_norm_impl.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* only_f32(const BatchNormProblem& problem) {
-  return problem.dtype == DType::f32 ? nullptr : "dtype is not f32";
-}
-
-constexpr Implementation<BatchNormProblem, BatchNormStatisticsFn> statistics_table[] = {
-    ATROUS_ON_GPU("one_read", why_not_f64, batch_norm_statistics_one_read),
-    ATROUS_ON_GPU("columns", why_not_f64, batch_norm_statistics_columns),
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_statistics_naive),
-    {"cpu", Device::cpu, only_f32, BatchNormCpu::statistics},
-    {"ref", Device::cpu, why_not_bf16, BatchNormRef::statistics},
-};
-constexpr Implementation<BatchNormProblem, BatchNormFromSumsFn> statistics_from_sums_table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_statistics_from_sums_naive),
-    {"ref", Device::cpu, always, BatchNormRef::statistics_from_sums},
-};
-constexpr Implementation<BatchNormProblem, BatchNormUpdateRunningFn> update_running_table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_update_running_naive),
-    {"ref", Device::cpu, always, BatchNormRef::update_running},
-};
-constexpr Implementation<BatchNormProblem, BatchNormInvstdFn> invstd_table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_invstd_naive),
-    {"ref", Device::cpu, always, BatchNormRef::invstd},
-};
-constexpr Implementation<BatchNormProblem, BatchNormApplyFn> apply_table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, batch_norm_apply_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_apply_naive),
-    {"cpu", Device::cpu, only_f32, BatchNormCpu::apply},
-    {"ref", Device::cpu, why_not_bf16, BatchNormRef::apply},
-};
-constexpr Implementation<BatchNormProblem, BatchNormBackwardSumsFn> backward_sums_table[] = {
-    ATROUS_ON_GPU("one_read", why_not_f64, batch_norm_backward_sums_one_read),
-    ATROUS_ON_GPU("columns", why_not_f64, batch_norm_backward_sums_columns),
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_backward_sums_naive),
-    {"cpu", Device::cpu, only_f32, BatchNormCpu::backward_sums},
-    {"ref", Device::cpu, why_not_bf16, BatchNormRef::backward_sums},
-};
-constexpr Implementation<BatchNormProblem, BatchNormBackwardInputFn> backward_input_table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, batch_norm_backward_input_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_backward_input_naive),
-    {"cpu", Device::cpu, only_f32, BatchNormCpu::backward_input},
-    {"ref", Device::cpu, why_not_bf16, BatchNormRef::backward_input},
-};
-constexpr Implementation<BatchNormProblem, BatchNormFoldFn> fold_table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, batch_norm_fold_naive),
-    {"cpu", Device::cpu, only_f32, BatchNormCpu::fold},
-    {"ref", Device::cpu, why_not_bf16, BatchNormRef::fold},
-};
+constexpr Entry<BatchNormProblem, BatchNormStatisticsFn> statistics{
+    "batch_norm.statistics",
+    {
+        ATROUS_ON_GPU("one_read", f32_or_bf16, batch_norm_statistics_one_read),
+        ATROUS_ON_GPU("columns", f32_or_bf16, batch_norm_statistics_columns),
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_statistics_naive),
+        {"cpu", Device::cpu, f32_only, BatchNormCpu::statistics},
+        {"ref", Device::cpu, f32_or_f64, BatchNormRef::statistics},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormFromSumsFn> statistics_from_sums{
+    "batch_norm.statistics_from_sums",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_statistics_from_sums_naive),
+        {"ref", Device::cpu, always, BatchNormRef::statistics_from_sums},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormUpdateRunningFn> update_running{
+    "batch_norm.update_running",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_update_running_naive),
+        {"ref", Device::cpu, always, BatchNormRef::update_running},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormInvstdFn> inverse_deviation{
+    "batch_norm.invstd",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_invstd_naive),
+        {"ref", Device::cpu, always, BatchNormRef::invstd},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormApplyFn> apply{
+    "batch_norm.apply",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, batch_norm_apply_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_apply_naive),
+        {"cpu", Device::cpu, f32_only, BatchNormCpu::apply},
+        {"ref", Device::cpu, f32_or_f64, BatchNormRef::apply},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormBackwardSumsFn> backward_sums{
+    "batch_norm.backward_sums",
+    {
+        ATROUS_ON_GPU("one_read", f32_or_bf16, batch_norm_backward_sums_one_read),
+        ATROUS_ON_GPU("columns", f32_or_bf16, batch_norm_backward_sums_columns),
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_backward_sums_naive),
+        {"cpu", Device::cpu, f32_only, BatchNormCpu::backward_sums},
+        {"ref", Device::cpu, f32_or_f64, BatchNormRef::backward_sums},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormBackwardInputFn> backward_input{
+    "batch_norm.backward_input",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, batch_norm_backward_input_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_backward_input_naive),
+        {"cpu", Device::cpu, f32_only, BatchNormCpu::backward_input},
+        {"ref", Device::cpu, f32_or_f64, BatchNormRef::backward_input},
+    }};
+constexpr Entry<BatchNormProblem, BatchNormFoldFn> fold{
+    "batch_norm.fold",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, batch_norm_fold_naive),
+        {"cpu", Device::cpu, f32_only, BatchNormCpu::fold},
+        {"ref", Device::cpu, f32_or_f64, BatchNormRef::fold},
+    }};
 
 void check_input(const Tensor& x) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2 && is_floating(x.dtype()), ErrorKind::usage,
@@ -95,13 +107,9 @@ void batch_norm_statistics(const Tensor& x, const Tensor& mean, const Tensor& va
   check_input(x);
   check_parameter("mean", mean, x);
   check_parameter("variance", variance, x);
-  check_same_device("batch_norm", {x, mean, variance});
   ATROUS_CHECK(x.pixels() > 0, ErrorKind::usage,
                "[batch_norm] statistics need at least one value per channel. Got {}.", x.describe());
-  dispatch("batch_norm", "batch_norm.statistics", statistics_table, BatchNormProblem{x.shape(), x.dtype()},
-           {mean, variance}, x, mean, variance);
-  mean.bump_version();
-  variance.bump_version();
+  statistics(BatchNormProblem{x.shape(), x.dtype()}, x, writes(mean), writes(variance));
 }
 
 void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Tensor& mean,
@@ -114,11 +122,8 @@ void batch_norm_statistics_from_sums(const Tensor& sums, int64_t count, const Te
                "over {}.",
                channels, sums.describe(), count);
   check_vector("variance", variance, mean);
-  check_same_device("batch_norm", {sums, mean, variance});
-  dispatch("batch_norm", "batch_norm.statistics_from_sums", statistics_from_sums_table,
-           BatchNormProblem{mean.shape(), mean.dtype()}, {mean, variance}, sums, count, mean, variance);
-  mean.bump_version();
-  variance.bump_version();
+  statistics_from_sums(BatchNormProblem{mean.shape(), mean.dtype()}, sums, count, writes(mean),
+                       writes(variance));
 }
 
 void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64_t count, double momentum,
@@ -126,23 +131,15 @@ void batch_norm_update_running(const Tensor& mean, const Tensor& variance, int64
   check_vector("variance", variance, mean);
   check_vector("the running mean", running_mean, mean);
   check_vector("the running variance", running_var, mean);
-  check_same_device("batch_norm", {mean, variance, running_mean, running_var});
   const double unbias = static_cast<double>(count) / static_cast<double>(std::max<int64_t>(1, count - 1));
-  const BatchNormProblem problem{mean.shape(), mean.dtype()};
-  // Changes its inputs, so it cannot run twice for a comparison, as dispatch() may.
-  constexpr const char* entry = "batch_norm.update_running";
-  const auto& row = choose("batch_norm", entry, update_running_table, problem, mean.device());
-  const OpScope scope(entry, row, problem);
-  row.run(problem, mean, variance, momentum, unbias, running_mean, running_var);
-  running_mean.bump_version();
-  running_var.bump_version();
+  update_running(BatchNormProblem{mean.shape(), mean.dtype()}, mean, variance, momentum, unbias,
+                 updates(running_mean), updates(running_var));
 }
 
 Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype) {
   const Tensor result = Tensor::empty(variance.shape(), dtype, variance.device());
   check_vector("the variance", variance, result);
-  dispatch("batch_norm", "batch_norm.invstd", invstd_table, BatchNormProblem{variance.shape(), dtype},
-           {result}, variance, eps, result);
+  inverse_deviation(BatchNormProblem{variance.shape(), dtype}, variance, eps, writes(result));
   return result;
 }
 
@@ -163,10 +160,8 @@ FoldedFilter batch_norm_fold(const Tensor& filter, const Tensor& bias, const Bat
   check_constant("the mean", c.mean);
   check_constant("the variance", c.variance);
   if (bias.defined()) check_constant("the bias", bias);
-  check_same_device("batch_norm", {filter, bias, c.gamma, c.beta, c.mean, c.variance});
-  dispatch("batch_norm", "batch_norm.fold", fold_table, BatchNormProblem{filter.shape(), dtype},
-           {folded.weight, folded.bias}, filter.contiguous_copy_if_needed(), bias, c.gamma, c.beta, c.mean,
-           c.variance, c.eps, folded.weight, folded.bias);
+  fold(BatchNormProblem{filter.shape(), dtype}, filter.contiguous_copy_if_needed(), bias, c.gamma, c.beta,
+       c.mean, c.variance, c.eps, writes(folded.weight), writes(folded.bias));
   return folded;
 }
 
@@ -179,11 +174,8 @@ void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd,
   check_parameter("beta", beta, x);
   if (residual.defined()) check_like("the residual", residual, x);
   check_like("the output", y, x);
-  check_same_device("batch_norm", {x, mean, invstd, gamma, beta, residual, y});
-  dispatch("batch_norm", "batch_norm.apply", apply_table,
-           BatchNormProblem{x.shape(), x.dtype(), activation, residual.defined()}, {y}, x, mean, invstd,
-           gamma, beta, residual, y);
-  y.bump_version();
+  apply(BatchNormProblem{x.shape(), x.dtype(), activation, residual.defined()}, x, mean, invstd, gamma, beta,
+        residual, writes(y));
 }
 
 namespace {
@@ -192,21 +184,11 @@ void check_applied(const Tensor& x, const Tensor& y, const Tensor& dy, const Bat
   if (x.defined()) {
     check_like("x", x, dy);
     check_parameter("mean", a.mean, dy);
-    check_same_device("batch_norm", {dy, x, a.mean});
   }
-  if (a.activation != Activation::none) {
-    check_like("y", y, dy);
-    check_same_device("batch_norm", {dy, y});
-  }
+  if (a.activation != Activation::none) check_like("y", y, dy);
   check_parameter("invstd", a.invstd, dy);
   check_parameter("gamma", a.gamma, dy);
   if (a.beta.defined()) check_parameter("beta", a.beta, dy);
-  check_same_device("batch_norm", {dy, a.invstd, a.gamma, a.beta});
-}
-
-// Validation runs the op twice on the same gradient, which a result in its place would have replaced.
-Tensor kept(const Tensor& dy, const Tensor& result) {
-  return validation_is_on() && result.shares_memory_with(dy) ? dy.clone() : dy;
 }
 
 }  // namespace
@@ -219,11 +201,8 @@ void batch_norm_backward_sums(const Tensor& x, const Tensor& y, const Tensor& dy
   check_parameter("dgamma", dgamma, x);
   check_parameter("dbeta", dbeta, x);
   if (dresidual.defined()) check_like("dresidual", dresidual, x);
-  check_same_device("batch_norm", {x, dgamma, dbeta, dresidual});
-  dispatch("batch_norm", "batch_norm.backward_sums", backward_sums_table,
-           BatchNormProblem{x.shape(), x.dtype(), a.activation, dresidual.defined()},
-           {dgamma, dbeta, dresidual}, x, y, kept(dy, dresidual), a.mean, a.invstd, a.gamma, a.beta, dgamma,
-           dbeta, dresidual);
+  backward_sums(BatchNormProblem{x.shape(), x.dtype(), a.activation, dresidual.defined()}, x, y, dy, a.mean,
+                a.invstd, a.gamma, a.beta, writes(dgamma), writes(dbeta), writes(dresidual));
 }
 
 void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& dy, const BatchNormApplied& a,
@@ -236,23 +215,13 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
     check_parameter("dbeta", dbeta, dy);
   }
   check_like("dx", dx, dy);
-  check_same_device("batch_norm", {dy, dgamma, dbeta, dx});
-  dispatch("batch_norm", "batch_norm.backward_input", backward_input_table,
-           BatchNormProblem{dy.shape(), dy.dtype(), a.activation, false}, {dx}, x, y, kept(dy, dx), a.mean,
-           a.invstd, a.gamma, a.beta, dgamma, dbeta, dx);
+  backward_input(BatchNormProblem{dy.shape(), dy.dtype(), a.activation, false}, x, y, dy, a.mean, a.invstd,
+                 a.gamma, a.beta, dgamma, dbeta, writes(dx));
 }
 
-std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
-                                               Device device) {
-  if (entry == "statistics") return candidates(statistics_table, problem, device);
-  if (entry == "statistics_from_sums") return candidates(statistics_from_sums_table, problem, device);
-  if (entry == "update_running") return candidates(update_running_table, problem, device);
-  if (entry == "invstd") return candidates(invstd_table, problem, device);
-  if (entry == "fold") return candidates(fold_table, problem, device);
-  if (entry == "apply") return candidates(apply_table, problem, device);
-  if (entry == "backward_sums") return candidates(backward_sums_table, problem, device);
-  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
-  unknown_entry("batch_norm", entry);
+EntryList batch_norm_entries() {
+  return {&statistics, &statistics_from_sums, &update_running, &inverse_deviation, &apply,
+          &backward_sums, &backward_input, &fold};
 }
 
 }  // namespace atrous::kernels

@@ -18,8 +18,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/activation.h"
@@ -88,9 +86,5 @@ struct FoldedFilter {
 // filter [K, R, S, C] in f32 (f64 on the CPU), bias [K] or undefined. `dtype` is that of the activations.
 FoldedFilter batch_norm_fold(const Tensor& filter, const Tensor& bias, const BatchNormConstants& constants,
                              DType dtype);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> batch_norm_candidates(std::string_view entry, const BatchNormProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

@@ -4,31 +4,39 @@
 
 #include "kernels/box_coder/box_coder_impl.h"
 #include "kernels/box_iou/box_iou.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<BoxCoderProblem, EncodeFn> encode_table[] = {
-    ATROUS_ON_GPU("naive", always, encode_boxes_naive),
-    {"chunks", Device::cpu, always, encode_boxes_chunks},
-    {"ref", Device::cpu, always, encode_boxes_ref},
-};
-constexpr Implementation<BoxCoderProblem, DecodeFn> decode_table[] = {
-    ATROUS_ON_GPU("naive", always, decode_boxes_naive),
-    {"chunks", Device::cpu, always, decode_boxes_chunks},
-    {"ref", Device::cpu, always, decode_boxes_ref},
-};
-constexpr Implementation<BoxCoderProblem, ClipFn> clip_table[] = {
-    ATROUS_ON_GPU("naive", always, clip_boxes_naive),
-    {"chunks", Device::cpu, always, clip_boxes_chunks},
-    {"ref", Device::cpu, always, clip_boxes_ref},
-};
-constexpr Implementation<BoxCoderProblem, UsableFn> usable_table[] = {
-    ATROUS_ON_GPU("naive", always, usable_boxes_naive),
-    {"chunks", Device::cpu, always, usable_boxes_chunks},
-    {"ref", Device::cpu, always, usable_boxes_ref},
-};
+constexpr Entry<BoxCoderProblem, EncodeFn> encode{
+    "box_coder.encode",
+    {
+        ATROUS_ON_GPU("naive", always, encode_boxes_naive),
+        {"chunks", Device::cpu, always, encode_boxes_chunks},
+        {"ref", Device::cpu, always, encode_boxes_ref},
+    }};
+constexpr Entry<BoxCoderProblem, DecodeFn> decode{
+    "box_coder.decode",
+    {
+        ATROUS_ON_GPU("naive", always, decode_boxes_naive),
+        {"chunks", Device::cpu, always, decode_boxes_chunks},
+        {"ref", Device::cpu, always, decode_boxes_ref},
+    }};
+constexpr Entry<BoxCoderProblem, ClipFn> clip{
+    "box_coder.clip",
+    {
+        ATROUS_ON_GPU("naive", always, clip_boxes_naive),
+        {"chunks", Device::cpu, always, clip_boxes_chunks},
+        {"ref", Device::cpu, always, clip_boxes_ref},
+    }};
+constexpr Entry<BoxCoderProblem, UsableFn> select_usable{
+    "box_coder.usable",
+    {
+        ATROUS_ON_GPU("naive", always, usable_boxes_naive),
+        {"chunks", Device::cpu, always, usable_boxes_chunks},
+        {"ref", Device::cpu, always, usable_boxes_ref},
+    }};
 
 void check_options(const char* op, const BoxCoderOptions& o) {
   for (double w : {o.wx, o.wy, o.ww, o.wh}) {
@@ -53,11 +61,9 @@ Tensor encode_boxes(const Tensor& references, const Tensor& proposals, const Box
                "[encode_boxes] every proposal needs one reference. Got {} for {}.", g.describe(),
                p.describe());
   check_options("encode_boxes", options);
-  check_same_device("encode_boxes", {g, p});
   const Tensor deltas = Tensor::empty_like(p);
   if (p.numel() > 0)
-    dispatch("box_coder", "box_coder.encode", encode_table, BoxCoderProblem{p.dim(0), 1, options}, {deltas},
-             g, p, deltas);
+    encode(BoxCoderProblem{p.dim(0), 1, options}, g, p, writes(deltas));
   return deltas;
 }
 
@@ -68,11 +74,9 @@ Tensor decode_boxes(const Tensor& deltas, const Tensor& boxes, const BoxCoderOpt
                ErrorKind::usage, "[decode_boxes] deltas must be f32 [{}, 4 k]. Got {}.", b.dim(0),
                deltas.describe());
   check_options("decode_boxes", options);
-  check_same_device("decode_boxes", {deltas, b});
   const Tensor dense = deltas.contiguous_copy_if_needed(), decoded = Tensor::empty_like(dense);
   if (dense.numel() > 0)
-    dispatch("box_coder", "box_coder.decode", decode_table,
-             BoxCoderProblem{b.dim(0), deltas.dim(1) / 4, options}, {decoded}, dense, b, decoded);
+    decode(BoxCoderProblem{b.dim(0), deltas.dim(1) / 4, options}, dense, b, writes(decoded));
   return decoded;
 }
 
@@ -84,8 +88,7 @@ Tensor clip_boxes(const Tensor& boxes, double height, double width) {
                "[clip_boxes] height and width must not be negative. Got {} and {}.", height, width);
   const Tensor dense = boxes.contiguous_copy_if_needed(), clipped = Tensor::empty_like(dense);
   if (dense.numel() > 0)
-    dispatch("box_coder", "box_coder.clip", clip_table, BoxCoderProblem{.boxes = dense.numel() / 4},
-             {clipped}, dense, static_cast<float>(height), static_cast<float>(width), clipped);
+    clip(BoxCoderProblem{.boxes = dense.numel() / 4}, dense, static_cast<float>(height), static_cast<float>(width), writes(clipped));
   return clipped;
 }
 
@@ -94,21 +97,14 @@ Tensor usable_boxes(const Tensor& boxes, const Tensor& scores, const UsableOptio
   ATROUS_CHECK(!scores.defined() || (scores.shape() == Shape{b.dim(0)} && scores.dtype() == DType::f32),
                ErrorKind::usage, "[usable_boxes] scores must be f32 [{}]. Got {}.", b.dim(0),
                scores.describe());
-  check_same_device("usable_boxes", {b, scores});
   const Tensor usable = Tensor::empty({b.dim(0)}, DType::u8, b.device());
   if (usable.numel() > 0)
-    dispatch("box_coder", "box_coder.usable", usable_table, BoxCoderProblem{.boxes = b.dim(0)}, {usable}, b,
-             scores.defined() ? scores.contiguous_copy_if_needed() : scores, options, usable);
+    select_usable(BoxCoderProblem{.boxes = b.dim(0)}, b, scores.defined() ? scores.contiguous_copy_if_needed() : scores, options, writes(usable));
   return usable;
 }
 
-std::vector<std::string> box_coder_candidates(std::string_view entry, const BoxCoderProblem& problem,
-                                              Device device) {
-  if (entry == "encode") return candidates(encode_table, problem, device);
-  if (entry == "decode") return candidates(decode_table, problem, device);
-  if (entry == "clip") return candidates(clip_table, problem, device);
-  if (entry == "usable") return candidates(usable_table, problem, device);
-  unknown_entry("box_coder", entry);
+EntryList box_coder_entries() {
+  return {&encode, &decode, &clip, &select_usable};
 }
 
 }  // namespace atrous::kernels

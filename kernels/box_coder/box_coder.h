@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -49,9 +47,5 @@ struct UsableOptions {
 // enough; 0 for the others and wherever a number is NaN. For nms(), which leaves the others out: so their
 // number need not be known.
 Tensor usable_boxes(const Tensor& boxes, const Tensor& scores, const UsableOptions& options);
-
-// See candidates() in kernels/common/dispatch.h. Entries: encode, decode, clip, usable.
-std::vector<std::string> box_coder_candidates(std::string_view entry, const BoxCoderProblem& problem,
-                                              Device device);
 
 }  // namespace atrous::kernels

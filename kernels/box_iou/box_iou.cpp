@@ -1,17 +1,19 @@
 #include "kernels/box_iou/box_iou.h"
 
 #include "kernels/box_iou/box_iou_impl.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<BoxIouProblem, BoxIouFn> table[] = {
-    ATROUS_ON_GPU("staged", always, box_iou_staged),
-    ATROUS_ON_GPU("naive", always, box_iou_naive),
-    {"runs", Device::cpu, always, box_iou_runs},
-    {"ref", Device::cpu, always, box_iou_ref},
-};
+constexpr Entry<BoxIouProblem, BoxIouFn> pairs{
+    "box_iou.pairs",
+    {
+        ATROUS_ON_GPU("staged", always, box_iou_staged),
+        ATROUS_ON_GPU("naive", always, box_iou_naive),
+        {"runs", Device::cpu, always, box_iou_runs},
+        {"ref", Device::cpu, always, box_iou_ref},
+    }};
 
 }  // namespace
 
@@ -29,17 +31,14 @@ Tensor checked_boxes(const char* op, const char* name, const Tensor& t) {
 Tensor box_iou(const Tensor& a, const Tensor& b) {
   const Tensor x = checked_boxes("box_iou", "the first list", a);
   const Tensor y = checked_boxes("box_iou", "the second list", b);
-  check_same_device("box_iou", {x, y});
   const BoxIouProblem problem{x.dim(0), y.dim(0)};
   const Tensor iou = Tensor::empty({problem.a, problem.b}, DType::f32, x.device());
-  if (iou.numel() > 0) dispatch("box_iou", "box_iou.pairs", table, problem, {iou}, x, y, iou);
+  if (iou.numel() > 0) pairs(problem, x, y, writes(iou));
   return iou;
 }
 
-std::vector<std::string> box_iou_candidates(std::string_view entry, const BoxIouProblem& problem,
-                                            Device device) {
-  if (entry == "pairs") return candidates(table, problem, device);
-  unknown_entry("box_iou", entry);
+EntryList box_iou_entries() {
+  return {&pairs};
 }
 
 }  // namespace atrous::kernels

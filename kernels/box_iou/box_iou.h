@@ -10,8 +10,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -27,9 +25,5 @@ Tensor box_iou(const Tensor& a, const Tensor& b);
 
 // `t` as dense f32 boxes [n, 4], or Error(usage). For the ops on boxes.
 Tensor checked_boxes(const char* op, const char* name, const Tensor& t);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> box_iou_candidates(std::string_view entry, const BoxIouProblem& problem,
-                                            Device device);
 
 }  // namespace atrous::kernels

@@ -1,7 +1,6 @@
 #include "kernels/common/pool2d.h"
-
 #include "core/error.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/operands.h"
 
 namespace atrous::kernels {
 namespace {

@@ -4,11 +4,9 @@
 #include <cmath>
 #include <cstdio>
 #include <mutex>
-#include <string_view>
 
 #include "core/env.h"
 #include "core/terminal.h"
-#include "kernels/common/bf16_products.h"
 
 namespace atrous::kernels {
 namespace {
@@ -50,16 +48,6 @@ Summary& summary() {
 
 }  // namespace
 
-Tensor HostCopies::operator()(const Tensor& t) {
-  if (!t.defined()) return t;
-  for (const auto& [original, copy] : copies_) {
-    if (original.device_raw() == t.device_raw() && original.shape() == t.shape()) return copy;
-  }
-  const Tensor copy = t.to(Device::cpu);
-  copies_.emplace_back(t, copy.dtype() == DType::bf16 ? copy.to(DType::f32) : copy);
-  return copies_.back().second;
-}
-
 bool validation_is_on() {
   static const bool on = [] {
     const bool wanted = env::validate_against_ref();
@@ -69,8 +57,26 @@ bool validation_is_on() {
   return on;
 }
 
+Tensor Validation::copy_of(const Tensor& t, Access access) const {
+  if (!t.defined()) return t;
+  const DType dtype = narrow_ && t.dtype() == DType::bf16 ? DType::f32 : t.dtype();
+  if (access == Access::write || access == Access::scratch) return Tensor::empty(t.shape(), dtype);
+  if (device_ != Device::cpu) return t.to(Device::cpu).to(dtype);
+  const bool overwritten =
+      std::ranges::any_of(written_, [&](const Tensor& w) { return w.defined() && w.shares_memory_with(t); });
+  return overwritten ? t.clone() : t;
+}
+
+void Validation::check(const char* entry, const std::string& problem, const char* name,
+                       Accuracy accuracy) const {
+  std::vector<Tensor> results;
+  for (const Tensor& t : chosen_) results.push_back(t.defined() ? t.to(Device::cpu) : t);
+  compare_with_reference(entry, problem, name, accuracy, results, expected_);
+}
+
 void compare_with_reference(const char* entry, const std::string& problem, const char* name,
-                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference) {
+                            Accuracy accuracy, const std::vector<Tensor>& chosen,
+                            const std::vector<Tensor>& reference) {
   int64_t values = 0;
   double largest = 0;
   for (size_t t = 0; t < chosen.size(); ++t) {
@@ -78,11 +84,13 @@ void compare_with_reference(const char* entry, const std::string& problem, const
     const Tensor a = chosen[t].to(DType::f64).contiguous_copy_if_needed();
     const Tensor b = reference[t].to(DType::f64).contiguous_copy_if_needed();
     // What the dtype of the output and the arithmetic of the implementation cannot hold.
-    const double allowed = chosen[t].dtype() == DType::bf16                                ? 0x1p-7
-                           : std::string_view(name).find("tf32") != std::string_view::npos ? 0x1p-8
-                           : bf16_products() && std::string_view(name).find("bf16") != std::string_view::npos
-                               ? 0x1p-6
-                               : 1e-4;
+    const double allowed = chosen[t].dtype() == DType::bf16 ? 0x1p-7
+                           : accuracy == Accuracy::tf32     ? 0x1p-8
+                           : accuracy == Accuracy::bf16     ? 0x1p-6
+                                                            : 1e-4;
+    ATROUS_CHECK(chosen[t].shape() == reference[t].shape(), ErrorKind::internal,
+                 "[{}] {} writes {} as output {}, the reference {}. Got {}. Report this.", entry, name,
+                 chosen[t].describe(), t, reference[t].describe(), problem);
     double scale = 0, worst = 0;
     for (int64_t i = 0; i < a.numel(); ++i) {
       const double x = a.data<double>()[i], y = b.data<double>()[i];

@@ -1,5 +1,5 @@
-// ATROUS_VALIDATE=ref: what dispatch needs to run the reference beside an implementation, on the CPU if that
-// one ran on a device.
+// ATROUS_VALIDATE=ref: what an entry needs to run the reference beside an implementation, on the CPU if that
+// one runs on a device.
 #pragma once
 
 #include <string>
@@ -7,38 +7,84 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/arithmetic.h"
+#include "kernels/common/operands.h"
 
 namespace atrous::kernels {
 
 bool validation_is_on();
 
-// Copies of device tensors on the CPU, bf16 as f32, for a reference to work on. Asked twice for a tensor, it
-// gives the same copy.
-class HostCopies {
+// The type of the activations of a problem, for problems of bf16 that a reference shall run in f32. Problems
+// without a member `dtype` overload it; null for those without a choice of types.
+template <class Problem>
+DType* activation_dtype(Problem& p) {
+  if constexpr (requires { p.dtype; })
+    return &p.dtype;
+  else
+    return nullptr;
+}
+
+// The problem of a reference whose tensors come from `device`.
+template <class Problem>
+Problem on_host(const Problem& problem, Device device) {
+  Problem p = problem;
+  if (DType* dtype = activation_dtype(p); dtype && device != Device::cpu && *dtype == DType::bf16)
+    *dtype = DType::f32;
+  return p;
+}
+
+// Whether on_host made f32 of bf16.
+template <class Problem>
+bool is_narrowed(const Problem& problem, const Problem& on_host) {
+  Problem a = problem, b = on_host;
+  const DType* dtype = activation_dtype(a);
+  return dtype && *dtype != *activation_dtype(b);
+}
+
+// One call, run by an implementation and by the reference: the arguments of the latter, and the comparison.
+class Validation {
  public:
-  Tensor operator()(const Tensor& t);
+  // `narrow`: the problem is one of bf16 on a device, which the reference works on in f32.
+  Validation(Device device, bool narrow) : device_(device), narrow_(narrow) {}
+
+  // Visitors of kernels/common/operands.h: of what is written, before anything else; then of what the
+  // implementation wrote and of what the reference wrote.
+  auto note() {
+    return [this](const Tensor& t, Access access) { keep(written_, t, access); };
+  }
+  auto chosen() {
+    return [this](const Tensor& t, Access access) { keep(chosen_, t, access); };
+  }
+  auto expected() {
+    return [this](const Tensor& t, Access access) { keep(expected_, t, access); };
+  }
+
+  // An argument for the reference, on the CPU: what is read has the values of now, what is written is new.
+  template <class X>
+  std::remove_const_t<X> copy(X& value, Access access) const {
+    std::remove_const_t<X> result = value;
+    each_tensor(result, access, [this](Tensor& t, Access a) { t = copy_of(t, a); });
+    return result;
+  }
+
+  // Throws Error(internal) on a real difference.
+  void check(const char* entry, const std::string& problem, const char* name, Accuracy accuracy) const;
 
  private:
-  std::vector<std::pair<Tensor, Tensor>> copies_;
+  static void keep(std::vector<Tensor>& list, const Tensor& t, Access access) {
+    if (access == Access::write || access == Access::update) list.push_back(t);
+  }
+  Tensor copy_of(const Tensor& t, Access access) const;
+
+  const Device device_;
+  const bool narrow_;
+  std::vector<Tensor> written_, chosen_, expected_;
 };
-// An argument of an implementation for the reference. Structs that hold tensors have an overload of their
-// own.
-template <class X>
-const X& on_host(const X& x, HostCopies&) {
-  return x;
-}
-inline Tensor on_host(const Tensor& t, HostCopies& host) {
-  return host(t);
-}
-inline std::vector<Tensor> on_host(const std::vector<Tensor>& tensors, HostCopies& host) {
-  std::vector<Tensor> copies;
-  for (const Tensor& t : tensors) copies.push_back(host(t));
-  return copies;
-}
 
 // Compares `chosen` (what the implementation wrote) with `reference`; throws Error(internal) on a real
 // difference.
 void compare_with_reference(const char* entry, const std::string& problem, const char* name,
-                            const std::vector<Tensor>& chosen, const std::vector<Tensor>& reference);
+                            Accuracy accuracy, const std::vector<Tensor>& chosen,
+                            const std::vector<Tensor>& reference);
 
 }  // namespace atrous::kernels

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/concat/concat_kernels.h"
 
 namespace atrous::kernels {
@@ -55,19 +55,23 @@ const char* needs_few_parts(const ConcatProblem& p) {
   return p.channels.size() > max_parts ? "takes at most 16 parts" : nullptr;
 }
 
-constexpr Implementation<ConcatProblem, ForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
-    ATROUS_ON_GPU("naive", always, forward_naive),
-    {"memcpy", Device::cpu, always, forward_memcpy},
-    {"ref", Device::cpu, always, forward_ref},
-};
+constexpr Entry<ConcatProblem, ForwardFn> forward{
+    "concat.forward",
+    {
+        ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
+        ATROUS_ON_GPU("naive", always, forward_naive),
+        {"memcpy", Device::cpu, always, forward_memcpy},
+        {"ref", Device::cpu, always, forward_ref},
+    }};
 
-constexpr Implementation<ConcatProblem, BackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("fused", needs_few_parts, backward_fused),
-    ATROUS_ON_GPU("naive", always, backward_naive),
-    {"memcpy", Device::cpu, always, backward_memcpy},
-    {"ref", Device::cpu, always, backward_ref},
-};
+constexpr Entry<ConcatProblem, BackwardFn> backward{
+    "concat.backward",
+    {
+        ATROUS_ON_GPU("fused", needs_few_parts, backward_fused),
+        ATROUS_ON_GPU("naive", always, backward_naive),
+        {"memcpy", Device::cpu, always, backward_memcpy},
+        {"ref", Device::cpu, always, backward_ref},
+    }};
 
 }  // namespace
 }  // namespace concat
@@ -115,9 +119,7 @@ Tensor concat_forward(const std::vector<Tensor>& parts, const Tensor& out) {
   ATROUS_CHECK(!out.defined() || (out.shape() == shape && out.dtype() == p.dtype), ErrorKind::usage,
                "[concat] the output must be {} {}. Got {}.", name_of(p.dtype), shape.str(), out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(shape, p.dtype, parts[0].device());
-  for (const Tensor& t : parts) check_same_device("concat", {t, y});
-  if (out.defined()) out.bump_version();
-  dispatch("concat", "concat.forward", concat::forward_table, p, {y}, parts, y);
+  concat::forward(p, parts, writes(y));
   return y;
 }
 
@@ -128,17 +130,12 @@ std::vector<Tensor> concat_backward(const Tensor& dy, const std::vector<int64_t>
                p.str(), dy.describe());
   std::vector<Tensor> parts;
   for (int64_t c : channels) parts.push_back(Tensor::empty(dy.shape().with(-1, c), dy.dtype(), dy.device()));
-  const auto& row = choose("concat", "concat.backward", concat::backward_table, p, dy.device());
-  const OpScope scope("concat.backward", row, p);
-  row.run(p, dy, parts);
+  concat::backward(p, dy, writes(parts));
   return parts;
 }
 
-std::vector<std::string> concat_candidates(std::string_view entry, const ConcatProblem& problem,
-                                           Device device) {
-  if (entry == "forward") return candidates(concat::forward_table, problem, device);
-  if (entry == "backward") return candidates(concat::backward_table, problem, device);
-  unknown_entry("concat", entry);
+EntryList concat_entries() {
+  return {&concat::forward, &concat::backward};
 }
 
 }  // namespace atrous::kernels

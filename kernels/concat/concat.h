@@ -9,7 +9,6 @@
 
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -34,9 +33,5 @@ Tensor concat_forward(const std::vector<Tensor>& parts, const Tensor& out = {});
 
 // The parts of dy with these channel counts, as contiguous copies.
 std::vector<Tensor> concat_backward(const Tensor& dy, const std::vector<int64_t>& channels);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> concat_candidates(std::string_view entry, const ConcatProblem& problem,
-                                           Device device);
 
 }  // namespace atrous::kernels

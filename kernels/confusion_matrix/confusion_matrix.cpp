@@ -1,6 +1,6 @@
 #include "kernels/confusion_matrix/confusion_matrix.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/confusion_matrix/confusion_matrix_impl.h"
 
 namespace atrous::kernels {
@@ -11,27 +11,33 @@ constexpr auto fits_shared = [](const ConfusionProblem& p) -> const char* {
   return p.classes > most_shared ? "at most 156 classes" : nullptr;
 };
 constexpr auto fits_staged = [](const ConfusionProblem& p) -> const char* {
-  return p.classes > most_staged ? "at most 95 classes" : why_not_f64(p);
+  return p.classes > most_staged ? "at most 95 classes" : f32_or_bf16(p);
 };
 
-constexpr Implementation<ConfusionProblem, CountFn> count_table[] = {
-    ATROUS_ON_GPU("shared", fits_shared, count_shared),
-    ATROUS_ON_GPU("naive", always, count_naive),
-    {"chunks", Device::cpu, always, count_chunks},
-    {"ref", Device::cpu, always, count_ref},
-};
-constexpr Implementation<ConfusionProblem, ArgmaxFn> argmax_table[] = {
-    ATROUS_ON_GPU("staged", fits_staged, argmax_staged),
-    ATROUS_ON_GPU("naive", why_not_f64, argmax_naive),
-    {"chunks", Device::cpu, why_not_bf16, argmax_chunks},
-    {"ref", Device::cpu, why_not_bf16, argmax_ref},
-};
-constexpr Implementation<ConfusionProblem, ArgmaxCountFn> argmax_count_table[] = {
-    ATROUS_ON_GPU("staged", fits_staged, argmax_count_staged),
-    ATROUS_ON_GPU("naive", why_not_f64, argmax_count_naive),
-    {"chunks", Device::cpu, why_not_bf16, argmax_count_chunks},
-    {"ref", Device::cpu, why_not_bf16, argmax_count_ref},
-};
+constexpr Entry<ConfusionProblem, CountFn> count{
+    "confusion_matrix.count",
+    {
+        ATROUS_ON_GPU("shared", fits_shared, count_shared),
+        ATROUS_ON_GPU("naive", always, count_naive),
+        {"chunks", Device::cpu, always, count_chunks},
+        {"ref", Device::cpu, always, count_ref},
+    }};
+constexpr Entry<ConfusionProblem, ArgmaxFn> best_class{
+    "confusion_matrix.argmax",
+    {
+        ATROUS_ON_GPU("staged", fits_staged, argmax_staged),
+        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_naive),
+        {"chunks", Device::cpu, f32_or_f64, argmax_chunks},
+        {"ref", Device::cpu, f32_or_f64, argmax_ref},
+    }};
+constexpr Entry<ConfusionProblem, ArgmaxCountFn> argmax_count{
+    "confusion_matrix.argmax_count",
+    {
+        ATROUS_ON_GPU("staged", fits_staged, argmax_count_staged),
+        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_count_naive),
+        {"chunks", Device::cpu, f32_or_f64, argmax_count_chunks},
+        {"ref", Device::cpu, f32_or_f64, argmax_count_ref},
+    }};
 
 bool is_label(DType t) {
   return t == DType::u8 || t == DType::i32;
@@ -65,11 +71,9 @@ Tensor confusion_matrix(const Tensor& label, const Tensor& prediction, int64_t c
                "[confusion_matrix] labels and predictions must be u8 or i32 of one shape. Got {} and {} for "
                "{} classes.",
                label.describe(), prediction.describe(), classes);
-  check_same_device("confusion_matrix", {label, prediction});
   const ConfusionProblem p{label.numel(), classes, ignore_index, label.dtype(), prediction.dtype()};
   const Tensor counts = Tensor::empty({confusion_bins(classes)}, DType::i64, label.device());
-  dispatch("confusion_matrix", "confusion_matrix.count", count_table, p, {counts},
-           label.contiguous_copy_if_needed(), prediction.contiguous_copy_if_needed(), counts);
+  count(p, label.contiguous_copy_if_needed(), prediction.contiguous_copy_if_needed(), writes(counts));
   return counts;
 }
 
@@ -81,7 +85,7 @@ Tensor argmax(const Tensor& logits, DType dtype) {
   const ConfusionProblem p{
       .pixels = logits.pixels(), .classes = logits.channels(), .prediction = dtype, .dtype = logits.dtype()};
   const Tensor labels = Tensor::empty(without_channels(logits.shape()), dtype, logits.device());
-  dispatch("confusion_matrix", "confusion_matrix.argmax", argmax_table, p, {labels}, logits, labels);
+  best_class(p, logits, writes(labels));
   return labels;
 }
 
@@ -90,24 +94,18 @@ Tensor argmax_confusion(const Tensor& logits, const Tensor& label, int64_t ignor
   ATROUS_CHECK(is_label(label.dtype()) && label.shape() == without_channels(logits.shape()), ErrorKind::usage,
                "[argmax_confusion] labels must be u8 or i32, one per pixel of the logits. Got {} for {}.",
                label.describe(), logits.describe());
-  check_same_device("argmax_confusion", {logits, label});
   const ConfusionProblem p{.pixels = logits.pixels(),
                            .classes = logits.channels(),
                            .ignore_index = ignore_index,
                            .label = label.dtype(),
                            .dtype = logits.dtype()};
   const Tensor counts = Tensor::empty({confusion_bins(p.classes)}, DType::i64, label.device());
-  dispatch("confusion_matrix", "confusion_matrix.argmax_count", argmax_count_table, p, {counts}, logits,
-           label.contiguous_copy_if_needed(), counts);
+  argmax_count(p, logits, label.contiguous_copy_if_needed(), writes(counts));
   return counts;
 }
 
-std::vector<std::string> confusion_matrix_candidates(std::string_view entry, const ConfusionProblem& problem,
-                                                     Device device) {
-  if (entry == "count") return candidates(count_table, problem, device);
-  if (entry == "argmax") return candidates(argmax_table, problem, device);
-  if (entry == "argmax_count") return candidates(argmax_count_table, problem, device);
-  unknown_entry("confusion_matrix", entry);
+EntryList confusion_matrix_entries() {
+  return {&count, &best_class, &argmax_count};
 }
 
 }  // namespace atrous::kernels

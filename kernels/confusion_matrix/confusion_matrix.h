@@ -10,8 +10,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -55,9 +53,5 @@ Tensor argmax(const Tensor& logits, DType dtype = DType::u8);
 
 // confusion_matrix(label, argmax(logits)): logits [..., K], label u8 or i32 [...].
 Tensor argmax_confusion(const Tensor& logits, const Tensor& label, int64_t ignore_index);
-
-// See candidates() in kernels/common/dispatch.h. Entries: count, argmax, argmax_count.
-std::vector<std::string> confusion_matrix_candidates(std::string_view entry, const ConfusionProblem& problem,
-                                                     Device device);
 
 }  // namespace atrous::kernels

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "kernels/common/channel_ops.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/conv2d/conv2d_impl.h"
 
 namespace atrous::kernels {
@@ -28,16 +28,16 @@ void channel_sums_cpu(const ChannelSumsProblem& p, const Tensor& dy, const Tenso
   for (size_t k = 0; k < sums.size(); ++k) result.data<float>()[k] = static_cast<float>(sums[k]);
 }
 
-const char* only_f32(const ChannelSumsProblem& p) {
-  return p.dtype == DType::f32 ? nullptr : "dtype is not f32";
-}
-
-constexpr Implementation<ChannelSumsProblem, ChannelSumsFn> table[] = {
-    ATROUS_ON_GPU("stages", why_not_f64, channel_sums_in_stages),
-    ATROUS_ON_GPU("naive", why_not_f64, channel_sums_naive),
-    {"cpu", Device::cpu, only_f32, channel_sums_cpu},
-    {"ref", Device::cpu, why_not_bf16, channel_sums_ref},
-};
+// An op of its own when it comes to forcing: the names of convolutions mean nothing here.
+constexpr Entry<ChannelSumsProblem, ChannelSumsFn> channel_sums{
+    "conv2d.backward_bias",
+    {
+        ATROUS_ON_GPU("stages", f32_or_bf16, channel_sums_in_stages),
+        ATROUS_ON_GPU("naive", f32_or_bf16, channel_sums_naive),
+        {"cpu", Device::cpu, f32_only, channel_sums_cpu},
+        {"ref", Device::cpu, f32_or_f64, channel_sums_ref},
+    },
+    "conv2d_bias"};
 
 }  // namespace
 
@@ -53,16 +53,12 @@ Tensor conv2d_backward_bias(const Tensor& dy) {
                "Convert it first.",
                dy.describe());
   const Tensor result = Tensor::empty({dy.channels()}, parameter_dtype(dy.dtype()), dy.device());
-  // An op of its own when it comes to forcing: the names of convolutions mean nothing here.
-  dispatch("conv2d_bias", "conv2d.backward_bias", table,
-           ChannelSumsProblem{dy.pixels(), dy.channels(), dy.dtype()}, {result}, dy, result);
+  channel_sums(ChannelSumsProblem{dy.pixels(), dy.channels(), dy.dtype()}, dy, writes(result));
   return result;
 }
 
-std::vector<std::string> conv2d_bias_candidates(std::string_view entry, const ChannelSumsProblem& problem,
-                                                Device device) {
-  if (entry == "backward_bias") return candidates(table, problem, device);
-  unknown_entry("conv2d", entry);
+const AnyEntry& conv2d_backward_bias_entry() {
+  return channel_sums;
 }
 
 }  // namespace atrous::kernels

@@ -1,7 +1,7 @@
 #include "kernels/conv2d/conv2d.h"
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/gpu/declare.h"
 
@@ -9,74 +9,93 @@ namespace atrous::kernels {
 namespace {
 
 // The tiles of a group are counted along the grid's z.
-const char* why_not_tiles(const Conv2dProblem& p) {
-  return p.groups > 65535 ? "more than 65535 groups" : why_not_f64(p);
+const char* can_tile(const Conv2dProblem& p) {
+  return p.groups > 65535 ? "more than 65535 groups" : f32_or_bf16(p);
 }
 
 // Tiles of 16 channels where those of 64 would be half empty or too few to occupy a GPU.
-const char* why_not_narrow(const Conv2dProblem& p, int64_t pixels, int64_t channels) {
+bool prefers_narrow(const Conv2dProblem& p, int64_t pixels, int64_t channels) {
   const int64_t wide_tiles = (pixels + 127) / 128 * ((channels + 63) / 64) * p.groups;
-  return channels > 32 && wide_tiles >= 132 ? "tiles of 64 channels fill the GPU" : why_not_tiles(p);
+  return channels <= 32 || wide_tiles < 132;
 }
-const char* why_not_narrow_forward(const Conv2dProblem& p) {
-  return why_not_narrow(p, p.n * p.p() * p.q(), p.k / p.groups);
+bool prefers_narrow_forward(const Conv2dProblem& p) {
+  return prefers_narrow(p, p.n * p.p() * p.q(), p.k / p.groups);
 }
-const char* why_not_narrow_backward_input(const Conv2dProblem& p) {
-  return why_not_narrow(p, p.n * p.h * p.w, p.c / p.groups);
+bool prefers_narrow_backward_input(const Conv2dProblem& p) {
+  return prefers_narrow(p, p.n * p.h * p.w, p.c / p.groups);
 }
 
-const Implementation<Conv2dProblem, Conv2dForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_forward<DType::bf16>, conv2d_forward_mma),
-    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_forward<DType::f32>, conv2d_forward_mma),
-    ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_forward, conv2d_forward_implicit_gemm_narrow),
-    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_forward_implicit_gemm),
-    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_forward_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, conv2d_forward_naive),
-    {"amx_bf16", Device::cpu, conv2d_why_not_amx_bf16, conv2d_forward_amx_bf16},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_f4, conv2d_forward_winograd_f4},
-    {"winograd_f2", Device::cpu, conv2d_why_not_winograd_f2, conv2d_forward_winograd_f2},
-    {"avx512_bf16", Device::cpu, conv2d_why_not_avx512_bf16, conv2d_forward_avx512_bf16},
-    {"bf16_rounded", Device::cpu, conv2d_why_not_bf16_rounded, conv2d_forward_bf16_rounded},
-    {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_forward_avx512},
-    {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_forward_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_f4, conv2d_forward_winograd_f4},
-    {"winograd_f2", Device::cpu, conv2d_why_not_forced_winograd_f2, conv2d_forward_winograd_f2},
-    {"ref", Device::cpu, why_not_bf16, conv2d_forward_ref},
-};
-const Implementation<Conv2dProblem, Conv2dBackwardInputFn> backward_input_table[] = {
-    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_backward_input<DType::bf16>, conv2d_backward_input_mma),
-    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_backward_input<DType::f32>, conv2d_backward_input_mma),
-    ATROUS_ON_GPU("implicit_gemm_narrow", why_not_narrow_backward_input,
-                  conv2d_backward_input_implicit_gemm_narrow),
-    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_input_implicit_gemm),
-    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_input_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_input_naive),
-    {"amx_bf16", Device::cpu, conv2d_why_not_amx_bf16, conv2d_backward_input_amx_bf16},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_f4, conv2d_backward_input_winograd_f4},
-    {"winograd_f2", Device::cpu, conv2d_why_not_winograd_f2, conv2d_backward_input_winograd_f2},
-    {"avx512_bf16", Device::cpu, conv2d_why_not_avx512_bf16, conv2d_backward_input_avx512_bf16},
-    {"bf16_rounded", Device::cpu, conv2d_why_not_bf16_rounded, conv2d_backward_input_bf16_rounded},
-    {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_input_avx512},
-    {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_input_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_f4, conv2d_backward_input_winograd_f4},
-    {"winograd_f2", Device::cpu, conv2d_why_not_forced_winograd_f2, conv2d_backward_input_winograd_f2},
-    {"ref", Device::cpu, why_not_bf16, conv2d_backward_input_ref},
-};
-const Implementation<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight_table[] = {
-    ATROUS_ON_GPU("mma_bf16", conv2d_why_not_mma_backward_weight<DType::bf16>, conv2d_backward_weight_mma),
-    ATROUS_ON_GPU("mma_tf32", conv2d_why_not_mma_backward_weight<DType::f32>, conv2d_backward_weight_mma),
-    ATROUS_ON_GPU("implicit_gemm", why_not_tiles, conv2d_backward_weight_implicit_gemm),
-    ATROUS_ON_GPU("tiled", why_not_tiles, conv2d_backward_weight_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, conv2d_backward_weight_naive),
-    {"amx_bf16", Device::cpu, conv2d_why_not_amx_bf16, conv2d_backward_weight_amx_bf16},
-    {"winograd_f4", Device::cpu, conv2d_why_not_winograd_weight, conv2d_backward_weight_winograd},
-    {"avx512_bf16", Device::cpu, conv2d_why_not_avx512_bf16, conv2d_backward_weight_avx512_bf16},
-    {"bf16_rounded", Device::cpu, conv2d_why_not_bf16_rounded, conv2d_backward_weight_bf16_rounded},
-    {"avx512", Device::cpu, conv2d_why_not_avx512, conv2d_backward_weight_avx512},
-    {"avx2", Device::cpu, conv2d_why_not_avx2, conv2d_backward_weight_avx2},
-    {"winograd_f4", Device::cpu, conv2d_why_not_forced_winograd_weight, conv2d_backward_weight_winograd},
-    {"ref", Device::cpu, why_not_bf16, conv2d_backward_weight_ref},
-};
+using Rows = Traits<Conv2dProblem>;
+constexpr Rows tf32{.accuracy = Accuracy::tf32};
+constexpr Rows amx_bf16{.accuracy = Accuracy::bf16, .needs = &needs_amx_bf16};
+constexpr Rows avx512_bf16{.accuracy = Accuracy::bf16, .needs = &needs_avx512_bf16};
+constexpr Rows bf16{.accuracy = Accuracy::bf16};
+constexpr Rows avx512{.needs = &needs_avx512};
+constexpr Rows avx2{.needs = &needs_avx2};
+constexpr Rows winograd_if(bool (*prefers)(const Conv2dProblem&)) {
+  return {.accuracy = Accuracy::winograd, .needs = &needs_avx512, .prefers = prefers};
+}
+
+constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
+    "conv2d.forward",
+    {
+        ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_forward<DType::bf16>, conv2d_forward_mma),
+        ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_forward<DType::f32>, conv2d_forward_mma, tf32),
+        ATROUS_ON_GPU("implicit_gemm_narrow", can_tile, conv2d_forward_implicit_gemm_narrow,
+                      {.prefers = prefers_narrow_forward}),
+        ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_forward_implicit_gemm),
+        ATROUS_ON_GPU("tiled", can_tile, conv2d_forward_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_forward_naive),
+        {"amx_bf16", Device::cpu, f32_only, conv2d_forward_amx_bf16, amx_bf16},
+        {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_forward_winograd_f4,
+         winograd_if(conv2d_prefers_winograd_f4)},
+        {"winograd_f2", Device::cpu, conv2d_can_winograd, conv2d_forward_winograd_f2,
+         winograd_if(conv2d_prefers_winograd_f2)},
+        {"avx512_bf16", Device::cpu, f32_only, conv2d_forward_avx512_bf16, avx512_bf16},
+        {"bf16_rounded", Device::cpu, f32_only, conv2d_forward_bf16_rounded, bf16},
+        {"avx512", Device::cpu, f32_only, conv2d_forward_avx512, avx512},
+        {"avx2", Device::cpu, f32_only, conv2d_forward_avx2, avx2},
+        {"ref", Device::cpu, f32_or_f64, conv2d_forward_ref},
+    }};
+constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
+    "conv2d.backward_input",
+    {
+        ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_backward_input<DType::bf16>, conv2d_backward_input_mma),
+        ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_backward_input<DType::f32>, conv2d_backward_input_mma, tf32),
+        ATROUS_ON_GPU("implicit_gemm_narrow", can_tile, conv2d_backward_input_implicit_gemm_narrow,
+                      {.prefers = prefers_narrow_backward_input}),
+        ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_backward_input_implicit_gemm),
+        ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_input_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_input_naive),
+        {"amx_bf16", Device::cpu, f32_only, conv2d_backward_input_amx_bf16, amx_bf16},
+        {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_input_winograd_f4,
+         winograd_if(conv2d_prefers_winograd_f4)},
+        {"winograd_f2", Device::cpu, conv2d_can_winograd, conv2d_backward_input_winograd_f2,
+         winograd_if(conv2d_prefers_winograd_f2)},
+        {"avx512_bf16", Device::cpu, f32_only, conv2d_backward_input_avx512_bf16, avx512_bf16},
+        {"bf16_rounded", Device::cpu, f32_only, conv2d_backward_input_bf16_rounded, bf16},
+        {"avx512", Device::cpu, f32_only, conv2d_backward_input_avx512, avx512},
+        {"avx2", Device::cpu, f32_only, conv2d_backward_input_avx2, avx2},
+        {"ref", Device::cpu, f32_or_f64, conv2d_backward_input_ref},
+    }};
+constexpr Entry<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight{
+    "conv2d.backward_weight",
+    {
+        ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_backward_weight<DType::bf16>, conv2d_backward_weight_mma),
+        ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_backward_weight<DType::f32>, conv2d_backward_weight_mma,
+                      tf32),
+        ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_backward_weight_implicit_gemm),
+        ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_weight_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_weight_naive),
+        {"amx_bf16", Device::cpu, f32_only, conv2d_backward_weight_amx_bf16, amx_bf16},
+        {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_weight_winograd,
+         winograd_if(conv2d_prefers_winograd_weight)},
+        {"avx512_bf16", Device::cpu, f32_only, conv2d_backward_weight_avx512_bf16, avx512_bf16},
+        {"bf16_rounded", Device::cpu, f32_only, conv2d_backward_weight_bf16_rounded, bf16},
+        {"avx512", Device::cpu, f32_only, conv2d_backward_weight_avx512, avx512},
+        {"avx2", Device::cpu, f32_only, conv2d_backward_weight_avx2, avx2},
+        {"ref", Device::cpu, f32_or_f64, conv2d_backward_weight_ref},
+    }};
 
 void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
   const char* where = "conv2d";
@@ -99,12 +118,6 @@ void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
 }
 
 }  // namespace
-
-static Conv2dFusion on_host(const Conv2dFusion& fusion, HostCopies& host) {
-  Conv2dFusion f = fusion;
-  for (Tensor* t : {&f.in_scale, &f.in_bias, &f.bias, &f.residual, &f.channel_sums}) *t = host(*t);
-  return f;
-}
 
 int64_t Conv2dProblem::output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
   const int64_t room = in + 2 * pad - (dilation * (taps - 1) + 1);
@@ -138,7 +151,7 @@ Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const S
       where, name_of(dtype), input.str(), filter.str());
   const Conv2dProblem p{input[0],  input[1],     input[2],     input[3],   filter[0],
                         filter[1], filter[2],    o.stride.h,   o.stride.w, o.pad.h,
-                        o.pad.w,   o.dilation.h, o.dilation.w, o.groups,   dtype};
+                        o.pad.w,   o.dilation.h, o.dilation.w, o.groups,   dtype,      o.math};
   ATROUS_CHECK(p.stride_h >= 1 && p.stride_w >= 1 && p.dilation_h >= 1 && p.dilation_w >= 1 && p.pad_h >= 0 &&
                    p.pad_w >= 0 && p.groups >= 1,
                ErrorKind::usage,
@@ -172,18 +185,14 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options, co
                x.describe(), w.describe());
   const Conv2dProblem p = Conv2dProblem::make("conv2d", x.shape(), w.shape(), options, x.dtype());
   check_fusion(p, fusion);
-  check_same_device("conv2d", {x, w, fusion.in_scale, fusion.in_bias, fusion.bias, fusion.residual,
-                               fusion.channel_sums, out});
   if (out.defined()) {
     check_tensor("conv2d", "out", out, p.output_shape(), p.dtype, p);
     check_disjoint("conv2d", out, x);
     if (fusion.residual.defined()) check_disjoint("conv2d", out, fusion.residual);
-    out.bump_version();
   } else {
     out = Tensor::empty(p.output_shape(), p.dtype, x.device());
   }
-  if (fusion.channel_sums.defined()) fusion.channel_sums.bump_version();
-  dispatch("conv2d", "conv2d.forward", forward_table, p, {out, fusion.channel_sums}, x, w, fusion, out);
+  forward(p, x, w, fusion, writes(out));
   return out;
 }
 
@@ -196,15 +205,13 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOpti
   const Conv2dProblem p = Conv2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
   if (bias.defined()) check_tensor(where, "bias", bias, {p.c}, parameter_dtype(p.dtype), p);
-  check_same_device(where, {dy, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.input_shape(), p.dtype, p);
     check_disjoint(where, out, dy);
-    out.bump_version();
   } else {
     out = Tensor::empty(p.input_shape(), p.dtype, dy.device());
   }
-  dispatch("conv2d", "conv2d.backward_input", backward_input_table, p, {out}, dy, w, bias, out);
+  backward_input(p, dy, w, bias, writes(out));
   return out;
 }
 
@@ -216,18 +223,13 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOpt
                dy.describe(), x.describe());
   const Conv2dProblem p = Conv2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
-  check_same_device(where, {dy, x});
   const Tensor dw = Tensor::empty(filter_shape, parameter_dtype(p.dtype), x.device());
-  dispatch("conv2d", "conv2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
+  backward_weight(p, dy, x, writes(dw));
   return dw;
 }
 
-std::vector<std::string> conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
-                                           Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
-  if (entry == "backward_weight") return candidates(backward_weight_table, problem, device);
-  unknown_entry("conv2d", entry);
+EntryList conv2d_entries() {
+  return {&forward, &backward_input, &backward_weight, &conv2d_backward_bias_entry()};
 }
 
 }  // namespace atrous::kernels

@@ -12,10 +12,10 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/arithmetic.h"
+#include "kernels/common/operands.h"
 
 namespace atrous::kernels {
 
@@ -31,6 +31,7 @@ struct Conv2dOptions {
   Pair pad{0, 0};
   Pair dilation{1, 1};
   int64_t groups = 1;
+  Math math = {};
 };
 
 // One convolution, complete: what every implementation is told and what dispatch prints.
@@ -42,6 +43,7 @@ struct Conv2dProblem {
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t groups = 1;
   DType dtype = DType::f32;
+  Math math = {};
 
   // floor((in + 2*pad - (dilation*(taps-1) + 1)) / stride) + 1; not positive if the filter does not fit.
   static int64_t output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation);
@@ -79,6 +81,12 @@ struct Conv2dFusion {
 
   bool has_prologue() const { return in_scale.defined() || in_relu; }
   bool has_post_pass() const { return residual.defined() || relu || channel_sums.defined(); }
+
+  template <class Self, class F>
+  static void each_tensor(Self& self, const F& f) {
+    for (auto* t : {&self.in_scale, &self.in_bias, &self.bias, &self.residual}) f(*t);
+    f(self.channel_sums, Access::write);
+  }
 };
 
 // y, written into `out` if given (its shape must be right; a pixel stride is welcome).
@@ -103,11 +111,5 @@ struct ChannelSumsProblem {
 
 // Gradient of a per-channel bias: the sums of dy over all axes but the last. [K], f32 for bf16.
 Tensor conv2d_backward_bias(const Tensor& dy);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
-                                           Device device);
-std::vector<std::string> conv2d_bias_candidates(std::string_view entry, const ChannelSumsProblem& problem,
-                                                Device device);
 
 }  // namespace atrous::kernels

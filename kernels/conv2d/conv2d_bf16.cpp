@@ -1,11 +1,11 @@
 // Convolutions of f32 tensors with factors rounded to bf16 and sums in f32, for the config key "math":
-// "bf16": three rungs of one function. They need the permission bf16_products().
+// "bf16": three rungs of one function, taken where the math allows Accuracy::bf16.
 //
 //   amx_bf16      tdpbf16ps   }  bf16_correlation.h, bf16_weight_gradient.h: loops, tasks, borders
 //   avx512_bf16   vdpbf16ps   }  bf16_blocks.h: rounding and packing; bf16_tiles.h: the inner loops
 //   bf16_rounded  any CPU: rounds copies of both factors, then takes the direct sums of f32
 //
-// In the tables AMX stands before Winograd in f32, which it beats on every 3x3 layer that was measured;
+// In the entries AMX stands before Winograd in f32, which it beats on every 3x3 layer that was measured;
 // Winograd stands before the others. Milliseconds on two cores of a Sapphire Rapids Xeon, batch 1 (f32
 // includes Winograd, which has the 3x3 layers of stride and rate 1):
 //
@@ -22,7 +22,6 @@
 // an infinity or NaN of x also reaches outputs up to 30/C columns beyond the filter.
 #include "core/amx.h"
 #include "core/cpu.h"
-#include "kernels/common/bf16_products.h"
 #include "kernels/conv2d/bf16_correlation.h"
 #include "kernels/conv2d/bf16_weight_gradient.h"
 #include "kernels/conv2d/conv2d_impl.h"
@@ -146,24 +145,10 @@ Tensor with_prologue(const Tensor& x, const Conv2dFusion& f) {
   return result;
 }
 
-const char* why_not(const Conv2dProblem& p) {
-  if (p.dtype != DType::f32) return "only f32";
-  return bf16_products() ? nullptr : "bf16 products have not been allowed";
-}
-
 }  // namespace
 
-const char* conv2d_why_not_amx_bf16(const Conv2dProblem& p) {
-  if (const char* reason = why_not(p)) return reason;
-  return cpu_has_amx_bf16() ? nullptr : "needs AMX";
-}
-const char* conv2d_why_not_avx512_bf16(const Conv2dProblem& p) {
-  if (const char* reason = why_not(p)) return reason;
-  return cpu_isa() >= Isa::avx512 && cpu_has_bf16() ? nullptr : "needs AVX512_BF16";
-}
-const char* conv2d_why_not_bf16_rounded(const Conv2dProblem& p) {
-  return why_not(p);
-}
+const Needs needs_amx_bf16{"needs AMX", cpu_has_amx_bf16};
+const Needs needs_avx512_bf16{"needs AVX512_BF16", [] { return cpu_isa() >= Isa::avx512 && cpu_has_bf16(); }};
 
 void conv2d_forward_amx_bf16(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
                              const Tensor& y) {

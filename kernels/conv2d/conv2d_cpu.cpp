@@ -128,19 +128,7 @@ void backward_weight(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, 
   }
 }
 
-const char* why_not(const Conv2dProblem& p, Isa needed) {
-  if (p.dtype != DType::f32) return "only f32";
-  return cpu_isa() < needed ? "the CPU lacks the instruction set" : nullptr;
-}
-
 }  // namespace
-
-const char* conv2d_why_not_avx2(const Conv2dProblem& p) {
-  return why_not(p, Isa::avx2);
-}
-const char* conv2d_why_not_avx512(const Conv2dProblem& p) {
-  return why_not(p, Isa::avx512);
-}
 
 void conv2d_forward_avx2(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
                          const Tensor& y) {

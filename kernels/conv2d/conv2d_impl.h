@@ -21,29 +21,21 @@ Conv2dBackwardInputFn conv2d_backward_input_ref;
 Conv2dBackwardWeightFn conv2d_backward_weight_ref;
 
 // Register-tiled implementations (conv2d_cpu.cpp) with the inner loops of one instruction set (tiles.h).
-const char* conv2d_why_not_avx2(const Conv2dProblem& problem);
-const char* conv2d_why_not_avx512(const Conv2dProblem& problem);
 Conv2dForwardFn conv2d_forward_avx2, conv2d_forward_avx512;
 Conv2dBackwardInputFn conv2d_backward_input_avx2, conv2d_backward_input_avx512;
 Conv2dBackwardWeightFn conv2d_backward_weight_avx2, conv2d_backward_weight_avx512;
 
-// Winograd F(4x4, 3x3) and F(2x2, 3x3) (conv2d_winograd.cpp, conv2d_winograd_weight.cpp). Each has two rows
-// in each table, of which at most one takes a problem: before the direct sums where it is the fastest, after
-// them where it is not, so that it can be forced.
-const char* conv2d_why_not_winograd_f4(const Conv2dProblem& problem);
-const char* conv2d_why_not_winograd_f2(const Conv2dProblem& problem);
-const char* conv2d_why_not_forced_winograd_f4(const Conv2dProblem& problem);
-const char* conv2d_why_not_forced_winograd_f2(const Conv2dProblem& problem);
-const char* conv2d_why_not_winograd_weight(const Conv2dProblem& problem);
-const char* conv2d_why_not_forced_winograd_weight(const Conv2dProblem& problem);
+// Winograd F(4x4, 3x3) and F(2x2, 3x3) (conv2d_winograd.cpp, conv2d_winograd_weight.cpp).
+const char* conv2d_can_winograd(const Conv2dProblem& problem);
+bool conv2d_prefers_winograd_f4(const Conv2dProblem& problem);
+bool conv2d_prefers_winograd_f2(const Conv2dProblem& problem);
+bool conv2d_prefers_winograd_weight(const Conv2dProblem& problem);
 Conv2dForwardFn conv2d_forward_winograd_f4, conv2d_forward_winograd_f2;
 Conv2dBackwardInputFn conv2d_backward_input_winograd_f4, conv2d_backward_input_winograd_f2;
 Conv2dBackwardWeightFn conv2d_backward_weight_winograd;
 
 // Factors rounded to bf16 (conv2d_bf16.cpp).
-const char* conv2d_why_not_amx_bf16(const Conv2dProblem& problem);
-const char* conv2d_why_not_avx512_bf16(const Conv2dProblem& problem);
-const char* conv2d_why_not_bf16_rounded(const Conv2dProblem& problem);
+extern const Needs needs_amx_bf16, needs_avx512_bf16;
 Conv2dForwardFn conv2d_forward_amx_bf16, conv2d_forward_avx512_bf16, conv2d_forward_bf16_rounded;
 Conv2dBackwardInputFn conv2d_backward_input_amx_bf16, conv2d_backward_input_avx512_bf16,
     conv2d_backward_input_bf16_rounded;
@@ -67,13 +59,16 @@ ATROUS_DECLARE_ON_GPU(
     // dw from the f32 [splits, numel of dw] that the pieces of a reduction leave, in their order.
     void add_split_sums(const Tensor& partial, const Tensor& dw);)
 
+// Its entry.
+const AnyEntry& conv2d_backward_bias_entry();
+
 // Tensor cores (conv2d_mma_*.cu): bf16, or f32 in tf32.
 template <DType dtype>
-const char* conv2d_why_not_mma_forward(const Conv2dProblem& problem);
+const char* conv2d_can_mma_forward(const Conv2dProblem& problem);
 template <DType dtype>
-const char* conv2d_why_not_mma_backward_input(const Conv2dProblem& problem);
+const char* conv2d_can_mma_backward_input(const Conv2dProblem& problem);
 template <DType dtype>
-const char* conv2d_why_not_mma_backward_weight(const Conv2dProblem& problem);
+const char* conv2d_can_mma_backward_weight(const Conv2dProblem& problem);
 ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_mma; Conv2dBackwardInputFn conv2d_backward_input_mma;
                       Conv2dBackwardWeightFn conv2d_backward_weight_mma;)
 

@@ -1,15 +1,13 @@
 #include "kernels/conv2d/conv2d_plan.h"
 
-#include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* why_not_mma(const Conv2dProblem& p, DType dtype, int64_t taps) {
+const char* can_mma(const Conv2dProblem& p, DType dtype, int64_t taps) {
   constexpr int64_t limit = int64_t{1} << 30;
   if (p.dtype != dtype) return dtype == DType::bf16 ? "bf16 only" : "f32 only";
-  if (dtype == DType::f32 && !allow_tf32()) return "tf32 has not been allowed";
   if (p.groups != 1) return "one group only";
   if (taps > most_masked_taps) return "more than 64 taps";
   if (p.n * std::max(p.h * p.w, p.p() * p.q()) >= limit) return "2^30 pixels or more";
@@ -21,24 +19,24 @@ const char* why_not_mma(const Conv2dProblem& p, DType dtype, int64_t taps) {
 }  // namespace
 
 template <DType dtype>
-const char* conv2d_why_not_mma_forward(const Conv2dProblem& p) {
-  return why_not_mma(p, dtype, p.r * p.s);
+const char* conv2d_can_mma_forward(const Conv2dProblem& p) {
+  return can_mma(p, dtype, p.r * p.s);
 }
 template <DType dtype>
-const char* conv2d_why_not_mma_backward_input(const Conv2dProblem& p) {
-  return why_not_mma(
+const char* conv2d_can_mma_backward_input(const Conv2dProblem& p) {
+  return can_mma(
       p, dtype,
       most_gradient_taps(p.r, p.stride_h, p.dilation_h) * most_gradient_taps(p.s, p.stride_w, p.dilation_w));
 }
 template <DType dtype>
-const char* conv2d_why_not_mma_backward_weight(const Conv2dProblem& p) {
-  return why_not_mma(p, dtype, 0);
+const char* conv2d_can_mma_backward_weight(const Conv2dProblem& p) {
+  return can_mma(p, dtype, 0);
 }
-template const char* conv2d_why_not_mma_forward<DType::bf16>(const Conv2dProblem&);
-template const char* conv2d_why_not_mma_forward<DType::f32>(const Conv2dProblem&);
-template const char* conv2d_why_not_mma_backward_input<DType::bf16>(const Conv2dProblem&);
-template const char* conv2d_why_not_mma_backward_input<DType::f32>(const Conv2dProblem&);
-template const char* conv2d_why_not_mma_backward_weight<DType::bf16>(const Conv2dProblem&);
-template const char* conv2d_why_not_mma_backward_weight<DType::f32>(const Conv2dProblem&);
+template const char* conv2d_can_mma_forward<DType::bf16>(const Conv2dProblem&);
+template const char* conv2d_can_mma_forward<DType::f32>(const Conv2dProblem&);
+template const char* conv2d_can_mma_backward_input<DType::bf16>(const Conv2dProblem&);
+template const char* conv2d_can_mma_backward_input<DType::f32>(const Conv2dProblem&);
+template const char* conv2d_can_mma_backward_weight<DType::bf16>(const Conv2dProblem&);
+template const char* conv2d_can_mma_backward_weight<DType::f32>(const Conv2dProblem&);
 
 }  // namespace atrous::kernels

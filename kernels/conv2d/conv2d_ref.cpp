@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 
 namespace atrous::kernels {

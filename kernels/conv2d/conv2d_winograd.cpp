@@ -15,7 +15,6 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
-#include "kernels/common/dispatch.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/kept_filters.h"
 #include "kernels/conv2d/rows.h"
@@ -226,15 +225,6 @@ int64_t fastest(const Conv2dProblem& p) {
   return c.f4 <= c.f2 ? 4 : 2;
 }
 
-const char* why_not(const Conv2dProblem& p, int64_t m) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return fastest(p) == m ? nullptr : "another way is faster here";
-}
-const char* why_not_forced(const Conv2dProblem& p, int64_t m) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return fastest(p) == m ? "it is the fastest way here and stands first" : nullptr;
-}
-
 void forward(const Steps& steps, const Conv2dProblem& p, const Tensor& x, const Tensor& w,
              const Conv2dFusion& f, const Tensor& y) {
   const Tensor filter = w.contiguous_copy_if_needed();
@@ -275,9 +265,7 @@ static std::vector<int64_t> tile_starts(int64_t length, int64_t step, int64_t m)
 winograd::Tiling::Tiling(int64_t images, const Map& y, int64_t m)
     : images_(images), tops_(tile_starts(y.h, y.step_h, m)), lefts_(tile_starts(y.w, y.step_w, m)) {}
 
-const char* winograd::why_not_possible(const Conv2dProblem& p) {
-  if (cpu_isa() < Isa::avx512) return "needs AVX-512";
-  if (exact_sums()) return "exact sums are asked for";
+const char* conv2d_can_winograd(const Conv2dProblem& p) {
   if (p.dtype != DType::f32) return "f32 only";
   if (p.r != 3 || p.s != 3) return "3x3 filters only";
   if (p.stride_h != 1 || p.stride_w != 1) return "stride 1 only";
@@ -302,17 +290,11 @@ int64_t winograd::products_inside(const Conv2dProblem& p) {
          taps_inside(p.w, p.q(), p.pad_w, p.dilation_w);
 }
 
-const char* conv2d_why_not_winograd_f4(const Conv2dProblem& p) {
-  return why_not(p, 4);
+bool conv2d_prefers_winograd_f4(const Conv2dProblem& p) {
+  return fastest(p) == 4;
 }
-const char* conv2d_why_not_winograd_f2(const Conv2dProblem& p) {
-  return why_not(p, 2);
-}
-const char* conv2d_why_not_forced_winograd_f4(const Conv2dProblem& p) {
-  return why_not_forced(p, 4);
-}
-const char* conv2d_why_not_forced_winograd_f2(const Conv2dProblem& p) {
-  return why_not_forced(p, 2);
+bool conv2d_prefers_winograd_f2(const Conv2dProblem& p) {
+  return fastest(p) == 2;
 }
 
 void conv2d_forward_winograd_f4(const Conv2dProblem& p, const Tensor& x, const Tensor& w,

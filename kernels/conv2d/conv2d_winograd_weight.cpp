@@ -136,13 +136,8 @@ bool winograd_is_faster(const Conv2dProblem& p) {
 
 }  // namespace
 
-const char* conv2d_why_not_winograd_weight(const Conv2dProblem& p) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return winograd_is_faster(p) ? nullptr : "so few pixels that direct sums are faster";
-}
-const char* conv2d_why_not_forced_winograd_weight(const Conv2dProblem& p) {
-  if (const char* reason = why_not_possible(p)) return reason;
-  return winograd_is_faster(p) ? "it is the fastest way here and stands first" : nullptr;
+bool conv2d_prefers_winograd_weight(const Conv2dProblem& p) {
+  return winograd_is_faster(p);
 }
 
 void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,

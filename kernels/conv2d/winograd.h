@@ -52,9 +52,6 @@ class Tiling {
   std::vector<int64_t> tops_, lefts_;
 };
 
-// Why a problem cannot run in this domain at all, whatever it costs; null if it can.
-const char* why_not_possible(const Conv2dProblem& problem);
-
 // Multiplications of the direct sums per pair of channels: taps that meet only padding are not counted.
 int64_t products_inside(const Conv2dProblem& problem);
 

@@ -4,7 +4,7 @@
 #include <climits>
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/conv_transpose2d/conv_transpose2d_impl.h"
 
 namespace atrous::kernels {
@@ -28,57 +28,50 @@ void backward_weight_conv2d(const ConvTranspose2dProblem& p, const Tensor& dy, c
 }
 
 // Patches of y that tile it.
-const char* why_not_patches(const ConvTranspose2dProblem& problem) {
+const char* can_patches(const ConvTranspose2dProblem& problem) {
   const Conv2dProblem& p = problem.conv;
-  if (const char* reason = why_not_f64(p)) return reason;
+  if (const char* reason = f32_or_bf16(p)) return reason;
   if (p.r != p.stride_h || p.s != p.stride_w || p.h != p.p() * p.r || p.w != p.q() * p.s || p.pad_h != 0 ||
       p.pad_w != 0 || p.groups != 1 || (p.r > 1 && p.dilation_h > 1) || (p.s > 1 && p.dilation_w > 1)) {
     return "needs kernel == stride without padding, gaps or groups";
   }
   return std::max(p.n * p.p() * p.q(), p.k * p.r * p.s * p.c) > INT_MAX ? "2^31 pixels or weights" : nullptr;
 }
-// Tensor cores, which conv2d has in bf16 and where tf32 is allowed, outweigh reading x once: there "patches"
-// comes second.
-bool conv2d_has_tensor_cores(const ConvTranspose2dProblem& p) {
-  return p.conv.dtype == DType::bf16 || allow_tf32();
+// Tensor cores, which conv2d has in bf16 and where tf32 is allowed, outweigh reading x once.
+bool prefers_patches(const ConvTranspose2dProblem& p) {
+  return p.conv.dtype != DType::bf16 && !p.conv.math.tf32;
 }
-const char* why_not_patches_first(const ConvTranspose2dProblem& p) {
-  return conv2d_has_tensor_cores(p) ? "conv2d has tensor cores" : why_not_patches(p);
-}
-const char* why_not_patches_second(const ConvTranspose2dProblem& p) {
-  return conv2d_has_tensor_cores(p) ? why_not_patches(p) : "comes first, as conv2d has no tensor cores";
-}
-const char* why_not_f64_conv(const ConvTranspose2dProblem& p) {
-  return why_not_f64(p.conv);
-}
-const char* why_not_bf16_conv(const ConvTranspose2dProblem& p) {
-  return why_not_bf16(p.conv);
-}
+constexpr auto on_gpu = of<&ConvTranspose2dProblem::conv, f32_or_bf16>;
+constexpr auto on_cpu = of<&ConvTranspose2dProblem::conv, f32_or_f64>;
+constexpr Traits<ConvTranspose2dProblem> by_conv2d{.accuracy = Accuracy::inherited};
 
-constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_forward_patches),
-    {"conv2d", Device::cuda, why_not_f64_conv, forward_conv2d},
-    {"conv2d", Device::sim, why_not_f64_conv, forward_conv2d},
-    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_forward_patches),
-    {"conv2d", Device::cpu, why_not_bf16_conv, forward_conv2d},
-    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_forward_ref},
-};
-constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input_table[] = {
-    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_backward_input_patches),
-    {"conv2d", Device::cuda, why_not_f64_conv, backward_input_conv2d},
-    {"conv2d", Device::sim, why_not_f64_conv, backward_input_conv2d},
-    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_backward_input_patches),
-    {"conv2d", Device::cpu, why_not_bf16_conv, backward_input_conv2d},
-    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_backward_input_ref},
-};
-constexpr Implementation<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn> backward_weight_table[] = {
-    ATROUS_ON_GPU("patches", why_not_patches_first, conv_transpose2d_backward_weight_patches),
-    {"conv2d", Device::cuda, why_not_f64_conv, backward_weight_conv2d},
-    {"conv2d", Device::sim, why_not_f64_conv, backward_weight_conv2d},
-    ATROUS_ON_GPU("patches", why_not_patches_second, conv_transpose2d_backward_weight_patches),
-    {"conv2d", Device::cpu, why_not_bf16_conv, backward_weight_conv2d},
-    {"ref", Device::cpu, why_not_bf16_conv, conv_transpose2d_backward_weight_ref},
-};
+constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward{
+    "conv_transpose2d.forward",
+    {
+        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_forward_patches, {.prefers = prefers_patches}),
+        {"conv2d", Device::cuda, on_gpu, forward_conv2d, by_conv2d},
+        {"conv2d", Device::sim, on_gpu, forward_conv2d, by_conv2d},
+        {"conv2d", Device::cpu, on_cpu, forward_conv2d, by_conv2d},
+        {"ref", Device::cpu, on_cpu, conv_transpose2d_forward_ref},
+    }};
+constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input{
+    "conv_transpose2d.backward_input",
+    {
+        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_input_patches, {.prefers = prefers_patches}),
+        {"conv2d", Device::cuda, on_gpu, backward_input_conv2d, by_conv2d},
+        {"conv2d", Device::sim, on_gpu, backward_input_conv2d, by_conv2d},
+        {"conv2d", Device::cpu, on_cpu, backward_input_conv2d, by_conv2d},
+        {"ref", Device::cpu, on_cpu, conv_transpose2d_backward_input_ref},
+    }};
+constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn> backward_weight{
+    "conv_transpose2d.backward_weight",
+    {
+        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_weight_patches, {.prefers = prefers_patches}),
+        {"conv2d", Device::cuda, on_gpu, backward_weight_conv2d, by_conv2d},
+        {"conv2d", Device::sim, on_gpu, backward_weight_conv2d, by_conv2d},
+        {"conv2d", Device::cpu, on_cpu, backward_weight_conv2d, by_conv2d},
+        {"ref", Device::cpu, on_cpu, conv_transpose2d_backward_weight_ref},
+    }};
 
 int64_t output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
                     int64_t output_padding) {
@@ -91,7 +84,8 @@ Conv2dOptions ConvTranspose2dProblem::conv_options() const {
   return {{conv.stride_h, conv.stride_w},
           {conv.pad_h, conv.pad_w},
           {conv.dilation_h, conv.dilation_w},
-          conv.groups};
+          conv.groups,
+          conv.math};
 }
 
 std::string ConvTranspose2dProblem::str() const {
@@ -122,7 +116,7 @@ ConvTranspose2dProblem ConvTranspose2dProblem::make(const char* where, const Sha
       "give {}x{}. Use less padding.",
       where, input.str(), filter.str(), o.pad.h, o.pad.w, h, w);
   return {Conv2dProblem::make(where, {input[0], h, w, filter[3] * o.groups}, filter,
-                              {o.stride, o.pad, o.dilation, o.groups}, dtype)};
+                              {o.stride, o.pad, o.dilation, o.groups, o.math}, dtype)};
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
@@ -131,15 +125,13 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
   const auto p = ConvTranspose2dProblem::make(where, x.shape(), w.shape(), options, x.dtype());
   check_tensor(where, "filter", w, p.conv.filter_shape(), x.dtype(), p);
   if (bias.defined()) check_tensor(where, "bias", bias, {p.conv.c}, parameter_dtype(x.dtype()), p);
-  check_same_device(where, {x, w, bias, out});
   if (out.defined()) {
     check_tensor(where, "out", out, p.output_shape(), x.dtype(), p);
     check_disjoint(where, out, x);
-    out.bump_version();
   } else {
     out = Tensor::empty(p.output_shape(), x.dtype(), x.device());
   }
-  dispatch("conv_transpose2d", "conv_transpose2d.forward", forward_table, p, {out}, x, w, bias, out);
+  forward(p, x, w, bias, writes(out));
   return out;
 }
 
@@ -149,9 +141,8 @@ Tensor conv_transpose2d_backward_input(const Tensor& dy, const Tensor& w,
   const auto p = ConvTranspose2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), dy.dtype(), p);
   check_tensor(where, "filter", w, p.conv.filter_shape(), dy.dtype(), p);
-  check_same_device(where, {dy, w});
   const Tensor dx = Tensor::empty(input_shape, dy.dtype(), dy.device());
-  dispatch("conv_transpose2d", "conv_transpose2d.backward_input", backward_input_table, p, {dx}, dy, w, dx);
+  backward_input(p, dy, w, writes(dx));
   return dx;
 }
 
@@ -160,18 +151,13 @@ Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
   const char* where = "conv_transpose2d_backward_weight";
   const auto p = ConvTranspose2dProblem::make(where, x.shape(), filter_shape, options, x.dtype());
   check_tensor(where, "dy", dy, p.output_shape(), x.dtype(), p);
-  check_same_device(where, {dy, x});
   const Tensor dw = Tensor::empty(filter_shape, parameter_dtype(x.dtype()), x.device());
-  dispatch("conv_transpose2d", "conv_transpose2d.backward_weight", backward_weight_table, p, {dw}, dy, x, dw);
+  backward_weight(p, dy, x, writes(dw));
   return dw;
 }
 
-std::vector<std::string> conv_transpose2d_candidates(std::string_view entry,
-                                                     const ConvTranspose2dProblem& problem, Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward_input") return candidates(backward_input_table, problem, device);
-  if (entry == "backward_weight") return candidates(backward_weight_table, problem, device);
-  unknown_entry("conv_transpose2d", entry);
+EntryList conv_transpose2d_entries() {
+  return {&forward, &backward_input, &backward_weight};
 }
 
 }  // namespace atrous::kernels

@@ -15,8 +15,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "kernels/conv2d/conv2d.h"
 
@@ -28,6 +26,7 @@ struct ConvTranspose2dOptions {
   Pair output_padding{0, 0};
   Pair dilation{1, 1};
   int64_t groups = 1;
+  Math math = {};
 };
 
 struct ConvTranspose2dProblem {
@@ -35,11 +34,19 @@ struct ConvTranspose2dProblem {
   Shape input_shape() const { return conv.output_shape(); }
   Shape output_shape() const { return conv.input_shape(); }
   Conv2dOptions conv_options() const;
+  double flops() const { return conv.flops(); }
   std::string str() const;  // "transposed " + that of the convolution
 
   static ConvTranspose2dProblem make(const char* where, const Shape& input, const Shape& filter,
                                      const ConvTranspose2dOptions& options, DType dtype);
 };
+
+inline DType* activation_dtype(ConvTranspose2dProblem& p) {
+  return &p.conv.dtype;
+}
+inline Math math_of(const ConvTranspose2dProblem& p) {
+  return p.conv.math;
+}
 
 // y [N,H,W,C], written into `out` if given. `bias` [C] may be undefined.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias,
@@ -50,9 +57,5 @@ Tensor conv_transpose2d_backward_input(const Tensor& dy, const Tensor& w,
 // Gradient of w, of shape `filter_shape`, contiguous. That of the bias is conv2d_backward_bias(dy).
 Tensor conv_transpose2d_backward_weight(const Tensor& dy, const Tensor& x,
                                         const ConvTranspose2dOptions& options, const Shape& filter_shape);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> conv_transpose2d_candidates(std::string_view entry,
-                                                     const ConvTranspose2dProblem& problem, Device device);
 
 }  // namespace atrous::kernels

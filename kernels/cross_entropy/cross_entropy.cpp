@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/cross_entropy/cross_entropy_kernels.h"
 #include "kernels/cross_entropy/labels.h"
 
@@ -10,27 +10,28 @@ namespace atrous::kernels {
 namespace cross_entropy_impl {
 namespace {
 
-template <int lanes, Isa needed>
-constexpr auto vectors_of = [](const CrossEntropyProblem& p) -> const char* {
-  if (p.dtype != DType::f32) return "f32 only";
-  if (p.classes > lanes * most_vectors) return "too many classes";
-  return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
+template <int lanes>
+constexpr auto vectors_of = [](const CrossEntropyProblem& p) {
+  return p.classes > lanes * most_vectors ? "too many classes" : f32_only(p);
 };
 
 template <int64_t most>
-constexpr auto up_to = [](const CrossEntropyProblem& p) -> const
-    char* { return p.classes > most ? "too many classes" : why_not_f64(p); };
-
-constexpr Implementation<CrossEntropyProblem, Fn> table[] = {
-    ATROUS_ON_GPU("staged", up_to<most_staged>, run_staged),
-    ATROUS_ON_GPU("registers", up_to<most_in_registers>, run_registers),
-    ATROUS_ON_GPU("warp", why_not_f64, run_warp),
-    ATROUS_ON_GPU("naive", why_not_f64, run_naive),
-    {"avx512", Device::cpu, vectors_of<16, Isa::avx512>, run_avx512},
-    {"avx2", Device::cpu, vectors_of<8, Isa::avx2>, run_avx2},
-    {"portable", Device::cpu, vectors_of<4, Isa::generic>, run_portable},
-    {"ref", Device::cpu, why_not_bf16, run_ref},
+constexpr auto up_to = [](const CrossEntropyProblem& p) {
+  return p.classes > most ? "too many classes" : f32_or_bf16(p);
 };
+
+constexpr Entry<CrossEntropyProblem, Fn> forward{
+    "cross_entropy.forward",
+    {
+        ATROUS_ON_GPU("staged", up_to<most_staged>, run_staged),
+        ATROUS_ON_GPU("registers", up_to<most_in_registers>, run_registers),
+        ATROUS_ON_GPU("warp", f32_or_bf16, run_warp),
+        ATROUS_ON_GPU("naive", f32_or_bf16, run_naive),
+        {"avx512", Device::cpu, vectors_of<16>, run_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, vectors_of<8>, run_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, vectors_of<4>, run_portable},
+        {"ref", Device::cpu, f32_or_f64, run_ref},
+    }};
 
 }  // namespace
 }  // namespace cross_entropy_impl
@@ -78,19 +79,13 @@ CrossEntropyResult cross_entropy_result(const CrossEntropyProblem& problem, cons
   return out;
 }
 
-CrossEntropyProblem on_host(const CrossEntropyProblem& problem, HostCopies& host) {
+CrossEntropyProblem on_host(const CrossEntropyProblem& problem, Device device) {
   CrossEntropyProblem p = problem;
-  p.scale = host(p.scale);
-  for (Tensor* weights : {&p.class_weights, &p.pixel_weights}) {
-    if (weights->defined()) *weights = host(*weights).to(DType::f64);
+  if (device != Device::cpu && p.dtype == DType::bf16) p.dtype = DType::f32;
+  for (Tensor* t : {&p.scale, &p.class_weights, &p.pixel_weights}) {
+    if (t->defined()) *t = t->to(Device::cpu).to(DType::f64);
   }
   return p;
-}
-
-CrossEntropyResult on_host(const CrossEntropyResult& result, HostCopies& host) {
-  return {.loss = host(result.loss),
-          .gradient = host(result.gradient),
-          .pixel_losses = host(result.pixel_losses)};
 }
 
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
@@ -101,15 +96,12 @@ CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
   Tensor y = labels;
   const CrossEntropyProblem p = cross_entropy_problem("cross_entropy", logits, pixels, options, y);
   const CrossEntropyResult out = cross_entropy_result(p, logits, want_gradient, want_pixel_losses);
-  dispatch("cross_entropy", "cross_entropy.forward", cross_entropy_impl::table, p,
-           {out.loss, out.gradient, out.pixel_losses}, logits, y, out);
+  cross_entropy_impl::forward(p, logits, y, writes(out));
   return out;
 }
 
-std::vector<std::string> cross_entropy_candidates(std::string_view entry, const CrossEntropyProblem& problem,
-                                                  Device device) {
-  if (entry == "forward") return candidates(cross_entropy_impl::table, problem, device);
-  unknown_entry("cross_entropy", entry);
+EntryList cross_entropy_entries() {
+  return {&cross_entropy_impl::forward};
 }
 
 }  // namespace atrous::kernels

@@ -11,14 +11,11 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
 namespace atrous::kernels {
 
-class HostCopies;
 enum class LossReduction : unsigned char { mean, sum };
 
 struct CrossEntropyOptions {
@@ -47,6 +44,10 @@ struct CrossEntropyResult {
   Tensor loss;          // scalar, dtype of the logits (f32 for bf16)
   Tensor gradient;      // like the logits, contiguous; undefined unless asked for
   Tensor pixel_losses;  // l_p [N,H,W], dtype of the loss, 0 where ignored; undefined unless asked for
+
+  static void each_tensor(auto& self, const auto& f) {
+    for (auto* t : {&self.loss, &self.gradient, &self.pixel_losses}) f(*t);
+  }
 };
 
 // For this op and its fused form. Checks logits and options for labels of shape `pixels`, replaces the labels
@@ -56,18 +57,13 @@ CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, 
 CrossEntropyResult cross_entropy_result(const CrossEntropyProblem& problem, const Tensor& logits,
                                         bool want_gradient, bool want_pixel_losses);
 
-// For validation; see dispatch.h.
-CrossEntropyProblem on_host(const CrossEntropyProblem& problem, HostCopies& host);
-CrossEntropyResult on_host(const CrossEntropyResult& result, HostCopies& host);
+// The problem for the reference: tensors on the CPU (kernels/common/validation.h).
+CrossEntropyProblem on_host(const CrossEntropyProblem& problem, Device device);
 
 // logits: f32, f64 or (on a device) bf16, any pixel stride. labels: i32 or u8, on the same device. Errors: a
 // label out of range (data), shapes, types (usage).
 CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels,
                                  const CrossEntropyOptions& options, bool want_gradient,
                                  bool want_pixel_losses = false);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> cross_entropy_candidates(std::string_view entry, const CrossEntropyProblem& problem,
-                                                  Device device);
 
 }  // namespace atrous::kernels

@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "kernels/conv2d/conv2d.h"
 
@@ -37,9 +35,5 @@ Tensor depthwise_conv2d_backward_input(const Tensor& dy, const Tensor& w,
 // Gradient of w, of shape `filter_shape`, contiguous. That of the bias is conv2d_backward_bias(dy).
 Tensor depthwise_conv2d_backward_weight(const Tensor& dy, const Tensor& x,
                                         const DepthwiseConv2dOptions& options, const Shape& filter_shape);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> depthwise_conv2d_candidates(std::string_view entry, const Conv2dProblem& problem,
-                                                     Device device);
 
 }  // namespace atrous::kernels

@@ -1,21 +1,19 @@
 #include "kernels/dropout/dropout.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/dropout/dropout_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* only_f32(const DropoutProblem& problem) {
-  return problem.dtype == DType::f32 ? nullptr : "dtype is not f32";
-}
-
-constexpr Implementation<DropoutProblem, DropoutFn> table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, dropout_vectorised),
-    ATROUS_ON_GPU("scalar", why_not_f64, dropout_scalar),
-    {"cpu", Device::cpu, only_f32, dropout_cpu},
-    {"ref", Device::cpu, why_not_bf16, dropout_ref},
-};
+constexpr Entry<DropoutProblem, DropoutFn> forward{
+    "dropout.forward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, dropout_vectorised),
+        ATROUS_ON_GPU("scalar", f32_or_bf16, dropout_scalar),
+        {"cpu", Device::cpu, f32_only, dropout_cpu},
+        {"ref", Device::cpu, f32_or_f64, dropout_ref},
+    }};
 
 }  // namespace
 
@@ -32,18 +30,12 @@ void dropout(const Tensor& x, double p, bool by_channel, RandomKey key, const Te
   ATROUS_CHECK(y.shape() == x.shape() && y.dtype() == x.dtype(), ErrorKind::usage,
                "[dropout] the output must have the shape and dtype of the input. Got {} for {}.",
                y.describe(), x.describe());
-  check_same_device("dropout", {x, y});
   if (x.numel() == 0) return;
-  const Tensor source = validation_is_on() && y.shares_memory_with(x) ? x.clone() : x;
-  dispatch("dropout", "dropout.forward", table, DropoutProblem{x.shape(), x.dtype(), p, by_channel, key}, {y},
-           source, y);
-  y.bump_version();
+  forward(DropoutProblem{x.shape(), x.dtype(), p, by_channel, key}, x, writes(y));
 }
 
-std::vector<std::string> dropout_candidates(std::string_view entry, const DropoutProblem& problem,
-                                            Device device) {
-  if (entry == "forward") return candidates(table, problem, device);
-  unknown_entry("dropout", entry);
+EntryList dropout_entries() {
+  return {&forward};
 }
 
 }  // namespace atrous::kernels

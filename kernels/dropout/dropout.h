@@ -8,8 +8,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/random.h"
 #include "core/tensor.h"
@@ -27,9 +25,5 @@ struct DropoutProblem {
 
 // y = mask(key) * x / (1 - p), 0 <= p < 1. y may be x.
 void dropout(const Tensor& x, double p, bool by_channel, RandomKey key, const Tensor& y);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> dropout_candidates(std::string_view entry, const DropoutProblem& problem,
-                                            Device device);
 
 }  // namespace atrous::kernels

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/pool2d.h"
 #include "kernels/gaussian_filter/gaussian_filter_impl.h"
 
@@ -11,19 +11,15 @@ namespace atrous::kernels {
 namespace gaussian_filter_impl {
 namespace {
 
-template <Isa needed>
-constexpr auto vectors = [](const GaussianFilterProblem& p) -> const char* {
-  if (p.dtype != DType::f32) return "f32 only";
-  return cpu_isa() < needed ? "needs a newer instruction set" : nullptr;
-};
-
-constexpr Implementation<GaussianFilterProblem, FilterFn> table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, filter_naive),
-    {"avx512", Device::cpu, vectors<Isa::avx512>, filter_avx512},
-    {"avx2", Device::cpu, vectors<Isa::avx2>, filter_avx2},
-    {"portable", Device::cpu, vectors<Isa::generic>, filter_portable},
-    {"ref", Device::cpu, why_not_bf16, filter_ref},
-};
+constexpr Entry<GaussianFilterProblem, FilterFn> filter{
+    "gaussian_filter.filter",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, filter_naive),
+        {"avx512", Device::cpu, f32_only, filter_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, f32_only, filter_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, f32_only, filter_portable},
+        {"ref", Device::cpu, f32_or_f64, filter_ref},
+    }};
 
 Tensor factors(const char* name, const Tensor& t, const Tensor& x) {
   if (!t.defined()) return t;
@@ -69,23 +65,19 @@ Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before, cons
                "[gaussian_filter] sigma must be above 0, in pixels. Got {}.", sigma);
   const Tensor from = gaussian_filter_impl::factors("before", before, x);
   const Tensor to = gaussian_filter_impl::factors("after", after, x);
-  check_same_device("gaussian_filter", {x, from, to, out});
   const GaussianFilterProblem problem{x.dim(0), x.dim(1), x.dim(2), x.dim(3), sigma, x.dtype()};
   const Tensor y = pool_target("gaussian_filter", std::move(out), x.shape(), x);
   ATROUS_CHECK(y.contiguous(), ErrorKind::usage, "[gaussian_filter] the output must be contiguous. Got {}.",
                y.describe());
   check_disjoint("gaussian_filter", y, x);
   if (y.numel() > 0) {
-    dispatch("gaussian_filter", "gaussian_filter.filter", gaussian_filter_impl::table, problem, {y}, x, from,
-             to, y);
+    gaussian_filter_impl::filter(problem, x, from, to, writes(y));
   }
   return y;
 }
 
-std::vector<std::string> gaussian_filter_candidates(std::string_view entry,
-                                                    const GaussianFilterProblem& problem, Device device) {
-  if (entry == "filter") return candidates(gaussian_filter_impl::table, problem, device);
-  unknown_entry("gaussian_filter", entry);
+EntryList gaussian_filter_entries() {
+  return {&gaussian_filter_impl::filter};
 }
 
 }  // namespace atrous::kernels

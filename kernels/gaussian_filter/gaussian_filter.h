@@ -11,7 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -34,9 +33,5 @@ Tensor gaussian_filter(const Tensor& x, double sigma, const Tensor& before = {},
 // Weights of the taps at distance 0, 1, ..., radius along an axis where no two pixels are more than
 // `farthest` apart.
 std::vector<double> gaussian_taps(double sigma, int64_t farthest);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> gaussian_filter_candidates(std::string_view entry,
-                                                    const GaussianFilterProblem& problem, Device device);
 
 }  // namespace atrous::kernels

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <climits>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/gemm/gemm_impl.h"
 
@@ -34,51 +34,57 @@ Tensor as_filter(const Tensor& t) {
 void gemm_by_conv2d(const GemmProblem&, const Tensor& a, const Tensor& b, const Tensor& bias,
                     const Tensor& y);
 
-const char* needs_fast_conv2d(const GemmProblem& p) {
-  if (p.dtype != DType::f32) return "only f32";
-  if (p.m == 0 || p.n == 0 || p.k == 0) return "an extent is zero";
-  return cpu_isa() == Isa::generic ? "needs AVX2 or AVX-512" : nullptr;
+const char* can_by_conv2d(const GemmProblem& p) {
+  return p.m == 0 || p.n == 0 || p.k == 0 ? "an extent is zero" : f32_only(p);
 }
 
 #ifdef ATROUS_WITH_CUDA
-const char* why_not_cublas(const GemmProblem& p) {
-  if (const char* reason = why_not_f64(p)) return reason;
+const char* can_cublas(const GemmProblem& p) {
+  if (const char* reason = f32_or_bf16(p)) return reason;
   if (p.m == 0 || p.n == 0 || p.k == 0) return "an extent is zero";
   return std::max({p.m, p.n, p.k}) > INT_MAX ? "an extent is 2^31 or more" : nullptr;
+}
+const char* can_cublas_tf32(const GemmProblem& p) {
+  return p.dtype == DType::f32 ? can_cublas(p) : "f32 only";
 }
 #endif
 
 // The tiles' rows are blocks along x, their columns along y.
-const char* why_not_tiled(const GemmProblem& p) {
-  if (const char* reason = why_not_f64(p)) return reason;
+const char* can_tile(const GemmProblem& p) {
+  if (const char* reason = f32_or_bf16(p)) return reason;
   return std::max(p.m, p.k) > INT_MAX || p.n > 64 * 65535 ? "a matrix is too large for the grid" : nullptr;
 }
 
-const Implementation<GemmProblem, GemmFn> table[] = {
+constexpr Entry<GemmProblem, GemmFn> product{
+    "gemm.forward",
+    {
 #ifdef ATROUS_WITH_CUDA
-    {"cublas", Device::cuda, why_not_cublas, gemm_cublas},
+        {"cublas_tf32", Device::cuda, can_cublas_tf32, gemm_cublas_tf32, {.accuracy = Accuracy::tf32}},
+        {"cublas", Device::cuda, can_cublas, gemm_cublas},
 #endif
-    ATROUS_ON_GPU("tiled", why_not_tiled, gemm_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, gemm_naive),
-    {"conv2d", Device::cpu, needs_fast_conv2d, gemm_by_conv2d},
-    {"ref", Device::cpu, why_not_bf16, gemm_ref},
-};
+        ATROUS_ON_GPU("tiled", can_tile, gemm_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, gemm_naive),
+        {"conv2d", Device::cpu, can_by_conv2d, gemm_by_conv2d,
+         {.accuracy = Accuracy::inherited, .needs = &needs_avx2}},
+        {"ref", Device::cpu, f32_or_f64, gemm_ref},
+    }};
 
 void gemm_by_conv2d(const GemmProblem& p, const Tensor& a, const Tensor& b, const Tensor& bias,
                     const Tensor& y) {
+  const Conv2dOptions options{.math = p.math};
   switch (p.form) {
     case GemmForm::nt: {
       Conv2dFusion fusion;
       fusion.bias = bias;
-      conv2d(as_pixels(a), as_filter(b), {}, fusion, as_pixels(y));
+      conv2d(as_pixels(a), as_filter(b), options, fusion, as_pixels(y));
       return;
     }
     case GemmForm::nn:
-      conv2d_backward_input(as_pixels(a), as_filter(b), {}, {1, 1, p.m, p.n}, as_pixels(y), bias);
+      conv2d_backward_input(as_pixels(a), as_filter(b), options, {1, 1, p.m, p.n}, as_pixels(y), bias);
       return;
     case GemmForm::tn:
       y.copy_from(
-          conv2d_backward_weight(as_pixels(a), as_pixels(b), {}, {p.m, 1, 1, p.n}).reshape({p.m, p.n}));
+          conv2d_backward_weight(as_pixels(a), as_pixels(b), options, {p.m, 1, 1, p.n}).reshape({p.m, p.n}));
       return;
   }
 }
@@ -97,7 +103,7 @@ std::string GemmProblem::str() const {
   return fmt::format("{} {} m{} n{} k{}", atrous::name_of(dtype), name_of(form), m, n, k);
 }
 
-GemmProblem GemmProblem::make(const Shape& a, const Shape& b, GemmForm form, DType dtype) {
+GemmProblem GemmProblem::make(const Shape& a, const Shape& b, GemmForm form, DType dtype, Math math) {
   ATROUS_CHECK(a.rank() == 2 && b.rank() == 2, ErrorKind::usage,
                "[gemm] both operands must be matrices. Got {} and {}. Reshape them.", a.str(), b.str());
   ATROUS_CHECK(dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16, ErrorKind::usage,
@@ -109,15 +115,14 @@ GemmProblem GemmProblem::make(const Shape& a, const Shape& b, GemmForm form, DTy
       inner_a == inner_b, ErrorKind::usage,
       "[gemm] the inner extents must agree. Got {} and {} in form {}: {} and {}. Transpose or reshape one.",
       a.str(), b.str(), name_of(form), inner_a, inner_b);
-  return {a[a_transposed ? 1 : 0], b[b_transposed ? 0 : 1], inner_a, form, dtype};
+  return {a[a_transposed ? 1 : 0], b[b_transposed ? 0 : 1], inner_a, form, dtype, math};
 }
 
-Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias, Tensor out) {
+Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias, Tensor out, Math math) {
   ATROUS_CHECK(a.defined() && b.defined() && a.dtype() == b.dtype(), ErrorKind::usage,
                "[gemm] the operands must have one type. Got {} and {}. Convert one of them.", a.describe(),
                b.describe());
-  const GemmProblem p = GemmProblem::make(a.shape(), b.shape(), form, a.dtype());
-  check_same_device("gemm", {a, b, bias, out});
+  const GemmProblem p = GemmProblem::make(a.shape(), b.shape(), form, a.dtype(), math);
   if (bias.defined()) {
     ATROUS_CHECK(
         form != GemmForm::tn && bias.shape() == Shape({p.n}) && bias.dtype() == parameter_dtype(p.dtype),
@@ -132,17 +137,15 @@ Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias,
     ATROUS_CHECK(!out.shares_memory_with(a) && !out.shares_memory_with(b), ErrorKind::usage,
                  "[gemm] out must not overlap an operand. Got {} with {}. Give it memory of its own.",
                  out.describe(), p.str());
-    out.bump_version();
   } else {
     out = Tensor::empty(p.output_shape(), p.output_dtype(), a.device());
   }
-  dispatch("gemm", "gemm.forward", table, p, {out}, a, b, bias, out);
+  product(p, a, b, bias, writes(out));
   return out;
 }
 
-std::vector<std::string> gemm_candidates(std::string_view entry, const GemmProblem& problem, Device device) {
-  if (entry == "forward") return candidates(table, problem, device);
-  unknown_entry("gemm", entry);
+EntryList gemm_entries() {
+  return {&product};
 }
 
 }  // namespace atrous::kernels

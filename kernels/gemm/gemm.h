@@ -10,10 +10,9 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/arithmetic.h"
 
 namespace atrous::kernels {
 
@@ -23,6 +22,7 @@ struct GemmProblem {
   int64_t m = 1, n = 1, k = 1;
   GemmForm form = GemmForm::nt;
   DType dtype = DType::f32;
+  Math math = {};
 
   Shape output_shape() const { return {m, n}; }
   DType output_dtype() const;  // form tn: that of a gradient of parameters
@@ -33,13 +33,11 @@ struct GemmProblem {
   std::string str() const;  // "f32 nt m128 n64 k32"
 
   // Checks and reads the sizes; throws Error(usage).
-  static GemmProblem make(const Shape& a, const Shape& b, GemmForm form, DType dtype);
+  static GemmProblem make(const Shape& a, const Shape& b, GemmForm form, DType dtype, Math math = {});
 };
 
 // The product, written into `out` [M,N] if given. `bias` [N] may be undefined; form tn takes none.
-Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias = {}, Tensor out = {});
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> gemm_candidates(std::string_view entry, const GemmProblem& problem, Device device);
+Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias = {}, Tensor out = {},
+            Math math = {});
 
 }  // namespace atrous::kernels

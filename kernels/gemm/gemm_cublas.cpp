@@ -8,13 +8,22 @@
 
 namespace atrous::kernels {
 
+static void run(const GemmProblem& p, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& y,
+                bool tf32) {
+  const bool transpose_a = p.form == GemmForm::tn, transpose_b = p.form == GemmForm::nt;
+  if (!bias.defined()) return cublas_product(a, transpose_a, b, transpose_b, y, tf32);
+  const Tensor product = Tensor::empty({p.m, p.n}, DType::f32, y.device());
+  cublas_product(a, transpose_a, b, transpose_b, product, tf32);
+  cuda::gemm_add_bias(product, bias, y);
+}
+
 void gemm_cublas(const GemmProblem& p, const Tensor& a, const Tensor& b, const Tensor& bias,
                  const Tensor& y) {
-  const bool transpose_a = p.form == GemmForm::tn, transpose_b = p.form == GemmForm::nt;
-  if (!bias.defined()) return cublas_product(a, transpose_a, b, transpose_b, y);
-  const Tensor product = Tensor::empty({p.m, p.n}, DType::f32, y.device());
-  cublas_product(a, transpose_a, b, transpose_b, product);
-  cuda::gemm_add_bias(product, bias, y);
+  run(p, a, b, bias, y, false);
+}
+void gemm_cublas_tf32(const GemmProblem& p, const Tensor& a, const Tensor& b, const Tensor& bias,
+                      const Tensor& y) {
+  run(p, a, b, bias, y, true);
 }
 
 }  // namespace atrous::kernels

@@ -16,7 +16,7 @@ ATROUS_DECLARE_ON_GPU(GemmFn gemm_naive, gemm_tiled;
                       void gemm_add_bias(const Tensor& product, const Tensor& bias, const Tensor& y);)
 
 #ifdef ATROUS_WITH_CUDA
-GemmFn gemm_cublas;
+GemmFn gemm_cublas, gemm_cublas_tf32;
 #endif
 
 }  // namespace atrous::kernels

@@ -5,7 +5,6 @@
 #include <cublas_v2.h>
 
 #include "core/device_runtime.h"
-#include "kernels/common/dispatch.h"
 
 namespace atrous::kernels {
 namespace {
@@ -55,14 +54,15 @@ int stride_of(const Tensor& t) {
 
 // cuBLAS reads matrices by columns: for it every one of ours is its transpose. So it computes y^T = op(b)^T
 // op(a)^T.
-void cublas_product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y) {
+void cublas_product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y,
+                    bool tf32) {
   const int m = narrow<int>(y.dim(0), "cublas"), n = narrow<int>(y.dim(1), "cublas");
   const int k = narrow<int>(a.dim(transpose_a ? 0 : 1), "cublas");
   const float one = 1, zero = 0;
   // Pedantic: f32 products as they are, in the order of the kernel, never through a narrower type.
   const bool f32 = a.dtype() == DType::f32;
   const cublasComputeType_t compute = !f32           ? CUBLAS_COMPUTE_32F
-                                      : allow_tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                      : tf32         ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                      : CUBLAS_COMPUTE_32F_PEDANTIC;
   check_cublas(cublasGemmEx(handle(), transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                             transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &one, b.device_raw(),

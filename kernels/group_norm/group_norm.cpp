@@ -1,27 +1,27 @@
 #include "kernels/group_norm/group_norm.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/group_norm/group_norm_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* only_f32(const GroupNormProblem& problem) {
-  return problem.dtype == DType::f32 ? nullptr : "dtype is not f32";
-}
-
-constexpr Implementation<GroupNormProblem, GroupNormForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("channels", why_not_f64, group_norm_forward_channels),
-    ATROUS_ON_GPU("naive", why_not_f64, group_norm_forward_naive),
-    {"cpu", Device::cpu, only_f32, group_norm_forward_cpu},
-    {"ref", Device::cpu, why_not_bf16, group_norm_forward_ref},
-};
-constexpr Implementation<GroupNormProblem, GroupNormBackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("channels", why_not_f64, group_norm_backward_channels),
-    ATROUS_ON_GPU("naive", why_not_f64, group_norm_backward_naive),
-    {"cpu", Device::cpu, only_f32, group_norm_backward_cpu},
-    {"ref", Device::cpu, why_not_bf16, group_norm_backward_ref},
-};
+constexpr Entry<GroupNormProblem, GroupNormForwardFn> forward{
+    "group_norm.forward",
+    {
+        ATROUS_ON_GPU("channels", f32_or_bf16, group_norm_forward_channels),
+        ATROUS_ON_GPU("naive", f32_or_bf16, group_norm_forward_naive),
+        {"cpu", Device::cpu, f32_only, group_norm_forward_cpu},
+        {"ref", Device::cpu, f32_or_f64, group_norm_forward_ref},
+    }};
+constexpr Entry<GroupNormProblem, GroupNormBackwardFn> backward{
+    "group_norm.backward",
+    {
+        ATROUS_ON_GPU("channels", f32_or_bf16, group_norm_backward_channels),
+        ATROUS_ON_GPU("naive", f32_or_bf16, group_norm_backward_naive),
+        {"cpu", Device::cpu, f32_only, group_norm_backward_cpu},
+        {"ref", Device::cpu, f32_or_f64, group_norm_backward_ref},
+    }};
 
 void check_input(const Tensor& x, int64_t groups) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2 && x.numel() > 0 && is_floating(x.dtype()), ErrorKind::usage,
@@ -37,7 +37,6 @@ void check_tensor(const char* name, const Tensor& t, const Shape& shape, DType d
   ATROUS_CHECK(t.defined() && t.shape() == shape && t.dtype() == dtype, ErrorKind::usage,
                "[group_norm] {} must be {} {} for the input {}. Got {}.", name, name_of(dtype), shape.str(),
                x.describe(), t.describe());
-  check_same_device("group_norm", {x, t});
 }
 void check_like(const char* name, const Tensor& t, const Tensor& x) {
   check_tensor(name, t, x.shape(), x.dtype(), x);
@@ -62,10 +61,7 @@ void group_norm_forward(const Tensor& x, int64_t groups, const Tensor& gamma, co
   check_like("y", y, x);
   check_parameter("mean", mean, {x.dim(0), groups}, x);
   check_parameter("invstd", invstd, {x.dim(0), groups}, x);
-  dispatch("group_norm", "group_norm.forward", forward_table,
-           GroupNormProblem{x.shape(), groups, x.dtype(), activation, eps}, {y, mean, invstd}, x, gamma, beta,
-           y, mean, invstd);
-  y.bump_version();
+  forward(GroupNormProblem{x.shape(), groups, x.dtype(), activation, eps}, x, gamma, beta, writes(y), writes(mean), writes(invstd));
 }
 
 void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
@@ -81,16 +77,11 @@ void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, con
   check_like("dx", dx, x);
   check_parameter("dgamma", dgamma, {x.channels()}, x);
   check_parameter("dbeta", dbeta, {x.channels()}, x);
-  dispatch("group_norm", "group_norm.backward", backward_table,
-           GroupNormProblem{x.shape(), groups, x.dtype(), activation}, {dx, dgamma, dbeta}, x, y, dy, mean,
-           invstd, gamma, dx, dgamma, dbeta);
+  backward(GroupNormProblem{x.shape(), groups, x.dtype(), activation}, x, y, dy, mean, invstd, gamma, writes(dx), writes(dgamma), writes(dbeta));
 }
 
-std::vector<std::string> group_norm_candidates(std::string_view entry, const GroupNormProblem& problem,
-                                               Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("group_norm", entry);
+EntryList group_norm_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -16,8 +16,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/activation.h"
@@ -41,9 +39,5 @@ void group_norm_forward(const Tensor& x, int64_t groups, const Tensor& gamma, co
 void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
                          const Tensor& invstd, const Tensor& gamma, Activation activation, const Tensor& dx,
                          const Tensor& dgamma, const Tensor& dbeta);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> group_norm_candidates(std::string_view entry, const GroupNormProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

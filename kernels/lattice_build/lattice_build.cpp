@@ -2,31 +2,27 @@
 
 #include <cmath>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/lattice_build/lattice_build_impl.h"
 #include "kernels/lattice_build/lattice_math.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr auto why_not_wide = [](const LatticeProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-constexpr Implementation<LatticeProblem, LatticeBuildFn> build_table[] = {
-    ATROUS_ON_GPU("sorted", why_not_wide, lattice_build_sorted),
-    {"sorted", Device::cpu, why_not_wide, lattice_build_sorted},
-    {"ref", Device::cpu, always, lattice_build_ref},
-};
-constexpr Implementation<LatticeFeaturesProblem, LatticeFeaturesFn> features_table[] = {
-    ATROUS_ON_GPU("rows", always, lattice_features_rows),
-    {"rows", Device::cpu, always, lattice_features_rows},
-    {"ref", Device::cpu, always, lattice_features_ref},
-};
-
-std::vector<Tensor> tensors_of(const Lattice& lattice) {
-  return {lattice.vertex, lattice.weight, lattice.neighbours, lattice.splat_begin, lattice.splat_entry};
-}
+constexpr Entry<LatticeProblem, LatticeBuildFn> build{
+    "lattice_build.build",
+    {
+        ATROUS_ON_GPU("sorted", f32_only, lattice_build_sorted),
+        {"sorted", Device::cpu, f32_only, lattice_build_sorted},
+        {"ref", Device::cpu, always, lattice_build_ref},
+    }};
+constexpr Entry<LatticeFeaturesProblem, LatticeFeaturesFn> bilateral{
+    "lattice_build.features",
+    {
+        ATROUS_ON_GPU("rows", always, lattice_features_rows),
+        {"rows", Device::cpu, always, lattice_features_rows},
+        {"ref", Device::cpu, always, lattice_features_ref},
+    }};
 
 }  // namespace
 
@@ -89,19 +85,8 @@ Lattice lattice_build(const Tensor& features) {
   ATROUS_CHECK(p.points < (int64_t{1} << 31) / (p.dims + 1), ErrorKind::usage,
                "[lattice_build] points times d + 1 must stay below 2^31. Got {}. Take a smaller image.",
                p.str());
-  // Not dispatch(): the sizes of the results are part of the result.
-  const auto& row = choose("lattice_build", "lattice_build.build", build_table, p, features.device());
-  const Tensor dense = features.contiguous_copy_if_needed();
-  const Lattice lattice = [&] {
-    const OpScope scope("lattice_build.build", row, p);
-    return row.run(p, dense);
-  }();
-  if (validation_is_on() && row.run != lattice_build_ref) {
-    std::vector<Tensor> chosen = tensors_of(lattice);
-    for (Tensor& t : chosen) t = t.to(Device::cpu);
-    compare_with_reference("lattice_build.build", p.str(), row.name, chosen,
-                           tensors_of(lattice_build_ref(p, dense.to(Device::cpu))));
-  }
+  Lattice lattice;
+  build(p, features.contiguous_copy_if_needed(), writes(lattice));
   return lattice;
 }
 
@@ -120,21 +105,12 @@ Tensor bilateral_features(const Tensor& image, double xy_std, double color_std) 
   const LatticeFeaturesProblem p{image.dim(0), image.dim(1), static_cast<float>(xy_std),
                                  static_cast<float>(color_std), image.dtype()};
   const Tensor features = Tensor::empty({p.height * p.width, 5}, DType::f32, image.device());
-  dispatch("lattice_build", "lattice_build.features", features_table, p, {features},
-           image.contiguous_copy_if_needed(), features);
+  bilateral(p, image.contiguous_copy_if_needed(), writes(features));
   return features;
 }
 
-std::vector<std::string> lattice_build_candidates(std::string_view entry, const LatticeProblem& problem,
-                                                  Device device) {
-  if (entry == "build") return candidates(build_table, problem, device);
-  unknown_entry("lattice_build", entry);
-}
-
-std::vector<std::string> lattice_features_candidates(std::string_view entry,
-                                                     const LatticeFeaturesProblem& problem, Device device) {
-  if (entry == "features") return candidates(features_table, problem, device);
-  unknown_entry("lattice_build", entry);
+EntryList lattice_build_entries() {
+  return {&build, &bilateral};
 }
 
 }  // namespace atrous::kernels

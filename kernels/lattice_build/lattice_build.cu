@@ -247,9 +247,9 @@ __global__ void __launch_bounds__(threads) features_kernel(const T* image, int64
 
 }  // namespace
 
-Lattice lattice_build_sorted(const LatticeProblem& p, const Tensor& features) {
-  return visit_lattice_keys(p, read_bounds(p, features),
-                            [&](const auto& keys) { return build(p, features, keys); });
+void lattice_build_sorted(const LatticeProblem& p, const Tensor& features, Lattice& lattice) {
+  lattice = visit_lattice_keys(p, read_bounds(p, features),
+                               [&](const auto& keys) { return build(p, features, keys); });
 }
 
 void lattice_features_rows(const LatticeFeaturesProblem& p, const Tensor& image, const Tensor& features) {

@@ -20,8 +20,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -39,6 +37,12 @@ struct Lattice {
   Tensor splat_begin;  // i32 [V+1]: where the entries of a vertex begin in
   Tensor splat_entry;  // i32 [N*(d+1)]: p*(d+1)+k, rising within a vertex, so that sums have one order
   Tensor walks = {};   // undefined, or see lattice_with_walks in kernels/lattice_filter
+
+  static void each_tensor(auto& self, const auto& f) {
+    for (auto* t : {&self.vertex, &self.weight, &self.neighbours, &self.splat_begin, &self.splat_entry,
+                    &self.walks})
+      f(*t);
+  }
 };
 
 struct LatticeProblem {
@@ -70,11 +74,5 @@ struct LatticeFeaturesProblem {
   DType dtype = DType::f32;  // of the image
   std::string str() const;   // "375x500 xy 49 color 5 u8"
 };
-
-// See candidates() in kernels/common/dispatch.h. Entries: build; features.
-std::vector<std::string> lattice_build_candidates(std::string_view entry, const LatticeProblem& problem,
-                                                  Device device);
-std::vector<std::string> lattice_features_candidates(std::string_view entry,
-                                                     const LatticeFeaturesProblem& problem, Device device);
 
 }  // namespace atrous::kernels

@@ -264,9 +264,9 @@ Lattice build(const LatticeProblem& p, const Tensor& features, const LatticeKeys
 
 }  // namespace
 
-Lattice lattice_build_sorted(const LatticeProblem& p, const Tensor& features) {
-  return visit_lattice_keys(p, bounds_of(p, features),
-                            [&](const auto& keys) { return build(p, features, keys); });
+void lattice_build_sorted(const LatticeProblem& p, const Tensor& features, Lattice& lattice) {
+  lattice = visit_lattice_keys(p, bounds_of(p, features),
+                               [&](const auto& keys) { return build(p, features, keys); });
 }
 
 void lattice_features_rows(const LatticeFeaturesProblem& p, const Tensor& image, const Tensor& features) {

@@ -81,12 +81,10 @@ Lattice build(const LatticeProblem& p, const Tensor& features) {
 
 }  // namespace
 
-Lattice lattice_build_ref(const LatticeProblem& p, const Tensor& features) {
-  Lattice lattice;
+void lattice_build_ref(const LatticeProblem& p, const Tensor& features, Lattice& lattice) {
   visit_float(p.dtype, [&](auto tag) {
     visit_lattice_dims(p.dims, [&](auto d) { lattice = build<d(), decltype(tag)>(p, features); });
   });
-  return lattice;
 }
 
 void lattice_features_ref(const LatticeFeaturesProblem& p, const Tensor& image, const Tensor& features) {

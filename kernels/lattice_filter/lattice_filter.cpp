@@ -3,35 +3,31 @@
 #include <cmath>
 
 #include "core/parallel.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/lattice_filter/lattice_filter_impl.h"
 
 namespace atrous::kernels {
 namespace lattice_filter_impl {
 namespace {
 
-constexpr auto f32_only = [](const LatticeFilterProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-template <Isa needed>
-constexpr auto vectors = [](const LatticeFilterProblem& p) -> const
-    char* { return cpu_isa() < needed ? "needs a newer instruction set" : f32_only(p); };
-
-constexpr Implementation<LatticeFilterProblem, SplatBlurFn> splat_blur_table[] = {
-    ATROUS_ON_GPU("naive", f32_only, splat_blur_naive),
-    {"avx512", Device::cpu, vectors<Isa::avx512>, splat_blur_avx512},
-    {"avx2", Device::cpu, vectors<Isa::avx2>, splat_blur_avx2},
-    {"portable", Device::cpu, vectors<Isa::generic>, splat_blur_portable},
-    {"ref", Device::cpu, always, splat_blur_ref},
-};
-constexpr Implementation<LatticeFilterProblem, SliceFn> slice_table[] = {
-    ATROUS_ON_GPU("naive", f32_only, slice_naive),
-    {"avx512", Device::cpu, vectors<Isa::avx512>, slice_avx512},
-    {"avx2", Device::cpu, vectors<Isa::avx2>, slice_avx2},
-    {"portable", Device::cpu, vectors<Isa::generic>, slice_portable},
-    {"ref", Device::cpu, always, slice_ref},
-};
+constexpr Entry<LatticeFilterProblem, SplatBlurFn> splat_blur{
+    "lattice_filter.splat_blur",
+    {
+        ATROUS_ON_GPU("naive", f32_only, splat_blur_naive),
+        {"avx512", Device::cpu, f32_only, splat_blur_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, f32_only, splat_blur_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, f32_only, splat_blur_portable},
+        {"ref", Device::cpu, always, splat_blur_ref},
+    }};
+constexpr Entry<LatticeFilterProblem, SliceFn> slice{
+    "lattice_filter.slice",
+    {
+        ATROUS_ON_GPU("naive", f32_only, slice_naive),
+        {"avx512", Device::cpu, f32_only, slice_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, f32_only, slice_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, f32_only, slice_portable},
+        {"ref", Device::cpu, always, slice_ref},
+    }};
 
 LatticeFilterProblem checked(const char* where, const Lattice& lattice, const Tensor& rows, int64_t count,
                              bool transposed) {
@@ -41,7 +37,6 @@ LatticeFilterProblem checked(const char* where, const Lattice& lattice, const Te
                    rows.dtype() == lattice.weight.dtype(),
                ErrorKind::usage, "[{}] needs {} rows of channels in {}, as the lattice has it. Got {}.",
                where, count, name_of(lattice.weight.dtype()), rows.defined() ? rows.describe() : "nothing");
-  check_same_device(where, {lattice.weight, rows});
   return {lattice.points, lattice.dims, lattice.vertices, rows.channels(), transposed, rows.dtype()};
 }
 
@@ -76,9 +71,7 @@ Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool tra
     }
   }
   const Tensor v = memory.result;
-  v.bump_version();
-  dispatch("lattice_filter", "lattice_filter.splat_blur", splat_blur_table, problem, {v}, lattice, values, v,
-           memory.scratch);
+  splat_blur(problem, lattice, values, writes(v), scratch(memory.scratch));
   return v;
 }
 
@@ -86,7 +79,7 @@ Tensor lattice_slice(const Lattice& lattice, const Tensor& vertex_values) {
   using namespace lattice_filter_impl;
   const auto problem = checked("lattice_slice", lattice, vertex_values, lattice.vertices, false);
   const Tensor y = Tensor::empty({problem.points, problem.channels}, problem.dtype, vertex_values.device());
-  dispatch("lattice_filter", "lattice_filter.slice", slice_table, problem, {y}, lattice, vertex_values, y);
+  slice(problem, lattice, vertex_values, writes(y));
   return y;
 }
 
@@ -129,20 +122,8 @@ Lattice lattice_with_walks(const Lattice& lattice) {
   return result;
 }
 
-Lattice on_host(const Lattice& lattice, HostCopies& host) {
-  Lattice result = lattice;
-  for (Tensor* t :
-       {&result.vertex, &result.weight, &result.neighbours, &result.splat_begin, &result.splat_entry}) {
-    if (t->defined()) *t = host(*t);
-  }
-  return result;
-}
-
-std::vector<std::string> lattice_filter_candidates(std::string_view entry,
-                                                   const LatticeFilterProblem& problem, Device device) {
-  if (entry == "splat_blur") return candidates(lattice_filter_impl::splat_blur_table, problem, device);
-  if (entry == "slice") return candidates(lattice_filter_impl::slice_table, problem, device);
-  unknown_entry("lattice_filter", entry);
+EntryList lattice_filter_entries() {
+  return {&lattice_filter_impl::splat_blur, &lattice_filter_impl::slice};
 }
 
 }  // namespace atrous::kernels

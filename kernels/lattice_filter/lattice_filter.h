@@ -15,8 +15,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/validation.h"
@@ -61,11 +59,5 @@ double lattice_alpha(int64_t dims);
 // The same lattice with weights of another type or on another device.
 Lattice lattice_to(const Lattice& lattice, DType dtype);
 Lattice lattice_to(const Lattice& lattice, Device device);
-// For dispatch: see kernels/common/validation.h.
-Lattice on_host(const Lattice& lattice, HostCopies& host);
-
-// See candidates() in kernels/common/dispatch.h. Entries: "splat_blur", "slice".
-std::vector<std::string> lattice_filter_candidates(std::string_view entry,
-                                                   const LatticeFilterProblem& problem, Device device);
 
 }  // namespace atrous::kernels

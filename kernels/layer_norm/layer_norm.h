@@ -13,8 +13,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -33,9 +31,5 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
 
 void layer_norm_backward(const Tensor& x, const Tensor& dy, const Tensor& mean, const Tensor& invstd,
                          const Tensor& gamma, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> layer_norm_candidates(std::string_view entry, const LayerNormProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

@@ -1,33 +1,33 @@
 #include "kernels/local_response_norm/local_response_norm.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/pool2d.h"
 #include "kernels/local_response_norm/local_response_norm_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* needs_f32(const LocalResponseNormProblem& p) {
-  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
-}
-
 // Backward holds three rows of a pixel in 48 KB.
-const char* why_not_shared(const LocalResponseNormProblem& p) {
-  return p.shape[-1] > 4096 ? "a pixel does not fit shared memory" : why_not_f64(p);
+const char* can_shared(const LocalResponseNormProblem& p) {
+  return p.shape[-1] > 4096 ? "a pixel does not fit shared memory" : f32_or_bf16(p);
 }
 
-constexpr Implementation<LocalResponseNormProblem, LocalResponseNormForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("shared", why_not_shared, local_response_norm_forward_shared),
-    ATROUS_ON_GPU("naive", why_not_f64, local_response_norm_forward_naive),
-    {"vector", Device::cpu, needs_f32, local_response_norm_forward_vector},
-    {"ref", Device::cpu, why_not_bf16, local_response_norm_forward_ref},
-};
-constexpr Implementation<LocalResponseNormProblem, LocalResponseNormBackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("shared", why_not_shared, local_response_norm_backward_shared),
-    ATROUS_ON_GPU("naive", why_not_f64, local_response_norm_backward_naive),
-    {"vector", Device::cpu, needs_f32, local_response_norm_backward_vector},
-    {"ref", Device::cpu, why_not_bf16, local_response_norm_backward_ref},
-};
+constexpr Entry<LocalResponseNormProblem, LocalResponseNormForwardFn> forward{
+    "local_response_norm.forward",
+    {
+        ATROUS_ON_GPU("shared", can_shared, local_response_norm_forward_shared),
+        ATROUS_ON_GPU("naive", f32_or_bf16, local_response_norm_forward_naive),
+        {"vector", Device::cpu, f32_only, local_response_norm_forward_vector},
+        {"ref", Device::cpu, f32_or_f64, local_response_norm_forward_ref},
+    }};
+constexpr Entry<LocalResponseNormProblem, LocalResponseNormBackwardFn> backward{
+    "local_response_norm.backward",
+    {
+        ATROUS_ON_GPU("shared", can_shared, local_response_norm_backward_shared),
+        ATROUS_ON_GPU("naive", f32_or_bf16, local_response_norm_backward_naive),
+        {"vector", Device::cpu, f32_only, local_response_norm_backward_vector},
+        {"ref", Device::cpu, f32_or_f64, local_response_norm_backward_ref},
+    }};
 
 }  // namespace
 
@@ -53,8 +53,7 @@ Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& opti
   const char* where = "local_response_norm";
   const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
   const Tensor y = pool_target(where, std::move(out), x.shape(), x);
-  check_same_device(where, {x, y});
-  dispatch("local_response_norm", "local_response_norm.forward", forward_table, problem, {y}, x, y);
+  forward(problem, x, writes(y));
   return y;
 }
 
@@ -63,18 +62,13 @@ Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
   const char* where = "local_response_norm backward";
   const auto problem = LocalResponseNormProblem::make(where, x.shape(), x.dtype(), options);
   check_tensor(where, "output gradient", dy, x.shape(), x.dtype());
-  check_same_device(where, {dy, x});
   const Tensor dx = Tensor::empty_like(x);
-  dispatch("local_response_norm", "local_response_norm.backward", backward_table, problem, {dx}, dy, x, dx);
+  backward(problem, dy, x, writes(dx));
   return dx;
 }
 
-std::vector<std::string> local_response_norm_candidates(std::string_view entry,
-                                                        const LocalResponseNormProblem& problem,
-                                                        Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("local_response_norm", entry);
+EntryList local_response_norm_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -15,8 +15,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -43,10 +41,5 @@ Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& opti
 // dx; the scale is computed again from x, which costs less than keeping it.
 Tensor local_response_norm_backward(const Tensor& dy, const Tensor& x,
                                     const LocalResponseNormOptions& options);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> local_response_norm_candidates(std::string_view entry,
-                                                        const LocalResponseNormProblem& problem,
-                                                        Device device);
 
 }  // namespace atrous::kernels

@@ -1,6 +1,6 @@
 #include "kernels/mask_targets/mask_targets.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/roi_arguments.h"
 #include "kernels/mask_targets/mask_targets_impl.h"
 
@@ -8,12 +8,14 @@ namespace atrous::kernels {
 namespace mask_targets_impl {
 namespace {
 
-constexpr Implementation<MaskTargetsProblem, Fn> table[] = {
-    ATROUS_ON_GPU("per_warp", always, forward_per_warp),
-    ATROUS_ON_GPU("naive", always, forward_naive),
-    {"separable", Device::cpu, always, forward_separable},
-    {"ref", Device::cpu, always, forward_ref},
-};
+constexpr Entry<MaskTargetsProblem, Fn> forward{
+    "mask_targets.forward",
+    {
+        ATROUS_ON_GPU("per_warp", always, forward_per_warp),
+        ATROUS_ON_GPU("naive", always, forward_naive),
+        {"separable", Device::cpu, always, forward_separable},
+        {"ref", Device::cpu, always, forward_ref},
+    }};
 
 }  // namespace
 }  // namespace mask_targets_impl
@@ -31,18 +33,14 @@ Tensor mask_targets(const Tensor& masks, const Tensor& rois, int64_t size) {
                "[{}] masks must be u8 [G, H, W] with positive H and W, fewer than 2^31 pixels each. Got {}.",
                where, masks.describe());
   ATROUS_CHECK(size >= 1, ErrorKind::usage, "[{}] the size must be at least 1. Got {}.", where, size);
-  check_same_device(where, {masks, rois});
   const MaskTargetsProblem p{masks.dim(0), masks.dim(1), masks.dim(2), rois.dim(0), size};
   const Tensor y = Tensor::empty({p.rois, size, size}, DType::f32, masks.device());
-  dispatch("mask_targets", "mask_targets.forward", mask_targets_impl::table, p, {y},
-           masks.contiguous_copy_if_needed(), rois.contiguous_copy_if_needed(), y);
+  mask_targets_impl::forward(p, masks.contiguous_copy_if_needed(), rois.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
-std::vector<std::string> mask_targets_candidates(std::string_view entry, const MaskTargetsProblem& problem,
-                                                 Device device) {
-  if (entry == "forward") return candidates(mask_targets_impl::table, problem, device);
-  unknown_entry("mask_targets", entry);
+EntryList mask_targets_entries() {
+  return {&mask_targets_impl::forward};
 }
 
 }  // namespace atrous::kernels

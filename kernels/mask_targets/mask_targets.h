@@ -10,8 +10,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -26,9 +24,5 @@ struct MaskTargetsProblem {
 // pixels of the mask. Returns f32 [R,size,size] on their device. A region whose mask does not exist gives
 // zeros. Errors (usage): other types or shapes, size < 1, several devices.
 Tensor mask_targets(const Tensor& masks, const Tensor& rois, int64_t size);
-
-// See candidates() in kernels/common/dispatch.h. Entry: forward.
-std::vector<std::string> mask_targets_candidates(std::string_view entry, const MaskTargetsProblem& problem,
-                                                 Device device);
 
 }  // namespace atrous::kernels

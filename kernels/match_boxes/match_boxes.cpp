@@ -1,18 +1,20 @@
 #include "kernels/match_boxes/match_boxes.h"
 
 #include "kernels/box_iou/box_iou.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/match_boxes/match_boxes_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<MatchProblem, MatchFn> table[] = {
-    ATROUS_ON_GPU("staged", always, match_boxes_staged),
-    ATROUS_ON_GPU("naive", always, match_boxes_naive),
-    {"runs", Device::cpu, always, match_boxes_runs},
-    {"ref", Device::cpu, always, match_boxes_ref},
-};
+constexpr Entry<MatchProblem, MatchFn> match{
+    "match_boxes.match",
+    {
+        ATROUS_ON_GPU("staged", always, match_boxes_staged),
+        ATROUS_ON_GPU("naive", always, match_boxes_naive),
+        {"runs", Device::cpu, always, match_boxes_runs},
+        {"ref", Device::cpu, always, match_boxes_ref},
+    }};
 
 }  // namespace
 
@@ -27,19 +29,16 @@ Tensor match_boxes(const Tensor& truths, const Tensor& boxes, const MatchOptions
   ATROUS_CHECK(options.low >= 0 && options.low <= options.high && options.high <= 1, ErrorKind::usage,
                "[match_boxes] thresholds must be 0 <= low <= high <= 1. Got low {} and high {}.", options.low,
                options.high);
-  check_same_device("match_boxes", {g, a});
   const MatchProblem problem{g.dim(0), a.dim(0), options};
   if (problem.truths == 0) return Tensor::full({problem.boxes}, match_below_low, DType::i32, a.device());
   const Tensor matches = Tensor::empty({problem.boxes}, DType::i32, a.device());
   if (problem.boxes > 0)
-    dispatch("match_boxes", "match_boxes.match", table, problem, {matches}, g, a, matches);
+    match(problem, g, a, writes(matches));
   return matches;
 }
 
-std::vector<std::string> match_boxes_candidates(std::string_view entry, const MatchProblem& problem,
-                                                Device device) {
-  if (entry == "match") return candidates(table, problem, device);
-  unknown_entry("match_boxes", entry);
+EntryList match_boxes_entries() {
+  return {&match};
 }
 
 }  // namespace atrous::kernels

@@ -17,8 +17,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -42,9 +40,5 @@ struct MatchProblem {
 // i32 [A]: an index into truths [G, 4] (f32), or below_low or between, for each of boxes [A, 4] (f32), on
 // their device. G = 0: all are below_low. Error(usage): shapes, types, thresholds outside 0 <= low <= high.
 Tensor match_boxes(const Tensor& truths, const Tensor& boxes, const MatchOptions& options);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> match_boxes_candidates(std::string_view entry, const MatchProblem& problem,
-                                                Device device);
 
 }  // namespace atrous::kernels

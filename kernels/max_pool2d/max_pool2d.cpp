@@ -2,59 +2,61 @@
 
 #include <limits>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/max_pool2d/max_pool2d_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr auto needs_f32 = [](const auto& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "takes f32 only";
-};
-constexpr auto needs_f32_or_bf16 = [](const auto& p) -> const char* {
-  return p.dtype == DType::f64 ? "takes f32 and bf16 only" : nullptr;
-};
-const char* needs_small_window(const Pool2dProblem& p) {
+const char* small_window(const Pool2dProblem& p) {
   const Pool2dOptions& o = p.options;
   if (o.kernel_h != o.kernel_w || (o.kernel_h != 2 && o.kernel_h != 3))
     return "takes 2x2 and 3x3 windows only";
-  return needs_f32_or_bf16(p);
+  return f32_or_bf16(p);
 }
-const char* needs_disjoint_windows(const Pool2dProblem& p) {
+const char* disjoint_windows(const Pool2dProblem& p) {
   const Pool2dOptions& o = p.options;
   if (o.kernel_h != o.stride_h || o.kernel_w != o.stride_w || o.pad_h || o.pad_w || o.dilation_h != 1 ||
       o.dilation_w != 1) {
     return "takes windows side by side only";
   }
-  return needs_f32_or_bf16(p);
+  return f32_or_bf16(p);
 }
 
-constexpr Implementation<Pool2dProblem, MaxPool2dForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("unrolled", needs_small_window, max_pool2d_forward_unrolled),
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_pool2d_forward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_pool2d_forward_naive),
-    {"vector", Device::cpu, needs_f32, max_pool2d_forward_rows},
-    {"ref", Device::cpu, why_not_bf16, max_pool2d_forward_ref},
-};
-constexpr Implementation<Pool2dProblem, MaxPool2dBackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("disjoint", needs_disjoint_windows, max_pool2d_backward_disjoint),
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_pool2d_backward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_pool2d_backward_naive),
-    {"vector", Device::cpu, needs_f32, max_pool2d_backward_gather},
-    {"ref", Device::cpu, why_not_bf16, max_pool2d_backward_ref},
-};
-constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_table[] = {
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_unpool2d_forward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_unpool2d_forward_naive),
-    {"vector", Device::cpu, needs_f32, max_unpool2d_forward_blocks},
-    {"ref", Device::cpu, why_not_bf16, max_unpool2d_forward_ref},
-};
-constexpr Implementation<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward_table[] = {
-    ATROUS_ON_GPU("vectorised", needs_f32_or_bf16, max_unpool2d_backward_vectorised),
-    ATROUS_ON_GPU("naive", needs_f32_or_bf16, max_unpool2d_backward_naive),
-    {"vector", Device::cpu, needs_f32, max_unpool2d_backward_rows},
-    {"ref", Device::cpu, why_not_bf16, max_unpool2d_backward_ref},
-};
+constexpr Entry<Pool2dProblem, MaxPool2dForwardFn> forward{
+    "max_pool2d.forward",
+    {
+        ATROUS_ON_GPU("unrolled", small_window, max_pool2d_forward_unrolled),
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_pool2d_forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_pool2d_forward_naive),
+        {"vector", Device::cpu, f32_only, max_pool2d_forward_rows},
+        {"ref", Device::cpu, f32_or_f64, max_pool2d_forward_ref},
+    }};
+constexpr Entry<Pool2dProblem, MaxPool2dBackwardFn> backward{
+    "max_pool2d.backward",
+    {
+        ATROUS_ON_GPU("disjoint", disjoint_windows, max_pool2d_backward_disjoint),
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_pool2d_backward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_pool2d_backward_naive),
+        {"vector", Device::cpu, f32_only, max_pool2d_backward_gather},
+        {"ref", Device::cpu, f32_or_f64, max_pool2d_backward_ref},
+    }};
+constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool{
+    "max_pool2d.unpool",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_forward_naive),
+        {"vector", Device::cpu, f32_only, max_unpool2d_forward_blocks},
+        {"ref", Device::cpu, f32_or_f64, max_unpool2d_forward_ref},
+    }};
+constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward{
+    "max_pool2d.unpool_backward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_backward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_backward_naive),
+        {"vector", Device::cpu, f32_only, max_unpool2d_backward_rows},
+        {"ref", Device::cpu, f32_or_f64, max_unpool2d_backward_ref},
+    }};
 
 // Indices are i32, so an image must have fewer than 2^31 pixels.
 void check_indexable(const char* where, int64_t height, int64_t width) {
@@ -73,7 +75,6 @@ MaxUnpool2dProblem unpool_problem(const char* where, const Tensor& pooled, const
                "bf16). Got {} and {}.",
                where, pooled.describe(), full.describe());
   check_tensor(where, "indices", indices, pooled.shape(), DType::i32);
-  check_same_device(where, {pooled, indices, full});
   check_indexable(where, full.dim(1), full.dim(2));
   return {pooled.shape(), full.shape(), pooled.dtype()};
 }
@@ -108,12 +109,8 @@ void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, const Ten
   if (indices.defined()) {
     check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
     check_indexable(where, problem.height, problem.width);
-    check_same_device(where, {x, indices});
-    indices.bump_version();
   }
-  check_same_device(where, {x, y});
-  y.bump_version();
-  dispatch("max_pool2d", "max_pool2d.forward", forward_table, problem, {y, indices}, x, y, indices);
+  forward(problem, x, writes(y), writes(indices));
 }
 
 void max_pool2d_backward(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
@@ -122,37 +119,23 @@ void max_pool2d_backward(const Tensor& dy, const Tensor& indices, const Pool2dOp
   const Pool2dProblem problem = pool2d_problem(where, dx.shape(), dx.dtype(), options);
   check_tensor(where, "output gradient", dy, problem.output_shape(), dx.dtype());
   check_tensor(where, "indices", indices, problem.output_shape(), DType::i32);
-  check_same_device(where, {dy, indices, dx});
-  dx.bump_version();
-  dispatch("max_pool2d", "max_pool2d.backward", backward_table, problem, {dx}, dy, indices, dx);
+  backward(problem, dy, indices, writes(dx));
 }
 
 void max_unpool2d_forward(const Tensor& x, const Tensor& indices, const Tensor& y) {
   const MaxUnpool2dProblem problem = unpool_problem("max_unpool2d", x, indices, y);
   check_indices("max_unpool2d", indices, y.dim(1) * y.dim(2));
-  y.bump_version();
-  dispatch("max_pool2d", "max_pool2d.unpool", unpool_table, problem, {y}, x, indices, y);
+  unpool(problem, x, indices, writes(y));
 }
 
 void max_unpool2d_backward(const Tensor& dy, const Tensor& indices, const Tensor& dx) {
   const MaxUnpool2dProblem problem = unpool_problem("max_unpool2d backward", dx, indices, dy);
   check_indices("max_unpool2d backward", indices, dy.dim(1) * dy.dim(2));
-  dx.bump_version();
-  dispatch("max_pool2d", "max_pool2d.unpool_backward", unpool_backward_table, problem, {dx}, dy, indices, dx);
+  unpool_backward(problem, dy, indices, writes(dx));
 }
 
-std::vector<std::string> max_pool2d_candidates(std::string_view entry, const Pool2dProblem& problem,
-                                               Device device) {
-  if (entry == "forward" || entry == "forward_indices") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("max_pool2d", entry);
-}
-
-std::vector<std::string> max_unpool2d_candidates(std::string_view entry, const MaxUnpool2dProblem& problem,
-                                                 Device device) {
-  if (entry == "unpool") return candidates(unpool_table, problem, device);
-  if (entry == "unpool_backward") return candidates(unpool_backward_table, problem, device);
-  unknown_entry("max_pool2d", entry);
+EntryList max_pool2d_entries() {
+  return {&forward, &backward, &unpool, &unpool_backward};
 }
 
 }  // namespace atrous::kernels

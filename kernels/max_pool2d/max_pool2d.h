@@ -16,8 +16,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/common/pool2d.h"
@@ -42,11 +40,5 @@ struct MaxUnpool2dProblem {
   DType dtype = DType::f32;
   std::string str() const;
 };
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> max_pool2d_candidates(std::string_view entry, const Pool2dProblem& problem,
-                                               Device device);
-std::vector<std::string> max_unpool2d_candidates(std::string_view entry, const MaxUnpool2dProblem& problem,
-                                                 Device device);
 
 }  // namespace atrous::kernels

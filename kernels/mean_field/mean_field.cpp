@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/pool2d.h"
 #include "kernels/lattice_filter/lattice_filter.h"
 #include "kernels/mean_field/mean_field_impl.h"
@@ -12,33 +12,29 @@ namespace atrous::kernels {
 namespace mean_field_impl {
 namespace {
 
-constexpr auto f32_only = [](const MeanFieldProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-constexpr auto why_not_warps = [](const MeanFieldProblem& p) -> const char* {
+constexpr auto can_warps = [](const MeanFieldProblem& p) -> const char* {
   return p.channels > most_classes_of_warps ? "more than 128 classes" : f32_only(p);
 };
 
-template <Isa needed>
-constexpr auto vectors = [](const MeanFieldProblem& p) -> const
-    char* { return cpu_isa() < needed ? "needs a newer instruction set" : f32_only(p); };
-
-constexpr Implementation<MeanFieldProblem, UpdateFn> update_table[] = {
-    ATROUS_ON_GPU("warps", why_not_warps, update_warps),
-    ATROUS_ON_GPU("naive", f32_only, update_naive),
-    {"avx512", Device::cpu, vectors<Isa::avx512>, update_avx512},
-    {"avx2", Device::cpu, vectors<Isa::avx2>, update_avx2},
-    {"portable", Device::cpu, vectors<Isa::generic>, update_portable},
-    {"ref", Device::cpu, always, update_ref},
-};
-constexpr Implementation<MeanFieldProblem, UnaryFn> unary_table[] = {
-    ATROUS_ON_GPU("naive", f32_only, unary_naive),
-    {"avx512", Device::cpu, vectors<Isa::avx512>, unary_avx512},
-    {"avx2", Device::cpu, vectors<Isa::avx2>, unary_avx2},
-    {"portable", Device::cpu, vectors<Isa::generic>, unary_portable},
-    {"ref", Device::cpu, always, unary_ref},
-};
+constexpr Entry<MeanFieldProblem, UpdateFn> update{
+    "mean_field.update",
+    {
+        ATROUS_ON_GPU("warps", can_warps, update_warps),
+        ATROUS_ON_GPU("naive", f32_only, update_naive),
+        {"avx512", Device::cpu, f32_only, update_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, f32_only, update_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, f32_only, update_portable},
+        {"ref", Device::cpu, always, update_ref},
+    }};
+constexpr Entry<MeanFieldProblem, UnaryFn> unary{
+    "mean_field.unary",
+    {
+        ATROUS_ON_GPU("naive", f32_only, unary_naive),
+        {"avx512", Device::cpu, f32_only, unary_avx512, {.needs = &needs_avx512}},
+        {"avx2", Device::cpu, f32_only, unary_avx2, {.needs = &needs_avx2}},
+        {"portable", Device::cpu, f32_only, unary_portable},
+        {"ref", Device::cpu, always, unary_ref},
+    }};
 
 MeanFieldProblem checked_rows(const char* where, const char* name, const Tensor& t) {
   ATROUS_CHECK(
@@ -64,7 +60,7 @@ char checked_compatibility(const Tensor& t, const MeanFieldProblem& p) {
 }
 
 // A term with contiguous compatibility; its letters are added to the problem.
-MeanFieldTerm checked(const MeanFieldTerm& term, const Tensor& log_unary, MeanFieldProblem& p) {
+MeanFieldTerm checked(const MeanFieldTerm& term, MeanFieldProblem& p) {
   const auto fits = [&](const Tensor& t, int64_t rows) {
     return t.defined() && t.rank() >= 2 && t.dtype() == p.dtype && t.channels() == p.channels &&
            t.pixels() == rows;
@@ -79,12 +75,10 @@ MeanFieldTerm checked(const MeanFieldTerm& term, const Tensor& log_unary, MeanFi
                  "of {} classes at its vertices, in {}. Got a lattice of {} points and {} vertices, and {}.",
                  p.points, p.channels, name_of(p.dtype), lattice.points, lattice.vertices,
                  term.vertex_values.defined() ? term.vertex_values.describe() : "nothing");
-    check_same_device("mean_field", {log_unary, lattice.weight, term.vertex_values, term.compatibility});
   } else {
     ATROUS_CHECK(fits(term.filtered, p.points), ErrorKind::usage,
                  "[mean_field] filtered values must be like the unary, {} rows of {} classes in {}. Got {}.",
                  p.points, p.channels, name_of(p.dtype), term.filtered.describe());
-    check_same_device("mean_field", {log_unary, term.filtered, term.compatibility});
   }
   if (!p.kernels.empty()) p.kernels += ' ';
   p.kernels += {sliced ? 'l' : 'f', checked_compatibility(term.compatibility, p)};
@@ -106,13 +100,12 @@ Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTer
   ATROUS_CHECK(terms.size() <= mean_field_most_terms, ErrorKind::usage,
                "[mean_field] takes up to {} kernels. Got {}.", mean_field_most_terms, terms.size());
   std::vector<MeanFieldTerm> good;
-  for (const MeanFieldTerm& term : terms) good.push_back(checked(term, log_unary, problem));
+  for (const MeanFieldTerm& term : terms) good.push_back(checked(term, problem));
   const Tensor q = pool_target("mean_field", std::move(out), {problem.points, problem.channels}, log_unary);
   ATROUS_CHECK(q.contiguous(), ErrorKind::usage, "[mean_field] the output must be contiguous. Got {}.",
                q.describe());
-  check_same_device("mean_field", {log_unary, q});
   check_disjoint("mean_field", q, log_unary);
-  dispatch("mean_field", "mean_field.update", update_table, problem, {q}, log_unary, good, q);
+  update(problem, log_unary, good, writes(q));
   return q;
 }
 
@@ -127,8 +120,7 @@ Tensor mean_field_unary(const Tensor& probabilities) {
   const Device device = probabilities.device();
   const Tensor y = Tensor::empty({problem.points, problem.channels}, problem.dtype, device);
   const Tensor first_bad = Tensor::empty({1}, DType::i32, device);
-  dispatch("mean_field", "mean_field.unary", unary_table, problem, {y, first_bad}, probabilities, y,
-           first_bad);
+  unary(problem, probabilities, writes(y), writes(first_bad));
   const auto bad = static_cast<int64_t>(first_bad.to(Device::cpu).item());
   if (bad == problem.points) return y;
   const Tensor row = probabilities.contiguous_copy_if_needed()
@@ -148,22 +140,8 @@ Tensor mean_field_unary(const Tensor& probabilities) {
        where, probability_sum_tolerance, sum, least, bad, problem.points);
 }
 
-std::vector<MeanFieldTerm> on_host(const std::vector<MeanFieldTerm>& terms, HostCopies& host) {
-  std::vector<MeanFieldTerm> copies = terms;
-  for (MeanFieldTerm& term : copies) {
-    for (Tensor* t : {&term.filtered, &term.vertex_values, &term.compatibility}) {
-      if (t->defined()) *t = host(*t);
-    }
-    term.lattice = on_host(term.lattice, host);
-  }
-  return copies;
-}
-
-std::vector<std::string> mean_field_candidates(std::string_view entry, const MeanFieldProblem& problem,
-                                               Device device) {
-  if (entry == "update") return candidates(mean_field_impl::update_table, problem, device);
-  if (entry == "unary") return candidates(mean_field_impl::unary_table, problem, device);
-  unknown_entry("mean_field", entry);
+EntryList mean_field_entries() {
+  return {&mean_field_impl::update, &mean_field_impl::unary};
 }
 
 }  // namespace atrous::kernels

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -26,6 +25,13 @@ struct MeanFieldTerm {
   Tensor vertex_values = {};  // [V, C], any pixel stride
   // [1]: C(v) = compatibility v; [C]: a factor per class; [C, C]: the product of matrix and v.
   Tensor compatibility = {};
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.filtered);
+    f(self.lattice);
+    f(self.vertex_values);
+    f(self.compatibility);
+  }
 };
 
 struct MeanFieldProblem {
@@ -47,12 +53,5 @@ inline constexpr size_t mean_field_most_terms = 4;
 // which leaves room for probabilities that were stored in half precision.
 Tensor mean_field_unary(const Tensor& probabilities);
 inline constexpr double least_probability = 1e-5, probability_sum_tolerance = 0.01;
-
-// For dispatch: see kernels/common/validation.h.
-std::vector<MeanFieldTerm> on_host(const std::vector<MeanFieldTerm>& terms, HostCopies& host);
-
-// See candidates() in kernels/common/dispatch.h. Entries: "update", "unary".
-std::vector<std::string> mean_field_candidates(std::string_view entry, const MeanFieldProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

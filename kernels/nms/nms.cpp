@@ -3,18 +3,20 @@
 #include <algorithm>
 
 #include "kernels/box_iou/box_iou.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/nms/nms_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<NmsProblem, NmsFn> table[] = {
-    ATROUS_ON_GPU("tiles", always, nms_tiles),
-    ATROUS_ON_GPU("naive", always, nms_naive),
-    {"runs", Device::cpu, always, nms_runs},
-    {"ref", Device::cpu, always, nms_ref},
-};
+constexpr Entry<NmsProblem, NmsFn> suppress{
+    "nms.suppress",
+    {
+        ATROUS_ON_GPU("tiles", always, nms_tiles),
+        ATROUS_ON_GPU("naive", always, nms_naive),
+        {"runs", Device::cpu, always, nms_runs},
+        {"ref", Device::cpu, always, nms_ref},
+    }};
 
 // `t` [n] of this type, dense; or undefined as given.
 Tensor checked(const char* name, const Tensor& t, int64_t n, DType dtype) {
@@ -25,14 +27,6 @@ Tensor checked(const char* name, const Tensor& t, int64_t n, DType dtype) {
 }
 
 }  // namespace
-
-static NmsInput on_host(const NmsInput& in, HostCopies& host) {
-  const auto copy = [&](const Tensor& t) { return t.defined() ? host(t) : t; };
-  return {host(in.boxes), host(in.scores), copy(in.groups), copy(in.valid)};
-}
-static NmsResult on_host(const NmsResult& result, HostCopies& host) {
-  return {host(result.indices), host(result.count)};
-}
 
 int64_t NmsProblem::capacity() const {
   return options.max_keep > 0 ? std::min(options.max_keep, boxes) : boxes;
@@ -58,21 +52,19 @@ NmsResult nms(const Tensor& boxes, const Tensor& scores, const Tensor& groups, c
   ATROUS_CHECK(options.groups >= 1 && options.max_keep >= 0, ErrorKind::usage,
                "[nms] at least one group is needed, and max_keep must not be negative. Got {}.", p.str());
   narrow<int32_t>(options.groups, "nms");
-  check_same_device("nms", {in.boxes, in.scores, in.groups, in.valid});
   const Device device = boxes.device();
   const NmsResult out{Tensor::empty({p.capacity()}, DType::i32, device),
                       Tensor::empty({1}, DType::i32, device)};
   if (p.boxes == 0) {
     out.count.fill(0);
   } else {
-    dispatch("nms", "nms.suppress", table, p, {out.indices, out.count}, in, out);
+    suppress(p, in, writes(out));
   }
   return out;
 }
 
-std::vector<std::string> nms_candidates(std::string_view entry, const NmsProblem& problem, Device device) {
-  if (entry == "suppress") return candidates(table, problem, device);
-  unknown_entry("nms", entry);
+EntryList nms_entries() {
+  return {&suppress};
 }
 
 }  // namespace atrous::kernels

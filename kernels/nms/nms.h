@@ -15,8 +15,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -38,6 +36,11 @@ struct NmsProblem {
 struct NmsResult {
   Tensor indices;  // i32 [capacity]: kept boxes by falling score, equal scores by rising index; then -1
   Tensor count;    // i32 [1]: how many are kept
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.indices);
+    f(self.count);
+  }
 };
 
 // boxes f32 [n, 4] (x1, y1, x2, y2), scores f32 [n], groups i32 [n] (undefined: all are group 0), valid u8
@@ -45,8 +48,5 @@ struct NmsResult {
 // not finite overlap nothing. Error(usage): shapes, types, a threshold outside [0, 1].
 NmsResult nms(const Tensor& boxes, const Tensor& scores, const Tensor& groups, const Tensor& valid,
               const NmsOptions& options);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> nms_candidates(std::string_view entry, const NmsProblem& problem, Device device);
 
 }  // namespace atrous::kernels

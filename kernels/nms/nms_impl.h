@@ -9,6 +9,10 @@ namespace atrous::kernels {
 // Dense tensors; groups and valid may be undefined.
 struct NmsInput {
   Tensor boxes, scores, groups, valid;
+
+  static void each_tensor(auto& self, const auto& f) {
+    for (auto* t : {&self.boxes, &self.scores, &self.groups, &self.valid}) f(*t);
+  }
 };
 
 // At least one box and room for one.

@@ -12,10 +12,10 @@
 
 #include <array>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/operands.h"
 #include "kernels/optimizer_step/optimizer_step_math.h"
 
 namespace atrous::kernels {
@@ -31,6 +31,13 @@ struct ParameterUpdate {
   Tensor gradient;
   std::array<Tensor, 2> moments;  // as many as the rule has
   Tensor low_precision;           // bf16, or undefined
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.value);
+    f(self.gradient, Access::read);
+    for (auto& moment : self.moments) f(moment);
+    if (self.low_precision.defined()) f(self.low_precision, Access::write);
+  }
 };
 
 struct OptimizerProblem {
@@ -52,11 +59,5 @@ void optimizer_step(OptimizerRule rule, const OptimizerCoefficients& coefficient
                     const std::vector<ParameterUpdate>& parameters);
 // `result` is one f64 on the device of the tensors, which are contiguous. None at all give 0.
 void sum_of_squares(const std::vector<Tensor>& tensors, const Tensor& result);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> optimizer_step_candidates(std::string_view entry, const OptimizerProblem& problem,
-                                                   Device device);
-std::vector<std::string> sum_of_squares_candidates(std::string_view entry, const SumOfSquaresProblem& problem,
-                                                   Device device);
 
 }  // namespace atrous::kernels

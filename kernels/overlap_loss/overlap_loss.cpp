@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/cross_entropy/labels.h"
 #include "kernels/overlap_loss/overlap_loss_kernels.h"
 #include "kernels/overlap_loss/overlap_loss_math.h"
@@ -11,16 +11,14 @@ namespace atrous::kernels {
 namespace overlap_loss_impl {
 namespace {
 
-constexpr auto only_f32 = [](const OverlapLossProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-constexpr Implementation<OverlapLossProblem, Fn> table[] = {
-    ATROUS_ON_GPU("strips", why_not_f64, run_strips),
-    ATROUS_ON_GPU("naive", why_not_f64, run_naive),
-    {"blocks", Device::cpu, only_f32, run_blocks},
-    {"ref", Device::cpu, why_not_bf16, run_ref},
-};
+constexpr Entry<OverlapLossProblem, Fn> forward{
+    "overlap_loss.forward",
+    {
+        ATROUS_ON_GPU("strips", f32_or_bf16, run_strips),
+        ATROUS_ON_GPU("naive", f32_or_bf16, run_naive),
+        {"blocks", Device::cpu, f32_only, run_blocks},
+        {"ref", Device::cpu, f32_or_f64, run_ref},
+    }};
 
 }  // namespace
 
@@ -42,10 +40,6 @@ Overlap overlap_of(const OverlapLossOptions& options, const ClassSums& sums) {
 
 }  // namespace overlap_loss_impl
 
-static OverlapLossResult on_host(const OverlapLossResult& result, HostCopies& host) {
-  return {host(result.loss), host(result.gradient)};
-}
-
 std::string OverlapLossProblem::str() const {
   return fmt::format("p{} k{} {} smooth {}{} {}", pixels, classes,
                      options.measure == OverlapMeasure::dice ? "dice" : "iou", options.smooth,
@@ -58,7 +52,6 @@ OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels
   ATROUS_CHECK(p.rank() == 4 && p.channels() > 0 && is_floating(p.dtype()), ErrorKind::usage,
                "[overlap_loss] probabilities must be f32, f64 or bf16 of shape [N, H, W, K]. Got {}.",
                p.describe());
-  check_same_device("overlap_loss", {p, labels});
   narrow<int32_t>(p.channels(), "overlap_loss");
   narrow<int32_t>(options.ignore_index, "overlap_loss");
   ATROUS_CHECK(std::isfinite(options.smooth) && options.smooth >= 0, ErrorKind::usage,
@@ -68,15 +61,12 @@ OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels
   const OverlapLossProblem problem{p.pixels(), p.channels(), options, p.dtype()};
   const OverlapLossResult out{Tensor::empty({}, parameter_dtype(p.dtype()), p.device()),
                               want_gradient ? Tensor::empty_like(p) : Tensor()};
-  dispatch("overlap_loss", "overlap_loss.forward", overlap_loss_impl::table, problem,
-           {out.loss, out.gradient}, p, y, out);
+  overlap_loss_impl::forward(problem, p, y, writes(out));
   return out;
 }
 
-std::vector<std::string> overlap_loss_candidates(std::string_view entry, const OverlapLossProblem& problem,
-                                                 Device device) {
-  if (entry == "forward") return candidates(overlap_loss_impl::table, problem, device);
-  unknown_entry("overlap_loss", entry);
+EntryList overlap_loss_entries() {
+  return {&overlap_loss_impl::forward};
 }
 
 }  // namespace atrous::kernels

@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -37,15 +35,16 @@ struct OverlapLossProblem {
 struct OverlapLossResult {
   Tensor loss;      // scalar, dtype of p (f32 for bf16)
   Tensor gradient;  // like p, contiguous; undefined unless asked for
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.loss);
+    f(self.gradient);
+  }
 };
 
 // p: f32, f64 or (on a device) bf16, any pixel stride; labels: i32 or u8. Errors: a label out of range
 // (data), shapes, types, smooth (usage).
 OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels,
                                const OverlapLossOptions& options, bool want_gradient);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> overlap_loss_candidates(std::string_view entry, const OverlapLossProblem& problem,
-                                                 Device device);
 
 }  // namespace atrous::kernels

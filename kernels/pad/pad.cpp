@@ -1,32 +1,32 @@
 #include "kernels/pad/pad.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/pad/pad_kernels.h"
 
 namespace atrous::kernels {
 namespace pad_impl {
 namespace {
 
-constexpr auto only_f32 = [](const PadProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
 constexpr auto f32_or_bf16 = [](const PadProblem& p) -> const char* {
   return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
 };
 
-constexpr Implementation<PadProblem, Fn> forward_table[] = {
-    ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
-    ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
-    {"rows", Device::cpu, only_f32, forward_rows},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
-constexpr Implementation<PadProblem, Fn> backward_table[] = {
-    ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),
-    ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
-    {"rows", Device::cpu, only_f32, backward_rows},
-    {"ref", Device::cpu, why_not_bf16, backward_ref},
-};
+constexpr Entry<PadProblem, Fn> forward{
+    "pad.forward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+        {"rows", Device::cpu, f32_only, forward_rows},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
+constexpr Entry<PadProblem, Fn> backward{
+    "pad.backward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
+        {"rows", Device::cpu, f32_only, backward_rows},
+        {"ref", Device::cpu, f32_or_f64, backward_ref},
+    }};
 
 }  // namespace
 }  // namespace pad_impl
@@ -81,9 +81,7 @@ Tensor pad_forward(const Tensor& x, const PadOptions& options, const Tensor& out
                "[pad] the output must be {} {}. Got {}.", name_of(x.dtype()), pad_shape(p).str(),
                out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(pad_shape(p), x.dtype(), x.device());
-  check_same_device("pad", {x, y});
-  if (out.defined()) out.bump_version();
-  dispatch("pad", "pad.forward", pad_impl::forward_table, p, {y}, x, y);
+  pad_impl::forward(p, x, writes(y));
   return y;
 }
 
@@ -93,14 +91,12 @@ Tensor pad_backward(const Tensor& dy, const Shape& x, const PadOptions& options)
                "[pad] the output gradient must have the shape of the output. Got {} for {}.", dy.describe(),
                p.str());
   const Tensor dx = Tensor::empty(x, dy.dtype(), dy.device());
-  dispatch("pad", "pad.backward", pad_impl::backward_table, p, {dx}, dy, dx);
+  pad_impl::backward(p, dy, writes(dx));
   return dx;
 }
 
-std::vector<std::string> pad_candidates(std::string_view entry, const PadProblem& problem, Device device) {
-  if (entry == "forward") return candidates(pad_impl::forward_table, problem, device);
-  if (entry == "backward") return candidates(pad_impl::backward_table, problem, device);
-  unknown_entry("pad", entry);
+EntryList pad_entries() {
+  return {&pad_impl::forward, &pad_impl::backward};
 }
 
 }  // namespace atrous::kernels

@@ -9,8 +9,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -76,8 +74,5 @@ Shape pad_shape(const PadProblem& p);
 Tensor pad_forward(const Tensor& x, const PadOptions& options, const Tensor& out = {});
 // Gradient of the input of shape `x`.
 Tensor pad_backward(const Tensor& dy, const Shape& x, const PadOptions& options);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> pad_candidates(std::string_view entry, const PadProblem& problem, Device device);
 
 }  // namespace atrous::kernels

@@ -1,22 +1,20 @@
 #include "kernels/paste_masks/paste_masks.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/paste_masks/paste_masks_impl.h"
 
 namespace atrous::kernels {
 namespace paste_masks_impl {
 namespace {
 
-constexpr auto only_f32 = [](const PasteMasksProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-constexpr Implementation<PasteMasksProblem, Fn> table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, forward_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, forward_naive),
-    {"rows", Device::cpu, only_f32, forward_rows},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
+constexpr Entry<PasteMasksProblem, Fn> forward{
+    "paste_masks.forward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+        {"rows", Device::cpu, f32_only, forward_rows},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
 
 }  // namespace
 }  // namespace paste_masks_impl
@@ -41,7 +39,6 @@ Tensor paste_masks(const Tensor& masks, const Tensor& boxes, const PasteMasksOpt
       options.height >= 1 && options.width >= 1 && options.height <= 1 << 24 && options.width <= 1 << 24,
       ErrorKind::usage, "[{}] the image must have 1 to 2^24 rows and columns. Got {}x{}.", where,
       options.height, options.width);
-  check_same_device(where, {masks, boxes});
   const PasteMasksProblem p{masks.dim(0),
                             masks.dim(1),
                             options.height,
@@ -52,15 +49,12 @@ Tensor paste_masks(const Tensor& masks, const Tensor& boxes, const PasteMasksOpt
                             masks.dtype()};
   const Tensor y =
       Tensor::empty({p.count, p.height, p.width}, p.binary ? DType::u8 : p.dtype, masks.device());
-  dispatch("paste_masks", "paste_masks.forward", paste_masks_impl::table, p, {y},
-           masks.contiguous_copy_if_needed(), boxes.contiguous_copy_if_needed(), y);
+  paste_masks_impl::forward(p, masks.contiguous_copy_if_needed(), boxes.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
-std::vector<std::string> paste_masks_candidates(std::string_view entry, const PasteMasksProblem& problem,
-                                                Device device) {
-  if (entry == "forward") return candidates(paste_masks_impl::table, problem, device);
-  unknown_entry("paste_masks", entry);
+EntryList paste_masks_entries() {
+  return {&paste_masks_impl::forward};
 }
 
 }  // namespace atrous::kernels

@@ -8,8 +8,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/paste_masks/paste_masks_math.h"
@@ -38,9 +36,5 @@ struct PasteMasksProblem {
 // in pixels of the image; one that is empty or NaN gives zeros. Returns [n,height,width], u8 or the masks'
 // type, on their device. Errors (usage): other types or shapes, an image without pixels, several devices.
 Tensor paste_masks(const Tensor& masks, const Tensor& boxes, const PasteMasksOptions& options);
-
-// See candidates() in kernels/common/dispatch.h. Entry: forward.
-std::vector<std::string> paste_masks_candidates(std::string_view entry, const PasteMasksProblem& problem,
-                                                Device device);
 
 }  // namespace atrous::kernels

@@ -9,8 +9,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/pointwise/pointwise_math.h"
@@ -61,10 +59,5 @@ void binary_backward(Binary op, const Tensor& x, const Tensor& z, const Tensor& 
 void broadcast_forward(Binary op, const Tensor& x, const Tensor& z, const Tensor& y);
 // dz = sum of dy (add) or of dy * x (mul) over the elements of x that share an element of z. Fixed order.
 void broadcast_backward_vector(Binary op, const Tensor& x, const Tensor& dy, const Tensor& dz);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> unary_candidates(std::string_view entry, const UnaryProblem& problem, Device device);
-std::vector<std::string> binary_candidates(std::string_view entry, const BinaryProblem& problem,
-                                           Device device);
 
 }  // namespace atrous::kernels

@@ -2,22 +2,20 @@
 
 #include <cmath>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/pointwise_loss/pointwise_loss_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr auto only_f32 = [](const PointwiseLossProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
-
-constexpr Implementation<PointwiseLossProblem, PointwiseLossFn> table[] = {
-    ATROUS_ON_GPU("blocks", why_not_f64, pointwise_loss_blocks),
-    ATROUS_ON_GPU("naive", why_not_f64, pointwise_loss_naive),
-    {"chunks", Device::cpu, only_f32, pointwise_loss_chunks},
-    {"ref", Device::cpu, why_not_bf16, pointwise_loss_ref},
-};
+constexpr Entry<PointwiseLossProblem, PointwiseLossFn> forward{
+    "pointwise_loss.forward",
+    {
+        ATROUS_ON_GPU("blocks", f32_or_bf16, pointwise_loss_blocks),
+        ATROUS_ON_GPU("naive", f32_or_bf16, pointwise_loss_naive),
+        {"chunks", Device::cpu, f32_only, pointwise_loss_chunks},
+        {"ref", Device::cpu, f32_or_f64, pointwise_loss_ref},
+    }};
 
 const char* name_of(PointwiseLoss kind) {
   return kind == PointwiseLoss::smooth_l1 ? "smooth_l1" : "binary_cross_entropy";
@@ -32,7 +30,6 @@ PointwiseLossResult evaluate(PointwiseLossProblem p, const Tensor& x, const Tens
                    (targets.dtype() == DType::f32 || targets.dtype() == DType::f64),
                ErrorKind::usage, "[{}] targets must be f32 or f64 {}, like x. Got {}.", op, x.shape().str(),
                targets.describe());
-  check_same_device(op, {x, targets});
   p.shape = x.shape();
   p.dtype = x.dtype();
   p.scale = reduction == LossReduction::sum || x.numel() == 0 ? 1 : 1 / static_cast<double>(x.numel());
@@ -43,16 +40,11 @@ PointwiseLossResult evaluate(PointwiseLossProblem p, const Tensor& x, const Tens
     out.loss.fill(0);
     return out;
   }
-  dispatch("pointwise_loss", "pointwise_loss.forward", table, p, {out.loss, out.gradient}, x,
-           targets.to(dtype).contiguous_copy_if_needed(), out);
+  forward(p, x, targets.to(dtype).contiguous_copy_if_needed(), writes(out));
   return out;
 }
 
 }  // namespace
-
-static PointwiseLossResult on_host(const PointwiseLossResult& result, HostCopies& host) {
-  return {host(result.loss), host(result.gradient)};
-}
 
 std::string PointwiseLossProblem::str() const {
   return fmt::format("{}{} {} {} scale {}", name_of(kind),
@@ -74,10 +66,8 @@ PointwiseLossResult smooth_l1(const Tensor& x, const Tensor& targets, double bet
                   want_gradient);
 }
 
-std::vector<std::string> pointwise_loss_candidates(std::string_view entry,
-                                                   const PointwiseLossProblem& problem, Device device) {
-  if (entry == "forward") return candidates(table, problem, device);
-  unknown_entry("pointwise_loss", entry);
+EntryList pointwise_loss_entries() {
+  return {&forward};
 }
 
 }  // namespace atrous::kernels

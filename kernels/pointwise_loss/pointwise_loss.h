@@ -11,8 +11,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/cross_entropy/cross_entropy.h"  // LossReduction
@@ -33,6 +31,11 @@ struct PointwiseLossProblem {
 struct PointwiseLossResult {
   Tensor loss;      // scalar, dtype of x (f32 for bf16)
   Tensor gradient;  // like x, contiguous; undefined unless asked for
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.loss);
+    f(self.gradient);
+  }
 };
 
 // x: f32, f64 or (on a device) bf16, any pixel stride; targets of its shape, f32 or f64. Error(usage):
@@ -41,9 +44,5 @@ PointwiseLossResult binary_cross_entropy_with_logits(const Tensor& x, const Tens
                                                      LossReduction reduction, bool want_gradient);
 PointwiseLossResult smooth_l1(const Tensor& x, const Tensor& targets, double beta, LossReduction reduction,
                               bool want_gradient);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> pointwise_loss_candidates(std::string_view entry,
-                                                   const PointwiseLossProblem& problem, Device device);
 
 }  // namespace atrous::kernels

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/preprocess/preprocess_impl.h"
 #include "kernels/preprocess/preprocess_math.h"
 
@@ -12,18 +12,17 @@ namespace preprocess_impl {
 namespace {
 
 constexpr auto few_channels = [](const PreprocessProblem& p) -> const char* {
-  return p.channels != 1 && p.channels != 3 && p.channels != 4 ? "1, 3 or 4 channels" : why_not_f64(p);
-};
-constexpr auto only_f32 = [](const PreprocessProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
+  return p.channels != 1 && p.channels != 3 && p.channels != 4 ? "1, 3 or 4 channels" : f32_or_bf16(p);
 };
 
-constexpr Implementation<PreprocessProblem, Fn> forward_table[] = {
-    ATROUS_ON_GPU("vectorised", few_channels, forward_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, forward_naive),
-    {"rows", Device::cpu, only_f32, forward_rows},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
+constexpr Entry<PreprocessProblem, Fn> forward{
+    "preprocess.forward",
+    {
+        ATROUS_ON_GPU("vectorised", few_channels, forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+        {"rows", Device::cpu, f32_only, forward_rows},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
 
 Tensor maps_of(std::span<const PreprocessChange> changes, int64_t n) {
   const Tensor maps = Tensor::empty({n, 6}, DType::f64);
@@ -123,21 +122,15 @@ Preprocessed preprocess(const Tensor& images, const Tensor& labels, std::span<co
                         const PreprocessOptions& options) {
   using namespace preprocess_impl;
   const PreprocessProblem p = preprocess_problem(images, labels, changes, options);
-  check_same_device("preprocess", {images, labels});
   const Device device = images.device();
   const Tensor out = Tensor::empty({p.n, p.out_h, p.out_w, p.channels}, p.dtype, device);
   const Tensor out_labels = p.labels ? Tensor::empty({p.n, p.out_h, p.out_w}, DType::u8, device) : Tensor();
-  dispatch("preprocess", "preprocess.forward", forward_table, p, {out, out_labels},
-           images.contiguous_copy_if_needed(), p.labels ? labels.contiguous_copy_if_needed() : labels,
-           maps_of(changes, p.n).to(device), colors_of(changes, p.n).to(device),
-           statistics_of(options).to(device), out, out_labels);
+  forward(p, images.contiguous_copy_if_needed(), p.labels ? labels.contiguous_copy_if_needed() : labels, maps_of(changes, p.n).to(device), colors_of(changes, p.n).to(device), statistics_of(options).to(device), writes(out), writes(out_labels));
   return {out, out_labels};
 }
 
-std::vector<std::string> preprocess_candidates(std::string_view entry, const PreprocessProblem& problem,
-                                               Device device) {
-  if (entry == "forward") return candidates(preprocess_impl::forward_table, problem, device);
-  unknown_entry("preprocess", entry);
+EntryList preprocess_entries() {
+  return {&preprocess_impl::forward};
 }
 
 }  // namespace atrous::kernels

@@ -19,7 +19,6 @@
 #include <array>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -75,9 +74,5 @@ struct Preprocessed {
 // On the device of the images. `labels` may be undefined.
 Preprocessed preprocess(const Tensor& images, const Tensor& labels, std::span<const PreprocessChange> changes,
                         const PreprocessOptions& options);
-
-// See candidates() in kernels/common/dispatch.h. Entry: forward.
-std::vector<std::string> preprocess_candidates(std::string_view entry, const PreprocessProblem& problem,
-                                               Device device);
 
 }  // namespace atrous::kernels

@@ -1,21 +1,19 @@
 #include "kernels/reduce/reduce.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/reduce/reduce_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-const char* only_f32(const ReduceProblem& problem) {
-  return problem.dtype == DType::f32 ? nullptr : "dtype is not f32";
-}
-
-constexpr Implementation<ReduceProblem, ReduceFn> table[] = {
-    ATROUS_ON_GPU("blocks", why_not_f64, reduce_sum_blocks),
-    ATROUS_ON_GPU("naive", why_not_f64, reduce_sum_naive),
-    {"cpu", Device::cpu, only_f32, reduce_sum_cpu},
-    {"ref", Device::cpu, why_not_bf16, reduce_sum_ref},
-};
+constexpr Entry<ReduceProblem, ReduceFn> sum{
+    "reduce.sum",
+    {
+        ATROUS_ON_GPU("blocks", f32_or_bf16, reduce_sum_blocks),
+        ATROUS_ON_GPU("naive", f32_or_bf16, reduce_sum_naive),
+        {"cpu", Device::cpu, f32_only, reduce_sum_cpu},
+        {"ref", Device::cpu, f32_or_f64, reduce_sum_ref},
+    }};
 
 }  // namespace
 
@@ -29,15 +27,11 @@ void reduce_sum(const Tensor& x, double factor, const Tensor& result) {
   const DType dtype = parameter_dtype(x.dtype());
   ATROUS_CHECK(result.defined() && result.numel() == 1 && result.dtype() == dtype, ErrorKind::usage,
                "[reduce] the result must be one {}. Got {}.", name_of(dtype), result.describe());
-  check_same_device("reduce", {x, result});
-  dispatch("reduce", "reduce.sum", table, ReduceProblem{x.shape(), x.dtype(), factor}, {result}, x, result);
-  result.bump_version();
+  sum(ReduceProblem{x.shape(), x.dtype(), factor}, x, writes(result));
 }
 
-std::vector<std::string> reduce_candidates(std::string_view entry, const ReduceProblem& problem,
-                                           Device device) {
-  if (entry == "sum") return candidates(table, problem, device);
-  unknown_entry("reduce", entry);
+EntryList reduce_entries() {
+  return {&sum};
 }
 
 }  // namespace atrous::kernels

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -20,9 +18,5 @@ struct ReduceProblem {
 // `result` has one element of the dtype of x, f32 or f64; f32 for bf16 (on a device). The sum of nothing is
 // 0.
 void reduce_sum(const Tensor& x, double factor, const Tensor& result);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> reduce_candidates(std::string_view entry, const ReduceProblem& problem,
-                                           Device device);
 
 }  // namespace atrous::kernels

@@ -1,15 +1,11 @@
 #include "kernels/resize/resize.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/resize/resize_kernels.h"
 
 namespace atrous::kernels {
 namespace resize {
 namespace {
-
-constexpr auto only_f32 = [](const ResizeProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
 
 constexpr auto f32_or_bf16 = [](const ResizeProblem& p) -> const char* {
   return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
@@ -25,20 +21,24 @@ constexpr auto few_readers = [](const ResizeProblem& p) -> const char* {
   return f32_or_bf16(p);
 };
 
-constexpr Implementation<ResizeProblem, Fn> forward_table[] = {
-    ATROUS_ON_GPU("twice", exactly_twice, forward_twice),
-    ATROUS_ON_GPU("tabulated", f32_or_bf16, forward_tabulated),
-    ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
-    {"separable", Device::cpu, only_f32, forward_separable},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
-constexpr Implementation<ResizeProblem, Fn> backward_table[] = {
-    ATROUS_ON_GPU("twice", exactly_twice, backward_twice),
-    ATROUS_ON_GPU("separable", few_readers, backward_separable_rows),
-    ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
-    {"separable", Device::cpu, only_f32, backward_separable},
-    {"ref", Device::cpu, why_not_bf16, backward_ref},
-};
+constexpr Entry<ResizeProblem, Fn> forward{
+    "resize.forward",
+    {
+        ATROUS_ON_GPU("twice", exactly_twice, forward_twice),
+        ATROUS_ON_GPU("tabulated", f32_or_bf16, forward_tabulated),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+        {"separable", Device::cpu, f32_only, forward_separable},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
+constexpr Entry<ResizeProblem, Fn> backward{
+    "resize.backward",
+    {
+        ATROUS_ON_GPU("twice", exactly_twice, backward_twice),
+        ATROUS_ON_GPU("separable", few_readers, backward_separable_rows),
+        ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
+        {"separable", Device::cpu, f32_only, backward_separable},
+        {"ref", Device::cpu, f32_or_f64, backward_ref},
+    }};
 
 }  // namespace
 
@@ -89,9 +89,7 @@ Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tenso
                ErrorKind::usage, "[resize] the output must be {} {}. Got {}.", name_of(x.dtype()),
                resize_shape(p).str(), out.describe());
   const Tensor y = out.defined() ? out : Tensor::empty(resize_shape(p), x.dtype(), x.device());
-  check_same_device("resize", {x, y});
-  if (out.defined()) out.bump_version();
-  dispatch("resize", "resize.forward", resize::forward_table, p, {y}, x, y);
+  resize::forward(p, x, writes(y));
   return y;
 }
 
@@ -101,15 +99,12 @@ Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& op
                "[resize] the output gradient must have the shape of the output. Got {} for {}.",
                dy.describe(), p.str());
   const Tensor dx = Tensor::empty(x, dy.dtype(), dy.device());
-  dispatch("resize", "resize.backward", resize::backward_table, p, {dx}, dy, dx);
+  resize::backward(p, dy, writes(dx));
   return dx;
 }
 
-std::vector<std::string> resize_candidates(std::string_view entry, const ResizeProblem& problem,
-                                           Device device) {
-  if (entry == "forward") return candidates(resize::forward_table, problem, device);
-  if (entry == "backward") return candidates(resize::backward_table, problem, device);
-  unknown_entry("resize", entry);
+EntryList resize_entries() {
+  return {&resize::forward, &resize::backward};
 }
 
 }  // namespace atrous::kernels

@@ -7,8 +7,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 #include "kernels/resize/resize_math.h"
@@ -40,9 +38,5 @@ Shape resize_shape(const ResizeProblem& p);
 Tensor resize_forward(const Tensor& x, const ResizeOptions& options, const Tensor& out = {});
 // dy: [N,height,width,C]. Returns the gradient of the input of shape `x`.
 Tensor resize_backward(const Tensor& dy, const Shape& x, const ResizeOptions& options);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> resize_candidates(std::string_view entry, const ResizeProblem& problem,
-                                           Device device);
 
 }  // namespace atrous::kernels

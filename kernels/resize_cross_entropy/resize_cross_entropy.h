@@ -8,8 +8,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "kernels/cross_entropy/cross_entropy.h"
 
@@ -21,15 +19,16 @@ struct ResizeCrossEntropyProblem {
   CrossEntropyProblem loss;  // at the labels' resolution
   std::string str() const;   // "64x64 to n1 512x512 k21 f32"
 };
+inline DType* activation_dtype(ResizeCrossEntropyProblem& p) {
+  return &p.loss.dtype;
+}
+inline ResizeCrossEntropyProblem on_host(const ResizeCrossEntropyProblem& p, Device device) {
+  return {p.in_h, p.in_w, p.align_corners, on_host(p.loss, device)};
+}
 
 // As cross_entropy; the gradient has the shape of the low-resolution logits, pixel_losses that of the labels.
 CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labels, bool align_corners,
                                         const CrossEntropyOptions& options, bool want_gradient,
                                         bool want_pixel_losses = false);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> resize_cross_entropy_candidates(std::string_view entry,
-                                                         const ResizeCrossEntropyProblem& problem,
-                                                         Device device);
 
 }  // namespace atrous::kernels

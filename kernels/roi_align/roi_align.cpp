@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/roi_arguments.h"
 #include "kernels/roi_align/roi_align_impl.h"
 
@@ -11,11 +11,8 @@ namespace atrous::kernels {
 namespace roi_align_impl {
 namespace {
 
-constexpr auto only_f32 = [](const RoiAlignProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
 constexpr auto few_maps = [](const RoiAlignProblem& p) -> const char* {
-  return p.maps.size() > most_maps ? "at most 8 maps" : why_not_f64(p);
+  return p.maps.size() > most_maps ? "at most 8 maps" : f32_or_bf16(p);
 };
 constexpr auto few_samples = [](const RoiAlignProblem& p) -> const char* {
   if (p.sampling_ratio == 0) return "a fixed number of samples only";
@@ -25,22 +22,26 @@ constexpr auto few_samples = [](const RoiAlignProblem& p) -> const char* {
   return few_maps(p);
 };
 constexpr auto few_bins = [](const RoiAlignProblem& p) -> const char* {
-  return std::max(p.out_height, p.out_width) > most_tiled_bins ? "at most 32x32 bins" : why_not_f64(p);
+  return std::max(p.out_height, p.out_width) > most_tiled_bins ? "at most 32x32 bins" : f32_or_bf16(p);
 };
 
-constexpr Implementation<RoiAlignProblem, ForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("tabulated", few_samples, forward_tabulated),
-    ATROUS_ON_GPU("vectorised", few_maps, forward_vectorised),
-    ATROUS_ON_GPU("naive", few_maps, forward_naive),
-    {"taps", Device::cpu, only_f32, forward_taps},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
-constexpr Implementation<RoiAlignProblem, BackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("tiled", few_bins, backward_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, backward_naive),
-    {"stripes", Device::cpu, only_f32, backward_stripes},
-    {"ref", Device::cpu, why_not_bf16, backward_ref},
-};
+constexpr Entry<RoiAlignProblem, ForwardFn> forward{
+    "roi_align.forward",
+    {
+        ATROUS_ON_GPU("tabulated", few_samples, forward_tabulated),
+        ATROUS_ON_GPU("vectorised", few_maps, forward_vectorised),
+        ATROUS_ON_GPU("naive", few_maps, forward_naive),
+        {"taps", Device::cpu, f32_only, forward_taps},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
+constexpr Entry<RoiAlignProblem, BackwardFn> backward{
+    "roi_align.backward",
+    {
+        ATROUS_ON_GPU("tiled", few_bins, backward_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
+        {"stripes", Device::cpu, f32_only, backward_stripes},
+        {"ref", Device::cpu, f32_or_f64, backward_ref},
+    }};
 
 void check_levels(const char* where, const Tensor& rois, const Tensor& levels, size_t maps) {
   if (!levels.defined()) {
@@ -106,14 +107,12 @@ Tensor roi_align_forward(const std::vector<Tensor>& maps, const Tensor& rois, co
   for (const Tensor& map : maps) {
     ATROUS_CHECK(map.dtype() == maps[0].dtype(), ErrorKind::usage,
                  "[{}] maps must have one type. Got {} and {}.", where, maps[0].describe(), map.describe());
-    check_same_device(where, {map, rois, levels});
     shapes.push_back(map.shape());
   }
   const DType dtype = maps.empty() ? DType::f32 : maps[0].dtype();
   const RoiAlignProblem p = roi_align_problem(shapes, dtype, rois.dim(0), options);
   const Tensor y = Tensor::empty(p.output_shape(), dtype, rois.device());
-  dispatch("roi_align", "roi_align.forward", forward_table, p, {y}, maps, rois.contiguous_copy_if_needed(),
-           levels, y);
+  forward(p, maps, rois.contiguous_copy_if_needed(), levels, writes(y));
   return y;
 }
 
@@ -124,20 +123,15 @@ Tensor roi_align_backward(const Tensor& dy, const Tensor& rois, const Tensor& le
   check_levels(where, rois, levels, maps.size());
   const RoiAlignProblem p = roi_align_problem(maps, dy.dtype(), rois.dim(0), options);
   check_tensor(where, "output gradient", dy, p.output_shape(), dy.dtype(), p);
-  check_same_device(where, {dy, rois, levels});
   ATROUS_CHECK(level >= 0 && level < static_cast<int64_t>(maps.size()), ErrorKind::usage,
                "[{}] the gradient is that of one of {} maps. Got number {}.", where, maps.size(), level);
   const Tensor dx = Tensor::empty(maps[static_cast<size_t>(level)], dy.dtype(), dy.device());
-  dispatch("roi_align", "roi_align.backward", backward_table, p, {dx}, dy, rois.contiguous_copy_if_needed(),
-           levels, level, dx);
+  backward(p, dy, rois.contiguous_copy_if_needed(), levels, level, writes(dx));
   return dx;
 }
 
-std::vector<std::string> roi_align_candidates(std::string_view entry, const RoiAlignProblem& problem,
-                                              Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("roi_align", entry);
+EntryList roi_align_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -21,7 +21,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -64,9 +63,5 @@ Tensor roi_align_forward(const std::vector<Tensor>& maps, const Tensor& rois, co
 // The gradient of map number `level`. dy: [R,out_height,out_width,C], any pixel stride; maps: shapes of all.
 Tensor roi_align_backward(const Tensor& dy, const Tensor& rois, const Tensor& levels,
                           const std::vector<Shape>& maps, int64_t level, const RoiAlignOptions& options);
-
-// See candidates() in kernels/common/dispatch.h. Entries: forward, backward.
-std::vector<std::string> roi_align_candidates(std::string_view entry, const RoiAlignProblem& problem,
-                                              Device device);
 
 }  // namespace atrous::kernels

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/common/arguments.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/common/roi_arguments.h"
 #include "kernels/roi_pool/roi_pool_impl.h"
 
@@ -11,25 +11,26 @@ namespace atrous::kernels {
 namespace roi_pool_impl {
 namespace {
 
-constexpr auto only_f32 = [](const RoiPoolProblem& p) -> const char* {
-  return p.dtype == DType::f32 ? nullptr : "f32 only";
-};
 constexpr auto few_bins = [](const RoiPoolProblem& p) -> const char* {
-  return std::max(p.out_height, p.out_width) > most_tiled_bins ? "at most 32x32 bins" : why_not_f64(p);
+  return std::max(p.out_height, p.out_width) > most_tiled_bins ? "at most 32x32 bins" : f32_or_bf16(p);
 };
 
-constexpr Implementation<RoiPoolProblem, ForwardFn> forward_table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, forward_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, forward_naive),
-    {"bins", Device::cpu, only_f32, forward_bins},
-    {"ref", Device::cpu, why_not_bf16, forward_ref},
-};
-constexpr Implementation<RoiPoolProblem, BackwardFn> backward_table[] = {
-    ATROUS_ON_GPU("tiled", few_bins, backward_tiled),
-    ATROUS_ON_GPU("naive", why_not_f64, backward_naive),
-    {"channels", Device::cpu, only_f32, backward_channels},
-    {"ref", Device::cpu, why_not_bf16, backward_ref},
-};
+constexpr Entry<RoiPoolProblem, ForwardFn> forward{
+    "roi_pool.forward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+        {"bins", Device::cpu, f32_only, forward_bins},
+        {"ref", Device::cpu, f32_or_f64, forward_ref},
+    }};
+constexpr Entry<RoiPoolProblem, BackwardFn> backward{
+    "roi_pool.backward",
+    {
+        ATROUS_ON_GPU("tiled", few_bins, backward_tiled),
+        ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
+        {"channels", Device::cpu, f32_only, backward_channels},
+        {"ref", Device::cpu, f32_or_f64, backward_ref},
+    }};
 
 }  // namespace
 }  // namespace roi_pool_impl
@@ -55,16 +56,13 @@ Tensor roi_pool_forward(const Tensor& x, const Tensor& rois, const RoiPoolOption
   const char* where = "roi_pool";
   check_rois(where, rois);
   const RoiPoolProblem p = roi_pool_problem(x.shape(), x.dtype(), rois.dim(0), options);
-  check_same_device(where, {x, rois, argmax});
   if (argmax.defined()) {
     check_tensor(where, "argmax", argmax, p.output_shape(), DType::i32, p);
     ATROUS_CHECK(argmax.contiguous(), ErrorKind::usage, "[{}] argmax must be contiguous. Got {}.", where,
                  argmax.describe());
-    argmax.bump_version();
   }
   const Tensor y = Tensor::empty(p.output_shape(), x.dtype(), x.device());
-  dispatch("roi_pool", "roi_pool.forward", forward_table, p, {y, argmax}, x, rois.contiguous_copy_if_needed(),
-           y, argmax);
+  forward(p, x, rois.contiguous_copy_if_needed(), writes(y), writes(argmax));
   return y;
 }
 
@@ -75,18 +73,13 @@ Tensor roi_pool_backward(const Tensor& dy, const Tensor& rois, const Tensor& arg
   const RoiPoolProblem p = roi_pool_problem(map, dy.dtype(), rois.dim(0), options);
   check_tensor(where, "output gradient", dy, p.output_shape(), dy.dtype(), p);
   check_tensor(where, "argmax", argmax, p.output_shape(), DType::i32, p);
-  check_same_device(where, {dy, rois, argmax});
   const Tensor dx = Tensor::empty(map, dy.dtype(), dy.device());
-  dispatch("roi_pool", "roi_pool.backward", backward_table, p, {dx}, dy, rois.contiguous_copy_if_needed(),
-           argmax.contiguous_copy_if_needed(), dx);
+  backward(p, dy, rois.contiguous_copy_if_needed(), argmax.contiguous_copy_if_needed(), writes(dx));
   return dx;
 }
 
-std::vector<std::string> roi_pool_candidates(std::string_view entry, const RoiPoolProblem& problem,
-                                             Device device) {
-  if (entry == "forward") return candidates(forward_table, problem, device);
-  if (entry == "backward") return candidates(backward_table, problem, device);
-  unknown_entry("roi_pool", entry);
+EntryList roi_pool_entries() {
+  return {&forward, &backward};
 }
 
 }  // namespace atrous::kernels

@@ -20,8 +20,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -55,9 +53,5 @@ Tensor roi_pool_forward(const Tensor& x, const Tensor& rois, const RoiPoolOption
 // forward pass of the same problem filled it.
 Tensor roi_pool_backward(const Tensor& dy, const Tensor& rois, const Tensor& argmax, const Shape& map,
                          const RoiPoolOptions& options);
-
-// See candidates() in kernels/common/dispatch.h. Entries: forward, backward.
-std::vector<std::string> roi_pool_candidates(std::string_view entry, const RoiPoolProblem& problem,
-                                             Device device);
 
 }  // namespace atrous::kernels

@@ -5,8 +5,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -25,9 +23,5 @@ struct SoftmaxProblem {
 Tensor softmax_forward(const Tensor& x, bool log = false);
 // y: what forward returned.
 Tensor softmax_backward(const Tensor& y, const Tensor& dy, bool log = false);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> softmax_candidates(std::string_view entry, const SoftmaxProblem& problem,
-                                            Device device);
 
 }  // namespace atrous::kernels

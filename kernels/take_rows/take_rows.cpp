@@ -1,41 +1,48 @@
 #include "kernels/take_rows/take_rows.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/take_rows/take_rows_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<TakeRowsProblem, TakeFn> rows_table[] = {
-    ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
-    ATROUS_ON_GPU("naive", always, take_rows_naive),
-    {"copies", Device::cpu, always, take_rows_copies},
-    {"ref", Device::cpu, always, take_rows_ref},
-};
-constexpr Implementation<TakeRowsProblem, TakeFn> rows_backward_table[] = {
-    ATROUS_ON_GPU("counted", why_not_f64, take_rows_backward_counted),
-    ATROUS_ON_GPU("naive", why_not_f64, take_rows_backward_naive),
-    {"lists", Device::cpu, why_not_bf16, take_rows_backward_lists},
-    {"ref", Device::cpu, why_not_bf16, take_rows_backward_ref},
-};
-constexpr Implementation<TakeRowsProblem, TakeFn> class_table[] = {
-    ATROUS_ON_GPU("naive", why_not_f64, take_class_naive),
-    {"rows", Device::cpu, why_not_bf16, take_class_rows},
-    {"ref", Device::cpu, why_not_bf16, take_class_ref},
-};
-constexpr Implementation<TakeRowsProblem, TakeFn> class_backward_table[] = {
-    ATROUS_ON_GPU("vectorised", why_not_f64, take_class_backward_vectorised),
-    ATROUS_ON_GPU("naive", why_not_f64, take_class_backward_naive),
-    {"rows", Device::cpu, why_not_bf16, take_class_backward_rows},
-    {"ref", Device::cpu, why_not_bf16, take_class_backward_ref},
-};
+constexpr Entry<TakeRowsProblem, TakeFn> rows{
+    "take_rows.rows",
+    {
+        ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
+        ATROUS_ON_GPU("naive", always, take_rows_naive),
+        {"copies", Device::cpu, always, take_rows_copies},
+        {"ref", Device::cpu, always, take_rows_ref},
+    }};
+constexpr Entry<TakeRowsProblem, TakeFn> rows_backward{
+    "take_rows.rows_backward",
+    {
+        ATROUS_ON_GPU("counted", f32_or_bf16, take_rows_backward_counted),
+        ATROUS_ON_GPU("naive", f32_or_bf16, take_rows_backward_naive),
+        {"lists", Device::cpu, f32_or_f64, take_rows_backward_lists},
+        {"ref", Device::cpu, f32_or_f64, take_rows_backward_ref},
+    }};
+constexpr Entry<TakeRowsProblem, TakeFn> by_class{
+    "take_rows.by_class",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_naive),
+        {"rows", Device::cpu, f32_or_f64, take_class_rows},
+        {"ref", Device::cpu, f32_or_f64, take_class_ref},
+    }};
+constexpr Entry<TakeRowsProblem, TakeFn> by_class_backward{
+    "take_rows.by_class_backward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, take_class_backward_vectorised),
+        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_backward_naive),
+        {"rows", Device::cpu, f32_or_f64, take_class_backward_rows},
+        {"ref", Device::cpu, f32_or_f64, take_class_backward_ref},
+    }};
 
 void check_inputs(const char* op, const Tensor& x, const Tensor& index) {
   ATROUS_CHECK(x.defined() && x.rank() >= 2 && x.channels() >= 1, ErrorKind::usage,
                "[{}] needs rows of channels, [n, ..., C]. Got {}.", op, x.describe());
   ATROUS_CHECK(index.defined() && index.rank() == 1 && index.dtype() == DType::i32, ErrorKind::usage,
                "[{}] indices must be i32 [m]. Got {}.", op, index.describe());
-  check_same_device(op, {x, index});
   narrow<int32_t>(x.dim(0), op);
   narrow<int32_t>(index.dim(0), op);
 }
@@ -75,7 +82,7 @@ Tensor take_rows(const Tensor& x, const Tensor& index) {
   const Tensor y = Tensor::empty(x.shape().with(0, index.dim(0)), x.dtype(), x.device());
   const TakeRowsProblem p{x.dim(0), index.dim(0), pixels_per_row(x), x.channels(), 1, x.dtype()};
   if (y.numel() > 0)
-    dispatch("take_rows", "take_rows.rows", rows_table, p, {y}, x, index.contiguous_copy_if_needed(), y);
+    rows(p, x, index.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
@@ -88,8 +95,7 @@ Tensor take_rows_backward(const Tensor& dy, const Tensor& index, int64_t rows) {
   const Tensor dx = Tensor::empty(dy.shape().with(0, rows), dy.dtype(), dy.device());
   const TakeRowsProblem p{rows, index.dim(0), pixels_per_row(dy), dy.channels(), 1, dy.dtype()};
   if (dx.numel() > 0)
-    dispatch("take_rows", "take_rows.rows_backward", rows_backward_table, p, {dx}, dy,
-             index.contiguous_copy_if_needed(), dx);
+    rows_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
   return dx;
 }
 
@@ -99,7 +105,7 @@ Tensor take_class(const Tensor& x, const Tensor& index, int64_t width) {
   const TakeRowsProblem p{x.dim(0), x.dim(0), pixels_per_row(x), x.channels(), x.channels() / width,
                           x.dtype()};
   if (y.numel() > 0)
-    dispatch("take_rows", "take_rows.by_class", class_table, p, {y}, x, index.contiguous_copy_if_needed(), y);
+    by_class(p, x, index.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
@@ -109,18 +115,12 @@ Tensor take_class_backward(const Tensor& dy, const Tensor& index, int64_t channe
   const TakeRowsProblem p{dy.dim(0), dy.dim(0), pixels_per_row(dy), channels, channels / dy.channels(),
                           dy.dtype()};
   if (dx.numel() > 0)
-    dispatch("take_rows", "take_rows.by_class_backward", class_backward_table, p, {dx}, dy,
-             index.contiguous_copy_if_needed(), dx);
+    by_class_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
   return dx;
 }
 
-std::vector<std::string> take_rows_candidates(std::string_view entry, const TakeRowsProblem& problem,
-                                              Device device) {
-  if (entry == "rows") return candidates(rows_table, problem, device);
-  if (entry == "rows_backward") return candidates(rows_backward_table, problem, device);
-  if (entry == "by_class") return candidates(class_table, problem, device);
-  if (entry == "by_class_backward") return candidates(class_backward_table, problem, device);
-  unknown_entry("take_rows", entry);
+EntryList take_rows_entries() {
+  return {&rows, &rows_backward, &by_class, &by_class_backward};
 }
 
 }  // namespace atrous::kernels

@@ -9,8 +9,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -34,9 +32,5 @@ Tensor take_rows_backward(const Tensor& dy, const Tensor& index, int64_t rows);
 // `width` is g above; the channels of x are a multiple of it.
 Tensor take_class(const Tensor& x, const Tensor& index, int64_t width = 1);
 Tensor take_class_backward(const Tensor& dy, const Tensor& index, int64_t channels);
-
-// See candidates() in kernels/common/dispatch.h. Entries: rows, rows_backward, by_class, by_class_backward.
-std::vector<std::string> take_rows_candidates(std::string_view entry, const TakeRowsProblem& problem,
-                                              Device device);
 
 }  // namespace atrous::kernels

@@ -2,7 +2,7 @@
 
 #include <fmt/ranges.h>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/topk/topk_impl.h"
 
 namespace atrous::kernels {
@@ -15,18 +15,16 @@ constexpr auto few = [](const TopKProblem& p) -> const char* {
   return nullptr;
 };
 
-constexpr Implementation<TopKProblem, TopKFn> table[] = {
-    ATROUS_ON_GPU("select", few, topk_select),
-    ATROUS_ON_GPU("sort", always, topk_sort),
-    {"segments", Device::cpu, always, topk_segments},
-    {"ref", Device::cpu, always, topk_ref},
-};
+constexpr Entry<TopKProblem, TopKFn> largest{
+    "topk.largest",
+    {
+        ATROUS_ON_GPU("select", few, topk_select),
+        ATROUS_ON_GPU("sort", always, topk_sort),
+        {"segments", Device::cpu, always, topk_segments},
+        {"ref", Device::cpu, always, topk_ref},
+    }};
 
 }  // namespace
-
-static TopKResult on_host(const TopKResult& result, HostCopies& host) {
-  return {host(result.values), host(result.indices), result.counts};
-}
 
 int64_t TopKProblem::total() const {
   int64_t sum = 0;
@@ -60,14 +58,12 @@ TopKResult topk(const Tensor& values, const std::vector<int64_t>& segments, int6
                  {}};
   for (size_t s = 0; s < segments.size(); ++s) out.counts.push_back(p.count(s));
   if (out.values.numel() > 0)
-    dispatch("topk", "topk.largest", table, p, {out.values, out.indices}, values.contiguous_copy_if_needed(),
-             out);
+    largest(p, values.contiguous_copy_if_needed(), writes(out));
   return out;
 }
 
-std::vector<std::string> topk_candidates(std::string_view entry, const TopKProblem& problem, Device device) {
-  if (entry == "largest") return candidates(table, problem, device);
-  unknown_entry("topk", entry);
+EntryList topk_entries() {
+  return {&largest};
 }
 
 }  // namespace atrous::kernels

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -26,12 +25,14 @@ struct TopKResult {
   Tensor values;                // f32 [rows, sum of counts]: the segments' results one after another
   Tensor indices;               // i32, likewise: positions in the row (not in the segment)
   std::vector<int64_t> counts;  // per segment: k, or its length if that is less
+
+  static void each_tensor(auto& self, const auto& f) {
+    f(self.values);
+    f(self.indices);
+  }
 };
 
 // values f32 [rows, A], where `segments` add up to A; k >= 0. Error(usage): shapes, types.
 TopKResult topk(const Tensor& values, const std::vector<int64_t>& segments, int64_t k);
-
-// See candidates() in kernels/common/dispatch.h.
-std::vector<std::string> topk_candidates(std::string_view entry, const TopKProblem& problem, Device device);
 
 }  // namespace atrous::kernels

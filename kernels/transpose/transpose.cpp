@@ -1,17 +1,19 @@
 #include "kernels/transpose/transpose.h"
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/entry.h"
 #include "kernels/transpose/transpose_impl.h"
 
 namespace atrous::kernels {
 namespace {
 
-constexpr Implementation<TransposeProblem, TransposeFn> table[] = {
-    ATROUS_ON_GPU("tiled", always, transpose_tiled),
-    ATROUS_ON_GPU("naive", always, transpose_naive),
-    {"blocks", Device::cpu, always, transpose_blocks},
-    {"ref", Device::cpu, always, transpose_ref},
-};
+constexpr Entry<TransposeProblem, TransposeFn> forward{
+    "transpose.forward",
+    {
+        ATROUS_ON_GPU("tiled", always, transpose_tiled),
+        ATROUS_ON_GPU("naive", always, transpose_naive),
+        {"blocks", Device::cpu, always, transpose_blocks},
+        {"ref", Device::cpu, always, transpose_ref},
+    }};
 
 }  // namespace
 
@@ -25,15 +27,12 @@ Tensor transpose(const Tensor& x) {
   const int64_t rows = x.dim(-2), columns = x.dim(-1);
   const Tensor y = Tensor::empty(x.shape().with(-2, columns).with(-1, rows), x.dtype(), x.device());
   if (y.numel() > 0)
-    dispatch("transpose", "transpose.forward", table,
-             TransposeProblem{y.numel() / (rows * columns), rows, columns, x.dtype()}, {y}, x, y);
+    forward(TransposeProblem{y.numel() / (rows * columns), rows, columns, x.dtype()}, x, writes(y));
   return y;
 }
 
-std::vector<std::string> transpose_candidates(std::string_view entry, const TransposeProblem& problem,
-                                              Device device) {
-  if (entry == "forward") return candidates(table, problem, device);
-  unknown_entry("transpose", entry);
+EntryList transpose_entries() {
+  return {&forward};
 }
 
 }  // namespace atrous::kernels

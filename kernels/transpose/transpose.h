@@ -7,8 +7,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "core/tensor.h"
 
@@ -22,9 +20,5 @@ struct TransposeProblem {
 
 // x [..., R, C] of any dtype and pixel stride -> [..., C, R], dense. Error(usage): fewer than two axes.
 Tensor transpose(const Tensor& x);
-
-// See candidates() in kernels/common/dispatch.h. Entry: forward.
-std::vector<std::string> transpose_candidates(std::string_view entry, const TransposeProblem& problem,
-                                              Device device);
 
 }  // namespace atrous::kernels

@@ -144,7 +144,7 @@ TEST_CASE("bench nets: memory and the profile of a step, in the table and as JSO
   CHECK(shares > 0.5);
   CHECK(shares <= 1);
   CHECK(profile["outside_s"].get<double>() == Approx((1 - shares) * profile["step_s"].get<double>()));
-  // What dispatch() runs, what chooses its row itself, and what autograd does.
+  // What entries run, updates of what they read among them, and what autograd does.
   for (const char* op :
        {"conv2d.forward", "batch_norm.update_running", "optimizer_step.step", "autograd.add"}) {
     CAPTURE(op);

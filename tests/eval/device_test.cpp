@@ -4,7 +4,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "eval/evaluate.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 #include "nets/factory.h"
 #include "tests/eval/fake_models.h"
 

@@ -35,7 +35,6 @@ void add_pool(CaseList& list, const Sample& s) {
   forward.entry = "forward";
   forward.descriptor = problem.str();
   forward.inputs = {{s.input}};
-  forward.candidates = candidates_of(kernels::adaptive_avg_pool2d_candidates, forward.entry, problem);
   forward.exact = s.exact;
   forward.accumulation = (s.input[1] / s.height + 2) * (s.input[2] / s.width + 2);
   forward.bytes = 4.0 * static_cast<double>(s.input.numel() + problem.output_shape().numel());
@@ -48,7 +47,6 @@ void add_pool(CaseList& list, const Sample& s) {
 
   OpCase backward = forward;
   backward.entry = "backward";
-  backward.candidates = candidates_of(kernels::adaptive_avg_pool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.output_shape()}};
   backward.run = [shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     return {kernels::adaptive_avg_pool2d_backward(t[0], shape)};

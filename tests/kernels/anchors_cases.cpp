@@ -15,7 +15,6 @@ void add(CaseList& list, const AnchorProblem& p, const char* network = "") {
   c.run = [p](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::anchors(p, in[0].device())};
   };
-  c.candidates = [p](Device device, DType) { return kernels::anchors_candidates("grid", p, device); };
   c.bytes = 16.0 * static_cast<double>(p.height * p.width) * static_cast<double>(p.cell.size());
   c.benchmark = *network != 0;
   c.network = network;

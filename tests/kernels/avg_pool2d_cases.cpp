@@ -44,7 +44,6 @@ void add_pool(CaseList& list, const Sample& s) {
   forward.entry = "forward";
   forward.descriptor = problem.str();
   forward.inputs = {{s.input}};
-  forward.candidates = candidates_of(kernels::avg_pool2d_candidates, forward.entry, problem);
   forward.exact = (area & (area - 1)) == 0 && window.pad_h == 0 && !window.ceil_mode;
   forward.accumulation = area;
   forward.bytes = 4.0 * static_cast<double>(s.input.numel() + problem.pool.output_shape().numel());
@@ -57,7 +56,6 @@ void add_pool(CaseList& list, const Sample& s) {
 
   OpCase backward = forward;
   backward.entry = "backward";
-  backward.candidates = candidates_of(kernels::avg_pool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.pool.output_shape()}};
   backward.run = [o, shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     return {kernels::avg_pool2d_backward(t[0], o, shape)};

@@ -34,7 +34,6 @@ OpCase statistics_case(const Shape& shape, Fill fill = Fill::real) {
     kernels::batch_norm_statistics(in[0], mean, variance);
     return std::vector<Tensor>{mean, variance};
   };
-  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {shape});
   c.exact = false;
   c.accumulation = shape.numel() / shape[-1];
   c.flops = 4.0 * static_cast<double>(shape.numel());
@@ -70,10 +69,7 @@ std::vector<OpCase> vector_cases(const Shape& parameter) {
   invstd.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::batch_norm_invstd(in[0], 1e-5, in[0].dtype())};
   };
-  std::vector<OpCase> cases{from_sums, update, invstd};
-  for (OpCase& each : cases)
-    each.candidates = candidates_of(kernels::batch_norm_candidates, each.entry, {parameter});
-  return cases;
+  return {from_sums, update, invstd};
 }
 
 OpCase fold_case(const Shape& filter, bool bias) {
@@ -90,7 +86,6 @@ OpCase fold_case(const Shape& filter, bool bias) {
         in[0].to(parameter_dtype(dtype)), bias ? in[5] : Tensor(), {in[1], in[2], in[3], in[4], 1e-5}, dtype);
     return std::vector<Tensor>{folded.weight, folded.bias};
   };
-  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {filter});
   c.accumulation = 2;
   c.flops = static_cast<double>(filter.numel());
   c.bytes = 8.0 * static_cast<double>(filter.numel());
@@ -111,8 +106,6 @@ OpCase apply_case(const Shape& shape, Activation activation, bool residual, bool
     kernels::batch_norm_apply(in[0], in[1], in[2], in[3], in[4], residual ? in[5] : Tensor(), activation, y);
     return std::vector<Tensor>{y};
   };
-  c.candidates =
-      candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation, residual});
   c.accumulation = 4;
   c.flops = 3.0 * static_cast<double>(shape.numel());
   c.bytes = (residual ? 12.0 : 8.0) * static_cast<double>(shape.numel());
@@ -170,8 +163,6 @@ OpCase sums_case(const Shape& shape, Activation activation, bool residual, Y tol
                                       applied_of(in, activation, told_from), dgamma, dbeta, dresidual);
     return std::vector<Tensor>{dgamma, dbeta, dresidual};
   };
-  c.candidates =
-      candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation, residual});
   c.accumulation = 4 * shape.numel() / shape[-1];
   c.flops = 4.0 * static_cast<double>(shape.numel());
   c.bytes = (8.0 + (activation != Activation::none ? 4 : 0) + (residual ? 4 : 0)) *
@@ -195,7 +186,6 @@ OpCase input_case(const Shape& shape, Activation activation, bool training, Y to
                                        training ? in[8] : Tensor(), dx);
     return std::vector<Tensor>{dx};
   };
-  c.candidates = candidates_of(kernels::batch_norm_candidates, c.entry, {shape, DType::f32, activation});
   c.exact = !training;  // training divides by the number of pixels
   c.accumulation = 4;
   c.flops = (training ? 5.0 : 1.0) * static_cast<double>(shape.numel());

@@ -13,9 +13,6 @@ constexpr BoxCoderOptions heads{.wx = 10, .wy = 10, .ww = 5, .wh = 5};
 
 OpCase base_case(const char* entry, const BoxCoderProblem& p, const char* network) {
   OpCase c{.op = "box_coder", .entry = entry, .descriptor = p.str()};
-  c.candidates = [=, name = std::string(entry)](Device device, DType) {
-    return kernels::box_coder_candidates(name, p, device);
-  };
   c.bytes = 48.0 * static_cast<double>(p.boxes * p.classes);
   c.benchmark = *network != 0;
   c.network = network;

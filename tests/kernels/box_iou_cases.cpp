@@ -12,7 +12,6 @@ void add(CaseList& list, int64_t a, int64_t b, bool bad_boxes, const char* netwo
   c.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::box_iou(in_f32(in[0]), in_f32(in[1]))};
   };
-  c.candidates = [p](Device device, DType) { return kernels::box_iou_candidates("pairs", p, device); };
   c.bytes = 4.0 * static_cast<double>(a * b);
   c.flops = 16.0 * static_cast<double>(a * b);
   c.benchmark = *network != 0;
@@ -46,7 +45,7 @@ void add_box_iou_cases(CaseList& list) {
   bad("one box without a list", Tensor::zeros({4}), good, "the first list must be f32 [n, 4]");
   bad("integers", good, Tensor::zeros({3, 4}, DType::i32), "Got i32 [3, 4]");
   bad("nothing", Tensor(), good, "Got undefined");
-  bad("two devices", good, good.to(Device::sim), "[box_iou]");
+  bad("two devices", good, good.to(Device::sim), "one device");
 }
 
 }  // namespace atrous::cases

@@ -47,27 +47,16 @@ std::string compare_values(const Tensor& got, const Tensor& want, double allowed
 
 }  // namespace
 
-bool rearranges_sums(const std::string& implementation) {
-  return implementation.starts_with("winograd");
-}
-bool rounds_to_tf32(const std::string& implementation) {
-  return implementation.find("tf32") != std::string::npos;
-}
-bool rounds_to_bf16(const std::string& implementation) {
-  return implementation == "amx_bf16" || implementation == "avx512_bf16" || implementation == "bf16_rounded";
-}
-bool depends_on_schedule(const std::string& implementation) {
-  return implementation.find("atomic") != std::string::npos;
-}
-
-double tolerance(DType output, int64_t accumulation, const std::string& implementation) {
+double tolerance(DType output, int64_t accumulation, const kernels::ImplementationInfo& implementation) {
+  using kernels::Accuracy;
   if (!is_floating(output)) return 0;
+  if (implementation.accuracy == Accuracy::exact) return 0;
   double allowed = 1.2e-7 * (6.0 + 2.0 * std::sqrt(static_cast<double>(accumulation)));
-  if (rearranges_sums(implementation)) allowed *= 2;
-  if (rounds_to_tf32(implementation)) allowed += 0x1p-9;  // both factors of a product keep 10 bits
+  if (implementation.accuracy == Accuracy::winograd) allowed *= 2;
+  if (implementation.accuracy == Accuracy::tf32) allowed += 0x1p-9;  // both factors of a product keep 10 bits
   if (output == DType::bf16) allowed += 0x1p-8;
   // Tensor cores take what a prologue makes of exact inputs in bf16: wider outputs show it too.
-  if (output == DType::f64 && implementation == "mma_bf16") allowed += 0x1p-9;
+  if (output == DType::f64 && implementation.name == "mma_bf16") allowed += 0x1p-9;
   return allowed;
 }
 

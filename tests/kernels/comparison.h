@@ -7,22 +7,13 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/common/implementation.h"
 
 namespace atrous::cases {
 
-// What the name of an implementation promises.
-//
-// Computes the same function by other sums: not exact on integers, and less accurate by its nature.
-bool rearranges_sums(const std::string& implementation);
-bool rounds_to_tf32(const std::string& implementation);
-// Of f32 tensors on the CPU: what it multiplies it rounds to bf16.
-bool rounds_to_bf16(const std::string& implementation);
-// Sums in the order in which blocks happen to finish; never the default.
-bool depends_on_schedule(const std::string& implementation);
-
 // The one tolerance table: relative to the largest reference value, by length of the sum. The inputs are
 // exact in what the implementation multiplies, so that this itself does not matter; the output's dtype does.
-double tolerance(DType output, int64_t accumulation, const std::string& implementation);
+double tolerance(DType output, int64_t accumulation, const kernels::ImplementationInfo& implementation);
 
 // "" or the first difference. `relative` says by how much of the largest value an output of a dtype may
 // differ; 0 asks for the bits of the reference, rounded once to the dtype of the output.

@@ -13,14 +13,12 @@ void add(CaseList& list, const Shape& pixel_shape, const std::vector<int64_t>& c
   c.descriptor = p.str();
   for (int64_t n : channels) c.inputs.push_back({.shape = pixel_shape.with(-1, n)});
   c.run = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{kernels::concat_forward(in)}; };
-  c.candidates = candidates_of(kernels::concat_candidates, c.entry, p);
   c.bytes = 8.0 * static_cast<double>(p.pixels * p.total_channels());
   c.benchmark = *network != 0;
   c.network = network;
   list.cases.push_back(c);
 
   c.entry = "backward";
-  c.candidates = candidates_of(kernels::concat_candidates, c.entry, p);
   c.inputs = {{.shape = pixel_shape.with(-1, p.total_channels())}};
   c.run = [channels](const std::vector<Tensor>& in) { return kernels::concat_backward(in[0], channels); };
   list.cases.push_back(c);

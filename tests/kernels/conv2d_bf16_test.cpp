@@ -6,21 +6,13 @@
 
 #include "core/parallel.h"
 #include "core/random.h"
-#include "kernels/common/bf16_products.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/probe.h"
 #include "kernels/conv2d/conv2d.h"
 
 using namespace atrous;
 using namespace atrous::kernels;
 
 namespace {
-
-struct GrantBf16 {
-  GrantBf16() { set_bf16_products(true); }
-  ~GrantBf16() { set_bf16_products(false); }
-  GrantBf16(const GrantBf16&) = delete;
-  GrantBf16& operator=(const GrantBf16&) = delete;
-};
 
 Tensor random_tensor(const Shape& shape, uint64_t seed) {
   const Tensor t = Tensor::empty(shape);
@@ -49,12 +41,24 @@ std::vector<Tensor> all_passes(const Tensor& x, const Tensor& w, const Tensor& d
           conv2d_backward_weight(dy, x, options, filter)};
 }
 
+// Names of the implementations of the three entries, in the order in which the math would take them.
+std::vector<ImplementationInfo> implementations(const std::string& entry, Math math) {
+  Conv2dOptions with_math = options;
+  with_math.math = math;
+  const Tensor x = Tensor::zeros(input), w = Tensor::zeros(filter), dy = Tensor::zeros(output);
+  return able_implementations("conv2d." + entry,
+                              [&] {
+                                conv2d(x, w, with_math);
+                                conv2d_backward_input(dy, w, with_math, input);
+                                conv2d_backward_weight(dy, x, with_math, filter);
+                              })
+      .value();
+}
+
 std::vector<std::string> bf16_implementations() {
-  const GrantBf16 grant;
   std::vector<std::string> names;
-  for (const std::string& name : conv2d_candidates(
-           "forward", Conv2dProblem::make("test", input, filter, options, DType::f32), Device::cpu)) {
-    if (name.find("bf16") != std::string::npos) names.push_back(name);
+  for (const ImplementationInfo& it : implementations("forward", {.bf16 = true})) {
+    if (it.accuracy == Accuracy::bf16) names.push_back(it.name);
   }
   return names;
 }
@@ -62,12 +66,9 @@ std::vector<std::string> bf16_implementations() {
 }  // namespace
 
 TEST_CASE("bf16 products need permission, and are then the first choice") {
-  const Conv2dProblem p = Conv2dProblem::make("test", input, filter, options, DType::f32);
   for (const char* entry : {"forward", "backward_input", "backward_weight"}) {
-    for (const std::string& name : conv2d_candidates(entry, p, Device::cpu))
-      CHECK(name.find("bf16") == std::string::npos);
-    const GrantBf16 grant;
-    CHECK(conv2d_candidates(entry, p, Device::cpu).front().find("bf16") != std::string::npos);
+    CHECK(implementations(entry, {}).front().accuracy == Accuracy::reordered);
+    CHECK(implementations(entry, {.bf16 = true}).front().accuracy == Accuracy::bf16);
   }
 }
 
@@ -78,7 +79,6 @@ TEST_CASE(
   const std::vector<std::string> names = bf16_implementations();
   REQUIRE(names.back() == "bf16_rounded");  // any CPU has it
   for (const std::string& name : names) {
-    const GrantBf16 grant;
     const ForceImplementation force("conv2d", name);
     const std::vector<Tensor> got = all_passes(x, w, dy);
     for (size_t i = 0; i < got.size(); ++i) {
@@ -94,7 +94,6 @@ TEST_CASE("bf16 products give the same bits on any number of threads") {
   const Tensor x = random_tensor(input, 1), w = random_tensor(filter, 2), dy = random_tensor(output, 3);
   const int before = num_threads();
   for (const std::string& name : bf16_implementations()) {
-    const GrantBf16 grant;
     const ForceImplementation force("conv2d", name);
     set_num_threads(1);
     const std::vector<Tensor> one = all_passes(x, w, dy);

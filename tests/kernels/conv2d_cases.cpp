@@ -19,7 +19,6 @@ OpCase base_case(const Conv2dProblem& p, const char* entry, int64_t accumulation
   c.op = "conv2d";
   c.entry = entry;
   c.descriptor = p.str();
-  c.candidates = candidates_of(kernels::conv2d_candidates, entry, p);
   c.accumulation = accumulation;
   c.flops = p.flops();
   c.bytes = p.bytes();
@@ -136,7 +135,6 @@ OpCase bias_case(const Shape& dy) {
   c.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::conv2d_backward_bias(in[0])};
   };
-  c.candidates = candidates_of(kernels::conv2d_bias_candidates, c.entry, {dy.numel() / dy[-1], dy[-1]});
   c.accumulation = dy.numel() / dy[-1];
   c.bytes = 4.0 * static_cast<double>(dy.numel());
   return c;

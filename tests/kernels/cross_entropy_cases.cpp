@@ -55,13 +55,6 @@ void add(CaseList& list, const Shape& logits, const Variant& v, const char* netw
                                           true, true);
     return std::vector<Tensor>{r.loss, r.gradient, r.pixel_losses};
   };
-  c.candidates = candidates_of(kernels::cross_entropy_candidates, c.entry,
-                               {.n = logits[0],
-                                .h = logits[1],
-                                .w = logits[2],
-                                .classes = logits[3],
-                                .reduction = v.reduction,
-                                .gamma = v.gamma});
   c.exact = false;  // exponentials
   c.accumulation = logits[3];
   c.bytes = 8.0 * static_cast<double>(logits.numel());

@@ -61,7 +61,6 @@ void add_all_passes(CaseList& list, const Sample& s) {
     c.op = "depthwise_conv2d";
     c.entry = entry;
     c.descriptor = p.str();
-    c.candidates = candidates_of(kernels::depthwise_conv2d_candidates, entry, p);
     c.accumulation = accumulation;
     c.flops = p.flops();
     c.bytes = p.bytes();
@@ -100,7 +99,6 @@ void add_slice_case(CaseList& list, const Sample& s) {
   c.entry = "forward";
   c.descriptor = p.str() + " into a slice";
   c.inputs = {{s.input}, {s.filter}};
-  c.candidates = candidates_of(kernels::depthwise_conv2d_candidates, c.entry, p);
   c.accumulation = p.r * p.s;
   c.run = [o, p](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor whole = Tensor::full(p.output_shape().with(3, p.k + 8), 9, t[0].dtype(), t[0].device());

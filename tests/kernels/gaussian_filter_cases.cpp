@@ -18,7 +18,6 @@ void add(CaseList& list, const Shape& x, double sigma, bool factors = false, con
     return std::vector<Tensor>{factors ? kernels::gaussian_filter(in[0], sigma, in[1], in[2])
                                        : kernels::gaussian_filter(in[0], sigma)};
   };
-  c.candidates = candidates_of(kernels::gaussian_filter_candidates, "filter", p);
   c.exact = false;  // exponentials
   // At most so many that are not 0.
   const auto taps = [=](int64_t extent) {
@@ -59,7 +58,7 @@ void add_bad_inputs(CaseList& list) {
       "`after` must have one factor per pixel");
   bad(
       "two devices", [=] { kernels::gaussian_filter(x, 3, Tensor::zeros({12}).to(Device::sim)); },
-      "[gaussian_filter]");
+      "one device");
 }
 
 }  // namespace

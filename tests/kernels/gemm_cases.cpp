@@ -20,7 +20,6 @@ OpCase gemm_case(const GemmProblem& p, bool with_bias) {
   c.run = [=](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::gemm(in[0], in[1], p.form, with_bias ? in[2] : Tensor())};
   };
-  c.candidates = candidates_of(kernels::gemm_candidates, c.entry, p);
   c.accumulation = std::max<int64_t>(1, p.k);
   c.flops = p.flops();
   c.bytes = p.bytes();

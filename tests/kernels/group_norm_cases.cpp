@@ -22,8 +22,6 @@ OpCase forward_case(const Shape& shape, int64_t groups, Activation activation) {
     kernels::group_norm_forward(in[0], groups, in[1], in[2], 1e-5, activation, y, mean, invstd);
     return std::vector<Tensor>{y, mean, invstd};
   };
-  c.candidates =
-      candidates_of(kernels::group_norm_candidates, c.entry, {shape, groups, DType::f32, activation});
   c.exact = false;
   c.accumulation = shape.numel() / shape[0] / groups + 16;
   c.flops = 7.0 * static_cast<double>(shape.numel());
@@ -47,8 +45,6 @@ OpCase backward_case(const Shape& shape, int64_t groups, Activation activation) 
                                  in[4].contiguous_copy_if_needed(), in[5], activation, dx, dgamma, dbeta);
     return std::vector<Tensor>{dx, dgamma, dbeta};
   };
-  c.candidates =
-      candidates_of(kernels::group_norm_candidates, c.entry, {shape, groups, DType::f32, activation});
   c.exact = false;
   c.accumulation = shape.numel() / shape[0] / groups + 16;
   c.flops = 10.0 * static_cast<double>(shape.numel());

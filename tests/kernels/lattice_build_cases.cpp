@@ -19,7 +19,6 @@ OpCase build_case(int64_t points, int64_t dims, const std::string& what, Input i
   const LatticeProblem p{points, dims};
   OpCase c{.op = "lattice_build", .entry = "build", .descriptor = p.str() + " " + what};
   c.inputs = {std::move(input)};
-  c.candidates = [p](Device device, DType) { return kernels::lattice_build_candidates("build", p, device); };
   const auto n = static_cast<double>(points), d1 = static_cast<double>(dims + 1);
   c.bytes = n * (4 * (d1 - 1) + 12 * d1);
   c.flops = 10 * n * d1 * d1;
@@ -104,9 +103,6 @@ void add_features(CaseList& list, int64_t height, int64_t width, bool bytes) {
   c.run = [=](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{
         kernels::bilateral_features(bytes ? in[0] : in_f32(in[0]), double{p.xy_std}, double{p.color_std})};
-  };
-  c.candidates = [p](Device device, DType) {
-    return kernels::lattice_features_candidates("features", p, device);
   };
   c.bytes = static_cast<double>(height * width) * (bytes ? 23 : 32);
   list.cases.push_back(c);

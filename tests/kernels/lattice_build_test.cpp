@@ -9,7 +9,7 @@
 
 #include "core/parallel.h"
 #include "core/random.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 #include "kernels/lattice_build/lattice_math.h"
 
 using namespace atrous;

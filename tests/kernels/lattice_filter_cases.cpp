@@ -6,20 +6,14 @@
 namespace atrous::cases {
 namespace {
 
-using kernels::LatticeFilterProblem;
-
 void add(CaseList& list, int64_t points, int64_t dims, int64_t channels, double spread,
          const char* network = "") {
   const LatticeInput input(points, dims, spread);
-  const LatticeFilterProblem p{points, dims, 0, channels};
   OpCase c{.op = "lattice_filter", .entry = "splat_blur"};
   c.exact = false;  // the weights are fractions
   c.accumulation = points;
   c.benchmark = *network != 0;
   c.network = network;
-  c.candidates = [p](Device device, DType) {
-    return kernels::lattice_filter_candidates("splat_blur", p, device);
-  };
   for (int variant = 0; variant < 4; ++variant) {
     const bool transposed = variant % 2, walks = variant >= 2;
     c.descriptor = fmt::format("n{} d{} c{} spread {}{}{}", points, dims, channels, spread,
@@ -34,7 +28,6 @@ void add(CaseList& list, int64_t points, int64_t dims, int64_t channels, double 
   }
   c.entry = "slice";
   c.descriptor = fmt::format("n{} d{} c{} spread {}", points, dims, channels, spread);
-  c.candidates = [p](Device device, DType) { return kernels::lattice_filter_candidates("slice", p, device); };
   // There are never more vertices than corners.
   c.inputs = {{.shape = {points * (dims + 1), channels}, .parameter = true}};
   c.run = [input](const std::vector<Tensor>& in) {
@@ -80,7 +73,7 @@ void add_bad_inputs(CaseList& list) {
       [=] {
         kernels::lattice_filter(input.lattice(), Tensor::zeros({5, 2}).to(Device::sim));
       },
-      "[lattice_splat_blur]");
+      "one device");
 }
 
 }  // namespace

@@ -33,7 +33,6 @@ void add_passes(CaseList& list, const Sample& s) {
   forward.entry = "forward";
   forward.descriptor = p.str();
   forward.inputs = {{s.shape}};
-  forward.candidates = candidates_of(kernels::local_response_norm_candidates, forward.entry, p);
   forward.exact = false;  // a power of the scale
   forward.accumulation = o.size;
   forward.bytes = 8.0 * static_cast<double>(s.shape.numel());
@@ -46,7 +45,6 @@ void add_passes(CaseList& list, const Sample& s) {
 
   OpCase backward = forward;
   backward.entry = "backward";
-  backward.candidates = candidates_of(kernels::local_response_norm_candidates, backward.entry, p);
   backward.inputs = {{s.shape}, {s.shape}};
   backward.bytes = 12.0 * static_cast<double>(s.shape.numel());
   backward.run = [o](const std::vector<Tensor>& t) -> std::vector<Tensor> {

@@ -50,9 +50,6 @@ void add_mask_targets_cases(CaseList& list) {
     c.network = s.network;
     c.bytes = static_cast<double>(s.masks.numel() + 4 * p.rois * p.size * p.size);
     // There are no activations whose type could be another.
-    c.candidates = [=](Device device, DType) {
-      return kernels::mask_targets_candidates("forward", p, device);
-    };
     c.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
       return {kernels::mask_targets(t[0], rois.to(t[0].device()), s.size)};
     };
@@ -74,7 +71,7 @@ void add_mask_targets_cases(CaseList& list) {
   bad("masks of rank 4", targets(Tensor::zeros({2, 4, 5, 1}, DType::u8), rois, 7), "Got u8 [2, 4, 5, 1]");
   bad("no rows", targets(Tensor::zeros({2, 0, 5}, DType::u8), rois, 7), "positive H and W");
   bad("size 0", targets(masks, rois, 0), "the size must be at least 1. Got 0");
-  bad("two devices", targets(masks, rois.to(Device::sim), 7), "[mask_targets]");
+  bad("two devices", targets(masks, rois.to(Device::sim), 7), "one device");
 }
 
 }  // namespace atrous::cases

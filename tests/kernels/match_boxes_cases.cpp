@@ -42,7 +42,6 @@ void add(CaseList& list, const Sample& s) {
   c.run = [options = s.options](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::match_boxes(in_f32(in[0]), in_f32(in[1]), options)};
   };
-  c.candidates = [p](Device device, DType) { return kernels::match_boxes_candidates("match", p, device); };
   c.flops = 32.0 * static_cast<double>(s.truths) * static_cast<double>(s.boxes);
   c.bytes = 20.0 * static_cast<double>(s.boxes);
   c.benchmark = *s.network != 0;
@@ -69,7 +68,7 @@ void add_match_boxes_cases(CaseList& list) {
   bad("f64", good, Tensor::zeros({3, 4}, DType::f64), {}, "the boxes must be f32 [n, 4]");
   bad("thresholds swapped", good, good, {0.3, 0.7, true},
       "thresholds must be 0 <= low <= high <= 1. Got low 0.7 and high 0.3");
-  bad("two devices", good, good.to(Device::sim), {}, "[match_boxes]");
+  bad("two devices", good, good.to(Device::sim), {}, "one device");
 }
 
 }  // namespace atrous::cases

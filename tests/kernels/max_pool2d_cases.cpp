@@ -55,7 +55,6 @@ void add_pool(CaseList& list, const Sample& s) {
              out = static_cast<double>(problem.output_shape().numel());
 
   OpCase forward = base_case("forward", s, problem);
-  forward.candidates = candidates_of(kernels::max_pool2d_candidates, forward.entry, problem);
   forward.bytes = 4 * (in + out);
   forward.run = [o, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype(), t[0].device());
@@ -64,8 +63,8 @@ void add_pool(CaseList& list, const Sample& s) {
   };
   list.cases.push_back(forward);
 
-  OpCase indexed = base_case("forward_indices", s, problem);
-  indexed.candidates = candidates_of(kernels::max_pool2d_candidates, indexed.entry, problem);
+  OpCase indexed = base_case("forward", s, problem);
+  indexed.descriptor += " indices";
   indexed.bytes = 4 * (in + 2 * out);
   indexed.run = [o, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor y = Tensor::empty(problem.output_shape(), t[0].dtype(), t[0].device());
@@ -76,7 +75,6 @@ void add_pool(CaseList& list, const Sample& s) {
   list.cases.push_back(indexed);
 
   OpCase backward = base_case("backward", s, problem);
-  backward.candidates = candidates_of(kernels::max_pool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.output_shape(), Fill::real}};
   // Indices of fixed pictures: they are an argument here, not what is tested.
   const Tensor x = make_input({s.input, Fill::distinct}, DType::f32, 0, false, 3);
@@ -104,7 +102,6 @@ void add_unpool(CaseList& list, const Sample& s) {
 
   OpCase forward = base_case("unpool", s, pool);
   forward.inputs = {{problem.pooled, Fill::real}};
-  forward.candidates = candidates_of(kernels::max_unpool2d_candidates, forward.entry, problem);
   forward.bytes = 4.0 * static_cast<double>(2 * problem.pooled.numel() + problem.full.numel());
   forward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor y = Tensor::empty(problem.full, t[0].dtype(), t[0].device());
@@ -115,7 +112,6 @@ void add_unpool(CaseList& list, const Sample& s) {
 
   OpCase backward = forward;
   backward.entry = "unpool_backward";
-  backward.candidates = candidates_of(kernels::max_unpool2d_candidates, backward.entry, problem);
   backward.inputs = {{problem.full, Fill::real}};
   backward.run = [indices, problem](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor dx = Tensor::empty(problem.pooled, t[0].dtype(), t[0].device());

@@ -39,7 +39,6 @@ void add_update(CaseList& list, int64_t points, int64_t channels, const std::str
     }
     return std::vector<Tensor>{kernels::mean_field_update(in[0], terms)};
   };
-  c.candidates = [p](Device device, DType) { return kernels::mean_field_candidates("update", p, device); };
   c.exact = false;  // exponentials
   // Rounding errors of the exponents come out as relative errors of the probabilities.
   c.accumulation = 6 * channels * (1 + static_cast<int64_t>(kinds.size()));
@@ -56,7 +55,6 @@ void add_unary(CaseList& list, const Shape& shape) {
   c.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::mean_field_unary(kernels::softmax_forward(in[0]))};
   };
-  c.candidates = [p](Device device, DType) { return kernels::mean_field_candidates("unary", p, device); };
   c.exact = false;
   list.cases.push_back(c);
 }
@@ -130,7 +128,7 @@ void add_bad_inputs(CaseList& list) {
   bad(
       "two devices",
       [=] { kernels::mean_field_update(u, {{.filtered = u.to(Device::sim), .compatibility = one}}); },
-      "[mean_field]");
+      "one device");
 }
 
 }  // namespace

@@ -56,7 +56,6 @@ void add(CaseList& list, const Sample& s) {
     const auto r = kernels::nms(in_f32(in[0]), scores, groups, s.with_valid ? in[3] : Tensor(), s.options);
     return std::vector<Tensor>{r.indices, r.count};
   };
-  c.candidates = [p](Device device, DType) { return kernels::nms_candidates("suppress", p, device); };
   c.bytes = 28.0 * static_cast<double>(s.boxes);
   // Comparisons: pairs of a group, of which about half are left out since one is suppressed before.
   c.flops = 4.0 * static_cast<double>(s.boxes * s.boxes) / static_cast<double>(s.options.groups);
@@ -96,7 +95,7 @@ void add_nms_cases(CaseList& list) {
       },
       "at least one group is needed");
   bad(
-      "two devices", [=] { kernels::nms(boxes, scores.to(Device::sim), none, none, {}); }, "[nms]");
+      "two devices", [=] { kernels::nms(boxes, scores.to(Device::sim), none, none, {}); }, "one device");
 }
 
 }  // namespace atrous::cases

@@ -64,6 +64,27 @@ std::array<double, 4> draw_box(const Input& input, int exact_range, Rng& rng, in
 
 }  // namespace
 
+std::vector<Tensor> make_inputs(const OpCase& c, int exact_range, bool strided) {
+  std::vector<Tensor> result;
+  uint64_t seed = 17;
+  for (const Input& spec : c.inputs)
+    result.push_back(make_input(spec, DType::f32, exact_range, strided, seed++));
+  return result;
+}
+
+using kernels::ImplementationInfo;
+
+std::vector<ImplementationInfo> implementations_of(const OpCase& c, Device device, DType dtype) {
+  std::vector<Tensor> inputs = make_inputs(c, 0, false);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].dtype() == DType::f32 && !c.inputs[i].parameter) inputs[i] = inputs[i].to(dtype);
+    inputs[i] = inputs[i].to(device);
+  }
+  const ImplementationInfo none{no_implementation, device, kernels::Accuracy::exact, true, nullptr};
+  return kernels::able_implementations(c.op + "." + c.entry, [&] { c.run(inputs); })
+      .value_or(std::vector<ImplementationInfo>{none});
+}
+
 Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided, uint64_t seed) {
   Rng rng(seed, 0xca5e);
   const bool labels = input.fill == Fill::labels;

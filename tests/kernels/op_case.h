@@ -14,7 +14,7 @@
 #include "core/autograd.h"
 #include "core/error.h"
 #include "core/tensor.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/probe.h"
 
 namespace atrous::cases {
 
@@ -52,9 +52,6 @@ struct OpCase {
   // A pure function: kernel entry on these inputs, whatever their device. Floating inputs come in f32, in
   // bf16 (those that are no parameters) and, for the oracle, in f64.
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> run{};
-  // Names of the implementations on a device that take the problem with activations of this dtype, best
-  // first; on the CPU "ref" is among them. See candidates_of.
-  std::function<std::vector<std::string>(Device, DType)> candidates{};
   // Small-integer inputs must give the reference's bits. False only for ops with divisions or transcendental
   // functions.
   bool exact = true;
@@ -85,8 +82,15 @@ struct BadInputCase {
   ErrorKind kind = ErrorKind::usage;
 };
 
+// A variant of an entry, such as an operator of the pointwise ops: a case's descriptor must begin with it.
+struct Variant {
+  std::string entry;  // "pointwise.unary_forward"
+  std::string name;   // "relu"
+};
+
 struct CaseList {
   std::vector<OpCase> cases;
+  std::vector<Variant> variants;
   std::vector<GradientCase> gradients;
   std::vector<BadInputCase> bad_inputs;
   std::vector<std::string> not_differentiable;  // ops without gradients, by declaration
@@ -99,17 +103,13 @@ std::vector<std::string> all_ops();
 
 using kernels::parameter_dtype;
 
-// OpCase::candidates from the function that the op offers: candidates_of(kernels::conv2d_candidates,
-// "forward", problem).
-template <class Problem>
-auto candidates_of(std::vector<std::string> (*names)(std::string_view, const Problem&, Device),
-                   std::string entry, std::type_identity_t<Problem> problem) {
-  return [=](Device device, DType dtype) {
-    Problem p = problem;
-    *kernels::dtype_in(p) = dtype;
-    return names(entry, p, device);
-  };
-}
+// The inputs of a case, f32 on the CPU, filled as make_input says.
+std::vector<Tensor> make_inputs(const OpCase& c, int exact_range, bool strided);
+
+// The implementations of the case's entry on a device with activations of a dtype, best first. A case with
+// nothing to compute, which does not get to its entry, has one of this name.
+inline constexpr const char* no_implementation = "nothing";
+std::vector<kernels::ImplementationInfo> implementations_of(const OpCase& c, Device device, DType dtype);
 
 // Fills an input. `exact_range` > 0 asks for integers of at most that magnitude. `strided` gives a view whose
 // pixel stride exceeds its channels, surrounded by NaN.

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <compare>
 #include <cstdio>
 #include <cstdlib>
@@ -29,8 +30,7 @@
 #include "core/device_sim.h"
 #include "core/gradcheck.h"
 #include "core/text.h"
-#include "kernels/common/bf16_products.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 #include "kernels/sim/sim.h"
 #include "tests/kernels/comparison.h"
 #include "tests/kernels/op_case.h"
@@ -54,6 +54,8 @@ struct Count {
   int passed = 0, failed = 0;
 };
 std::map<Row, Count> counts;
+// The implementations that ran: "op.entry", name.
+std::map<Device, std::set<std::pair<std::string, std::string>>> reached;
 // Device, then "op.entry", then dtype: number of cases that no implementation takes.
 std::map<Device, std::map<std::string, std::map<std::string, int>>> missing;
 
@@ -91,13 +93,6 @@ std::vector<Tensor> run_with(const OpCase& c, const std::string& implementation,
   return c.run(inputs);
 }
 
-std::vector<Tensor> inputs_of(const std::vector<Input>& specs, int range, bool strided) {
-  std::vector<Tensor> result;
-  uint64_t seed = 17;
-  for (const Input& spec : specs) result.push_back(make_input(spec, DType::f32, range, strided, seed++));
-  return result;
-}
-
 std::vector<Tensor> in_double(const std::vector<Tensor>& inputs) {
   std::vector<Tensor> wide;
   for (const Tensor& t : inputs) wide.push_back(t.dtype() == DType::f32 ? t.to(DType::f64) : t);
@@ -118,24 +113,6 @@ struct Filter {
   bool takes_rung(const std::string& name) const { return rung.empty() || rung == name; }
 };
 
-// Grants coarser products while it lives: all, or what an implementation needs.
-struct Grant {
-  bool tf32 = kernels::allow_tf32(), bf16 = kernels::bf16_products();
-  Grant() { set(true, true); }
-  explicit Grant(const std::string& implementation) {
-    set(rounds_to_tf32(implementation), rounds_to_bf16(implementation));
-  }
-  ~Grant() { set(tf32, bf16); }
-  Grant(const Grant&) = delete;
-  Grant& operator=(const Grant&) = delete;
-
- private:
-  static void set(bool allow_tf32, bool allow_bf16) {
-    kernels::set_allow_tf32(allow_tf32);
-    kernels::set_bf16_products(allow_bf16);
-  }
-};
-
 // Inputs that bf16 holds, in place: strides stay.
 void round_to_bf16(const std::vector<Tensor>& inputs) {
   for (const Tensor& t : inputs) {
@@ -143,36 +120,36 @@ void round_to_bf16(const std::vector<Tensor>& inputs) {
   }
 }
 
+using kernels::Accuracy;
+using kernels::ImplementationInfo;
+
 void run_on_cpu(const OpCase& c, const std::string& name, const Filter& filter) {
-  std::vector<std::string> candidates;
-  {
-    const Grant grant;
-    candidates = c.candidates(Device::cpu, DType::f32);
-  }
-  for (const std::string& implementation : candidates) {
-    if (!filter.takes_rung(implementation)) continue;
-    const Grant grant(implementation);
-    const Row row{c.op, Device::cpu, "f32", implementation};
+  const std::vector<ImplementationInfo> implementations = implementations_of(c, Device::cpu, DType::f32);
+  for (const ImplementationInfo& it : implementations) {
+    if (!filter.takes_rung(it.name)) continue;
+    reached[Device::cpu].emplace(c.op + "." + c.entry, it.name);
+    const Row row{c.op, Device::cpu, "f32", it.name};
+    const bool rounds = it.accuracy == Accuracy::bf16;
     for (bool strided : {false, true}) {
-      const std::string label = name + " [" + implementation + (strided ? ", strided]" : "]");
-      if (c.exact && implementation != "ref" && !rearranges_sums(implementation)) {
+      const std::string label = name + " [" + it.name + (strided ? ", strided]" : "]");
+      if (c.exact && it.name != "ref" && it.accuracy != Accuracy::winograd) {
         report(row, label + " exact", describe_exception([&] {
-                 const auto inputs = inputs_of(c.inputs, exact_range(c.accumulation), strided);
-                 return compare(run_with(c, implementation, inputs), run_with(c, "ref", inputs), bit_for_bit);
+                 const auto inputs = make_inputs(c, exact_range(c.accumulation), strided);
+                 return compare(run_with(c, it.name, inputs), run_with(c, "ref", inputs), bit_for_bit);
                }));
       }
       report(row, label + " real", describe_exception([&] {
-               const std::vector<Tensor> inputs = inputs_of(c.inputs, 0, strided);
-               if (rounds_to_bf16(implementation)) round_to_bf16(inputs);
-               const double factors = rounds_to_bf16(implementation) && c.makes_factors ? 0x1p-8 : 0;
-               return compare(
-                   run_with(c, implementation, inputs), run_with(c, "ref", in_double(inputs)),
-                   [&](DType t) { return tolerance(t, c.accumulation, implementation) + factors; });
+               const std::vector<Tensor> inputs = make_inputs(c, 0, strided);
+               if (rounds) round_to_bf16(inputs);
+               const double factors = rounds && c.makes_factors ? 0x1p-8 : 0;
+               return compare(run_with(c, it.name, inputs), run_with(c, "ref", in_double(inputs)),
+                              [&](DType t) { return tolerance(t, c.accumulation, it) + factors; });
              }));
     }
   }
-  if (std::find(candidates.begin(), candidates.end(), "ref") == candidates.end()) {
-    report({c.op, Device::cpu, "f32", "ref"}, name, "no reference among its candidates");
+  if (implementations[0].name != no_implementation &&
+      std::ranges::find(implementations, "ref", &ImplementationInfo::name) == implementations.end()) {
+    report({c.op, Device::cpu, "f32", "ref"}, name, "no reference among its implementations");
   }
 }
 
@@ -191,7 +168,7 @@ struct Experiment {
   std::vector<Tensor> expected;
 
   Experiment(const OpCase& c, DType dtype, bool exact) {
-    inputs = inputs_of(c.inputs, exact ? exact_range(c.accumulation) : 0, false);
+    inputs = make_inputs(c, exact ? exact_range(c.accumulation) : 0, false);
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i].dtype() == DType::f32 && !c.inputs[i].parameter)
         inputs[i] = inputs[i].to(dtype).to(DType::f32);
@@ -235,11 +212,12 @@ struct OtherSchedule {
   OtherSchedule& operator=(const OtherSchedule&) = delete;
 };
 
-void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dtype, const Experiment* exact,
-              const Experiment& real) {
-  const std::string& rung = row.rung;
-  const Device device = row.device;
-  const Grant grant(rung);
+void run_rung(const OpCase& c, const std::string& name, const ImplementationInfo& it, DType dtype,
+              const Experiment* exact, const Experiment& real) {
+  const std::string& rung = it.name;
+  const Device device = it.device;
+  const Row row{c.op, device, name_of(dtype), rung};
+  reached[device].emplace(c.op + "." + c.entry, rung);
   const auto label = [&](Layout layout, const char* kind) {
     return fmt::format("{} [{} {} {}{}] {}", name, name_of(device), row.dtype, rung, name_of(layout), kind);
   };
@@ -248,7 +226,7 @@ void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dt
   const bool vectors = std::any_of(c.inputs.begin(), c.inputs.end(), [](const Input& in) {
     return in.shape.rank() >= 2 && in.fill != Fill::labels && in.shape[-1] % 4 == 0;
   });
-  if (exact && !rearranges_sums(rung)) {
+  if (exact && it.accuracy != Accuracy::winograd) {
     for (Layout layout : {Layout::contiguous, Layout::strided}) {
       if (layout == Layout::contiguous && !thorough) continue;
       report(row, label(layout, "exact"), describe_exception([&] {
@@ -263,10 +241,10 @@ void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dt
     report(row, label(layout, "real"), describe_exception([&] {
              const auto got = run_on(c, rung, real, dtype, layout, device);
              if (layout == Layout::contiguous) first = got;
-             return compare(got, real.expected, [&](DType t) { return tolerance(t, c.accumulation, rung); });
+             return compare(got, real.expected, [&](DType t) { return tolerance(t, c.accumulation, it); });
            }));
   }
-  if (!thorough || first.empty() || depends_on_schedule(rung)) return;
+  if (!thorough || first.empty() || !it.deterministic) return;
   report(row, label(Layout::contiguous, "deterministic"), describe_exception([&] {
            const OtherSchedule schedule;
            return compare_schedules(first, run_on(c, rung, real, dtype, Layout::contiguous, device));
@@ -275,22 +253,16 @@ void run_rung(const OpCase& c, const std::string& name, const Row& row, DType dt
 
 void run_on_device(const OpCase& c, const std::string& name, Device device, DType dtype,
                    const Filter& filter) {
-  std::vector<std::string> rungs;
-  {
-    const Grant grant;
-    rungs = c.candidates(device, dtype);
-  }
+  std::vector<ImplementationInfo> rungs = implementations_of(c, device, dtype);
   if (rungs.empty()) ++missing[device][c.op + "." + c.entry][name_of(dtype)];
-  std::erase_if(rungs, [&](const std::string& rung) { return !filter.takes_rung(rung); });
+  std::erase_if(rungs, [&](const ImplementationInfo& it) { return !filter.takes_rung(it.name); });
   if (rungs.empty()) return;
   const std::string problem = describe_exception([&] {
     // One reference for all rungs and layouts.
     std::optional<Experiment> exact;
     if (c.exact) exact.emplace(c, dtype, true);
     const Experiment real(c, dtype, false);
-    for (const std::string& rung : rungs) {
-      run_rung(c, name, {c.op, device, name_of(dtype), rung}, dtype, exact ? &*exact : nullptr, real);
-    }
+    for (const ImplementationInfo& it : rungs) run_rung(c, name, it, dtype, exact ? &*exact : nullptr, real);
     return std::string();
   });
   if (!problem.empty()) report({c.op, device, name_of(dtype), "ref"}, name, problem);
@@ -356,6 +328,36 @@ void check_coverage(const CaseList& list, const Filter& filter) {
            : !with_gradient.count(op) && !exempt.count(op) ? "has no gradient cases"
            : !with_bad_input.count(op)                     ? "has no bad-input cases"
                                                            : "");
+  }
+}
+
+// Every entry, each of its implementations that this machine can run, and every variant needs a case.
+void check_rows_are_reached(const CaseList& list, const Filter& filter) {
+  std::set<std::string> known;
+  for (const kernels::AnyEntry* entry : kernels::all_entries()) {
+    const std::string name = entry->name(), op = name.substr(0, name.find('.'));
+    known.insert(name);
+    if (!filter.op.empty() && op != filter.op) continue;
+    for (size_t i = 0; i < entry->size(); ++i) {
+      const ImplementationInfo it = entry->info(i);
+      if (!filter.devices.count(it.device) || (it.needs && !it.needs->met())) continue;
+      report({op, it.device, "", "coverage"}, fmt::format("{} {} on {}", name, it.name, name_of(it.device)),
+             reached[it.device].count({name, it.name}) ? "" : "no case reaches this implementation");
+    }
+  }
+  std::set<std::string> descriptors;
+  for (const OpCase& c : list.cases) {
+    const std::string name = c.op + "." + c.entry;
+    if (c.benchmark || (!filter.op.empty() && c.op != filter.op)) continue;
+    descriptors.insert(name + " " + c.descriptor);
+    if (!known.count(name)) report({c.op, Device::cpu, "", "coverage"}, name, "is not in <op>_entries()");
+  }
+  for (const Variant& v : list.variants) {
+    const std::string op = v.entry.substr(0, v.entry.find('.')), begin = v.entry + " " + v.name;
+    if (!filter.op.empty() && op != filter.op) continue;
+    const auto at = descriptors.lower_bound(begin);
+    report({op, Device::cpu, "", "coverage"}, begin,
+           at != descriptors.end() && at->starts_with(begin) ? "" : "no case reaches this variant");
   }
 }
 
@@ -496,6 +498,8 @@ int main(int argc, char** argv) {
     if (on_cpu && filter.takes(c.op, name)) run_bad_input(c, name);
   }
   if (on_cpu && filter.text.empty()) check_coverage(list, filter);
+  if (filter.text.empty() && filter.dtype.empty() && filter.rung.empty() && std::isinf(filter.max_flops))
+    check_rows_are_reached(list, filter);
   print_missing();
   if (table) print_table();
   print_summary(skipped);

@@ -55,9 +55,6 @@ OpCase step_case(OptimizerRule rule, const Sizes& sizes, bool copy, bool nestero
     c.inputs.push_back({{total}, i < 2 ? Fill::real : Fill::positive, 0, 255, false, true});
   }
   // Parameters are f32 whatever the activations are.
-  c.candidates = [problem](Device device, DType) {
-    return kernels::optimizer_step_candidates("step", problem, device);
-  };
   c.run = [=](const std::vector<Tensor>& in) {
     std::vector<Tensor> whole;
     for (const Tensor& t : in) whole.push_back(t.clone());
@@ -90,9 +87,6 @@ OpCase squares_case(const Sizes& sizes) {
   c.entry = "sum_of_squares";
   c.descriptor = problem.str();
   c.inputs = {{{total}, Fill::real, 0, 255, false, true}};
-  c.candidates = [problem](Device device, DType) {
-    return kernels::sum_of_squares_candidates("sum_of_squares", problem, device);
-  };
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor result = Tensor::full({1}, 7, DType::f64, in[0].device());
     kernels::sum_of_squares(cut(in[0], sizes), result);

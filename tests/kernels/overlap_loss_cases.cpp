@@ -20,8 +20,6 @@ void add(CaseList& list, const Shape& p, const OverlapLossOptions& options, cons
     const auto r = kernels::overlap_loss(in[0], in[1], options, true);
     return std::vector<Tensor>{r.loss, r.gradient};
   };
-  c.candidates =
-      candidates_of(kernels::overlap_loss_candidates, c.entry, {p.numel() / p[-1], p[-1], options});
   c.exact = false;  // divisions
   c.bytes = 12.0 * static_cast<double>(p.numel());
   c.benchmark = *network != 0;

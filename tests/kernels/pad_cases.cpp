@@ -15,7 +15,6 @@ void add(CaseList& list, const Shape& x, const PadOptions& options, const char* 
   c.run = [options](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::pad_forward(in[0], options)};
   };
-  c.candidates = candidates_of(kernels::pad_candidates, c.entry, p);
   const Shape y = kernels::pad_shape(p);
   c.bytes = 4.0 * static_cast<double>(x.numel() + y.numel());
   c.benchmark = *network != 0;
@@ -23,7 +22,6 @@ void add(CaseList& list, const Shape& x, const PadOptions& options, const char* 
   list.cases.push_back(c);
 
   c.entry = "backward";
-  c.candidates = candidates_of(kernels::pad_candidates, c.entry, p);
   c.inputs = {{.shape = y}};
   c.run = [options, x](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::pad_backward(in[0], x, options)};

@@ -34,7 +34,6 @@ void add_case(CaseList& list, const char* name, int64_t size, const Regions& reg
   c.benchmark = *network != 0;
   c.network = network;
   c.bytes = static_cast<double>(p.count * p.height * p.width) * (p.binary ? 1 : 4);
-  c.candidates = candidates_of(kernels::paste_masks_candidates, c.entry, p);
   c.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     return {kernels::paste_masks(t[0], boxes.to(t[0].device()), options)};
   };
@@ -77,7 +76,7 @@ void add_paste_masks_cases(CaseList& list) {
       "one per mask: x1, y1, x2, y2. Got f32 [2, 4]");
   bad("no boxes", paste(masks, {}, options), "Got undefined");
   bad("an image without rows", paste(masks, boxes, {0, 6}), "1 to 2^24 rows and columns. Got 0x6");
-  bad("two devices", paste(masks, boxes.to(Device::sim), options), "[paste_masks]");
+  bad("two devices", paste(masks, boxes.to(Device::sim), options), "one device");
 }
 
 }  // namespace atrous::cases

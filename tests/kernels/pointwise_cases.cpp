@@ -67,7 +67,6 @@ OpCase unary_case(const UnaryRow& row, const Shape& shape, bool in_place) {
       named("unary_forward",
             UnaryProblem{row.op, shape, DType::f32, row.a, row.b}.str() + (in_place ? " in place" : ""),
             {{shape, row.fill}}, row.exact);
-  c.candidates = candidates_of(kernels::unary_candidates, c.entry, {row.op, shape, DType::f32, row.a, row.b});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor x = in_place ? in[0].clone() : in[0];
     const Tensor y = in_place ? x : Tensor::empty_like(x);
@@ -82,7 +81,6 @@ OpCase unary_case(const UnaryRow& row, const Shape& shape, bool in_place) {
 OpCase unary_gradient_kernel_case(const UnaryRow& row, const Shape& shape) {
   OpCase c = named("unary_backward", UnaryProblem{row.op, shape, DType::f32, row.a, row.b}.str(),
                    {{shape, row.fill}, {shape}}, row.exact && row.op != Unary::sqrt);
-  c.candidates = candidates_of(kernels::unary_candidates, c.entry, {row.op, shape, DType::f32, row.a, row.b});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]);
     kernels::unary_backward(row.op, in[0], in[1], dx, row.a, row.b);
@@ -96,7 +94,6 @@ OpCase unary_gradient_kernel_case(const UnaryRow& row, const Shape& shape) {
 OpCase binary_case(const BinaryRow& row, const Shape& shape) {
   OpCase c = named("binary_forward", BinaryProblem{row.op, shape}.str(), {{shape, row.x}, {shape, row.z}},
                    row.exact);
-  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {row.op, shape});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor y = Tensor::empty_like(in[0]);
     kernels::binary_forward(row.op, in[0], in[1], y);
@@ -110,7 +107,6 @@ OpCase binary_case(const BinaryRow& row, const Shape& shape) {
 OpCase binary_gradient_kernel_case(const BinaryRow& row, const Shape& shape) {
   OpCase c = named("binary_backward", BinaryProblem{row.op, shape}.str(),
                    {{shape, row.x}, {shape, row.z}, {shape}}, row.exact);
-  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {row.op, shape});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dx = Tensor::empty_like(in[0]), dz = Tensor::empty_like(in[0]);
     kernels::binary_backward(row.op, in[0], in[1], in[2], dx, dz);
@@ -124,7 +120,6 @@ OpCase binary_gradient_kernel_case(const BinaryRow& row, const Shape& shape) {
 OpCase broadcast_case(Binary op, const Shape& shape, const Shape& other) {
   OpCase c = named("broadcast_forward", BinaryProblem{op, shape, DType::f32, other, true}.str(),
                    {{shape}, {other}}, true);
-  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {op, shape, DType::f32, other, true});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor y = Tensor::empty_like(in[0]);
     kernels::broadcast_forward(op, in[0], in[1], y);
@@ -138,7 +133,6 @@ OpCase broadcast_case(Binary op, const Shape& shape, const Shape& other) {
 OpCase broadcast_vector_case(Binary op, const Shape& shape, const Shape& other) {
   OpCase c = named("broadcast_backward_vector", BinaryProblem{op, shape, DType::f32, other, true}.str(),
                    {{shape}, {shape}}, true);
-  c.candidates = candidates_of(kernels::binary_candidates, c.entry, {op, shape, DType::f32, other, true});
   c.run = [=](const std::vector<Tensor>& in) {
     const Tensor dz = Tensor::empty(other, in[0].dtype(), in[0].device());
     kernels::broadcast_backward_vector(op, in[0], in[1], dz);
@@ -225,6 +219,14 @@ void add_bad_inputs(CaseList& list) {
 }  // namespace
 
 void add_pointwise_cases(CaseList& list) {
+#define ATROUS_ROW(op) \
+  for (const char* entry : {"pointwise.unary_forward", "pointwise.unary_backward"}) list.variants.push_back({entry, #op});
+  ATROUS_UNARY_OPS(ATROUS_ROW)
+#undef ATROUS_ROW
+#define ATROUS_ROW(op) \
+  for (const char* entry : {"pointwise.binary_forward", "pointwise.binary_backward"}) list.variants.push_back({entry, #op});
+  ATROUS_BINARY_OPS(ATROUS_ROW)
+#undef ATROUS_ROW
   const Shape shapes[] = {{2, 5, 7, 3}, {1, 3, 5, 16}, {1, 67, 31, 21}, {37}, {0, 4, 3, 8}};
   for (const Shape& shape : shapes) {
     for (const UnaryRow& row : unary_rows) {

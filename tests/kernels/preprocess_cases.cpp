@@ -86,7 +86,6 @@ kernels::PreprocessProblem problem_of(const Sample& s) {
 void add(CaseList& list, const Sample& s) {
   const auto p = problem_of(s);
   OpCase c{.op = "preprocess", .entry = "forward", .descriptor = p.str() + (s.changes ? "" : " unchanged")};
-  c.candidates = candidates_of(kernels::preprocess_candidates, c.entry, p);
   // The last input lends its dtype to the images that result.
   c.inputs = {{.shape = s.images, .fill = Fill::labels, .classes = 256, .bytes = true},
               {.shape = {p.n, p.in_h, p.in_w}, .fill = Fill::labels, .classes = 21, .bytes = true},

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/probe.h"
 
 using namespace atrous;
 using namespace atrous::kernels;
@@ -15,13 +15,14 @@ namespace {
 void for_each_result(const Tensor& images, const Tensor& labels, const std::vector<PreprocessChange>& changes,
                      const PreprocessOptions& options,
                      const std::function<void(const float* images, const uint8_t* labels)>& check) {
-  const auto problem = preprocess_problem(images, labels, changes, options);
   for (Device device : {Device::cpu, Device::sim}) {
-    for (const std::string& name : preprocess_candidates("forward", problem, device)) {
-      INFO(name << " on " << name_of(device));
-      const ForceImplementation force("preprocess", name);
-      const auto r =
-          preprocess(images.to(device), labels.defined() ? labels.to(device) : labels, changes, options);
+    const auto run = [&] {
+      return preprocess(images.to(device), labels.defined() ? labels.to(device) : labels, changes, options);
+    };
+    for (const ImplementationInfo& it : able_implementations("preprocess.forward", run).value()) {
+      INFO(it.name << " on " << name_of(device));
+      const ForceImplementation force("preprocess", it.name);
+      const auto r = run();
       const Tensor y = r.images.to(Device::cpu), l = labels.defined() ? r.labels.to(Device::cpu) : Tensor();
       check(y.data<float>(), labels.defined() ? l.data<uint8_t>() : nullptr);
     }

@@ -26,7 +26,6 @@ void add(CaseList& list, const Shape& x, const ResizeOptions& options, const cha
   c.run = [options](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::resize_forward(in[0], options)};
   };
-  c.candidates = candidates_of(kernels::resize_candidates, c.entry, p);
   c.exact = has_exact_weights(p);
   c.accumulation = 4;
   const Shape y = kernels::resize_shape(p);
@@ -36,7 +35,6 @@ void add(CaseList& list, const Shape& x, const ResizeOptions& options, const cha
   list.cases.push_back(c);
 
   c.entry = "backward";
-  c.candidates = candidates_of(kernels::resize_candidates, c.entry, p);
   c.inputs = {{.shape = y}};
   c.run = [options, x](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::resize_backward(in[0], x, options)};

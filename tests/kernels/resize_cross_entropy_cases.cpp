@@ -41,12 +41,6 @@ void add(CaseList& list, const Shape& logits, int64_t height, int64_t width, con
     const auto r = kernels::resize_cross_entropy(in[0], in[1], v.align_corners, o, true, true);
     return std::vector<Tensor>{r.loss, r.gradient, r.pixel_losses};
   };
-  c.candidates =
-      candidates_of(kernels::resize_cross_entropy_candidates, c.entry,
-                    {logits[1],
-                     logits[2],
-                     v.align_corners,
-                     {.n = logits[0], .h = height, .w = width, .classes = logits[3], .gamma = v.gamma}});
   c.exact = false;  // exponentials
   c.accumulation = logits[3] + (2 * height / logits[1] + 2) * (2 * width / logits[2] + 2);
   c.bytes = 4.0 * static_cast<double>(2 * logits.numel() + logits[0] * height * width);

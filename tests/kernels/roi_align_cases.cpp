@@ -113,7 +113,6 @@ void add_sample(CaseList& list, const Sample& s) {
   forward.entry = "forward";
   for (const Shape& map : s.maps) forward.inputs.push_back({.shape = map});
   forward.accumulation = static_cast<int64_t>(4 * per_bin) * (s.exact ? 1024 : 1);
-  forward.candidates = candidates_of(kernels::roi_align_candidates, forward.entry, problem);
   forward.run = [=](const std::vector<Tensor>& maps) -> std::vector<Tensor> {
     const Device device = maps[0].device();
     return {kernels::roi_align_forward(maps, on(rois, device), on(levels, device), s.options)};
@@ -124,7 +123,6 @@ void add_sample(CaseList& list, const Sample& s) {
   backward.entry = "backward";
   backward.inputs = {{.shape = problem.output_shape()}};
   backward.accumulation = 64 * (s.exact ? 1024 : 1);
-  backward.candidates = candidates_of(kernels::roi_align_candidates, backward.entry, problem);
   backward.run = [=](const std::vector<Tensor>& in) {
     const Device device = in[0].device();
     std::vector<Tensor> gradients;
@@ -183,7 +181,7 @@ void add_bad_inputs(CaseList& list) {
   bad("scale NaN", align({map}, rois, {}, options(2, 2, {std::nan("")})), "a scale must be positive");
   bad("no bins", align({map}, rois, {}, options(0, 2, {1})), "a bin or more along each axis");
   bad("65 samples", align({map}, rois, {}, options(2, 2, {1}, 65)), "at most 64 samples");
-  bad("two devices", align({map}, rois.to(Device::sim), {}, one), "[roi_align]");
+  bad("two devices", align({map}, rois.to(Device::sim), {}, one), "one device");
   bad(
       "gradient of another shape",
       [=] {

@@ -57,7 +57,6 @@ void add_sample(CaseList& list, const Sample& s) {
   forward.entry = "forward";
   forward.inputs = {{.shape = s.map, .fill = Fill::distinct}};
   forward.bytes = 4 * (in + 2 * out);
-  forward.candidates = candidates_of(kernels::roi_pool_candidates, forward.entry, problem);
   forward.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor argmax = Tensor::empty(problem.output_shape(), DType::i32, t[0].device());
     const Tensor on_device = rois.to(t[0].device());
@@ -78,7 +77,6 @@ void add_sample(CaseList& list, const Sample& s) {
   backward.inputs = {{.shape = problem.output_shape()}};
   backward.accumulation = 64;
   backward.bytes = 4 * (in + 2 * out);
-  backward.candidates = candidates_of(kernels::roi_pool_candidates, backward.entry, problem);
   // Indices of a fixed picture, once for all runs: they are an argument here, not what is tested.
   const auto indices = std::make_shared<Tensor>();
   backward.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
@@ -104,8 +102,6 @@ void add_nan(CaseList& list) {
   c.entry = "forward";
   c.descriptor = "NaN in the map";
   c.inputs = {{.shape = map}};
-  c.candidates = candidates_of(kernels::roi_pool_candidates, c.entry,
-                               kernels::roi_pool_problem(map, DType::f32, rois.dim(0), options));
   c.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor x = t[0].to(Device::cpu).clone();
     x.narrow_channels(1, 1).reshape({36, 1}).narrow_batch(8, 2).fill(NAN);
@@ -147,7 +143,7 @@ void add_bad_inputs(CaseList& list) {
   bad("negative scale", pool(map, rois, {2, 2, -1}), "a scale must be positive");
   bad("argmax in i64", pool(map, rois, options, Tensor::zeros({3, 2, 2, 2}, DType::i64)),
       "argmax must be i32 [3, 2, 2, 2]. Got i64");
-  bad("two devices", pool(map, rois.to(Device::sim), options), "[roi_pool]");
+  bad("two devices", pool(map, rois.to(Device::sim), options), "one device");
   bad(
       "gradient of another shape",
       [=] {

@@ -12,7 +12,6 @@ void add(CaseList& list, const Shape& x, bool log, const char* network = "") {
   c.run = [log](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::softmax_forward(in[0], log)};
   };
-  c.candidates = candidates_of(kernels::softmax_candidates, c.entry, p);
   c.exact = false;  // exponentials
   c.accumulation = p.channels;
   c.bytes = 8.0 * static_cast<double>(x.numel());
@@ -21,7 +20,6 @@ void add(CaseList& list, const Shape& x, bool log, const char* network = "") {
   list.cases.push_back(c);
 
   c.entry = "backward";
-  c.candidates = candidates_of(kernels::softmax_candidates, c.entry, p);
   c.inputs = {{.shape = x, .fill = Fill::unit}, {.shape = x}};
   c.run = [log](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::softmax_backward(in[0], in[1], log)};

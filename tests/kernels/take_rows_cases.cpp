@@ -17,7 +17,6 @@ OpCase base_case(const char* entry, const TakeRowsProblem& p, const Shape& from,
                  const char* network) {
   OpCase c{.op = "take_rows", .entry = entry, .descriptor = p.str()};
   c.inputs = {{.shape = from}, index};
-  c.candidates = candidates_of(kernels::take_rows_candidates, entry, p);
   c.bytes = 8.0 * static_cast<double>(from.numel());
   c.benchmark = *network != 0;
   c.network = network;
@@ -97,7 +96,7 @@ void add_bad_inputs(CaseList& list) {
       "broken classes", [=] { kernels::take_class(x, Tensor::zeros({3}, DType::i32), 3); },
       "Got 8 channels for classes of 3");
   bad(
-      "two devices", [=] { kernels::take_rows(x, two.to(Device::sim)); }, "[take_rows]");
+      "two devices", [=] { kernels::take_rows(x, two.to(Device::sim)); }, "one device");
 }
 
 }  // namespace

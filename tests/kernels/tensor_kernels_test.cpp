@@ -6,7 +6,7 @@
 #include "core/autograd.h"
 #include "core/device_runtime.h"
 #include "core/random.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 
 using namespace atrous;
 
@@ -47,7 +47,7 @@ constexpr Gap gaps[] = {{0, 0}, {4, 8}, {3, 5}};  // dense, aligned, neither
 template <class F>
 void for_each_layout(F f) {
   // The op library is linked here for what it installs.
-  REQUIRE_FALSE(kernels::allow_tf32());
+  kernels::check_forced_implementations();
   for (Device device : available_devices()) {
     if (device == Device::cpu) continue;
     REQUIRE(tensor_kernels(device).convert != nullptr);

@@ -17,7 +17,6 @@ void add(CaseList& list, const TopKProblem& p, bool bad_scores = false, const ch
     // The values of bad scores are NaN and infinite, which no comparison takes; their places are enough.
     return bad_scores ? std::vector<Tensor>{r.indices} : std::vector<Tensor>{r.values, r.indices};
   };
-  c.candidates = [p](Device device, DType) { return kernels::topk_candidates("largest", p, device); };
   c.bytes = 4.0 * static_cast<double>(p.rows * length);
   c.benchmark = *network != 0;
   c.network = network;

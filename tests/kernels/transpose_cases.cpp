@@ -12,7 +12,6 @@ void add(CaseList& list, const Shape& x, const char* network = "") {
   OpCase c{.op = "transpose", .entry = "forward", .descriptor = p.str()};
   c.inputs = {{.shape = x}};
   c.run = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{kernels::transpose(in[0])}; };
-  c.candidates = candidates_of(kernels::transpose_candidates, "forward", p);
   c.bytes = 8.0 * static_cast<double>(x.numel());
   c.benchmark = *network != 0;
   c.network = network;
@@ -25,9 +24,6 @@ void add_labels(CaseList& list) {
   c.inputs = {{.shape = {2, 40, 5}, .fill = Fill::labels, .classes = 21}};
   c.run = [](const std::vector<Tensor>& in) {
     return std::vector<Tensor>{kernels::transpose(in[0]), kernels::transpose(in[0].to(DType::u8))};
-  };
-  c.candidates = [](Device device, DType) {
-    return kernels::transpose_candidates("forward", {2, 40, 5, DType::i32}, device);
   };
   list.cases.push_back(c);
 }

@@ -7,8 +7,9 @@
 #include "core/cpu.h"
 #include "core/parallel.h"
 #include "core/random.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/probe.h"
 #include "layers/gemm.h"
+#include "layers/modules.h"
 
 using namespace atrous;
 using kernels::Conv2dFusion;
@@ -121,29 +122,69 @@ TEST_CASE("Gradients of wide 1x1 filters do not depend on the number of threads"
 
 TEST_CASE("Winograd comes first where a map has many pixels for its channels, and can be had elsewhere") {
   if (cpu_isa() < Isa::avx512) return;
-  const auto names = [](const char* entry, int64_t size, int64_t channels, int64_t rate = 1) {
-    const Shape map{1, size, size, channels}, filter{channels, 3, 3, channels};
-    const Conv2dProblem p =
-        Conv2dProblem::make("test", map, filter, {{1, 1}, {rate, rate}, {rate, rate}}, DType::f32);
-    return kernels::conv2d_candidates(entry, p, Device::cpu);
+  // Those that the problem takes by itself, best first, and those that can be forced.
+  struct Names {
+    std::vector<std::string> chosen, forced;
+    bool operator==(const Names&) const = default;
   };
-  using Names = std::vector<std::string>;
+  const auto names = [](const std::string& entry, int64_t size, int64_t channels, int64_t rate = 1,
+                        kernels::Math math = {}) {
+    const Tensor map = Tensor::zeros({1, size, size, channels}), filter = Tensor::zeros({channels, 3, 3, channels});
+    const kernels::Conv2dOptions o{{1, 1}, {rate, rate}, {rate, rate}, 1, math};
+    Names result;
+    bool by_itself = true;
+    for (const auto& it : kernels::able_implementations("conv2d." + entry, [&] {
+                            kernels::conv2d(map, filter, o);
+                            kernels::conv2d_backward_input(map, filter, o, map.shape());
+                            kernels::conv2d_backward_weight(map, map, o, filter.shape());
+                          }).value()) {
+      if (it.accuracy == kernels::Accuracy::bf16) continue;
+      (by_itself ? result.chosen : result.forced).push_back(it.name);
+      by_itself = by_itself && it.name != "ref";
+    }
+    return result;
+  };
   for (const char* entry : {"forward", "backward_input"}) {
-    CHECK(names(entry, 32, 64) == Names{"winograd_f4", "avx512", "avx2", "winograd_f2", "ref"});
-    CHECK(names(entry, 10, 512) == Names{"winograd_f2", "avx512", "avx2", "winograd_f4", "ref"});
-    CHECK(names(entry, 4, 64) == Names{"avx512", "avx2", "winograd_f4", "winograd_f2", "ref"});
+    CHECK(names(entry, 32, 64) == Names{{"winograd_f4", "avx512", "avx2", "ref"}, {"winograd_f2"}});
+    CHECK(names(entry, 10, 512) == Names{{"winograd_f2", "avx512", "avx2", "ref"}, {"winograd_f4"}});
+    CHECK(names(entry, 4, 64) == Names{{"avx512", "avx2", "ref"}, {"winograd_f4", "winograd_f2"}});
     // Many sub-images of a good size; of a size that no tile fits, and most taps meet padding.
-    CHECK(names(entry, 48, 64, 4).front() == "winograd_f4");
-    CHECK(names(entry, 48, 64, 36).front() == "avx512");
+    CHECK(names(entry, 48, 64, 4).chosen.front() == "winograd_f4");
+    CHECK(names(entry, 48, 64, 36).chosen.front() == "avx512");
+    const Names exact{{"avx512", "avx2", "ref"}, {"winograd_f4", "winograd_f2"}};
+    CHECK(names(entry, 32, 64, 1, {.exact_sums = true}) == exact);
+    CHECK(names(entry, 10, 512, 1, {.exact_sums = true}) == exact);
   }
-  CHECK(names("backward_weight", 32, 64) == Names{"winograd_f4", "avx512", "avx2", "ref"});
-  CHECK(names("backward_weight", 8, 64) == Names{"avx512", "avx2", "winograd_f4", "ref"});
-  kernels::set_exact_sums(true);
-  for (const char* entry : {"forward", "backward_input", "backward_weight"}) {
-    CHECK(names(entry, 32, 64) == Names{"avx512", "avx2", "ref"});
-    CHECK(names(entry, 8, 64) == Names{"avx512", "avx2", "ref"});
-  }
-  kernels::set_exact_sums(false);
+  CHECK(names("backward_weight", 32, 64) == Names{{"winograd_f4", "avx512", "avx2", "ref"}, {}});
+  CHECK(names("backward_weight", 8, 64) == Names{{"avx512", "avx2", "ref"}, {"winograd_f4"}});
+  CHECK(names("backward_weight", 32, 64, 1, {.exact_sums = true}) ==
+        Names{{"avx512", "avx2", "ref"}, {"winograd_f4"}});
+}
+
+TEST_CASE("Two models of different arithmetic run side by side") {
+  const Tensor x = random_tensor({1, 32, 32, 64}, 1);
+  const auto model = [](kernels::Math math) {
+    auto conv = std::make_shared<layers::Conv2d>(layers::Conv2dArgs{.in = 64, .out = 64, .pad = 1});
+    conv->initialise(1);
+    conv->set_math(math);
+    return conv;
+  };
+  const auto direct = model({.exact_sums = true}), any = model({}), rounded = model({.bf16 = true});
+  const NoGradGuard no_grad;
+  const auto values = [&](const layers::Conv2d& conv) { return conv.forward(Variable(x)).value(); };
+  const Tensor first = values(*direct), second = values(*any), third = values(*rounded);
+  CHECK(same_bits(values(*direct), first));
+  CHECK(same_bits(values(*any), second));
+  CHECK(same_bits(values(*rounded), third));
+  CHECK_FALSE(same_bits(first, third));
+  if (cpu_isa() >= Isa::avx512) CHECK_FALSE(same_bits(first, second));
+  // The gradients too, in the order in which the tape runs them.
+  const auto gradient = [&](const layers::Conv2d& conv) {
+    Variable in(x, true);
+    backward(conv.forward(in), Tensor::full({1, 32, 32, 64}, 0.1));
+    return in.grad();
+  };
+  CHECK_FALSE(same_bits(gradient(*direct), gradient(*rounded)));
 }
 
 TEST_CASE("Convolution layer skips gradients that nobody needs and counts writes into its output") {

@@ -1,6 +1,6 @@
 #include <catch2/catch.hpp>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
 #include "tests/core/tensors.h"

@@ -5,7 +5,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "kernels/common/dispatch.h"
+#include "kernels/common/probe.h"
 #include "kernels/conv_transpose2d/conv_transpose2d.h"
 
 using namespace atrous;
@@ -46,14 +46,15 @@ TEST_CASE("conv_transpose2d cuts padding and appends output padding at the far s
 }
 
 TEST_CASE("conv_transpose2d on a GPU takes tensor cores where they are allowed") {
-  const auto first = [](DType dtype) {
-    const auto problem =
-        kernels::ConvTranspose2dProblem::make("test", {1, 8, 8, 32}, {32, 2, 2, 16}, {{2, 2}}, dtype);
-    return kernels::conv_transpose2d_candidates("forward", problem, Device::sim).at(0);
+  const auto first = [](DType dtype, kernels::Math math = {}) {
+    const Tensor x = Tensor::zeros({1, 8, 8, 32}, dtype, Device::sim),
+                 w = Tensor::zeros({32, 2, 2, 16}, dtype, Device::sim);
+    const auto names = kernels::able_implementations("conv_transpose2d.forward", [&] {
+                         kernels::conv_transpose2d(x, w, {}, {.stride = {2, 2}, .math = math});
+                       }).value();
+    return names.at(0).name;
   };
   CHECK(first(DType::f32) == "patches");  // sums on CUDA cores
   CHECK(first(DType::bf16) == "conv2d");
-  kernels::set_allow_tf32(true);
-  CHECK(first(DType::f32) == "conv2d");
-  kernels::set_allow_tf32(false);
+  CHECK(first(DType::f32, {.tf32 = true}) == "conv2d");
 }

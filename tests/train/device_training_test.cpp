@@ -8,8 +8,7 @@
 #include "core/device_runtime.h"
 #include "core/random.h"
 #include "core/safetensors.h"
-#include "kernels/common/bf16_products.h"
-#include "kernels/common/dispatch.h"
+#include "kernels/common/implementation.h"
 #include "nets/factory.h"
 #include "tests/train/temporary_folder.h"
 #include "train/math.h"
@@ -108,7 +107,6 @@ TEST_CASE("a network trains in bf16 on the CPU as in f32, with every implementat
       CHECK(std::abs(losses[i] - expected[i]) <= 1e-2 * std::abs(expected[i]));
     }
   }
-  kernels::set_bf16_products(false);
 }
 
 TEST_CASE("a U-Net trains on a device as on the CPU") {
@@ -183,8 +181,8 @@ TEST_CASE("the CPU refuses tf32; in bf16 its activations stay f32") {
   config.math = "bf16";
   use_math(config, *model);
   CHECK(model->compute_dtype() == DType::f32);
-  CHECK(kernels::bf16_products());
+  CHECK(model->math() == kernels::Math{.bf16 = true});
   config.math = "f32";
   use_math(config, *model);
-  CHECK_FALSE(kernels::bf16_products());
+  CHECK(model->math() == kernels::Math{});
 }
