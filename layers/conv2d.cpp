@@ -1,16 +1,11 @@
 #include "layers/conv2d.h"
 
-#include "layers/depthwise_conv2d.h"
 #include "layers/low_precision.h"
 
 namespace atrous::layers {
 
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, const Conv2dOptions& options,
                 Tensor out) {
-  if (options.groups > 1 && options.groups == x.value().channels()) {
-    return depthwise_conv2d(
-        x, w, bias, {.stride = options.stride, .pad = options.pad, .dilation = options.dilation}, out);
-  }
   kernels::Conv2dFusion fusion;
   if (bias.defined()) fusion.bias = bias.value();
   return conv2d_on_tape(kernels::conv2d(x.value(), filter_for(w, x.dtype()), options, fusion, std::move(out)), x, w, bias,

@@ -9,8 +9,7 @@ namespace atrous::layers {
 using kernels::Conv2dOptions;
 
 // x [N,H,W,C], w [K,R,S,C/groups], bias [K] or undefined; gives [N,P,Q,K], written into `out` if given (for
-// example a slice of a ConcatBuffer). With one group per input channel it is layers::depthwise_conv2d. Throws
-// Error(usage) with all shapes if they do not fit.
+// example a slice of a ConcatBuffer). Throws Error(usage) with all shapes if they do not fit.
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, const Conv2dOptions& options = {},
                 Tensor out = {});
 

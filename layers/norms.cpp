@@ -1,7 +1,6 @@
 // Normalisation modules, and the convolution that they follow.
 #include <numeric>
 
-#include "kernels/depthwise_conv2d/depthwise_conv2d.h"
 #include "layers/batch_norm.h"
 #include "layers/group_norm.h"
 #include "layers/low_precision.h"
@@ -177,9 +176,10 @@ Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& option
   return kernels::conv2d(x, f.weight, options, fusion, f.out);
 }
 
-// One filter per input channel: kernels of their own, which fuse nothing but the bias.
-bool is_depthwise(const Conv2d& conv) {
-  return conv.args.groups > 1 && conv.args.groups == conv.args.in;
+// Whether more than a bias may run in the convolution's pass: the kernels for depthwise filters have no room
+// for it.
+bool is_fusible(const Conv2d& conv) {
+  return conv.args.groups == 1 || conv.args.groups != conv.args.in;
 }
 
 // relu?(conv(x) + bias) on the tape.
@@ -187,10 +187,6 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
                       const Tensor& channel_sums) {
   const Conv2dOptions options = conv.options();
   if (grad_enabled()) conv.inference_filter.drop();
-  if (is_depthwise(conv) && !Trace::active()) {
-    ATROUS_ASSERT(!relu && !channel_sums.defined());
-    return conv2d(x, conv.weight, conv.bias, options, out);
-  }
   FusedConv fused{.weight = {},
                   .bias = conv.bias.defined() ? conv.bias.value() : Tensor(),
                   .residual = {},
@@ -227,23 +223,16 @@ Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& consta
                    const ConvNormActOptions& options) {
   const auto folded = conv.inference_filter.get(conv.weight, conv.bias, constants, x.dtype());
   const Conv2dOptions o = conv.options();
-  const bool depthwise = is_depthwise(conv);
-  const bool fused = !depthwise && options.activation == Activation::relu;
-  Tensor y;
-  if (depthwise) {
-    y = kernels::depthwise_conv2d(x, folded->weight, folded->bias,
-                                  {.stride = o.stride, .pad = o.pad, .dilation = o.dilation}, options.out);
-  } else {
-    y = run_conv(x,
-                 {.weight = folded->weight,
-                  .bias = folded->bias,
-                  .residual = options.residual.defined() ? options.residual.value() : Tensor(),
-                  .out = options.out,
-                  .channel_sums = {},
-                  .relu = fused,
-                  .kept = &folded->forms},
-                 o);
-  }
+  const bool fused = is_fusible(conv) && options.activation == Activation::relu;
+  const Tensor y = run_conv(x,
+                            {.weight = folded->weight,
+                             .bias = folded->bias,
+                             .residual = options.residual.defined() ? options.residual.value() : Tensor(),
+                             .out = options.out,
+                             .channel_sums = {},
+                             .relu = fused,
+                             .kept = &folded->forms},
+                            o);
   if (!fused && options.activation != Activation::none)
     kernels::unary_forward(op_of(options.activation), y, y);
   return y;
@@ -269,7 +258,7 @@ void note_conv(const Conv2d& conv, const Shape& x) {
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options) {
   if (Trace::active()) note_conv(conv, x.shape());
-  const bool fusible = !is_depthwise(conv);
+  const bool fusible = is_fusible(conv);
   if (!norm) {
     // The epilogue of the convolution takes a ReLU; the rarer cases are passes of their own.
     const ModuleScope scope(conv.name());

@@ -7,7 +7,7 @@
 # Presets asan and tsan compile with -O1, which halves the time of the build: ten minutes of processor time. Cases beyond MAX_FLOPS
 # operations (1e6, with tsan 3e5) are left out: a checker slows the simulator some ten times, and small shapes have the same borders. Not
 # smaller ones: nms and match_boxes get to their second tile above 2e5. BUDGET (900) is the longest, in seconds, that one op may take: with
-# tsan most take under a minute of one core, conv2d, depthwise_conv2d, group_norm, optimizer_step, resize_cross_entropy and pointwise
+# tsan most take under a minute of one core, conv2d, group_norm, optimizer_step, resize_cross_entropy and pointwise
 # several.
 set -euo pipefail
 cd "$(dirname "$0")/.."

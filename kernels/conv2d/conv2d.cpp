@@ -1,5 +1,8 @@
 #include "kernels/conv2d/conv2d.h"
 
+#include <climits>
+#include <numeric>
+
 #include "kernels/common/arguments.h"
 #include "kernels/common/entry.h"
 #include "kernels/conv2d/conv2d_impl.h"
@@ -11,6 +14,37 @@ namespace {
 // The tiles of a group are counted along the grid's z.
 const char* can_tile(const Conv2dProblem& p) {
   return p.groups > 65535 ? "more than 65535 groups" : f32_or_bf16(p);
+}
+
+// Sums over the channels of a group, which the other kernels are built around, are missing here.
+const char* depthwise(const Conv2dProblem& p) {
+  if (!p.depthwise()) return "not one filter per input channel";
+  return p.fused ? "fuses only a bias" : nullptr;
+}
+const char* depthwise_f32(const Conv2dProblem& p) {
+  const char* reason = depthwise(p);
+  return reason ? reason : f32_only(p);
+}
+const char* depthwise_on_gpu(const Conv2dProblem& p) {
+  const char* reason = depthwise(p);
+  return reason ? reason : f32_or_bf16(p);
+}
+const char* depthwise_vectorised(const Conv2dProblem& p) {
+  if (const char* reason = depthwise_on_gpu(p)) return reason;
+  if (p.k != p.c) return "needs channel multiplier 1";
+  if (std::max(p.n * p.h * p.w, p.n * p.p() * p.q()) > INT_MAX) return "2^31 pixels or more";
+  return p.r * p.s > 64 ? "the filter has more than 64 taps" : nullptr;
+}
+// The window holds 3x3 or 5x5 taps and moves by one or two of them.
+const char* depthwise_window(const Conv2dProblem& p) {
+  if (const char* reason = depthwise_vectorised(p)) return reason;
+  if (p.r != p.s || (p.r != 3 && p.r != 5)) return "needs a 3x3 or 5x5 filter";
+  return p.stride_w / std::gcd(p.stride_w, p.dilation_w) > 2 ? "neighbouring windows share too little"
+                                                             : nullptr;
+}
+const char* depthwise_window_backward(const Conv2dProblem& p) {
+  if (p.stride_h != 1 || p.stride_w != 1) return "needs stride 1";
+  return depthwise_window(p);
 }
 
 // Tiles of 16 channels where those of 64 would be half empty or too few to occupy a GPU.
@@ -39,6 +73,9 @@ constexpr Rows winograd_if(bool (*prefers)(const Conv2dProblem&)) {
 constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
     "conv2d.forward",
     {
+        ATROUS_ON_GPU("depthwise_window", depthwise_window, conv2d_forward_depthwise_window),
+        ATROUS_ON_GPU("depthwise_vectorised", depthwise_vectorised, conv2d_forward_depthwise_vectorised),
+        ATROUS_ON_GPU("depthwise_naive", depthwise_on_gpu, conv2d_forward_depthwise_naive),
         ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_forward<DType::bf16>, conv2d_forward_mma),
         ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_forward<DType::f32>, conv2d_forward_mma, tf32),
         ATROUS_ON_GPU("implicit_gemm_narrow", can_tile, conv2d_forward_implicit_gemm_narrow,
@@ -46,6 +83,7 @@ constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
         ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_forward_implicit_gemm),
         ATROUS_ON_GPU("tiled", can_tile, conv2d_forward_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_forward_naive),
+        {"depthwise", Device::cpu, depthwise_f32, conv2d_forward_depthwise},
         {"amx_bf16", Device::cpu, f32_only, conv2d_forward_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_forward_winograd_f4,
          winograd_if(conv2d_prefers_winograd_f4)},
@@ -60,6 +98,10 @@ constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
 constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
     "conv2d.backward_input",
     {
+        ATROUS_ON_GPU("depthwise_window", depthwise_window_backward, conv2d_backward_input_depthwise_window),
+        ATROUS_ON_GPU("depthwise_vectorised", depthwise_vectorised,
+                      conv2d_backward_input_depthwise_vectorised),
+        ATROUS_ON_GPU("depthwise_naive", depthwise_on_gpu, conv2d_backward_input_depthwise_naive),
         ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_backward_input<DType::bf16>, conv2d_backward_input_mma),
         ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_backward_input<DType::f32>, conv2d_backward_input_mma, tf32),
         ATROUS_ON_GPU("implicit_gemm_narrow", can_tile, conv2d_backward_input_implicit_gemm_narrow,
@@ -67,6 +109,7 @@ constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
         ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_backward_input_implicit_gemm),
         ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_input_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_input_naive),
+        {"depthwise", Device::cpu, depthwise_f32, conv2d_backward_input_depthwise},
         {"amx_bf16", Device::cpu, f32_only, conv2d_backward_input_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_input_winograd_f4,
          winograd_if(conv2d_prefers_winograd_f4)},
@@ -81,12 +124,17 @@ constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
 constexpr Entry<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight{
     "conv2d.backward_weight",
     {
+        ATROUS_ON_GPU("depthwise_window", depthwise_window, conv2d_backward_weight_depthwise_window),
+        ATROUS_ON_GPU("depthwise_vectorised", depthwise_vectorised,
+                      conv2d_backward_weight_depthwise_vectorised),
+        ATROUS_ON_GPU("depthwise_naive", depthwise_on_gpu, conv2d_backward_weight_depthwise_naive),
         ATROUS_ON_GPU("mma_bf16", conv2d_can_mma_backward_weight<DType::bf16>, conv2d_backward_weight_mma),
         ATROUS_ON_GPU("mma_tf32", conv2d_can_mma_backward_weight<DType::f32>, conv2d_backward_weight_mma,
                       tf32),
         ATROUS_ON_GPU("implicit_gemm", can_tile, conv2d_backward_weight_implicit_gemm),
         ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_weight_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_weight_naive),
+        {"depthwise", Device::cpu, depthwise_f32, conv2d_backward_weight_depthwise},
         {"amx_bf16", Device::cpu, f32_only, conv2d_backward_weight_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_weight_winograd,
          winograd_if(conv2d_prefers_winograd_weight)},
@@ -183,7 +231,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options, co
   ATROUS_CHECK(x.defined() && w.defined() && x.dtype() == w.dtype(), ErrorKind::usage,
                "[conv2d] input and filter must have one type. Got input {}, filter {}. Convert one of them.",
                x.describe(), w.describe());
-  const Conv2dProblem p = Conv2dProblem::make("conv2d", x.shape(), w.shape(), options, x.dtype());
+  Conv2dProblem p = Conv2dProblem::make("conv2d", x.shape(), w.shape(), options, x.dtype());
+  p.fused = fusion.has_prologue() || fusion.has_post_pass();
   check_fusion(p, fusion);
   if (out.defined()) {
     check_tensor("conv2d", "out", out, p.output_shape(), p.dtype, p);
@@ -202,7 +251,8 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& w, const Conv2dOpti
   ATROUS_CHECK(dy.defined() && w.defined() && dy.dtype() == w.dtype(), ErrorKind::usage,
                "[{}] gradient and filter must have one type. Got dy {}, filter {}. Convert one of them.",
                where, dy.describe(), w.describe());
-  const Conv2dProblem p = Conv2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
+  Conv2dProblem p = Conv2dProblem::make(where, input_shape, w.shape(), options, dy.dtype());
+  p.fused = bias.defined();
   check_tensor(where, "dy", dy, p.output_shape(), p.dtype, p);
   if (bias.defined()) check_tensor(where, "bias", bias, {p.c}, parameter_dtype(p.dtype), p);
   if (out.defined()) {

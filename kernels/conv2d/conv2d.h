@@ -6,7 +6,9 @@
 // x is N,H,W,C; the filter w is K,R,S,C/groups; y is N,P,Q,K. Positions outside x count as zero. Dilation is
 // 1-based: rate 1 is the dense filter, rate 2 leaves one gap between taps (atrous convolution, Chen et al.,
 // arXiv:1412.7062). Group g connects input channels [g*C/groups, (g+1)*C/groups) with output channels
-// [g*K/groups, (g+1)*K/groups). All tensors may have a pixel stride. f32 everywhere, f64 on the CPU's
+// [g*K/groups, (g+1)*K/groups). With groups = C every input channel has filters of its own channel only:
+// depthwise convolution (Howard et al., MobileNets, arXiv:1704.04861), for which there are separate kernels.
+// All tensors may have a pixel stride. f32 everywhere, f64 on the CPU's
 // reference only, bf16 on GPUs only. With bf16, x, w, y and their gradients dy and dx are bf16; sums,
 // per-channel vectors and the gradients of w and of a bias are f32.
 #pragma once
@@ -44,7 +46,9 @@ struct Conv2dProblem {
   int64_t groups = 1;
   DType dtype = DType::f32;
   Math math = {};
+  bool fused = false;  // more than a bias is computed in the same pass
 
+  bool depthwise() const { return groups > 1 && groups == c; }
   // floor((in + 2*pad - (dilation*(taps-1) + 1)) / stride) + 1; not positive if the filter does not fit.
   static int64_t output_size(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation);
   int64_t p() const { return output_size(h, r, stride_h, pad_h, dilation_h); }

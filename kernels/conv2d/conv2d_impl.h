@@ -42,6 +42,17 @@ Conv2dBackwardInputFn conv2d_backward_input_amx_bf16, conv2d_backward_input_avx5
 Conv2dBackwardWeightFn conv2d_backward_weight_amx_bf16, conv2d_backward_weight_avx512_bf16,
     conv2d_backward_weight_bf16_rounded;
 
+// One filter per input channel, at most a bias fused (depthwise_cpu.cpp, depthwise.cu, depthwise_weight.cu).
+Conv2dForwardFn conv2d_forward_depthwise;
+Conv2dBackwardInputFn conv2d_backward_input_depthwise;
+Conv2dBackwardWeightFn conv2d_backward_weight_depthwise;
+ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_depthwise_naive, conv2d_forward_depthwise_vectorised,
+                      conv2d_forward_depthwise_window;
+                      Conv2dBackwardInputFn conv2d_backward_input_depthwise_naive,
+                      conv2d_backward_input_depthwise_vectorised, conv2d_backward_input_depthwise_window;
+                      Conv2dBackwardWeightFn conv2d_backward_weight_depthwise_naive,
+                      conv2d_backward_weight_depthwise_vectorised, conv2d_backward_weight_depthwise_window;)
+
 // GPU kernels; the ladder is in conv2d_naive.cu.
 ATROUS_DECLARE_ON_GPU(Conv2dForwardFn conv2d_forward_naive, conv2d_forward_tiled,
                       conv2d_forward_implicit_gemm, conv2d_forward_implicit_gemm_narrow;

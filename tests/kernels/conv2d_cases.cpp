@@ -4,6 +4,9 @@
 #include "tests/kernels/op_case.h"
 
 namespace atrous::cases {
+
+void add_depthwise_cases(CaseList& list);  // conv2d_depthwise_cases.cpp
+
 namespace {
 
 using kernels::Conv2dFusion;
@@ -226,6 +229,9 @@ void add_operator_cases(CaseList& list) {
     list.cases.push_back(fused_case(p, true, false, false, true));
     list.cases.push_back(transposed_case(p));
   }
+  // Depthwise filters with more than a bias fused: the kernels for any groups.
+  list.cases.push_back(fused_case(problem({1, 6, 7, 12, 12, 3, 3, 1, 1, 1, 12}), true, true, true, true));
+  list.cases.push_back(transposed_case(problem({1, 6, 7, 12, 12, 3, 3, 2, 1, 1, 12})));
   // Winograd panel by panel; the tiles, one per pixel at this rate, in two groups.
   const Conv2dProblem panels = problem({1, 16, 17, 16, 1040, 3, 3, 1, 16, 16});
   list.cases.push_back(fused_case(panels, true, true, true, true));
@@ -458,6 +464,7 @@ void add_benchmarks(CaseList& list) {
 
 void add_conv2d_cases(CaseList& list) {
   add_operator_cases(list);
+  add_depthwise_cases(list);
   add_gradient_cases(list);
   add_bad_inputs(list);
   add_benchmarks(list);

@@ -12,7 +12,7 @@
 #include "core/cpu.h"
 #include "core/parallel.h"
 #include "kernels/common/pool2d.h"
-#include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
+#include "kernels/conv2d/conv2d_impl.h"
 
 namespace atrous::kernels {
 namespace {
@@ -350,15 +350,15 @@ ATROUS_MULTIVERSION void add_to(double* total, const float* part, int64_t count)
 
 }  // namespace
 
-void depthwise_forward_vector(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
+void conv2d_forward_depthwise(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
                               const Tensor& y) {
   correlate(forward_lines(p.h, p.p(), p.r, p.stride_h, p.pad_h, p.dilation_h),
             forward_lines(p.w, p.q(), p.s, p.stride_w, p.pad_w, p.dilation_w), 1,
             repeat_channels(x, p.k / p.c), filter_by_tap(p, w), p.s,
-            bias.defined() ? bias.data<float>() : nullptr, y);
+            f.bias.defined() ? f.bias.data<float>() : nullptr, y);
 }
 
-void depthwise_backward_input_vector(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+void conv2d_backward_input_depthwise(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
                                      const Tensor& dx) {
   const int64_t multiplier = p.k / p.c;
   const Tensor wide = multiplier == 1 ? dx : Tensor::empty(dx.shape().with(-1, p.k));
@@ -378,7 +378,7 @@ void depthwise_backward_input_vector(const Conv2dProblem& p, const Tensor& dy, c
   });
 }
 
-void depthwise_backward_weight_vector(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+void conv2d_backward_weight_depthwise(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                       const Tensor& dw) {
   const Tensor wide = repeat_channels(x, p.k / p.c);
   const std::vector<Columns> groups =

@@ -1,22 +1,28 @@
-#include "kernels/depthwise_conv2d/depthwise_conv2d.h"
-
-#include "layers/depthwise_conv2d.h"
+// Depthwise convolution: conv2d with one group per input channel.
+#include "kernels/conv2d/conv2d.h"
+#include "layers/conv2d.h"
 #include "tests/kernels/op_case.h"
 
 namespace atrous::cases {
 namespace {
 
-using kernels::depthwise_conv2d_problem;
-using kernels::DepthwiseConv2dOptions;
+using kernels::Conv2dOptions;
+using kernels::Conv2dProblem;
 
 struct Sample {
   Shape input, filter;
-  DepthwiseConv2dOptions options;
+  Conv2dOptions options;     // without groups
   const char* network = "";  // set for benchmark cases
 };
 
-DepthwiseConv2dOptions with(int64_t stride, int64_t pad, int64_t dilation = 1) {
+Conv2dOptions with(int64_t stride, int64_t pad, int64_t dilation = 1) {
   return {{stride, stride}, {pad, pad}, {dilation, dilation}};
+}
+
+Conv2dOptions options_of(const Sample& s) {
+  Conv2dOptions o = s.options;
+  o.groups = s.input[3];
+  return o;
 }
 
 // Channel counts that use every register width; strides against dilations; filters wider than the image;
@@ -54,11 +60,11 @@ const Sample benchmarks[] = {
 };
 
 void add_all_passes(CaseList& list, const Sample& s) {
-  const DepthwiseConv2dOptions o = s.options;
-  const auto p = depthwise_conv2d_problem("case", s.input, s.filter, o, DType::f32);
+  const Conv2dOptions o = options_of(s);
+  const auto p = Conv2dProblem::make("case", s.input, s.filter, o, DType::f32);
   auto base = [&](const char* entry, int64_t accumulation) {
     OpCase c;
-    c.op = "depthwise_conv2d";
+    c.op = "conv2d";
     c.entry = entry;
     c.descriptor = p.str();
     c.accumulation = accumulation;
@@ -71,38 +77,40 @@ void add_all_passes(CaseList& list, const Sample& s) {
   OpCase forward = base("forward", p.r * p.s + 1);
   forward.inputs = {{s.input}, {s.filter}, {.shape = {p.k}, .parameter = true}};
   forward.run = [o](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    return {kernels::depthwise_conv2d(t[0], t[1], t[2], o)};
+    kernels::Conv2dFusion bias;
+    bias.bias = t[2];
+    return {kernels::conv2d(t[0], t[1], o, bias)};
   };
   list.cases.push_back(forward);
 
   OpCase input = base("backward_input", p.r * p.s * p.k / p.c);
   input.inputs = {{p.output_shape()}, {s.filter}};
   input.run = [o, shape = s.input](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    return {kernels::depthwise_conv2d_backward_input(t[0], t[1], o, shape)};
+    return {kernels::conv2d_backward_input(t[0], t[1], o, shape)};
   };
   list.cases.push_back(input);
 
   OpCase weight = base("backward_weight", p.n * p.p() * p.q());
   weight.inputs = {{p.output_shape()}, {s.input}};
   weight.run = [o, shape = s.filter](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-    return {kernels::depthwise_conv2d_backward_weight(t[0], t[1], o, shape)};
+    return {kernels::conv2d_backward_weight(t[0], t[1], o, shape)};
   };
   list.cases.push_back(weight);
 }
 
 // The result lands in a slice of a concatenation, where 16-byte accesses stay possible; without bias.
 void add_slice_case(CaseList& list, const Sample& s) {
-  const DepthwiseConv2dOptions o = s.options;
-  const auto p = depthwise_conv2d_problem("case", s.input, s.filter, o, DType::f32);
+  const Conv2dOptions o = options_of(s);
+  const auto p = Conv2dProblem::make("case", s.input, s.filter, o, DType::f32);
   OpCase c;
-  c.op = "depthwise_conv2d";
+  c.op = "conv2d";
   c.entry = "forward";
   c.descriptor = p.str() + " into a slice";
   c.inputs = {{s.input}, {s.filter}};
   c.accumulation = p.r * p.s;
   c.run = [o, p](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     const Tensor whole = Tensor::full(p.output_shape().with(3, p.k + 8), 9, t[0].dtype(), t[0].device());
-    kernels::depthwise_conv2d(t[0], t[1], {}, o, whole.narrow_channels(8, p.k));
+    kernels::conv2d(t[0], t[1], o, {}, whole.narrow_channels(8, p.k));
     return {whole};
   };
   list.cases.push_back(c);
@@ -110,40 +118,20 @@ void add_slice_case(CaseList& list, const Sample& s) {
 
 }  // namespace
 
-void add_depthwise_conv2d_cases(CaseList& list) {
+void add_depthwise_cases(CaseList& list) {
   for (const Sample& s : samples) add_all_passes(list, s);
   for (const Sample& s : benchmarks) add_all_passes(list, s);
   add_slice_case(list, samples[0]);
   for (int i : {6, 8}) {
     const Sample& s = samples[i];
-    const auto p = depthwise_conv2d_problem("case", s.input, s.filter, s.options, DType::f64);
-    list.gradients.push_back({"depthwise_conv2d",
+    const auto p = Conv2dProblem::make("case", s.input, s.filter, options_of(s), DType::f64);
+    list.gradients.push_back({"conv2d",
                               p.str(),
                               {{s.input}, {s.filter}, {{p.k}}},
-                              [o = s.options](const std::vector<Variable>& v) {
-                                return layers::depthwise_conv2d(v[0], v[1], v[2], o);
+                              [o = options_of(s)](const std::vector<Variable>& v) {
+                                return layers::conv2d(v[0], v[1], v[2], o);
                               }});
   }
-  auto bad = [&list](const char* what, const Shape& x, const Shape& w, const DepthwiseConv2dOptions& o,
-                     const char* text, const Tensor& bias = {}) {
-    auto call = [=] {
-      layers::depthwise_conv2d(Variable(Tensor::zeros(x)), Variable(Tensor::zeros(w)),
-                               bias.defined() ? Variable(bias) : Variable(), o);
-    };
-    list.bad_inputs.push_back({"depthwise_conv2d", what, call, text});
-  };
-  bad("filter over channels", {1, 4, 4, 3}, {3, 3, 3, 3}, with(1, 1),
-      "the filter C*M,R,S,1 with a whole multiplier M");
-  bad("fractional multiplier", {1, 4, 4, 4}, {6, 3, 3, 1}, with(1, 1),
-      "Got input [1, 4, 4, 4], filter [6, 3, 3, 1]");
-  bad("filter too large", {1, 2, 4, 3}, {3, 3, 3, 1}, with(1, 0), "must fit into the padded input");
-  bad("bias", {1, 4, 4, 3}, {3, 3, 3, 1}, with(1, 1), "bias must be f32 [3]. Got f32 [2]",
-      Tensor::zeros({2}));
-  auto over_input = [] {
-    const Tensor x = Tensor::zeros({1, 4, 4, 3});
-    kernels::depthwise_conv2d(x, Tensor::zeros({3, 3, 3, 1}), {}, with(1, 1), x);
-  };
-  list.bad_inputs.push_back({"depthwise_conv2d", "output over input", over_input, "must not overlap"});
 }
 
 }  // namespace atrous::cases

@@ -12,8 +12,8 @@
 //   window       a thread keeps the sums of all taps and the input pixels under the filter in registers
 //                while it walks along a row: dy is read once instead of once per tap, x about once instead
 //                of S times
-#include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
-#include "kernels/depthwise_conv2d/depthwise_window.cuh"
+#include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/conv2d/depthwise_window.cuh"
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels::ATROUS_GPU {
@@ -225,7 +225,7 @@ void choose_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, co
 
 }  // namespace
 
-void depthwise_backward_weight_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+void conv2d_backward_weight_depthwise_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                      const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
@@ -236,7 +236,7 @@ void depthwise_backward_weight_naive(const Conv2dProblem& p, const Tensor& dy, c
   });
 }
 
-void depthwise_backward_weight_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+void conv2d_backward_weight_depthwise_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                           const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
@@ -246,7 +246,7 @@ void depthwise_backward_weight_vectorised(const Conv2dProblem& p, const Tensor& 
   });
 }
 
-void depthwise_backward_weight_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
+void conv2d_backward_weight_depthwise_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
                                       const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);

@@ -14,8 +14,8 @@
 //                rate d falls apart into d interleaved rows of rate 1 (see Walk)
 //
 // The input gradient is the same walk over dy; at stride 1 the filter only has to be turned around.
-#include "kernels/depthwise_conv2d/depthwise_conv2d_impl.h"
-#include "kernels/depthwise_conv2d/depthwise_window.cuh"
+#include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/conv2d/depthwise_window.cuh"
 #include "kernels/gpu/gpu.h"
 
 namespace atrous::kernels::ATROUS_GPU {
@@ -255,18 +255,18 @@ void window(const WindowPlan& plan, const Conv2dProblem& p, const Tensor& x, con
 
 }  // namespace
 
-void depthwise_forward_naive(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
+void conv2d_forward_depthwise_naive(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
                              const Tensor& y) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     launch<depthwise_forward_naive_kernel<T>>({blocks_for(y.numel(), threads), threads}, forward_axes(p),
                                               pixels_of<const T>(x), image_of(x), filters_of<T>(p, w),
-                                              bias_of(bias), pixels_of<T>(y), image_of(y), y.numel());
+                                              bias_of(f.bias), pixels_of<T>(y), image_of(y), y.numel());
   });
 }
 
-void depthwise_backward_input_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
-                                    const Tensor& dx) {
+void conv2d_backward_input_depthwise_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
+    const Tensor& dx) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     launch<depthwise_backward_input_naive_kernel<T>>(
@@ -275,27 +275,27 @@ void depthwise_backward_input_naive(const Conv2dProblem& p, const Tensor& dy, co
   });
 }
 
-void depthwise_forward_vectorised(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                                  const Tensor& bias, const Tensor& y) {
-  choose_vectorised(forward_axes(p), p, x, w, bias, y);
+void conv2d_forward_depthwise_vectorised(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                  const Conv2dFusion& f, const Tensor& y) {
+  choose_vectorised(forward_axes(p), p, x, w, f.bias, y);
 }
 
-void depthwise_backward_input_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
-                                         const Tensor& dx) {
+void conv2d_backward_input_depthwise_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
+    const Tensor& dx) {
   choose_vectorised(backward_axes(p), p, dy, w, {}, dx);
 }
 
-void depthwise_forward_window(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,
+void conv2d_forward_depthwise_window(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
                               const Tensor& y) {
   window({static_cast<int>(p.stride_h), static_cast<int>(p.stride_w), static_cast<int>(-p.pad_h),
           static_cast<int>(-p.pad_w), static_cast<int>(p.dilation_h), static_cast<int>(p.dilation_w), false},
-         p, x, w, bias, y);
+         p, x, w, f.bias, y);
 }
 
 // Input i gathers dy at i + pad - t*dilation; with t = taps - 1 - t' that is i + t'*dilation + (pad -
 // extent).
-void depthwise_backward_input_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
-                                     const Tensor& dx) {
+void conv2d_backward_input_depthwise_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
+    const Tensor& dx) {
   window({1, 1, static_cast<int>(p.pad_h - p.dilation_h * (p.r - 1)),
           static_cast<int>(p.pad_w - p.dilation_w * (p.s - 1)), static_cast<int>(p.dilation_h),
           static_cast<int>(p.dilation_w), true},
