@@ -1,4 +1,5 @@
-// `atrous summary`: what a network consists of and what it costs, from a trace of its own forward pass.
+// `atrous summary`: what a network consists of and what it costs, from the graph of its own forward pass on
+// device meta (layers/network_graph.h).
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -8,11 +9,12 @@
 
 #include "cli/commands.h"
 #include "cli/common_flags.h"
-#include "core/allocator.h"
+#include "core/device_runtime.h"
 #include "core/terminal.h"
 #include "core/text.h"
+#include "layers/network_graph.h"
+#include "layers/receptive_field.h"
 #include "layers/state_dict.h"
-#include "layers/trace.h"
 #include "nets/factory.h"
 #include "train/config.h"
 
@@ -25,6 +27,7 @@ struct Options {
   std::string config, input_size;
   std::vector<std::string> set;
   int64_t batch = 0;
+  bool receptive_field = false;
   Report report;
 };
 
@@ -38,9 +41,11 @@ struct Summary {
   Shape input;
   layers::Region region;                     // that the logits describe
   layers::DetectionModel::Regions detected;  // of detection networks: proposals and masks; else 0
-  int64_t classes = 0, output_stride = 0, receptive_field = 0, macs = 0;
+  int64_t classes = 0, output_stride = 0, macs = 0;
+  std::optional<layers::LayerField> field;  // of one label; none for detection models
   int64_t parameters = 0, trainable = 0, buffers = 0, buffer_elements = 0;
-  std::vector<layers::TracedLayer> layers;
+  std::vector<layers::LayerRow> layers;
+  std::vector<std::optional<layers::LayerField>> layer_fields;  // empty unless asked for
   Memory inference, training;
   int64_t training_batch = 0;
 };
@@ -51,23 +56,36 @@ int64_t bytes_of(const std::vector<layers::NamedParameter>& parameters) {
   return bytes;
 }
 
-// A forward pass; what it gives lives until the caller drops it. A detection network gets an image that is
-// resized and padded already, and as many regions as it has at most.
-layers::SegmentationOutput run_pass(layers::Model& model, const Shape& input) {
-  if (auto* detector = dynamic_cast<layers::DetectionModel*>(&model)) {
-    detector->trace(input, detector->regions(model.training()));
-    return {};
-  }
-  return dynamic_cast<layers::SegmentationModel&>(model).forward(Variable(Tensor::zeros(input)));
+// The peak of a pass on meta: with the tape it is all that the real pass would keep.
+int64_t peak_of(layers::Model& model, const Shape& input) {
+  const int64_t before = device_allocator_stats(Device::meta).bytes_in_use;
+  reset_device_peak_memory(Device::meta);
+  const layers::RecordedPass pass = layers::record_pass(model, input);
+  return device_allocator_stats(Device::meta).peak_in_use - before;
 }
 
-// The allocator's peak over a traced pass: with the tape it is all that the real pass would keep.
-int64_t traced_peak(layers::Model& model, const Shape& input) {
-  const layers::Trace trace;
-  const int64_t before = allocator_stats().bytes_in_use;
-  reset_peak_memory();
-  const layers::SegmentationOutput out = run_pass(model, input);
-  return allocator_stats().peak_in_use - before;
+// A receptive field that borders cut off says nothing about the network: the image grows until they do not,
+// as far as it helps.
+struct Fields {
+  std::optional<layers::LayerField> of_label;
+  std::vector<std::optional<layers::LayerField>> of_layers;
+};
+Fields fields_of(layers::Model& model, Shape input, bool layers_too) {
+  constexpr int64_t largest = 8192;
+  for (;; input = {1, 2 * input[1], 2 * input[2], input[3]}) {
+    const layers::RecordedPass pass = layers::record_pass(model, input);
+    if (pass.output < 0) return {};
+    const layers::ReceptiveField field(pass.graph, pass.input);
+    Fields fields{field.of(pass.output), {}};
+    if (fields.of_label && fields.of_label->clipped && !fields.of_label->whole &&
+        std::max(input[1], input[2]) < largest)
+      continue;
+    if (layers_too) {
+      for (const layers::LayerRow& row : layers::layer_rows(model, pass.graph))
+        fields.of_layers.push_back(field.of(row.value));
+    }
+    return fields;
+  }
 }
 
 // Tensors that an optimiser keeps per parameter.
@@ -77,7 +95,9 @@ int64_t optimizer_moments(const train::OptimizerOptions& o) {
   return o.momentum > 0 ? 1 : 0;
 }
 
-Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch) {
+Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch,
+                  bool layer_fields) {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
   const auto model = nets::build_network(config.model);
   Summary s;
   s.network = model->kind();
@@ -95,29 +115,29 @@ Summary summarise(const train::Config& config, int64_t height, int64_t width, in
   }
   model->eval();
   {
-    const NoGradGuard no_tape;
-    const layers::Trace trace;
-    s.region = run_pass(*model, s.input).region;
+    // With the tape, as without it batch norm is folded into the convolutions.
+    const layers::RecordedPass pass = layers::record_pass(*model, s.input);
+    s.region = pass.result.region;
     if (const auto* detector = dynamic_cast<layers::DetectionModel*>(model.get()))
       s.detected = detector->regions(/*training=*/false);
-    s.layers = trace.layers();
-    s.macs = trace.macs();
-    s.receptive_field = trace.receptive_field();
+    s.layers = layers::layer_rows(*model, pass.graph);
+    s.macs = pass.macs();
+  }
+  {
+    Fields fields = fields_of(*model, s.input, layer_fields);
+    s.field = fields.of_label;
+    s.layer_fields = std::move(fields.of_layers);
   }
   const int64_t weights = bytes_of(parameters);
-  const int64_t logits = s.region.height * s.region.width * s.classes * 4;
   {
     const NoGradGuard no_tape;
-    s.inference = {.weights = weights,
-                   .activations = traced_peak(*model, s.input) + logits,
-                   .gradients = 0,
-                   .optimizer = 0};
+    s.inference = {
+        .weights = weights, .activations = peak_of(*model, s.input), .gradients = 0, .optimizer = 0};
   }
   model->train();
   s.training_batch = batch;
-  const int64_t kept = traced_peak(*model, s.input.with(0, batch));
-  // On the way back at most the gradients of a layer's input and output are alive besides what the tape
-  // holds.
+  const int64_t kept = peak_of(*model, s.input.with(0, batch));
+  // The backward pass holds at most the gradients of a layer's input and output besides what the tape holds.
   int64_t largest = 0;
   for (const auto& l : s.layers)
     largest = std::max(largest, (l.input.numel() + l.output.numel()) * 4 * batch);
@@ -144,6 +164,22 @@ ordered_json to_json(const Memory& m) {
           {"total", m.total()}};
 }
 
+ordered_json to_json(const layers::LayerField& f) {
+  if (f.whole) return {{"whole_image", true}};
+  return {{"whole_image", false}, {"smallest", f.smallest}, {"largest", f.largest},
+          {"clipped", f.clipped}, {"jump", f.jump},         {"start", f.start}};
+}
+
+// "531 pixels", "188 to 204 pixels by position", "the whole image"
+std::string text_of(const layers::LayerField& f) {
+  if (f.whole) return "the whole image";
+  std::string text = f.smallest == f.largest
+                         ? fmt::format("{0}x{0} pixels", f.largest)
+                         : fmt::format("{0}x{0} to {1}x{1} pixels, by position", f.smallest, f.largest);
+  if (f.clipped) text += ", cut off by the borders of the image";
+  return text;
+}
+
 ordered_json to_json(const Summary& s, const train::Config& config) {
   ordered_json j;
   j["model"] = config.model.name;
@@ -160,7 +196,7 @@ ordered_json to_json(const Summary& s, const train::Config& config) {
   j["buffers"] = s.buffers;
   j["buffer_elements"] = s.buffer_elements;
   j["macs"] = s.macs;
-  if (!detects) j["receptive_field"] = s.receptive_field;
+  if (s.field) j["receptive_field"] = to_json(*s.field);
   j["output_stride"] = s.output_stride;
   j["memory"] = {{"inference", to_json(s.inference)},
                  {"training", to_json(s.training)},
@@ -175,7 +211,8 @@ ordered_json to_json(const Summary& s, const train::Config& config) {
                                {"kind", parameter ? "parameter" : "buffer"}});
   });
   j["layers"] = ordered_json::array();
-  for (const auto& l : s.layers) {
+  for (size_t i = 0; i < s.layers.size(); ++i) {
+    const layers::LayerRow& l = s.layers[i];
     j["layers"].push_back({{"name", l.name},
                            {"kind", l.kind},
                            {"arguments", l.arguments},
@@ -183,8 +220,18 @@ ordered_json to_json(const Summary& s, const train::Config& config) {
                            {"output", image_list(l.output)},
                            {"parameters", l.parameters},
                            {"macs", l.macs}});
+    if (i < s.layer_fields.size() && s.layer_fields[i])
+      j["layers"].back()["receptive_field"] = to_json(*s.layer_fields[i]);
   }
   return j;
+}
+
+// The columns behind a layer.
+std::string columns_of(const layers::LayerField& f) {
+  if (f.whole) return fmt::format("  {:>15}", "whole image");
+  const std::string size =
+      f.smallest == f.largest ? std::to_string(f.largest) : fmt::format("{} to {}", f.smallest, f.largest);
+  return fmt::format("  {:>15} {:>6.4g} {:>8.4g}{}", size, f.jump, f.start, f.clipped ? "  (cut off)" : "");
 }
 
 // 31038283 -> "31,038,283"
@@ -201,15 +248,18 @@ std::string grouped(int64_t value) {
 void print(std::FILE* out, const Summary& s) {
   size_t width = 5;
   for (const auto& l : s.layers) width = std::max(width, l.name.size());
-  print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", "layer", width, "kind", "arguments",
-           "output (HxWxC)", "parameters", "MMACs");
-  for (const auto& l : s.layers) {
+  const bool fields = !s.layer_fields.empty();
+  print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}{}\n", "layer", width, "kind", "arguments",
+           "output (HxWxC)", "parameters", "MMACs", fields ? "  receptive field   jump    start" : "");
+  for (size_t i = 0; i < s.layers.size(); ++i) {
+    const layers::LayerRow& l = s.layers[i];
     const std::string size = l.output.rank() == 4
                                  ? fmt::format("{}x{}x{}", l.output[1], l.output[2], l.output[3])
                                  : l.output.str();
-    print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}\n", l.name, width, l.kind, l.arguments, size,
+    print_to(out, "{:<{}}  {:<16} {:<34} {:>18} {:>13} {:>10}{}\n", l.name, width, l.kind, l.arguments, size,
              l.parameters ? grouped(l.parameters) : "",
-             l.macs ? fmt::format("{:.1f}", static_cast<double>(l.macs) / 1e6) : "");
+             l.macs ? fmt::format("{:.1f}", static_cast<double>(l.macs) / 1e6) : "",
+             i < s.layer_fields.size() && s.layer_fields[i] ? columns_of(*s.layer_fields[i]) : "");
   }
   const auto line = [&](const char* name, const std::string& value) {
     print_to(out, "{:<16} {}\n", name, value);
@@ -226,7 +276,7 @@ void print(std::FILE* out, const Summary& s) {
                          : fmt::format("{} ({} trained)", grouped(s.parameters), grouped(s.trainable)));
   line("buffers", fmt::format("{} tensors, {} elements", s.buffers, grouped(s.buffer_elements)));
   line("MACs", fmt::format("{} ({:.2f} G)", grouped(s.macs), static_cast<double>(s.macs) / 1e9));
-  if (!detects) line("receptive field", fmt::format("{0}x{0} pixels", s.receptive_field));
+  if (s.field) line("receptive field", text_of(*s.field));
   line("output stride", fmt::format("{}", s.output_stride));
   line("inference", fmt::format("{} (weights {}, activations {}), one image", bytes_text(s.inference.total()),
                                 bytes_text(s.inference.weights), bytes_text(s.inference.activations)));
@@ -250,7 +300,8 @@ void run(const Options& o) {
   } else if (height <= 0 || width <= 0) {
     height = width = config.model.padding == "valid" ? 572 : 512;
   }
-  const Summary s = summarise(config, height, width, o.batch ? o.batch : config.data.batch_size);
+  const Summary s =
+      summarise(config, height, width, o.batch ? o.batch : config.data.batch_size, o.receptive_field);
   print(o.report.table(), s);
   if (o.report.wants_json()) o.report.write_json(to_json(s, config).dump(2) + "\n");
 }
@@ -268,6 +319,8 @@ void add_summary_command(CLI::App& app) {
   command->add_option("--batch", o->batch, "Images per training batch; default: data.batch_size")
       ->check(CLI::Range(1, 65536));
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);
+  command->add_flag("--receptive-field", o->receptive_field,
+                    "Receptive field, jump and start of every layer, in pixels of the input");
   o->report.add_option(*command);
   command->callback([o] { run(*o); });
 }

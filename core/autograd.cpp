@@ -40,6 +40,7 @@ namespace {
 thread_local bool gradients_on = true;
 thread_local bool finite_check_on = false;
 thread_local std::string module_path;
+thread_local uint64_t module_call = 0, module_calls = 0;
 std::atomic<uint64_t> next_sequence{1};
 
 // Where the gradient of a value on `device` may lie: there, or, if it is one number, in host memory. A seed
@@ -311,15 +312,21 @@ FiniteCheckGuard::~FiniteCheckGuard() {
   finite_check_on = previous_;
 }
 
-ModuleScope::ModuleScope(const std::string& name) : previous_length_(module_path.size()) {
+ModuleScope::ModuleScope(const std::string& name)
+    : previous_length_(module_path.size()), previous_call_(module_call) {
+  module_call = ++module_calls;
   if (!module_path.empty() && !name.empty()) module_path += '.';
   module_path += name;
 }
 ModuleScope::~ModuleScope() {
   module_path.resize(previous_length_);
+  module_call = previous_call_;
 }
 std::string ModuleScope::path() {
   return module_path;
+}
+uint64_t ModuleScope::call() {
+  return module_call;
 }
 
 bool all_finite(const Tensor& t) {

@@ -143,9 +143,12 @@ class ModuleScope {
   ModuleScope(const ModuleScope&) = delete;
   ModuleScope& operator=(const ModuleScope&) = delete;
   static std::string path();  // dotted; empty outside any module
+  // A number that no other scope of this thread has; 0 outside any module.
+  static uint64_t call();
 
  private:
   size_t previous_length_;
+  uint64_t previous_call_;
 };
 
 // While alive: every value and gradient that passes through the tape is checked; the first NaN or Inf throws

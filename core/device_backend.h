@@ -50,6 +50,8 @@ class DeviceBackend {
 
 DeviceBackend& cpu_backend();
 DeviceBackend& sim_backend();
+DeviceBackend& meta_backend();
+TensorKernels meta_tensor_kernels();
 #ifdef ATROUS_WITH_CUDA
 DeviceBackend& cuda_backend();
 const char* why_no_gpu();  // nullptr if there is one

@@ -14,7 +14,7 @@
 namespace atrous {
 namespace {
 
-constexpr int device_kinds = 3;
+constexpr int device_kinds = 4;
 constexpr size_t index(Device device) {
   return static_cast<size_t>(device);
 }
@@ -81,6 +81,7 @@ DeviceBackend& backend(Device device) {
                "[device] device {} is not available: {}. Use another one (atrous doctor lists them).",
                name_of(device), why);
   if (device == Device::sim) return sim_backend();
+  if (device == Device::meta) return meta_backend();
 #ifdef ATROUS_WITH_CUDA
   if (device == Device::cuda) return cuda_backend();
 #endif
@@ -261,6 +262,7 @@ void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const 
                  size_t row_bytes, size_t rows) {
   if (row_bytes == 0 || rows == 0) return;
   DeviceBackend& b = backend(device);
+  if (device == Device::meta) return b.copy(kind, to, to_pitch, from, from_pitch, row_bytes, rows, nullptr);
   const Stream stream = current_stream(device);
   const void* host = kind == CopyKind::host_to_device   ? from
                      : kind == CopyKind::device_to_host ? to
@@ -293,15 +295,18 @@ void device_zero(Device device, void* to, size_t pitch, size_t row_bytes, size_t
 }
 
 namespace {
-std::array<TensorKernels, device_kinds> installed;
+std::array<TensorKernels, device_kinds>& installed() {
+  static std::array<TensorKernels, device_kinds> table{{{}, {}, {}, meta_tensor_kernels()}};
+  return table;
 }
+}  // namespace
 
 void install_tensor_kernels(Device device, TensorKernels kernels) {
-  installed[index(device)] = kernels;
+  installed()[index(device)] = kernels;
 }
 
 const TensorKernels& tensor_kernels(Device device) {
-  return installed[index(device)];
+  return installed()[index(device)];
 }
 
 bool sync_each_launch() {

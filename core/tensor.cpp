@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/device_runtime.h"
+#include "core/op_graph.h"
 #include "core/op_profile.h"
 #include "core/parallel.h"
 
@@ -49,6 +50,11 @@ void copy_on_device(const Tensor& to, const Tensor& from) {
   } else {
     copy_on_device(to, from.to(Device::cpu));
   }
+}
+
+void record_in_graph(const char* entry, const Tensor& to, const std::vector<Tensor>& from) {
+  OpGraph* graph = OpGraph::current();
+  if (graph && to.numel() > 0) graph->add({.entry = entry, .problem = to.describe()}, from, {to});
 }
 
 }  // namespace
@@ -188,6 +194,7 @@ Tensor Tensor::to(Device device) const {
 }
 
 void Tensor::fill(double value) const {
+  record_in_graph("tensor.fill", *this, {});
   const int64_t c = channels();
   if (device_ != Device::cpu) {
     if (const auto kernel = tensor_kernels(device_).fill) {
@@ -215,6 +222,7 @@ void Tensor::copy_from(const Tensor& source) const {
   ATROUS_CHECK(source.shape() == shape_, ErrorKind::usage,
                "[tensor] a copy needs equal shapes. Got {} into {}.", source.describe(), describe());
   if (numel() == 0) return;
+  record_in_graph("tensor.copy", *this, {source});
   if (device_ != Device::cpu || source.device() != Device::cpu) {
     copy_on_device(*this, source);
     bump_version();

@@ -102,6 +102,8 @@ class Tensor {
   // To be called by every op that writes into an existing tensor.
   void bump_version() const { version_->fetch_add(1, std::memory_order_relaxed); }
   bool shares_memory_with(const Tensor& other) const;
+  // What identifies the memory as long as someone holds this, even after it was freed.
+  std::weak_ptr<std::byte> memory() const { return data_; }
   // True if no other tensor refers to this memory: whoever holds this one may overwrite it.
   bool sole_owner() const { return data_.use_count() == 1; }
 

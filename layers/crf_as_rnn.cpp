@@ -9,7 +9,6 @@
 #include "layers/gemm.h"
 #include "layers/pointwise.h"
 #include "layers/softmax.h"
-#include "layers/trace.h"
 
 namespace atrous::layers {
 namespace {
@@ -192,35 +191,7 @@ Variable CrfAsRnn::forward(const Variable& logits, const Tensor& image) const {
                logits.value().describe(), image.describe());
   const int64_t iterations = training() ? options.iterations_train : options.iterations;
   const Variable unary = in_f32(logits);
-  if (Trace::active()) return traced(unary, iterations);
   return crf_as_rnn(unary, CrfKernels(denormalised(image, options), options), weights, iterations);
-}
-
-// Multiply-accumulates and memory of what is known without an image: all but the vertices of the lattice.
-Variable CrfAsRnn::traced(const Variable& logits, int64_t iterations) const {
-  const int64_t classes = logits.dim(-1), values = logits.value().numel(), pixels = values / classes;
-  const auto taps = static_cast<int64_t>(
-      kernels::gaussian_taps(options.gaussian_xy, std::max(logits.dim(1), logits.dim(2))).size());
-  const int64_t corners = 6;  // of the simplex around a point with five features; grey images have 4
-  const auto per_value = [&](const Variable& weight) { return weight.shape().rank() == 1 ? 1 : classes; };
-  Trace::note({.name = {},
-               .kind = kind(),
-               .arguments = arguments(),
-               .input = logits.shape(),
-               .output = logits.shape(),
-               .parameters = weights.gaussian.value().numel() + weights.bilateral.value().numel() +
-                             weights.compatibility.value().numel(),
-               .macs = iterations * values *
-                       (2 * (2 * taps - 1) + 2 * corners + per_value(weights.gaussian) +
-                        per_value(weights.bilateral) + classes)});
-  // Per pixel 4 words of each corner and one factor; of each iteration q, G q, B q and m.
-  std::vector<Tensor> kept;
-  kept.push_back(Tensor::empty({pixels, 4 * corners + 1}));
-  for (int64_t i = 0; i < iterations && grad_enabled(); ++i) {
-    for (int j = 0; j < 4; ++j) kept.push_back(Tensor::empty(logits.shape()));
-  }
-  return record("crf_as_rnn", Tensor::empty(logits.shape()), {logits, weights.compatibility},
-                [kept](const BackwardContext&) { return std::vector<Tensor>(2); });
 }
 
 }  // namespace atrous::layers

@@ -93,7 +93,6 @@ class CrfAsRnn : public Module {
 
  private:
   CrfWeights register_weights(int64_t classes);
-  Variable traced(const Variable& logits, int64_t iterations) const;
 };
 
 }  // namespace atrous::layers

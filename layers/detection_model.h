@@ -94,9 +94,10 @@ class DetectionModel : public Model {
     int64_t boxes = 0, masks = 0;
   };
   virtual Regions regions(bool training) const = 0;
-  // The forward pass for a Trace: an image [N,H,W,C] that is resized and padded already, with so many regions
-  // per image, as their real number depends on what is seen. Nothing is sampled or suppressed.
-  virtual void trace(const Shape& image, const Regions& regions) = 0;
+  // All convolutions and matrix products of a pass, for what it costs: an image [N,H,W,C] that is resized and
+  // padded already, with so many regions per image, as their real number depends on what is seen. Nothing is
+  // sampled or suppressed.
+  virtual void run_heads(const Variable& image, const Regions& regions) = 0;
 };
 
 }  // namespace atrous::layers

@@ -6,7 +6,6 @@
 #include "layers/conv_transpose2d.h"
 #include "layers/dropout.h"
 #include "layers/gemm.h"
-#include "layers/trace.h"
 
 namespace atrous::layers {
 namespace {
@@ -79,10 +78,6 @@ std::string filter_arguments(int64_t in, int64_t out, int64_t kernel, int64_t st
   return s;
 }
 
-int64_t parameters_of(const Variable& weight, const Variable& bias) {
-  return weight.value().numel() + (bias.defined() ? bias.value().numel() : 0);
-}
-
 }  // namespace
 
 Conv2d::Conv2d(const Conv2dArgs& a)
@@ -133,20 +128,7 @@ std::string ConvTranspose2d::arguments() const {
 Variable ConvTranspose2d::forward(const Variable& x, const Tensor& out) const {
   const ModuleScope scope(name());
   const ConvTranspose2dOptions options{.stride = {stride, stride}, .math = math()};
-  if (!Trace::active()) return conv_transpose2d(x, weight, bias, options, out);
-  const Shape shape{x.dim(0), (x.dim(1) - 1) * stride + kernel, (x.dim(2) - 1) * stride + kernel,
-                    weight.dim(3)};
-  Trace::note({.name = {},
-               .kind = kind(),
-               .arguments = arguments(),
-               .input = x.shape(),
-               .output = shape,
-               .parameters = parameters_of(weight, bias),
-               .macs = x.value().numel() * kernel * kernel * weight.dim(3),
-               .span = (kernel + stride - 1) / stride,
-               .stride = 1.0 / static_cast<double>(stride)});
-  return record("conv_transpose2d", out.defined() ? out : Tensor::empty(shape, x.dtype()), {x, weight},
-                [x = Saved(x.value())](const BackwardContext&) { return std::vector<Tensor>(2); });
+  return conv_transpose2d(x, weight, bias, options, out);
 }
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias, Init i)
@@ -164,17 +146,7 @@ std::string Linear::arguments() const {
 
 Variable Linear::forward(const Variable& x) const {
   const ModuleScope scope(name());
-  if (!Trace::active()) return linear(x, weight, bias, math());
-  const Shape shape = x.shape().with(-1, weight.dim(0));
-  Trace::note({.name = {},
-               .kind = kind(),
-               .arguments = arguments(),
-               .input = x.shape(),
-               .output = shape,
-               .parameters = parameters_of(weight, bias),
-               .macs = x.value().numel() * weight.dim(0)});
-  return record("linear", Tensor::empty(shape, x.dtype()), {x, weight},
-                [x = Saved(x.value())](const BackwardContext&) { return std::vector<Tensor>(2); });
+  return linear(x, weight, bias, math());
 }
 
 void Dropout::on_random_key(RandomKey key) {
@@ -187,41 +159,6 @@ Variable Dropout::forward(const Variable& x) const {
   const ModuleScope scope(name());
   const RandomKey key{key_.seed, mix_streams(key_.stream, calls_++)};
   return channelwise ? dropout2d(x, p, key) : dropout(x, p, key);
-}
-
-namespace {
-
-// Notes a pool; returns the shape of its result.
-Shape note_max_pool(const Variable& x, const Pool2dOptions& options) {
-  const Shape shape = kernels::pool2d_problem("max_pool2d", x.shape(), x.dtype(), options).output_shape();
-  Trace::note(
-      {.name = {},
-       .kind = "MaxPool2d",
-       .arguments = fmt::format("{}x{}, stride {}", options.kernel_h, options.kernel_w, options.stride_h),
-       .input = x.shape(),
-       .output = shape,
-       .span = options.kernel_h,
-       .stride = static_cast<double>(options.stride_h)});
-  return shape;
-}
-
-// The result of a pool that keeps `indices` for the backward pass, without values.
-Variable traced_pool(const Variable& x, const Tensor& indices) {
-  return record("max_pool2d", Tensor::empty(indices.shape(), x.dtype()), {x},
-                [indices](const BackwardContext&) { return std::vector<Tensor>(1); });
-}
-
-}  // namespace
-
-Variable traced_max_pool(const Variable& x, const Pool2dOptions& options) {
-  if (!Trace::active()) return max_pool2d(x, options);
-  return traced_pool(x, Tensor::empty(note_max_pool(x, options), DType::i32));
-}
-
-PooledWithIndices traced_max_pool_with_indices(const Variable& x, const Pool2dOptions& options) {
-  if (!Trace::active()) return max_pool2d_with_indices(x, options);
-  const Tensor indices = Tensor::zeros(note_max_pool(x, options), DType::i32);
-  return {traced_pool(x, indices), indices};
 }
 
 }  // namespace atrous::layers

@@ -223,9 +223,4 @@ class Block : public Module {
                      const NormOptions& norm_options);
 };
 
-// Pooling as a layer, so that traces see it. No parameters.
-Variable traced_max_pool(const Variable& x, const Pool2dOptions& options);
-// The same of max_pool2d_with_indices. Under a Trace the indices are zeros, which max_unpool2d can follow.
-PooledWithIndices traced_max_pool_with_indices(const Variable& x, const Pool2dOptions& options);
-
 }  // namespace atrous::layers

@@ -6,29 +6,8 @@
 #include "layers/low_precision.h"
 #include "layers/modules.h"
 #include "layers/pointwise.h"
-#include "layers/trace.h"
 
 namespace atrous::layers {
-namespace {
-
-// In a trace: what the real layer would keep for its backward pass, and nothing computed.
-Variable trace_norm(const Norm& norm, const Variable& x, int64_t parameters, const Variable& residual,
-                    const Tensor& out) {
-  Trace::note({.name = {},
-               .kind = norm.kind(),
-               .arguments = norm.arguments(),
-               .input = x.shape(),
-               .output = x.shape(),
-               .parameters = parameters});
-  std::vector<Variable> inputs{x};
-  if (residual.defined()) inputs.push_back(residual);
-  const Tensor y = out.defined() ? out : Tensor::empty(x.shape(), x.dtype());
-  return record("norm", y, inputs, [x = Saved(x.value()), y = Saved(y)](const BackwardContext&) {
-    return std::vector<Tensor>(2);
-  });
-}
-
-}  // namespace
 
 std::string Norm::arguments() const {
   return std::to_string(channels);
@@ -55,7 +34,6 @@ void BatchNorm2d::initialise_own(const KeyOf&) {
 Variable BatchNorm2d::forward(const Variable& x, Activation activation, const Variable& residual,
                               const Tensor& out, const Tensor& sums) const {
   const ModuleScope scope(name());
-  if (Trace::active()) return trace_norm(*this, x, 2 * channels, residual, out);
   BatchNormOptions options;
   options.training = training();
   options.momentum = momentum;
@@ -97,7 +75,6 @@ void FrozenBatchNorm2d::initialise_own(const KeyOf&) {
 Variable FrozenBatchNorm2d::forward(const Variable& x, Activation activation, const Variable& residual,
                                     const Tensor& out, const Tensor&) const {
   const ModuleScope scope(name());
-  if (Trace::active()) return trace_norm(*this, x, 0, residual, out);
   BatchNormOptions options;
   options.training = false;
   options.eps = eps;
@@ -128,7 +105,6 @@ std::string GroupNorm::arguments() const {
 Variable GroupNorm::forward(const Variable& x, Activation activation, const Variable& residual,
                             const Tensor& out, const Tensor&) const {
   const ModuleScope scope(name());
-  if (Trace::active()) return trace_norm(*this, x, 2 * channels, residual, out);
   if (!residual.defined()) return group_norm(x, groups, weight, bias, eps, activation, out);
   ATROUS_ASSERT(!out.defined() && activation != Activation::relu6);
   const Variable sum = add(group_norm(x, groups, weight, bias, eps), residual);
@@ -162,11 +138,6 @@ struct FusedConv {
 };
 
 Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& options) {
-  if (Trace::active()) {
-    const auto problem =
-        kernels::Conv2dProblem::make("conv2d", x.shape(), f.weight.shape(), options, x.dtype());
-    return f.out.defined() ? f.out : Tensor::empty(problem.output_shape(), x.dtype());
-  }
   kernels::Conv2dFusion fusion;
   fusion.bias = f.bias;
   fusion.residual = f.residual;
@@ -238,26 +209,10 @@ Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& consta
   return y;
 }
 
-void note_conv(const Conv2d& conv, const Shape& x) {
-  const ModuleScope scope(conv.name());
-  const auto p = kernels::Conv2dProblem::make("conv2d", x, conv.weight.shape(), conv.options(), DType::f32);
-  const int64_t outputs = p.output_shape().numel();
-  Trace::note({.name = {},
-               .kind = conv.kind(),
-               .arguments = conv.arguments(),
-               .input = x,
-               .output = p.output_shape(),
-               .parameters = conv.weight.value().numel() + (conv.bias.defined() ? conv.args.out : 0),
-               .macs = outputs * p.r * p.s * (p.c / p.groups),
-               .span = (conv.args.kernel - 1) * conv.args.dilation + 1,
-               .stride = static_cast<double>(conv.args.stride)});
-}
-
 }  // namespace
 
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options) {
-  if (Trace::active()) note_conv(conv, x.shape());
   const bool fusible = is_fusible(conv);
   if (!norm) {
     // The epilogue of the convolution takes a ReLU; the rarer cases are passes of their own.
@@ -271,16 +226,15 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     if (fused || options.activation == Activation::none) return z;
     return unary_(op_of(options.activation), z);
   }
-  const bool can_fold = (fusible || !options.residual.defined()) && !grad_enabled() && !Trace::active() &&
-                        conv.weight.dtype() == DType::f32;
+  const bool can_fold =
+      (fusible || !options.residual.defined()) && !grad_enabled() && conv.weight.dtype() == DType::f32;
   if (can_fold) {
     const kernels::BatchNormConstants constants = norm->constants();
     const ModuleScope scope(conv.name());
     if (constants.gamma.defined()) return Variable(folded_conv(conv, constants, x.value(), options));
   }
   Tensor sums;
-  if (fusible && norm->wants_sums() && !Trace::active())
-    sums = Tensor::empty({2, conv.args.out}, DType::f64, x.value().device());
+  if (fusible && norm->wants_sums()) sums = Tensor::empty({2, conv.args.out}, DType::f64, x.value().device());
   Variable z;
   {
     const ModuleScope scope(conv.name());

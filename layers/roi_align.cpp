@@ -1,7 +1,5 @@
 #include "layers/roi_align.h"
 
-#include "layers/trace.h"
-
 namespace atrous::layers {
 
 Variable roi_align(const std::vector<Variable>& maps, const Tensor& rois, const Tensor& levels,
@@ -12,20 +10,7 @@ Variable roi_align(const std::vector<Variable>& maps, const Tensor& rois, const 
     values.push_back(map.value());
     shapes.push_back(map.shape());
   }
-  Tensor y;
-  if (Trace::active()) {
-    const auto problem =
-        kernels::roi_align_problem(shapes, maps.empty() ? DType::f32 : maps[0].dtype(), rois.dim(0), options);
-    y = Tensor::empty(problem.output_shape(), problem.dtype);
-    Trace::note(
-        {.name = {},
-         .kind = "RoIAlign",
-         .arguments = fmt::format("{} regions, {}x{}", problem.rois, problem.out_height, problem.out_width),
-         .input = shapes[0],
-         .output = y.shape()});
-  } else {
-    y = kernels::roi_align_forward(values, rois, levels, options);
-  }
+  const Tensor y = kernels::roi_align_forward(values, rois, levels, options);
   // The maps themselves are not needed again.
   auto backward = [rois = Saved(rois), levels = levels.defined() ? Saved(levels) : Saved(), shapes,
                    options](const BackwardContext& ctx) {

@@ -1,25 +1,13 @@
 #include "layers/roi_pool.h"
 
-#include "layers/trace.h"
-
 namespace atrous::layers {
 
 Variable roi_pool(const Variable& x, const Tensor& rois, const RoiPoolOptions& options) {
   const Tensor& input = x.value();
   const auto problem = kernels::roi_pool_problem(input.shape(), input.dtype(), rois.dim(0), options);
-  Tensor argmax, y;
+  Tensor argmax;
   if (any_requires_grad({&x})) argmax = Tensor::empty(problem.output_shape(), DType::i32, input.device());
-  if (Trace::active()) {
-    y = Tensor::empty(problem.output_shape(), problem.dtype);
-    Trace::note(
-        {.name = {},
-         .kind = "RoIPool",
-         .arguments = fmt::format("{} regions, {}x{}", problem.rois, problem.out_height, problem.out_width),
-         .input = input.shape(),
-         .output = y.shape()});
-  } else {
-    y = kernels::roi_pool_forward(input, rois, options, argmax);
-  }
+  const Tensor y = kernels::roi_pool_forward(input, rois, options, argmax);
   // The map itself is not needed again: its memory can go while the tape still stands.
   auto backward = [rois = Saved(rois), argmax = Saved(argmax), shape = input.shape(),
                    options](const BackwardContext& ctx) -> std::vector<Tensor> {

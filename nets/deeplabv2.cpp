@@ -21,7 +21,6 @@
 
 #include "layers/pointwise.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/deeplab.h"
 #include "nets/networks.h"
 #include "nets/vgg.h"
@@ -43,8 +42,6 @@ template <class Branch>
 Variable sum_of_branches(size_t count, const Branch& branch) {
   Variable sum;
   for (size_t i = 0; i < count; ++i) {
-    std::optional<BranchScope> beside;
-    if (i + 1 < count) beside.emplace();
     const Variable score = branch(i);
     sum = i == 0 ? score : add(sum, score);
   }

@@ -10,7 +10,6 @@
 // Names: backbone.*, aspp.{convs,project}.*, classifier.0. Form "smp" is segmentation_models_pytorch's:
 // output stride 8 with rates 12, 24, 36, no multi-grid, dropout 0.5, and a 3x3 convolution behind ASPP.
 // Names: encoder.*, decoder.aspp.{convs,project}.*, decoder.{conv,bn}, segmentation_head.0.
-#include "layers/trace.h"
 #include "nets/deeplab.h"
 #include "nets/networks.h"
 

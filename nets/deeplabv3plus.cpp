@@ -13,7 +13,6 @@
 // decoder.block2.{0.0,0.1,1}, segmentation_head.0.
 #include "layers/concat.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/deeplab.h"
 #include "nets/networks.h"
 
@@ -107,10 +106,7 @@ class Decoder : public Block {
   std::string kind() const override { return "Decoder"; }
 
  private:
-  Variable project(const Variable& low, const Tensor& out) const {
-    const BranchScope branch;
-    return low_level_->forward(low, out);
-  }
+  Variable project(const Variable& low, const Tensor& out) const { return low_level_->forward(low, out); }
 
   const std::vector<int64_t> channels_;
   const bool align_corners_;

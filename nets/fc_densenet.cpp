@@ -131,7 +131,7 @@ class TransitionUp : public Block {
 
 Variable halved(const Variable& x) {
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
-  return traced_max_pool(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
+  return max_pool2d(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
 }
 
 // A stack that begins with x, and room for `more` channels.

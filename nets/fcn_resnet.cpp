@@ -4,7 +4,6 @@
 // score3.
 #include "layers/pointwise.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/fcn.h"
 
@@ -32,7 +31,6 @@ class FcnResNet : public SegmentationModel {
     const std::vector<Variable> maps = backbone_->forward(image);
     Variable x = scores_[0]->forward(maps[5]);
     for (size_t i = 1; i < scores_.size(); ++i) {
-      const BranchScope branch;
       const Variable lateral = scores_[i]->forward(maps[5 - i]);
       x = add(resize(x, {.height = lateral.dim(1),
                          .width = lateral.dim(2),

@@ -9,7 +9,6 @@
 #include "layers/pad.h"
 #include "layers/pointwise.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/fcn.h"
 #include "nets/vgg.h"
 
@@ -26,13 +25,6 @@ using namespace layers;
 Variable bilinear_deconvolution(const Variable& x, int64_t factor, int64_t top, int64_t left, int64_t height,
                                 int64_t width) {
   const int64_t h = x.dim(1) + 2, w = x.dim(2) + 2;
-  Trace::note({.name = {},
-               .kind = "Deconvolution",
-               .arguments = fmt::format("bilinear, stride {}, fixed", factor),
-               .input = x.shape(),
-               .output = {x.dim(0), height, width, x.dim(3)},
-               .span = 2,
-               .stride = 1.0 / static_cast<double>(factor)});
   const Variable padded = pad(x, {.top = 1, .bottom = 1, .left = 1, .right = 1});
   const Variable large = resize(
       padded,
@@ -92,7 +84,6 @@ class FcnVgg : public SegmentationModel {
                         int64_t offset) const {
     const int64_t height = 2 * (x.dim(1) + 1), width = 2 * (x.dim(2) + 1);
     const Variable up = bilinear_deconvolution(x, 2, 0, 0, height, width);
-    const BranchScope branch;
     const Variable scored = score.forward(at_once_ ? scale(pool, at_once_scale) : pool);
     return add(up, crop(scored, offset, offset, height, width));
   }

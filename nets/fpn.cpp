@@ -54,7 +54,7 @@ std::vector<Variable> FeaturePyramid::forward(const std::vector<Variable>& maps)
     const ModuleScope list(layer_->name());
     levels[i] = layer_->items[i]->forward(sum);
   }
-  levels.push_back(traced_max_pool(levels.back(), Pool2dOptions::square(1, 2, 0)));
+  levels.push_back(max_pool2d(levels.back(), Pool2dOptions::square(1, 2, 0)));
   return levels;
 }
 

@@ -7,7 +7,6 @@
 #include "layers/concat.h"
 #include "layers/reshape.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "layers/transpose.h"
 
 namespace atrous::nets {
@@ -84,15 +83,12 @@ class Aspp::Branches : public Block {
     const size_t one = mean_first_ ? 1 : 0, mean = mean_first_ ? 0 : rates + 1;
     const auto slice = [&](size_t i) { return buffer.slice(static_cast<int>(i)); };
     {
-      const BranchScope branch;  // the largest rate is last and sees most
       parts[one] = one_->forward(x, slice(one));
       parts[mean] =
           resize(mean_->forward(global_avg_pool2d(x)),
                  {.height = x.dim(1), .width = x.dim(2), .mode = ResizeMode::bilinear}, slice(mean));
     }
     for (size_t i = 0; i < rates; ++i) {
-      std::optional<BranchScope> branch;
-      if (i + 1 < rates) branch.emplace();
       const size_t at = one + 1 + i;
       parts[at] = separable_.empty() ? full_[i]->forward(x, slice(at)) : separable_[i]->forward(x, slice(at));
     }

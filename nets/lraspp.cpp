@@ -5,7 +5,6 @@
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/networks.h"
 
@@ -31,7 +30,6 @@ class LrasppHead : public Block {
     const Variable x = resize(mul(features_->forward(high), scale_->forward(high)),
                               {.height = low.dim(1), .width = low.dim(2), .mode = ResizeMode::bilinear});
     const Variable scores = high_->forward(x);
-    const BranchScope branch;
     return add(low_->forward(low), scores);
   }
   std::string kind() const override { return "LRASPPHead"; }
@@ -50,7 +48,6 @@ class LrasppHead : public Block {
     explicit Scale(const Conv2dArgs& args) : conv(register_module<Conv2d>("1", args)) {}
     Variable forward(const Variable& x) const {
       const ModuleScope scope(name());
-      const BranchScope branch;
       return sigmoid(conv->forward(global_avg_pool2d(x)));
     }
     std::string kind() const override { return "Sequential"; }

@@ -3,7 +3,6 @@
 // stages and hard swish after them. Batch norm has eps 1e-3 and momentum 0.01.
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 
 namespace atrous::nets {
@@ -43,7 +42,6 @@ class SqueezeExcitation : public Block {
   }
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
-    const BranchScope branch;
     const Variable means = fc1_->forward(global_avg_pool2d(x), Activation::relu);
     return mul(x, hard_sigmoid(fc2_->forward(means)));
   }

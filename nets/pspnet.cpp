@@ -20,7 +20,6 @@
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/concat.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/heads.h"
 #include "nets/networks.h"
@@ -57,7 +56,6 @@ class PyramidPooling : public Block {
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
     const ModuleScope inner(features_->name());
-    const BranchScope branch;
     std::vector<Variable> parts = pooled(x, features_->levels, align_corners_);
     parts.insert(parts.begin(), x);
     return concat(parts);
@@ -115,7 +113,6 @@ class PspNet : public SegmentationModel {
     const std::vector<Variable> maps = backbone_->forward(image);
     const Variable logits = head_->forward(pyramid_->forward(maps[5]));
     if (!auxiliary_ || !training()) return whole_image(image, logits, {}, align_corners_);
-    const BranchScope branch;
     return whole_image(image, logits, auxiliary_->forward(maps[4]), align_corners_);
   }
 
@@ -155,7 +152,6 @@ class SmpDecoder : public Block {
     std::vector<Variable> parts;
     {
       const ModuleScope inner(pyramid_->name());
-      const BranchScope branch;
       parts = pooled(x, pyramid_->levels, align_corners_);
     }
     parts.push_back(x);

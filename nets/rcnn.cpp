@@ -11,7 +11,6 @@
 #include <cmath>
 
 #include "layers/finite.h"
-#include "layers/trace.h"
 #include "nets/fpn.h"
 #include "nets/networks.h"
 #include "nets/roi_heads.h"
@@ -163,13 +162,13 @@ class Rcnn : public DetectionModel {
     return {options_.box_samples, positives};
   }
 
-  void trace(const Shape& image, const Regions& regions) override {
-    const std::vector<Variable> maps = backbone_->forward(Variable(Tensor::empty(image)));
+  void run_heads(const Variable& image, const Regions& regions) override {
+    const std::vector<Variable> maps = backbone_->forward(image);
     {
       const ModuleScope scope(rpn_->name());
       rpn_->head().forward(maps);
     }
-    heads_->trace(regions_of(maps), image[0] * regions.boxes, image[0] * regions.masks);
+    heads_->run(regions_of(maps), image.dim(0) * regions.boxes, image.dim(0) * regions.masks);
   }
 
   bool has_masks() const override { return masks_; }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 
-#include "layers/trace.h"
 #include "nets/backbone.h"
 
 namespace atrous::nets {
@@ -72,7 +71,6 @@ class ResidualBlock : public Block {
     Variable shortcut = x;
     if (projection_) {
       const ModuleScope inner(projection_->name());
-      const BranchScope branch;
       shortcut = projection_->conv(x, {.activation = Activation::none, .residual = {}, .out = {}});
     }
     const ConvNormActOptions last{.activation = Activation::relu, .residual = shortcut, .out = {}};
@@ -209,7 +207,7 @@ class ResNet : public Backbone {
  protected:
   std::vector<Variable> maps(const Variable& image, size_t last) const override {
     std::vector<Variable> maps{image, deep_ ? deep_->forward(image) : plain_(image)};
-    Variable x = traced_max_pool(maps[1], Pool2dOptions::square(3, 2, 1));
+    Variable x = max_pool2d(maps[1], Pool2dOptions::square(3, 2, 1));
     for (size_t s = 0; s + 2 <= last; ++s) maps.push_back(x = stages_[s]->forward(x));
     return maps;
   }

@@ -337,7 +337,7 @@ Variable RoiHeads::mask_loss(const RegionMaps& maps, const Samples& s, const std
 
 // ---- Cost
 
-void RoiHeads::trace(const RegionMaps& maps, int64_t boxes, int64_t masks) const {
+void RoiHeads::run(const RegionMaps& maps, int64_t boxes, int64_t masks) const {
   const ModuleScope scope(name());
   Regions regions;
   regions.rows.resize(static_cast<size_t>(boxes));

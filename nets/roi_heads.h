@@ -45,8 +45,8 @@ class RoiHeads : public layers::Module {
   Losses losses(const RegionMaps& maps, const std::vector<Tensor>& proposals,
                 const std::vector<Instances>& truths, const std::vector<ImageSize>& sizes, Rng& rng,
                 const layers::StageObserver& observe) const;
-  // Runs all heads under a Trace.
-  void trace(const RegionMaps& maps, int64_t boxes, int64_t masks) const;
+  // All heads on so many regions of no size, for what they cost.
+  void run(const RegionMaps& maps, int64_t boxes, int64_t masks) const;
   std::string kind() const override { return "RoIHeads"; }
 
  private:

@@ -89,15 +89,15 @@ RegionProposals::RegionProposals(const DetectionOptions& options, int64_t channe
                                    static_cast<int64_t>(sizes_per_map * options.anchor_ratios.size()), convs);
 }
 
-Tensor RegionProposals::anchors_of(const std::vector<Variable>& maps, const Shape& image) const {
+Tensor RegionProposals::anchors_of(const std::vector<Shape>& maps, const Shape& image, Device device) const {
   std::vector<Tensor> parts;
   int64_t count = 0;
   for (size_t l = 0; l < maps.size(); ++l) {
     const std::vector<double> sizes =
         maps.size() == 1 ? options_.anchor_sizes : std::vector<double>{options_.anchor_sizes[l]};
     kernels::AnchorProblem p;
-    p.height = maps[l].dim(1);
-    p.width = maps[l].dim(2);
+    p.height = maps[l][1];
+    p.width = maps[l][2];
     if (options_.rounded_anchors) {
       p.stride_y = image[1] / p.height;
       p.stride_x = image[2] / p.width;
@@ -106,10 +106,10 @@ Tensor RegionProposals::anchors_of(const std::vector<Variable>& maps, const Shap
       p.stride_y = p.stride_x = strides_[l];
       p.cell = kernels::exact_cell_anchors(sizes, options_.anchor_ratios);
     }
-    parts.push_back(kernels::anchors(p, maps[l].value().device()));
+    parts.push_back(kernels::anchors(p, device));
     count += parts.back().dim(0);
   }
-  const Tensor all = Tensor::empty({count, 4}, DType::f32, maps[0].value().device());
+  const Tensor all = Tensor::empty({count, 4}, DType::f32, device);
   int64_t at = 0;
   for (const Tensor& part : parts) {
     all.narrow_batch(at, part.dim(0)).copy_from(part);
@@ -123,7 +123,9 @@ ScoredAnchors RegionProposals::score(const std::vector<Variable>& maps, const Sh
   const ModuleScope scope(name());
   const RpnOutput out = head_->forward(maps);
   ScoredAnchors scored;
-  scored.anchors = anchors_of(maps, image);
+  std::vector<Shape> shapes;
+  for (const Variable& map : maps) shapes.push_back(map.shape());
+  scored.anchors = anchors_of(shapes, image, maps[0].value().device());
   for (const Variable& o : out.objectness) scored.per_map.push_back(o.dim(1) * o.dim(2) * o.dim(3));
   scored.objectness = flattened(out.objectness);
   scored.deltas = flattened(out.deltas);

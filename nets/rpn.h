@@ -40,12 +40,13 @@ class RegionProposals : public layers::Module {
   // truths: boxes [G_i,4] of each image, in host memory.
   Losses losses(const ScoredAnchors& scored, const std::vector<Tensor>& truths, Rng& rng) const;
 
+  // The anchors [A,4] of all maps [N,h,w,C], map by map.
+  Tensor anchors_of(const std::vector<Shape>& maps, const Shape& image, Device device) const;
+
   const RpnHead& head() const { return *head_; }
   std::string kind() const override { return "RegionProposalNetwork"; }
 
  private:
-  Tensor anchors_of(const std::vector<Variable>& maps, const Shape& image) const;
-
   const DetectionOptions options_;
   const std::vector<int64_t> strides_;
   std::shared_ptr<RpnHead> head_;

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "layers/local_response_norm.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/networks.h"
 
@@ -57,7 +56,7 @@ Conv2dArgs square(int64_t in, int64_t out, int64_t kernel) {
 PooledWithIndices pool(const Variable& x) {
   // An extent of one stays.
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
-  return traced_max_pool_with_indices(
+  return max_pool2d_with_indices(
       x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w, .ceil_mode = true});
 }
 
@@ -86,12 +85,6 @@ class SegNet : public SegmentationModel {
     }
     for (size_t level = pools.size(); level-- > 0;) {
       const Pooled& p = pools[level];
-      Trace::note({.name = {},
-                   .kind = "MaxUnpool2d",
-                   .arguments = "2x2, stride 2",
-                   .input = x.shape(),
-                   .output = {x.dim(0), p.height, p.width, x.dim(3)},
-                   .stride = 0.5});
       x = run(up_[level], max_unpool2d(x, p.indices, p.height, p.width));
     }
     return whole_image(image, x);

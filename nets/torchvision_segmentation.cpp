@@ -1,7 +1,6 @@
 // torchvision's networks of a dilated backbone, a head, and an auxiliary FCN head on an earlier map:
 // fcn_resnet50/101, deeplabv3_resnet50/101, deeplabv3_mobilenet_v3_large. Names: backbone.*, classifier.*,
 // aux_classifier.{0,1,4}.
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/heads.h"
 #include "nets/networks.h"
@@ -65,7 +64,6 @@ class BackboneAndHead : public SegmentationModel {
     const std::vector<Variable> maps = backbone_->forward(image);
     const Variable logits = classifier_->forward(maps[5]);
     if (!auxiliary_) return whole_image(image, logits);
-    const BranchScope branch;
     return whole_image(image, logits, auxiliary_->forward(maps[auxiliary_map_]));
   }
 

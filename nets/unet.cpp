@@ -6,7 +6,6 @@
 #include "layers/modules.h"
 #include "layers/pad.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 
 namespace atrous::nets {
 namespace {
@@ -64,7 +63,7 @@ class Down : public Block {
     // An extent of one cannot be halved any more; it stays, so that every image size works.
     const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
     const Pool2dOptions pool{.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w};
-    return inner_->convs->forward(traced_max_pool(x, pool), result);
+    return inner_->convs->forward(max_pool2d(x, pool), result);
   }
   int64_t extent(int64_t in) const { return inner_->convs->extent(in == 1 ? 1 : in / 2); }
   int64_t channels() const { return inner_->convs->channels(); }
@@ -119,13 +118,6 @@ class Up : public Block {
     if (up_) {
       y = up_->forward(x, out);
     } else {
-      Trace::note({.name = {},
-                   .kind = "Upsample",
-                   .arguments = "bilinear, align_corners",
-                   .input = x.shape(),
-                   .output = {x.dim(0), height, width, x.dim(3)},
-                   .span = 2,
-                   .stride = 0.5});
       y = resize(x, {.height = height, .width = width, .mode = ResizeMode::bilinear, .align_corners = true},
                  out);
     }

@@ -22,7 +22,6 @@
 #include "layers/pad.h"
 #include "layers/pointwise.h"
 #include "layers/resize.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 #include "nets/heads.h"
 #include "nets/module_list.h"
@@ -49,7 +48,6 @@ class ChannelGate : public Block {
   }
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
-    const BranchScope branch;
     return sigmoid(excite_->forward(squeeze_->forward(global_avg_pool2d(x), Activation::relu)));
   }
   std::string kind() const override { return "Sequential"; }
@@ -66,7 +64,6 @@ class PixelGate : public Block {
             "0", Conv2dArgs{.in = channels, .out = 1, .kernel = 1, .init = decoder_init})) {}
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
-    const BranchScope branch;
     return sigmoid(score_->forward(x));
   }
   std::string kind() const override { return "Sequential"; }
@@ -117,12 +114,6 @@ class ConvBlock : public Block {
 };
 
 Variable nearest(const Variable& x, int64_t height, int64_t width, const Tensor& out = {}) {
-  Trace::note({.name = {},
-               .kind = "Upsample",
-               .arguments = "nearest",
-               .input = x.shape(),
-               .output = {x.dim(0), height, width, x.dim(3)},
-               .stride = 0.5});
   return resize(x, {.height = height, .width = width, .mode = ResizeMode::nearest, .align_corners = false},
                 out);
 }

@@ -61,12 +61,12 @@ Variable VggFeatures::Stage::forward(Variable x) const {
 }
 
 Variable VggFeatures::pool(const Stage& stage, const Variable& x) const {
-  if (!stage.strided) return traced_max_pool(x, Pool2dOptions::square(3, 1, 1));
-  if (large_pools_) return traced_max_pool(x, Pool2dOptions::square(3, 2, 1));
-  if (ceil_pools_) return traced_max_pool(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
+  if (!stage.strided) return max_pool2d(x, Pool2dOptions::square(3, 1, 1));
+  if (large_pools_) return max_pool2d(x, Pool2dOptions::square(3, 2, 1));
+  if (ceil_pools_) return max_pool2d(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
   // An extent of one cannot be halved any more; it stays, so that every image size works.
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
-  return traced_max_pool(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
+  return max_pool2d(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
 }
 
 std::vector<Variable> VggFeatures::maps(const Variable& image, size_t last) const {

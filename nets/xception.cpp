@@ -21,7 +21,6 @@
 #include <array>
 
 #include "layers/pointwise.h"
-#include "layers/trace.h"
 #include "nets/backbone.h"
 
 namespace atrous::nets {
@@ -75,7 +74,6 @@ class Projection : public Block {
   }
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
-    const BranchScope branch;
     return conv_(x, {.activation = Activation::none, .residual = {}, .out = {}});
   }
   std::string kind() const override { return "Sequential"; }

@@ -26,6 +26,15 @@ void backward_vector(const AdaptiveAvgPool2dProblem& p, const Tensor& dy, const 
   average_backward(p.rows(), p.cols(), dy, dx);
 }
 
+Reach::Axis taps_of(const AveragingAxis& axis) {
+  return [axis](int64_t o) { return Taps{axis.inputs(o).begin, axis.inputs(o).size(), 1}; };
+}
+
+Reach reach_of(const AdaptiveAvgPool2dProblem& p) {
+  return p.out_height == 1 && p.out_width == 1 ? Reach::whole()
+                                               : Reach::axes(taps_of(p.rows()), taps_of(p.cols()));
+}
+
 constexpr Entry<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward{
     "adaptive_avg_pool2d.forward",
     {
@@ -34,7 +43,8 @@ constexpr Entry<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> forward{
         ATROUS_ON_GPU("naive", f32_or_bf16, adaptive_avg_pool2d_forward_naive),
         {"vector", Device::cpu, f32_only, forward_vector},
         {"ref", Device::cpu, f32_or_f64, adaptive_avg_pool2d_forward_ref},
-    }};
+    },
+    reach_of};
 constexpr Entry<AdaptiveAvgPool2dProblem, AdaptiveAvgPool2dFn> backward{
     "adaptive_avg_pool2d.backward",
     {

@@ -22,6 +22,14 @@ void backward_vector(const AvgPool2dProblem& p, const Tensor& dy, const Tensor& 
   average_backward(p.rows(), p.cols(), dy, dx);
 }
 
+Reach::Axis taps_of(const AveragingAxis& axis) {
+  return [axis](int64_t o) { return Taps{axis.inputs(o).begin, axis.inputs(o).size(), 1}; };
+}
+
+Reach reach_of(const AvgPool2dProblem& p) {
+  return Reach::axes(taps_of(p.rows()), taps_of(p.cols()));
+}
+
 constexpr Entry<AvgPool2dProblem, AvgPool2dFn> forward{
     "avg_pool2d.forward",
     {
@@ -30,7 +38,8 @@ constexpr Entry<AvgPool2dProblem, AvgPool2dFn> forward{
         ATROUS_ON_GPU("naive", on_gpu, avg_pool2d_forward_naive),
         {"vector", Device::cpu, on_cpu, forward_vector},
         {"ref", Device::cpu, in_reference, avg_pool2d_forward_ref},
-    }};
+    },
+    reach_of};
 constexpr Entry<AvgPool2dProblem, AvgPool2dFn> backward{
     "avg_pool2d.backward",
     {

@@ -13,9 +13,10 @@
 //
 //   1. checks that all tensors lie on one device, where the op then runs,
 //   2. counts a new version of what it writes,
-//   3. chooses,
-//   4. runs, inside a range of the device's profiler and of OpProfile,
-//   5. with ATROUS_VALIDATE=ref runs the reference too and compares.
+//   3. adds itself to the OpGraph that is being recorded, if one is; on Device::meta that is all,
+//   4. chooses,
+//   5. runs, inside a range of the device's profiler and of OpProfile,
+//   6. with ATROUS_VALIDATE=ref runs the reference too and compares.
 //
 // ATROUS_VERBOSE=dispatch prints every choice. ATROUS_IMPL=conv2d:ref (or a ForceImplementation) makes it.
 #pragma once
@@ -29,10 +30,11 @@
 #include <vector>
 
 #include "core/device_runtime.h"
+#include "core/op_graph.h"
 #include "core/op_profile.h"
 #include "kernels/common/implementation.h"
-#include "kernels/common/probe.h"
 #include "kernels/common/operands.h"
+#include "kernels/common/probe.h"
 #include "kernels/common/validation.h"
 
 namespace atrous::kernels {
@@ -51,14 +53,21 @@ double flops_of(const Problem& p) {
     return 0;
 }
 
+// Which positions of its inputs an entry reads (core/reach.h): that of its problem, unless the entry has its
+// own.
+template <class Problem>
+using ReachOf = Reach (*)(const Problem&);
+inline constexpr auto reach_whole = [](const auto&) { return Reach::whole(); };
+
 template <class Problem, class Fn>
 class Entry final : public AnyEntry {
  public:
   using Row = Implementation<Problem, Fn>;
 
   template <size_t n>
-  consteval Entry(const char* name, const Row (&rows)[n], const char* op = nullptr)
-      : AnyEntry(name, op), count_(n) {
+  consteval Entry(const char* name, const Row (&rows)[n], ReachOf<Problem> reach = nullptr,
+                  const char* op = nullptr)
+      : AnyEntry(name, op), reach_(reach), count_(n) {
     static_assert(n <= most_rows);
     for (size_t i = 0; i < n; ++i) rows_[i] = rows[i];
   }
@@ -70,6 +79,10 @@ class Entry final : public AnyEntry {
     (each_tensor(value_of(args), access_of(args), same_device), ...);
     if (Probe* probe = Probe::of(name())) [[unlikely]] show(*probe, problem, same_device.device());
     (each_tensor(value_of(args), access_of(args), new_version), ...);
+    if (OpGraph* graph = OpGraph::current()) [[unlikely]]
+      record(*graph, problem, args...);
+    if (same_device.device() == Device::meta) [[unlikely]]
+      return;
     const Row& row = choose(problem, same_device.device());
     if (validation_is_on() && &row != &reference()) [[unlikely]]
       run_beside_reference(row, problem, args...);
@@ -135,8 +148,24 @@ class Entry final : public AnyEntry {
     probe.stop();
   }
 
+  template <class... Args>
+  void record(OpGraph& graph, const Problem& problem, const Args&... args) const {
+    std::vector<Tensor> reads, writes;
+    const auto sort = [&](const Tensor& t, Access access) {
+      if (access == Access::read || access == Access::update) reads.push_back(t);
+      if (access == Access::write || access == Access::update) writes.push_back(t);
+    };
+    (each_tensor(value_of(args), access_of(args), sort), ...);
+    graph.add({.entry = name(),
+               .problem = problem.str(),
+               .flops = flops_of(problem),
+               .reach = reach_ ? reach_(problem) : Reach()},
+              reads, writes);
+  }
+
   template <class... Values>
   void run(const Row& row, const Problem& problem, Values&... values) const {
+    const OpGraph::Pause pause;  // the calls of this op are not part of the graph
     const ProfilerRange range(name());
     const OpTimer timer(name(), row.name, [&] { return OpWork{problem.str(), flops_of(problem)}; });
     row.run(problem, values...);
@@ -160,6 +189,7 @@ class Entry final : public AnyEntry {
   }
 
   static constexpr size_t most_rows = 28;
+  ReachOf<Problem> reach_;
   size_t count_;
   std::array<Row, most_rows> rows_{};
 };

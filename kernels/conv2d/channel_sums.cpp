@@ -37,6 +37,7 @@ constexpr Entry<ChannelSumsProblem, ChannelSumsFn> channel_sums{
         {"cpu", Device::cpu, f32_only, channel_sums_cpu},
         {"ref", Device::cpu, f32_or_f64, channel_sums_ref},
     },
+    nullptr,
     "conv2d_bias"};
 
 }  // namespace

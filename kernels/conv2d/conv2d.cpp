@@ -70,6 +70,11 @@ constexpr Rows winograd_if(bool (*prefers)(const Conv2dProblem&)) {
   return {.accuracy = Accuracy::winograd, .needs = &needs_avx512, .prefers = prefers};
 }
 
+Reach reach_of(const Conv2dProblem& p) {
+  return Reach::axes(window_taps(p.r, p.stride_h, p.pad_h, p.dilation_h),
+                     window_taps(p.s, p.stride_w, p.pad_w, p.dilation_w));
+}
+
 constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
     "conv2d.forward",
     {
@@ -94,7 +99,8 @@ constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
         {"avx512", Device::cpu, f32_only, conv2d_forward_avx512, avx512},
         {"avx2", Device::cpu, f32_only, conv2d_forward_avx2, avx2},
         {"ref", Device::cpu, f32_or_f64, conv2d_forward_ref},
-    }};
+    },
+    reach_of};
 constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
     "conv2d.backward_input",
     {

@@ -45,6 +45,12 @@ constexpr auto on_gpu = of<&ConvTranspose2dProblem::conv, f32_or_bf16>;
 constexpr auto on_cpu = of<&ConvTranspose2dProblem::conv, f32_or_f64>;
 constexpr Traits<ConvTranspose2dProblem> by_conv2d{.accuracy = Accuracy::inherited};
 
+Reach reach_of(const ConvTranspose2dProblem& problem) {
+  const Conv2dProblem& p = problem.conv;
+  return Reach::axes(transposed_taps(p.r, p.stride_h, p.pad_h, p.dilation_h),
+                     transposed_taps(p.s, p.stride_w, p.pad_w, p.dilation_w));
+}
+
 constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward{
     "conv_transpose2d.forward",
     {
@@ -53,7 +59,8 @@ constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward{
         {"conv2d", Device::sim, on_gpu, forward_conv2d, by_conv2d},
         {"conv2d", Device::cpu, on_cpu, forward_conv2d, by_conv2d},
         {"ref", Device::cpu, on_cpu, conv_transpose2d_forward_ref},
-    }};
+    },
+    reach_of};
 constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input{
     "conv_transpose2d.backward_input",
     {

@@ -19,7 +19,8 @@ constexpr Entry<GaussianFilterProblem, FilterFn> filter{
         {"avx2", Device::cpu, f32_only, filter_avx2, {.needs = &needs_avx2}},
         {"portable", Device::cpu, f32_only, filter_portable},
         {"ref", Device::cpu, f32_or_f64, filter_ref},
-    }};
+    },
+    reach_whole};
 
 Tensor factors(const char* name, const Tensor& t, const Tensor& x) {
   if (!t.defined()) return t;

@@ -13,7 +13,8 @@ constexpr Entry<GroupNormProblem, GroupNormForwardFn> forward{
         ATROUS_ON_GPU("naive", f32_or_bf16, group_norm_forward_naive),
         {"cpu", Device::cpu, f32_only, group_norm_forward_cpu},
         {"ref", Device::cpu, f32_or_f64, group_norm_forward_ref},
-    }};
+    },
+    reach_whole};
 constexpr Entry<GroupNormProblem, GroupNormBackwardFn> backward{
     "group_norm.backward",
     {

@@ -86,6 +86,9 @@ Lattice lattice_build(const Tensor& features) {
                "[lattice_build] points times d + 1 must stay below 2^31. Got {}. Take a smaller image.",
                p.str());
   Lattice lattice;
+  // How many vertices there are depends on the values.
+  if (features.device() == Device::meta)
+    lattice = empty_lattice(p, Tensor::empty({p.points, p.dims + 1}, p.dtype, Device::meta), 0);
   build(p, features.contiguous_copy_if_needed(), writes(lattice));
   return lattice;
 }

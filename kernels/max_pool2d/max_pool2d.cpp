@@ -23,6 +23,12 @@ const char* disjoint_windows(const Pool2dProblem& p) {
   return f32_or_bf16(p);
 }
 
+Reach reach_of(const Pool2dProblem& p) {
+  const Pool2dOptions& o = p.options;
+  return Reach::axes(window_taps(o.kernel_h, o.stride_h, o.pad_h, o.dilation_h),
+                     window_taps(o.kernel_w, o.stride_w, o.pad_w, o.dilation_w));
+}
+
 constexpr Entry<Pool2dProblem, MaxPool2dForwardFn> forward{
     "max_pool2d.forward",
     {
@@ -31,7 +37,8 @@ constexpr Entry<Pool2dProblem, MaxPool2dForwardFn> forward{
         ATROUS_ON_GPU("naive", f32_or_bf16, max_pool2d_forward_naive),
         {"vector", Device::cpu, f32_only, max_pool2d_forward_rows},
         {"ref", Device::cpu, f32_or_f64, max_pool2d_forward_ref},
-    }};
+    },
+    reach_of};
 constexpr Entry<Pool2dProblem, MaxPool2dBackwardFn> backward{
     "max_pool2d.backward",
     {
@@ -41,6 +48,17 @@ constexpr Entry<Pool2dProblem, MaxPool2dBackwardFn> backward{
         {"vector", Device::cpu, f32_only, max_pool2d_backward_gather},
         {"ref", Device::cpu, f32_or_f64, max_pool2d_backward_ref},
     }};
+
+// Of the values, by way of indices from windows that tile the map.
+Reach reach_of_unpool(const MaxUnpool2dProblem& p) {
+  const auto taps = [](int64_t full, int64_t pooled) -> Reach::Axis {
+    const int64_t stride =
+        std::max<int64_t>(1, pooled > 0 ? (2 * full + pooled) / (2 * pooled) : 1);  // rounded
+    return [stride](int64_t o) { return Taps{o / stride, 1, 1}; };
+  };
+  return Reach::axes(taps(p.full[1], p.pooled[1]), taps(p.full[2], p.pooled[2]));
+}
+
 constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool{
     "max_pool2d.unpool",
     {
@@ -48,7 +66,8 @@ constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool{
         ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_forward_naive),
         {"vector", Device::cpu, f32_only, max_unpool2d_forward_blocks},
         {"ref", Device::cpu, f32_or_f64, max_unpool2d_forward_ref},
-    }};
+    },
+    reach_of_unpool};
 constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward{
     "max_pool2d.unpool_backward",
     {

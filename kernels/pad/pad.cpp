@@ -11,14 +11,21 @@ constexpr auto f32_or_bf16 = [](const PadProblem& p) -> const char* {
   return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
 };
 
-constexpr Entry<PadProblem, Fn> forward{
-    "pad.forward",
-    {
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
-        {"rows", Device::cpu, f32_only, forward_rows},
-        {"ref", Device::cpu, f32_or_f64, forward_ref},
-    }};
+Reach reach_of(const PadProblem& p) {
+  const auto taps = [&p](int64_t pad, int64_t size) -> Reach::Axis {
+    return [=, mode = p.pads.mode](int64_t o) { return Taps{pad_source(mode, o, pad, size), 1, 1}; };
+  };
+  return Reach::axes(taps(p.pads.top, p.in_h), taps(p.pads.left, p.in_w));
+}
+
+constexpr Entry<PadProblem, Fn> forward{"pad.forward",
+                                        {
+                                            ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
+                                            ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+                                            {"rows", Device::cpu, f32_only, forward_rows},
+                                            {"ref", Device::cpu, f32_or_f64, forward_ref},
+                                        },
+                                        reach_of};
 constexpr Entry<PadProblem, Fn> backward{
     "pad.backward",
     {

@@ -21,15 +21,25 @@ constexpr auto few_readers = [](const ResizeProblem& p) -> const char* {
   return f32_or_bf16(p);
 };
 
-constexpr Entry<ResizeProblem, Fn> forward{
-    "resize.forward",
-    {
-        ATROUS_ON_GPU("twice", exactly_twice, forward_twice),
-        ATROUS_ON_GPU("tabulated", f32_or_bf16, forward_tabulated),
-        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
-        {"separable", Device::cpu, f32_only, forward_separable},
-        {"ref", Device::cpu, f32_or_f64, forward_ref},
-    }};
+Reach reach_of(const ResizeProblem& p) {
+  const auto taps = [&p](int64_t in, int64_t out) -> Reach::Axis {
+    return [=, mode = p.mode, corners = p.align_corners](int64_t o) {
+      const ResizeTap tap = resize_tap(mode, corners, o, in, out);
+      return Taps{tap.low, tap.weight > 0 ? 2 : 1, 1};
+    };
+  };
+  return Reach::axes(taps(p.in_h, p.out_h), taps(p.in_w, p.out_w));
+}
+
+constexpr Entry<ResizeProblem, Fn> forward{"resize.forward",
+                                           {
+                                               ATROUS_ON_GPU("twice", exactly_twice, forward_twice),
+                                               ATROUS_ON_GPU("tabulated", f32_or_bf16, forward_tabulated),
+                                               ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
+                                               {"separable", Device::cpu, f32_only, forward_separable},
+                                               {"ref", Device::cpu, f32_or_f64, forward_ref},
+                                           },
+                                           reach_of};
 constexpr Entry<ResizeProblem, Fn> backward{
     "resize.backward",
     {

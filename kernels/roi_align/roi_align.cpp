@@ -33,7 +33,8 @@ constexpr Entry<RoiAlignProblem, ForwardFn> forward{
         ATROUS_ON_GPU("naive", few_maps, forward_naive),
         {"taps", Device::cpu, f32_only, forward_taps},
         {"ref", Device::cpu, f32_or_f64, forward_ref},
-    }};
+    },
+    reach_whole};
 constexpr Entry<RoiAlignProblem, BackwardFn> backward{
     "roi_align.backward",
     {

@@ -22,7 +22,8 @@ constexpr Entry<RoiPoolProblem, ForwardFn> forward{
         ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
         {"bins", Device::cpu, f32_only, forward_bins},
         {"ref", Device::cpu, f32_or_f64, forward_ref},
-    }};
+    },
+    reach_whole};
 constexpr Entry<RoiPoolProblem, BackwardFn> backward{
     "roi_pool.backward",
     {

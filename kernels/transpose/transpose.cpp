@@ -6,14 +6,14 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<TransposeProblem, TransposeFn> forward{
-    "transpose.forward",
-    {
-        ATROUS_ON_GPU("tiled", always, transpose_tiled),
-        ATROUS_ON_GPU("naive", always, transpose_naive),
-        {"blocks", Device::cpu, always, transpose_blocks},
-        {"ref", Device::cpu, always, transpose_ref},
-    }};
+constexpr Entry<TransposeProblem, TransposeFn> forward{"transpose.forward",
+                                                       {
+                                                           ATROUS_ON_GPU("tiled", always, transpose_tiled),
+                                                           ATROUS_ON_GPU("naive", always, transpose_naive),
+                                                           {"blocks", Device::cpu, always, transpose_blocks},
+                                                           {"ref", Device::cpu, always, transpose_ref},
+                                                       },
+                                                       reach_whole};
 
 }  // namespace
 

@@ -46,7 +46,7 @@ class FakeDetector : public layers::DetectionModel {
     return {};
   }
   Regions regions(bool) const override { return {}; }
-  void trace(const Shape&, const Regions&) override {}
+  void run_heads(const Variable&, const Regions&) override {}
 
  private:
   int64_t next_ = 0;

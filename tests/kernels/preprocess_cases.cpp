@@ -162,7 +162,7 @@ void add_preprocess_cases(CaseList& list) {
       [=] {
         run(bytes(shape).to(Device::sim), bytes({2, 4, 5}), 0, options);
       },
-      "[preprocess]");
+      "one device");
   bad(
       "ignore label beyond u8",
       [=] {

@@ -19,7 +19,8 @@ void for_each_result(const Tensor& images, const Tensor& labels, const std::vect
     const auto run = [&] {
       return preprocess(images.to(device), labels.defined() ? labels.to(device) : labels, changes, options);
     };
-    for (const ImplementationInfo& it : able_implementations("preprocess.forward", run).value()) {
+    const auto implementations = able_implementations("preprocess.forward", run).value();
+    for (const ImplementationInfo& it : implementations) {
       INFO(it.name << " on " << name_of(device));
       const ForceImplementation force("preprocess", it.name);
       const auto r = run();

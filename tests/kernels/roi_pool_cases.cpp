@@ -82,7 +82,7 @@ void add_sample(CaseList& list, const Sample& s) {
   backward.run = [=](const std::vector<Tensor>& t) -> std::vector<Tensor> {
     if (!indices->defined()) {
       *indices = Tensor::empty(problem.output_shape(), DType::i32);
-      const kernels::ForceImplementation op("roi_pool", ""), entry("roi_pool.forward", "");
+      const kernels::ForceImplementation reference("roi_pool.forward", "ref");
       const Tensor x = make_input({.shape = s.map, .fill = Fill::distinct}, DType::f32, 0, false, 3);
       kernels::roi_pool_forward(x, rois, s.options, *indices);
     }

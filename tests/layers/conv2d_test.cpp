@@ -133,11 +133,12 @@ TEST_CASE("Winograd comes first where a map has many pixels for its channels, an
     const kernels::Conv2dOptions o{{1, 1}, {rate, rate}, {rate, rate}, 1, math};
     Names result;
     bool by_itself = true;
-    for (const auto& it : kernels::able_implementations("conv2d." + entry, [&] {
-                            kernels::conv2d(map, filter, o);
-                            kernels::conv2d_backward_input(map, filter, o, map.shape());
-                            kernels::conv2d_backward_weight(map, map, o, filter.shape());
-                          }).value()) {
+    const auto implementations = kernels::able_implementations("conv2d." + entry, [&] {
+                                   kernels::conv2d(map, filter, o);
+                                   kernels::conv2d_backward_input(map, filter, o, map.shape());
+                                   kernels::conv2d_backward_weight(map, map, o, filter.shape());
+                                 }).value();
+    for (const auto& it : implementations) {
       if (it.accuracy == kernels::Accuracy::bf16) continue;
       (by_itself ? result.chosen : result.forced).push_back(it.name);
       by_itself = by_itself && it.name != "ref";
@@ -170,8 +171,10 @@ TEST_CASE("Two models of different arithmetic run side by side") {
     return conv;
   };
   const auto direct = model({.exact_sums = true}), any = model({}), rounded = model({.bf16 = true});
-  const NoGradGuard no_grad;
-  const auto values = [&](const layers::Conv2d& conv) { return conv.forward(Variable(x)).value(); };
+  const auto values = [&](const layers::Conv2d& conv) {
+    const NoGradGuard no_grad;
+    return conv.forward(Variable(x)).value();
+  };
   const Tensor first = values(*direct), second = values(*any), third = values(*rounded);
   CHECK(same_bits(values(*direct), first));
   CHECK(same_bits(values(*any), second));

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <vector>
 
+#include "core/op_graph.h"
 #include "core/parallel.h"
 #include "core/random.h"
-#include "layers/trace.h"
 
 using namespace atrous;
 using layers::RoiAlignOptions;
@@ -111,13 +111,14 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("roi_align under a trace only tells the shapes") {
-  const layers::Trace trace;
-  const Variable y = layers::roi_align({Variable(Tensor::empty({2, 20, 24, 8}))}, Tensor::empty({1000, 5}),
-                                       {}, {7, 7, {0.25}, 2, false});
+TEST_CASE("roi_align on device meta: shapes, and one node of the graph") {
+  OpGraph graph;
+  const OpGraph::Recording recording(graph);
+  const auto empty = [](const Shape& s) { return Tensor::empty(s, DType::f32, Device::meta); };
+  const Variable y =
+      layers::roi_align({Variable(empty({2, 20, 24, 8}))}, empty({1000, 5}), {}, {7, 7, {0.25}, 2, false});
   CHECK(y.shape() == Shape{1000, 7, 7, 8});
-  REQUIRE(trace.layers().size() == 1);
-  CHECK(trace.layers()[0].kind == "RoIAlign");
-  CHECK(trace.layers()[0].output == y.shape());
-  CHECK(trace.macs() == 0);
+  REQUIRE(graph.nodes().size() == 1);
+  CHECK(graph.nodes()[0].entry == "roi_align.forward");
+  CHECK(graph.nodes()[0].flops == 0);
 }

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <vector>
 
-#include "layers/trace.h"
+#include "core/op_graph.h"
 
 using namespace atrous;
 using layers::RoiPoolOptions;
@@ -57,11 +57,13 @@ TEST_CASE("roi_pool: gradients of overlapping regions add up where their maxima 
   CHECK(std::vector<float>(x.grad().data<float>(), x.grad().data<float>() + 16) == expected);
 }
 
-TEST_CASE("roi_pool under a trace only tells the shapes") {
-  const layers::Trace trace;
-  const Variable y =
-      layers::roi_pool(Variable(Tensor::empty({1, 38, 63, 8})), Tensor::empty({300, 5}), {7, 7, 0.0625});
+TEST_CASE("roi_pool on device meta: shapes, and one node of the graph") {
+  OpGraph graph;
+  const OpGraph::Recording recording(graph);
+  const auto empty = [](const Shape& s) { return Tensor::empty(s, DType::f32, Device::meta); };
+  const Variable y = layers::roi_pool(Variable(empty({1, 38, 63, 8})), empty({300, 5}), {7, 7, 0.0625});
   CHECK(y.shape() == Shape{300, 7, 7, 8});
-  REQUIRE(trace.layers().size() == 1);
-  CHECK(trace.layers()[0].kind == "RoIPool");
+  CHECK(y.value().device() == Device::meta);
+  REQUIRE(graph.nodes().size() == 1);
+  CHECK(graph.nodes()[0].entry == "roi_pool.forward");
 }

@@ -4,7 +4,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "layers/trace.h"
+#include "layers/network_graph.h"
+#include "layers/receptive_field.h"
 #include "nets/factory.h"
 #include "train/config.h"
 
@@ -41,6 +42,12 @@ Counts count(const layers::Model& net) {
   return c;
 }
 
+// Shapes alone, without memory.
+std::shared_ptr<layers::Model> on_meta(const json& model) {
+  const layers::BuildDeviceGuard guard(Device::meta);
+  return nets::build_network(options_of(model));
+}
+
 }  // namespace
 
 TEST_CASE("Parameters, buffers, state_dict entries and MACs are those of the PyTorch networks") {
@@ -51,7 +58,7 @@ TEST_CASE("Parameters, buffers, state_dict entries and MACs are those of the PyT
     CHECK(row.contains("model") != row.contains("not_implemented"));
     if (!row.contains("model")) continue;
     ++compared;
-    const auto net = nets::build_network(options_of(row["model"]));
+    const auto net = on_meta(row["model"]);
     const Counts c = count(*net);
     CHECK(c.parameters == row["parameters"]);
     CHECK(c.buffers == row["buffers"]);
@@ -59,17 +66,12 @@ TEST_CASE("Parameters, buffers, state_dict entries and MACs are those of the PyT
     CHECK(c.entries == row["entries"]);
     net->eval();
     const NoGradGuard no_tape;
-    const layers::Trace trace;
     if (!row.contains("macs")) continue;
     const int64_t height = row["input"][0], width = row["input"][1];
     const Shape image{1, height, width, net->in_channels()};
-    if (auto* detector = dynamic_cast<layers::DetectionModel*>(net.get())) {
-      detector->trace(image, {.boxes = 1000, .masks = 100});
-    } else {
-      const auto out = nets::as_segmentation(net)->forward(Variable(Tensor::empty(image)));
-      CHECK(out.logits.dim(3) == net->num_classes());
-    }
-    CHECK(trace.macs() == row["macs"]);
+    const layers::RecordedPass pass = layers::record_pass(*net, image);
+    if (pass.output >= 0) CHECK(pass.result.logits.dim(3) == net->num_classes());
+    CHECK(pass.macs() == row["macs"]);
   }
   std::printf("%lld of %zu networks of param_counts.json are implemented\n", static_cast<long long>(compared),
               rows().size());
@@ -78,18 +80,23 @@ TEST_CASE("Parameters, buffers, state_dict entries and MACs are those of the PyT
 
 TEST_CASE("Receptive fields are those that the papers' arithmetic gives") {
   const auto field = [](const json& model, int64_t size) {
-    const auto net = nets::build_model(options_of(model));
+    const auto net = on_meta(model);
     net->eval();
     const NoGradGuard no_tape;
-    const layers::Trace trace;
-    net->forward(Variable(Tensor::empty({1, size, size, net->in_channels()})));
-    return trace.receptive_field();
+    const layers::RecordedPass pass = layers::record_pass(*net, {1, size, size, net->in_channels()});
+    return layers::ReceptiveField(pass.graph, pass.input).of(pass.output).value();
   };
-  // Five levels of two 3x3: 1 + 2*2*(1+2+4+8+16) + 2*2*(8+4+2+1) + pools (1+2+4+8).
-  CHECK(
-      field(
-          {{"name", "unet"}, {"num_classes", 2}, {"in_channels", 1}, {"padding", "valid"}, {"norm", "none"}},
-          572) == 1 + 124 + 60 + 15);
+  // Five levels of two 3x3 give 1 + 2*2*(1+2+4+8+16) + 2*2*(8+4+2+1) + pools (1+2+4+8) = 200 by the usual
+  // sum; but a 2x2 up-convolution reads one position, not two, so which of them is a matter of the position's
+  // remainder.
+  const layers::LayerField unet = field(
+      {{"name", "unet"}, {"num_classes", 2}, {"in_channels", 1}, {"padding", "valid"}, {"norm", "none"}},
+      572);
+  CHECK(!unet.whole);
+  CHECK(!unet.clipped);
+  CHECK(unet.smallest == 188);
+  CHECK(unet.largest == 204);
+  CHECK(unet.jump == 1);
   // VGG16 with fc6 sees 404 pixels (Long et al., table 1); the deconvolution of stride 32 adds one score.
-  CHECK(field({{"name", "fcn32s"}, {"num_classes", 21}}, 224) == 404 + 32);
+  CHECK(field({{"name", "fcn32s"}, {"num_classes", 21}}, 224 * 4).largest == 404 + 32);
 }

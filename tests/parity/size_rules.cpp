@@ -19,7 +19,6 @@
 #include "core/error.h"
 #include "kernels/avg_pool2d/avg_pool2d.h"
 #include "kernels/conv_transpose2d/conv_transpose2d.h"
-#include "layers/trace.h"
 #include "nets/detection_transform.h"
 #include "nets/fpn.h"
 #include "nets/rpn.h"
@@ -109,11 +108,14 @@ Numbers maps(std::istream& in) {
   int64_t stride = 0;
   in >> name >> stride;
   auto& net = built[name + std::to_string(stride)];
-  if (!net) net = nets::make_backbone(narrow(name, stride));
+  if (!net) {
+    const layers::BuildDeviceGuard on_meta(Device::meta);
+    net = nets::make_backbone(narrow(name, stride));
+  }
   net->eval();
-  const layers::Trace trace;
   Numbers sizes;
-  for (const Variable& map : net->forward(Variable(Tensor::empty(image_of(in, 3))))) {
+  for (const Variable& map :
+       net->forward(Variable(Tensor::empty(image_of(in, 3), DType::f32, Device::meta)))) {
     for (const int64_t side : extent(map.shape())) sizes.push_back(side);
   }
   return sizes;
@@ -129,6 +131,7 @@ Numbers anchors(std::istream& in) {
   in >> name;
   Detector& d = built[name];
   if (!d.backbone) {
+    const layers::BuildDeviceGuard on_meta(Device::meta);
     const bool vgg = name == "vgg16";
     d.backbone = vgg ? nets::make_vgg_map(narrow(name, 32))
                      : nets::make_resnet_fpn(narrow(name, 32), 8, layers::NormOptions("none"));
@@ -139,21 +142,24 @@ Numbers anchors(std::istream& in) {
         std::make_shared<nets::RegionProposals>(options, d.backbone->channels(), d.backbone->strides(), 1);
     d.backbone->eval();
   }
-  const layers::Trace trace;
-  const Tensor image = Tensor::empty(image_of(in, 3));
-  const std::vector<Variable> maps = d.backbone->forward(Variable(image));
-  const nets::ScoredAnchors scored = d.rpn->score(maps, image.shape(), {});
+  const Shape image = image_of(in, 3);
+  std::vector<Shape> maps;
+  for (const Variable& map : d.backbone->forward(Variable(Tensor::empty(image, DType::f32, Device::meta))))
+    maps.push_back(map.shape());
+  const Tensor anchors = d.rpn->anchors_of(maps, image, Device::cpu);
   Numbers numbers;
-  for (const Variable& map : maps) {
-    for (const int64_t side : extent(map.shape())) numbers.push_back(side);
+  int64_t pixels = 0;
+  for (const Shape& map : maps) {
+    for (const int64_t side : extent(map)) numbers.push_back(side);
+    pixels += map[1] * map[2];
   }
-  numbers.push_back(scored.anchors.dim(0));
+  numbers.push_back(anchors.dim(0));
   int64_t end = 0;
-  for (const int64_t count : scored.per_map) {
-    end += count;
+  for (const Shape& map : maps) {
+    end += anchors.dim(0) / pixels * map[1] * map[2];
     // Corners are whole numbers: rounded_anchors.
     for (int64_t i = 4 * (end - 1); i < 4 * end; ++i)
-      numbers.push_back(static_cast<int64_t>(scored.anchors.data<float>()[i]));
+      numbers.push_back(static_cast<int64_t>(anchors.data<float>()[i]));
   }
   return numbers;
 }

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <set>
 
-#include "layers/trace.h"
 #include "nets/factory.h"
 #include "train/config.h"
 #include "train/optimizer.h"

@@ -1,0 +1,146 @@
+// Receptive fields from the graph against the support of d(logit)/d(input).
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "layers/network_graph.h"
+#include "layers/receptive_field.h"
+#include "tests/core/tensors.h"
+#include "tests/nets/tiny_models.h"
+
+using namespace atrous;
+using core_test::noise;
+using nets_test::tiny_options;
+
+namespace {
+
+// Weights that let no gradient vanish: positive, so that no ReLU closes; averages, so that values stay near
+// 1; far apart, so that the maxima of a pool lie at another tap in every channel. Norms leave values as they
+// are.
+void open_all_paths(layers::Model& net) {
+  uint64_t stream = 0;
+  net.visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
+    const Tensor t = parameter ? parameter->value() : *buffer;
+    if (t.dtype() != DType::f32) return;
+    const bool filter = t.rank() >= 2;
+    const bool one = name.ends_with("running_var") || (!filter && name.ends_with("weight"));
+    t.fill(one ? 1 : 0);
+    if (!filter) return;
+    const Tensor n = noise(t.shape(), ++stream);
+    const int64_t row = t.numel() / t.dim(0);  // of one output channel
+    for (int64_t k = 0; k < t.dim(0); ++k) {
+      float* w = t.data<float>() + k * row;
+      double sum = 0;
+      for (int64_t i = 0; i < row; ++i) sum += w[i] = std::exp(n.data<float>()[k * row + i]);
+      for (int64_t i = 0; i < row; ++i) w[i] = static_cast<float>(w[i] / sum);
+    }
+  });
+  net.eval();
+  net.set_math({.exact_sums = true});  // Winograd's differences leave rounding errors where there is nothing
+}
+
+struct Support {
+  int64_t top = 1 << 30, bottom = -1, left = 1 << 30, right = -1;
+  bool operator==(const Support&) const = default;
+};
+std::ostream& operator<<(std::ostream& out, const Support& s) {
+  return out << "rows " << s.top << ".." << s.bottom << ", columns " << s.left << ".." << s.right;
+}
+
+using Position = std::pair<int64_t, int64_t>;
+
+// Where the logits at one position per image have a gradient with respect to the image, added to `found`.
+void add_supports(layers::SegmentationModel& net, const Shape& image, const std::vector<Position>& at,
+                  uint64_t seed, std::vector<Support>& found) {
+  const auto count = static_cast<int64_t>(at.size());
+  const Tensor pixels = noise(image.with(0, count), seed);
+  for (int64_t i = 0; i < pixels.numel(); ++i)
+    pixels.data<float>()[i] = 1e-4f * (0.5f + std::abs(pixels.data<float>()[i]));  // far below ReLU6's end
+  const Variable x(pixels, true);
+  const Variable logits = layers::full_resolution_logits(net.forward(x));
+  const Tensor seeds = Tensor::zeros(logits.shape());
+  const int64_t classes = logits.dim(3), columns = logits.dim(2), rows = logits.dim(1);
+  for (int64_t n = 0; n < count; ++n) {
+    const auto [row, col] = at[static_cast<size_t>(n)];
+    std::fill_n(seeds.data<float>() + ((n * rows + row) * columns + col) * classes, classes, 1.0f);
+  }
+  backward(logits, seeds);
+  const float* g = x.grad().data<float>();
+  for (int64_t n = 0; n < count; ++n) {
+    Support& s = found[static_cast<size_t>(n)];
+    for (int64_t h = 0; h < image[1]; ++h) {
+      for (int64_t w = 0; w < image[2]; ++w) {
+        bool any = false;
+        for (int64_t c = 0; c < image[3]; ++c, ++g) any = any || *g != 0;
+        if (!any) continue;
+        s.top = std::min(s.top, h);
+        s.bottom = std::max(s.bottom, h);
+        s.left = std::min(s.left, w);
+        s.right = std::max(s.right, w);
+      }
+    }
+  }
+}
+
+// Compares at `count` positions; several images, as a pool passes gradients to its maximum only.
+void check_field(const nets::ModelOptions& options, int64_t height, int64_t width, int64_t count) {
+  const auto net = nets::build_model(options);
+  open_all_paths(*net);
+  const Shape image{1, height, width, net->in_channels()};
+  layers::RecordedPass pass;
+  {
+    const NoGradGuard no_tape;
+    pass = layers::record_pass(*net, image);
+  }
+  const layers::ReceptiveField field(pass.graph, pass.input);
+  const Shape written = pass.graph.values()[static_cast<size_t>(pass.output)].shape;
+  const Shape logits = written.rank() == 4 ? written : Shape{1, 1, 1, written[-1]};  // of a classifier
+  std::vector<Position> at;
+  std::vector<Support> expected, found(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    at.emplace_back(i * (logits[1] - 1) / std::max<int64_t>(1, count - 1),
+                    (i * 7 + 3) % count * (logits[2] - 1) / std::max<int64_t>(1, count - 1));
+    const auto f = field.at(pass.output, at.back().first, at.back().second);
+    REQUIRE(f);
+    expected.push_back({f->rows.first, f->rows.last, f->cols.first, f->cols.last});
+    if (f->whole) CHECK(expected.back() == Support{0, height - 1, 0, width - 1});
+  }
+  for (uint64_t seed = 1; seed <= 30 && found != expected; ++seed) add_supports(*net, image, at, seed, found);
+  for (size_t i = 0; i < at.size(); ++i) {
+    CAPTURE(at[i].first, at[i].second);
+    CHECK(found[i] == expected[i]);
+  }
+}
+
+layers::LayerField largest_field(nets::ModelOptions options, int64_t size) {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  const auto net = nets::build_model(options);
+  net->eval();
+  const NoGradGuard no_tape;
+  const layers::RecordedPass pass = layers::record_pass(*net, {1, size, size, net->in_channels()});
+  return layers::ReceptiveField(pass.graph, pass.input).of(pass.output).value();
+}
+
+}  // namespace
+
+TEST_CASE("The receptive field of every network is the support of its gradient") {
+  for (const char* model : nets_test::tiny_models) {
+    const nets::ModelOptions options = tiny_options(model);
+    // A dense CRF connects all pixels by definition; its filters cut weights below f32's resolution off.
+    if (std::string(model).find("crf") != std::string::npos) continue;
+    INFO(model);
+    check_field(options, 97, 130, 32);
+  }
+}
+
+TEST_CASE("Receptive fields: global branches see the whole image, up-convolutions depend on the phase") {
+  const auto field = [](const char* model, int64_t size) { return largest_field(tiny_options(model), size); };
+  const layers::LayerField unet = field(R"({"name": "unet", "backbone": "resnet18"})", 1216);
+  CHECK((!unet.whole && !unet.clipped));
+  CHECK(unet.smallest == 531);  // at the first and the last of the 32 positions over one of the deepest map
+  CHECK(unet.largest == 563);
+  CHECK(field(R"({"name": "unet", "backbone": "resnet18", "attention": "scse"})", 1216).whole);
+  CHECK(field(R"({"name": "pspnet", "backbone": "resnet18"})", 705).whole);
+  const layers::LayerField paper = field(R"({"name": "unet", "padding": "valid", "norm": "none"})", 572);
+  CHECK(paper.smallest == 188);
+  CHECK(paper.largest == 204);
+}
