@@ -22,10 +22,9 @@ Variable linear(const Variable& x, const Variable& w, const Variable& bias, kern
       "layer's sizes.",
       x.value().describe(), w.value().describe());
   const Tensor matrix = filter_for(w, x.dtype());
-  const Tensor y =
-      kernels::gemm(as_matrix(x.value()), matrix, GemmForm::nt, bias.defined() ? bias.value() : Tensor(), {},
-                    math)
-          .reshape(x.shape().with(-1, w.dim(0)));
+  const Tensor y = kernels::gemm(as_matrix(x.value()), matrix, GemmForm::nt,
+                                 bias.defined() ? bias.value() : Tensor(), {}, math)
+                       .reshape(x.shape().with(-1, w.dim(0)));
   std::vector<Variable> inputs{x, w};
   if (bias.defined()) inputs.push_back(bias);
   return record("linear", y, inputs,
@@ -34,8 +33,10 @@ Variable linear(const Variable& x, const Variable& w, const Variable& bias, kern
                   const Tensor dy = as_matrix(ctx.grad());
                   std::vector<Tensor> grads(has_bias ? 3 : 2);
                   if (ctx.needs(0))
-                    grads[0] = kernels::gemm(dy, w.get(), GemmForm::nn, {}, {}, math).reshape(x.get().shape());
-                  if (ctx.needs(1)) grads[1] = kernels::gemm(dy, as_matrix(x.get()), GemmForm::tn, {}, {}, math);
+                    grads[0] =
+                        kernels::gemm(dy, w.get(), GemmForm::nn, {}, {}, math).reshape(x.get().shape());
+                  if (ctx.needs(1))
+                    grads[1] = kernels::gemm(dy, as_matrix(x.get()), GemmForm::tn, {}, {}, math);
                   if (has_bias && ctx.needs(2)) grads[2] = kernels::conv2d_backward_bias(dy);
                   return grads;
                 });

@@ -100,8 +100,8 @@ std::string Conv2d::arguments() const {
 }
 
 Conv2dOptions Conv2d::options() const {
-  return {{args.stride, args.stride}, {args.pad, args.pad}, {args.dilation, args.dilation}, args.groups,
-          math()};
+  return {
+      {args.stride, args.stride}, {args.pad, args.pad}, {args.dilation, args.dilation}, args.groups, math()};
 }
 
 Variable Conv2d::forward(const Variable& x, Activation activation, const Tensor& out) const {

@@ -3,7 +3,7 @@
 #
 #   scripts/lint.sh format [BASE]    the lines changed since BASE are as .clang-format has them
 #   scripts/lint.sh tidy [BASE]      clang-tidy (.clang-tidy) finds nothing in the .cpp files changed since BASE, and in those beside a
-#                                    changed header of the same name
+#                                    changed header of the same name; with --most N in no more than N of them, the last changed ones
 #
 # BASE, a commit, is by default where the branch left main, and on main five commits ago; changes that are not committed count.
 # --all checks the tree instead, --fix (format) rewrites files, --build DIR (tidy) is where cmake wrote compile_commands.json.
@@ -11,16 +11,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() {
-  echo "usage: scripts/lint.sh format|tidy [BASE | --all] [--fix] [--build DIR]" >&2
+  echo "usage: scripts/lint.sh format|tidy [BASE | --all] [--fix] [--build DIR] [--most N]" >&2
   exit 2
 }
 
-what="" base="" all="" fix="" build=build/release
+what="" base="" all="" fix="" build=build/release most=0
 while [ $# -gt 0 ]; do
   case "$1" in
     format | tidy) [ -z "$what" ] || usage; what="$1" ;;
     --all) all=1 ;;
     --fix) fix=1 ;;
+    --most) [ $# -ge 2 ] || usage; most="$2"; shift ;;
     --build) [ $# -ge 2 ] || usage; build="$2"; shift ;;
     -*) usage ;;
     *) [ -z "$base" ] || usage; base="$1" ;;
@@ -70,6 +71,12 @@ fi
 # What the build does not compile (harnesses for fuzzing, the example project) has no flags to check it with.
 known=$(for file in $files; do ! grep -qF "\"file\": \"$PWD/$file\"" "$build/compile_commands.json" || echo "$file"; done)
 [ -n "$known" ] || { echo "lint: no changed source"; exit 0; }
+count=$(echo "$known" | wc -l)
+if [ "$most" -gt 0 ] && [ "$count" -gt "$most" ]; then
+  # A file takes about ten seconds.
+  known=$(echo "$known" | xargs -I{} git log -1 --format='%ct {}' -- {} | sort -rn | head -n "$most" | cut -d' ' -f2)
+  echo "lint: $most of $count changed sources are checked (all: scripts/lint.sh tidy)"
+fi
 check() {
   local found
   found=$("$1" -p "$2" --quiet --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) && return

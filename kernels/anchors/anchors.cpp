@@ -9,13 +9,12 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<AnchorProblem, AnchorFn> grid{
-    "anchors.grid",
-    {
-        ATROUS_ON_GPU("naive", always, anchors_naive),
-        {"rows", Device::cpu, always, anchors_rows},
-        {"ref", Device::cpu, always, anchors_ref},
-    }};
+constexpr Entry<AnchorProblem, AnchorFn> grid{"anchors.grid",
+                                              {
+                                                  ATROUS_ON_GPU("naive", always, anchors_naive),
+                                                  {"rows", Device::cpu, always, anchors_rows},
+                                                  {"ref", Device::cpu, always, anchors_ref},
+                                              }};
 
 void check_positive(const char* name, const std::vector<double>& values) {
   ATROUS_CHECK(!values.empty(), ErrorKind::usage, "[anchors] at least one of the {} is needed. Got none.",

@@ -220,8 +220,8 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
 }
 
 EntryList batch_norm_entries() {
-  return {&statistics, &statistics_from_sums, &update_running, &inverse_deviation, &apply,
-          &backward_sums, &backward_input, &fold};
+  return {&statistics, &statistics_from_sums, &update_running, &inverse_deviation,
+          &apply,      &backward_sums,        &backward_input, &fold};
 }
 
 }  // namespace atrous::kernels

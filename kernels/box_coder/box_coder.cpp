@@ -9,27 +9,24 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<BoxCoderProblem, EncodeFn> encode{
-    "box_coder.encode",
-    {
-        ATROUS_ON_GPU("naive", always, encode_boxes_naive),
-        {"chunks", Device::cpu, always, encode_boxes_chunks},
-        {"ref", Device::cpu, always, encode_boxes_ref},
-    }};
-constexpr Entry<BoxCoderProblem, DecodeFn> decode{
-    "box_coder.decode",
-    {
-        ATROUS_ON_GPU("naive", always, decode_boxes_naive),
-        {"chunks", Device::cpu, always, decode_boxes_chunks},
-        {"ref", Device::cpu, always, decode_boxes_ref},
-    }};
-constexpr Entry<BoxCoderProblem, ClipFn> clip{
-    "box_coder.clip",
-    {
-        ATROUS_ON_GPU("naive", always, clip_boxes_naive),
-        {"chunks", Device::cpu, always, clip_boxes_chunks},
-        {"ref", Device::cpu, always, clip_boxes_ref},
-    }};
+constexpr Entry<BoxCoderProblem, EncodeFn> encode{"box_coder.encode",
+                                                  {
+                                                      ATROUS_ON_GPU("naive", always, encode_boxes_naive),
+                                                      {"chunks", Device::cpu, always, encode_boxes_chunks},
+                                                      {"ref", Device::cpu, always, encode_boxes_ref},
+                                                  }};
+constexpr Entry<BoxCoderProblem, DecodeFn> decode{"box_coder.decode",
+                                                  {
+                                                      ATROUS_ON_GPU("naive", always, decode_boxes_naive),
+                                                      {"chunks", Device::cpu, always, decode_boxes_chunks},
+                                                      {"ref", Device::cpu, always, decode_boxes_ref},
+                                                  }};
+constexpr Entry<BoxCoderProblem, ClipFn> clip{"box_coder.clip",
+                                              {
+                                                  ATROUS_ON_GPU("naive", always, clip_boxes_naive),
+                                                  {"chunks", Device::cpu, always, clip_boxes_chunks},
+                                                  {"ref", Device::cpu, always, clip_boxes_ref},
+                                              }};
 constexpr Entry<BoxCoderProblem, UsableFn> select_usable{
     "box_coder.usable",
     {
@@ -62,8 +59,7 @@ Tensor encode_boxes(const Tensor& references, const Tensor& proposals, const Box
                p.describe());
   check_options("encode_boxes", options);
   const Tensor deltas = Tensor::empty_like(p);
-  if (p.numel() > 0)
-    encode(BoxCoderProblem{p.dim(0), 1, options}, g, p, writes(deltas));
+  if (p.numel() > 0) encode(BoxCoderProblem{p.dim(0), 1, options}, g, p, writes(deltas));
   return deltas;
 }
 
@@ -88,7 +84,8 @@ Tensor clip_boxes(const Tensor& boxes, double height, double width) {
                "[clip_boxes] height and width must not be negative. Got {} and {}.", height, width);
   const Tensor dense = boxes.contiguous_copy_if_needed(), clipped = Tensor::empty_like(dense);
   if (dense.numel() > 0)
-    clip(BoxCoderProblem{.boxes = dense.numel() / 4}, dense, static_cast<float>(height), static_cast<float>(width), writes(clipped));
+    clip(BoxCoderProblem{.boxes = dense.numel() / 4}, dense, static_cast<float>(height),
+         static_cast<float>(width), writes(clipped));
   return clipped;
 }
 
@@ -99,7 +96,8 @@ Tensor usable_boxes(const Tensor& boxes, const Tensor& scores, const UsableOptio
                scores.describe());
   const Tensor usable = Tensor::empty({b.dim(0)}, DType::u8, b.device());
   if (usable.numel() > 0)
-    select_usable(BoxCoderProblem{.boxes = b.dim(0)}, b, scores.defined() ? scores.contiguous_copy_if_needed() : scores, options, writes(usable));
+    select_usable(BoxCoderProblem{.boxes = b.dim(0)}, b,
+                  scores.defined() ? scores.contiguous_copy_if_needed() : scores, options, writes(usable));
   return usable;
 }
 

@@ -6,14 +6,13 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<BoxIouProblem, BoxIouFn> pairs{
-    "box_iou.pairs",
-    {
-        ATROUS_ON_GPU("staged", always, box_iou_staged),
-        ATROUS_ON_GPU("naive", always, box_iou_naive),
-        {"runs", Device::cpu, always, box_iou_runs},
-        {"ref", Device::cpu, always, box_iou_ref},
-    }};
+constexpr Entry<BoxIouProblem, BoxIouFn> pairs{"box_iou.pairs",
+                                               {
+                                                   ATROUS_ON_GPU("staged", always, box_iou_staged),
+                                                   ATROUS_ON_GPU("naive", always, box_iou_naive),
+                                                   {"runs", Device::cpu, always, box_iou_runs},
+                                                   {"ref", Device::cpu, always, box_iou_ref},
+                                               }};
 
 }  // namespace
 

@@ -77,7 +77,8 @@ class Entry final : public AnyEntry {
     static_assert((is_written<Args> || ...), "an op that writes nothing does nothing: mark what it writes");
     const SameDevice same_device(name());
     (each_tensor(value_of(args), access_of(args), same_device), ...);
-    if (Probe* probe = Probe::of(name())) [[unlikely]] show(*probe, problem, same_device.device());
+    if (Probe* probe = Probe::of(name())) [[unlikely]]
+      show(*probe, problem, same_device.device());
     (each_tensor(value_of(args), access_of(args), new_version), ...);
     if (OpGraph* graph = OpGraph::current()) [[unlikely]]
       record(*graph, problem, args...);
@@ -103,7 +104,8 @@ class Entry final : public AnyEntry {
       if (prefers) return row;
       if (!second) second = &row;
     }
-    if (!second) [[unlikely]] refuse(problem, device, math, forced);
+    if (!second) [[unlikely]]
+      refuse(problem, device, math, forced);
     return *second;
   }
 
@@ -129,8 +131,7 @@ class Entry final : public AnyEntry {
   [[noreturn]] void refuse(const Problem& problem, Device device, Math math, const Forced* forced) const {
     std::vector<Refusal> refusals;
     for (const Row& row : rows()) {
-      if (row.device == device)
-        refusals.push_back({row.name, why_not(row, problem, device, math, forced)});
+      if (row.device == device) refusals.push_back({row.name, why_not(row, problem, device, math, forced)});
     }
     no_implementation(*this, problem.str(), device, forced, refusals);
   }

@@ -100,8 +100,7 @@ std::optional<Forced> forced_implementation(std::string_view op, std::string_vie
 
 ForceImplementation::ForceImplementation(const std::string& what, const std::string& name) : what_(what) {
   ForcedMap& map = forced_map();
-  if (const auto it = map.find(what_); it != map.end())
-    previous_.emplace(it->second.name, it->second.grants);
+  if (const auto it = map.find(what_); it != map.end()) previous_.emplace(it->second.name, it->second.grants);
   map[what_] = {name, true};
 }
 
@@ -120,14 +119,14 @@ bool choices_are_printed() {
 void print_choice(const char* entry, const std::string& problem, const char* name, const char* why_not,
                   bool prefers) {
   print_to(stderr, "dispatch {} {}: {}{}{}\n", entry, problem, name,
-           why_not    ? " no: "
-           : prefers  ? " chosen"
-                      : " not preferred",
+           why_not   ? " no: "
+           : prefers ? " chosen"
+                     : " not preferred",
            why_not ? why_not : "");
 }
 
-void no_implementation(const AnyEntry& entry, const std::string& problem, Device device,
-                       const Forced* forced, const std::vector<Refusal>& refusals) {
+void no_implementation(const AnyEntry& entry, const std::string& problem, Device device, const Forced* forced,
+                       const std::vector<Refusal>& refusals) {
   ATROUS_CHECK(!refusals.empty(), ErrorKind::usage,
                "[{}] needs an implementation on {}. Got none. Use another device.", entry.name(),
                name_of(device));

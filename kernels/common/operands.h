@@ -88,7 +88,10 @@ void each_tensor(X& value, Access access, const F& f) {
   using Value = std::remove_const_t<X>;
   if constexpr (std::is_same_v<Value, Tensor>) {
     f(value, access);
-  } else if constexpr (requires { typename Value::value_type; value.begin(); }) {
+  } else if constexpr (requires {
+                         typename Value::value_type;
+                         value.begin();
+                       }) {
     if constexpr (std::is_class_v<typename Value::value_type>) {
       for (auto& element : value) each_tensor(element, access, f);
     }
@@ -104,7 +107,8 @@ class SameDevice {
   void operator()(const Tensor& t, Access) const {
     if (!t.defined()) return;
     if (!first_) first_ = &t;
-    if (t.device() != first_->device()) [[unlikely]] refuse(t);
+    if (t.device() != first_->device()) [[unlikely]]
+      refuse(t);
   }
   Device device() const { return first_ ? first_->device() : Device::cpu; }
 

@@ -55,14 +55,13 @@ const char* needs_few_parts(const ConcatProblem& p) {
   return p.channels.size() > max_parts ? "takes at most 16 parts" : nullptr;
 }
 
-constexpr Entry<ConcatProblem, ForwardFn> forward{
-    "concat.forward",
-    {
-        ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
-        ATROUS_ON_GPU("naive", always, forward_naive),
-        {"memcpy", Device::cpu, always, forward_memcpy},
-        {"ref", Device::cpu, always, forward_ref},
-    }};
+constexpr Entry<ConcatProblem, ForwardFn> forward{"concat.forward",
+                                                  {
+                                                      ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
+                                                      ATROUS_ON_GPU("naive", always, forward_naive),
+                                                      {"memcpy", Device::cpu, always, forward_memcpy},
+                                                      {"ref", Device::cpu, always, forward_ref},
+                                                  }};
 
 constexpr Entry<ConcatProblem, BackwardFn> backward{
     "concat.backward",

@@ -14,14 +14,13 @@ constexpr auto fits_staged = [](const ConfusionProblem& p) -> const char* {
   return p.classes > most_staged ? "at most 95 classes" : f32_or_bf16(p);
 };
 
-constexpr Entry<ConfusionProblem, CountFn> count{
-    "confusion_matrix.count",
-    {
-        ATROUS_ON_GPU("shared", fits_shared, count_shared),
-        ATROUS_ON_GPU("naive", always, count_naive),
-        {"chunks", Device::cpu, always, count_chunks},
-        {"ref", Device::cpu, always, count_ref},
-    }};
+constexpr Entry<ConfusionProblem, CountFn> count{"confusion_matrix.count",
+                                                 {
+                                                     ATROUS_ON_GPU("shared", fits_shared, count_shared),
+                                                     ATROUS_ON_GPU("naive", always, count_naive),
+                                                     {"chunks", Device::cpu, always, count_chunks},
+                                                     {"ref", Device::cpu, always, count_ref},
+                                                 }};
 constexpr Entry<ConfusionProblem, ArgmaxFn> best_class{
     "confusion_matrix.argmax",
     {

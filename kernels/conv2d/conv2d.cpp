@@ -203,9 +203,9 @@ Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const S
       dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16, ErrorKind::usage,
       "[{}] the type must be f32, f64 or bf16. Got {} with input {}, filter {}. Convert the tensors first.",
       where, name_of(dtype), input.str(), filter.str());
-  const Conv2dProblem p{input[0],  input[1],     input[2],     input[3],   filter[0],
-                        filter[1], filter[2],    o.stride.h,   o.stride.w, o.pad.h,
-                        o.pad.w,   o.dilation.h, o.dilation.w, o.groups,   dtype,      o.math};
+  const Conv2dProblem p{input[0],     input[1],   input[2],   input[3], filter[0], filter[1],
+                        filter[2],    o.stride.h, o.stride.w, o.pad.h,  o.pad.w,   o.dilation.h,
+                        o.dilation.w, o.groups,   dtype,      o.math};
   ATROUS_CHECK(p.stride_h >= 1 && p.stride_w >= 1 && p.dilation_h >= 1 && p.dilation_w >= 1 && p.pad_h >= 0 &&
                    p.pad_w >= 0 && p.groups >= 1,
                ErrorKind::usage,

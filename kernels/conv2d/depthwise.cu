@@ -255,8 +255,8 @@ void window(const WindowPlan& plan, const Conv2dProblem& p, const Tensor& x, con
 
 }  // namespace
 
-void conv2d_forward_depthwise_naive(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
-                             const Tensor& y) {
+void conv2d_forward_depthwise_naive(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                    const Conv2dFusion& f, const Tensor& y) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     launch<depthwise_forward_naive_kernel<T>>({blocks_for(y.numel(), threads), threads}, forward_axes(p),
@@ -265,8 +265,8 @@ void conv2d_forward_depthwise_naive(const Conv2dProblem& p, const Tensor& x, con
   });
 }
 
-void conv2d_backward_input_depthwise_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
-    const Tensor& dx) {
+void conv2d_backward_input_depthwise_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                           const Tensor&, const Tensor& dx) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     launch<depthwise_backward_input_naive_kernel<T>>(
@@ -276,17 +276,17 @@ void conv2d_backward_input_depthwise_naive(const Conv2dProblem& p, const Tensor&
 }
 
 void conv2d_forward_depthwise_vectorised(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
-                                  const Conv2dFusion& f, const Tensor& y) {
+                                         const Conv2dFusion& f, const Tensor& y) {
   choose_vectorised(forward_axes(p), p, x, w, f.bias, y);
 }
 
-void conv2d_backward_input_depthwise_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
-    const Tensor& dx) {
+void conv2d_backward_input_depthwise_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                                const Tensor&, const Tensor& dx) {
   choose_vectorised(backward_axes(p), p, dy, w, {}, dx);
 }
 
-void conv2d_forward_depthwise_window(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f,
-                              const Tensor& y) {
+void conv2d_forward_depthwise_window(const Conv2dProblem& p, const Tensor& x, const Tensor& w,
+                                     const Conv2dFusion& f, const Tensor& y) {
   window({static_cast<int>(p.stride_h), static_cast<int>(p.stride_w), static_cast<int>(-p.pad_h),
           static_cast<int>(-p.pad_w), static_cast<int>(p.dilation_h), static_cast<int>(p.dilation_w), false},
          p, x, w, f.bias, y);
@@ -294,8 +294,8 @@ void conv2d_forward_depthwise_window(const Conv2dProblem& p, const Tensor& x, co
 
 // Input i gathers dy at i + pad - t*dilation; with t = taps - 1 - t' that is i + t'*dilation + (pad -
 // extent).
-void conv2d_backward_input_depthwise_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor&,
-    const Tensor& dx) {
+void conv2d_backward_input_depthwise_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& w,
+                                            const Tensor&, const Tensor& dx) {
   window({1, 1, static_cast<int>(p.pad_h - p.dilation_h * (p.r - 1)),
           static_cast<int>(p.pad_w - p.dilation_w * (p.s - 1)), static_cast<int>(p.dilation_h),
           static_cast<int>(p.dilation_w), true},

@@ -226,7 +226,7 @@ void choose_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, co
 }  // namespace
 
 void conv2d_backward_weight_depthwise_naive(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
-                                     const Tensor& dw) {
+                                            const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     launch<depthwise_backward_weight_naive_kernel<T>>(
@@ -237,7 +237,7 @@ void conv2d_backward_weight_depthwise_naive(const Conv2dProblem& p, const Tensor
 }
 
 void conv2d_backward_weight_depthwise_vectorised(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
-                                          const Tensor& dw) {
+                                                 const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     constexpr int wide = vector_width<T>;
@@ -247,7 +247,7 @@ void conv2d_backward_weight_depthwise_vectorised(const Conv2dProblem& p, const T
 }
 
 void conv2d_backward_weight_depthwise_window(const Conv2dProblem& p, const Tensor& dy, const Tensor& x,
-                                      const Tensor& dw) {
+                                             const Tensor& dw) {
   visit_activation(p.dtype, [&](auto type) {
     using T = decltype(type);
     p.r == 3 ? choose_window<T, 3>(p, dy, x, dw) : choose_window<T, 5>(p, dy, x, dw);

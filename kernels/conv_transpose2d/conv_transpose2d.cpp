@@ -64,7 +64,8 @@ constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dForwardFn> forward{
 constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward_input{
     "conv_transpose2d.backward_input",
     {
-        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_input_patches, {.prefers = prefers_patches}),
+        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_input_patches,
+                      {.prefers = prefers_patches}),
         {"conv2d", Device::cuda, on_gpu, backward_input_conv2d, by_conv2d},
         {"conv2d", Device::sim, on_gpu, backward_input_conv2d, by_conv2d},
         {"conv2d", Device::cpu, on_cpu, backward_input_conv2d, by_conv2d},
@@ -73,7 +74,8 @@ constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardInputFn> backward
 constexpr Entry<ConvTranspose2dProblem, ConvTranspose2dBackwardWeightFn> backward_weight{
     "conv_transpose2d.backward_weight",
     {
-        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_weight_patches, {.prefers = prefers_patches}),
+        ATROUS_ON_GPU("patches", can_patches, conv_transpose2d_backward_weight_patches,
+                      {.prefers = prefers_patches}),
         {"conv2d", Device::cuda, on_gpu, backward_weight_conv2d, by_conv2d},
         {"conv2d", Device::sim, on_gpu, backward_weight_conv2d, by_conv2d},
         {"conv2d", Device::cpu, on_cpu, backward_weight_conv2d, by_conv2d},

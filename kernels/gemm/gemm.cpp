@@ -64,7 +64,10 @@ constexpr Entry<GemmProblem, GemmFn> product{
 #endif
         ATROUS_ON_GPU("tiled", can_tile, gemm_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, gemm_naive),
-        {"conv2d", Device::cpu, can_by_conv2d, gemm_by_conv2d,
+        {"conv2d",
+         Device::cpu,
+         can_by_conv2d,
+         gemm_by_conv2d,
          {.accuracy = Accuracy::inherited, .needs = &needs_avx2}},
         {"ref", Device::cpu, f32_or_f64, gemm_ref},
     }};

@@ -61,9 +61,9 @@ void cublas_product(const Tensor& a, bool transpose_a, const Tensor& b, bool tra
   const float one = 1, zero = 0;
   // Pedantic: f32 products as they are, in the order of the kernel, never through a narrower type.
   const bool f32 = a.dtype() == DType::f32;
-  const cublasComputeType_t compute = !f32           ? CUBLAS_COMPUTE_32F
-                                      : tf32         ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                     : CUBLAS_COMPUTE_32F_PEDANTIC;
+  const cublasComputeType_t compute = !f32   ? CUBLAS_COMPUTE_32F
+                                      : tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                             : CUBLAS_COMPUTE_32F_PEDANTIC;
   check_cublas(cublasGemmEx(handle(), transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                             transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &one, b.device_raw(),
                             type_of(b), stride_of(b), a.device_raw(), type_of(a), stride_of(a), &zero,

@@ -18,9 +18,9 @@
   }
 
 #ifdef ATROUS_WITH_CUDA
-#define ATROUS_ON_GPU(name, can, function, ...)                              \
-  {name, Device::cuda, can, cuda::function __VA_OPT__(, ) __VA_ARGS__}, {    \
-    name, Device::sim, can, sim::function __VA_OPT__(, ) __VA_ARGS__         \
+#define ATROUS_ON_GPU(name, can, function, ...)                           \
+  {name, Device::cuda, can, cuda::function __VA_OPT__(, ) __VA_ARGS__}, { \
+    name, Device::sim, can, sim::function __VA_OPT__(, ) __VA_ARGS__      \
   }
 #else
 #define ATROUS_ON_GPU(name, can, function, ...) \

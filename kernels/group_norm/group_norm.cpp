@@ -62,7 +62,8 @@ void group_norm_forward(const Tensor& x, int64_t groups, const Tensor& gamma, co
   check_like("y", y, x);
   check_parameter("mean", mean, {x.dim(0), groups}, x);
   check_parameter("invstd", invstd, {x.dim(0), groups}, x);
-  forward(GroupNormProblem{x.shape(), groups, x.dtype(), activation, eps}, x, gamma, beta, writes(y), writes(mean), writes(invstd));
+  forward(GroupNormProblem{x.shape(), groups, x.dtype(), activation, eps}, x, gamma, beta, writes(y),
+          writes(mean), writes(invstd));
 }
 
 void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, const Tensor& mean,
@@ -78,7 +79,8 @@ void group_norm_backward(const Tensor& x, const Tensor& y, const Tensor& dy, con
   check_like("dx", dx, x);
   check_parameter("dgamma", dgamma, {x.channels()}, x);
   check_parameter("dbeta", dbeta, {x.channels()}, x);
-  backward(GroupNormProblem{x.shape(), groups, x.dtype(), activation}, x, y, dy, mean, invstd, gamma, writes(dx), writes(dgamma), writes(dbeta));
+  backward(GroupNormProblem{x.shape(), groups, x.dtype(), activation}, x, y, dy, mean, invstd, gamma,
+           writes(dx), writes(dgamma), writes(dbeta));
 }
 
 EntryList group_norm_entries() {

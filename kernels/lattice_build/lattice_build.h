@@ -39,8 +39,8 @@ struct Lattice {
   Tensor walks = {};   // undefined, or see lattice_with_walks in kernels/lattice_filter
 
   static void each_tensor(auto& self, const auto& f) {
-    for (auto* t : {&self.vertex, &self.weight, &self.neighbours, &self.splat_begin, &self.splat_entry,
-                    &self.walks})
+    for (auto* t :
+         {&self.vertex, &self.weight, &self.neighbours, &self.splat_begin, &self.splat_entry, &self.walks})
       f(*t);
   }
 };

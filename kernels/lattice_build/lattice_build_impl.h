@@ -6,8 +6,8 @@
 
 namespace atrous::kernels {
 
-// `features` are contiguous, but not known to be finite. Allocates and writes the tensors of the lattice, whose
-// sizes are part of the result.
+// `features` are contiguous, but not known to be finite. Allocates and writes the tensors of the lattice,
+// whose sizes are part of the result.
 using LatticeBuildFn = void(const LatticeProblem&, const Tensor& features, Lattice& lattice);
 // `image` is contiguous.
 using LatticeFeaturesFn = void(const LatticeFeaturesProblem&, const Tensor& image, const Tensor& features);

@@ -61,7 +61,8 @@ void layer_norm_forward(const Tensor& x, const Tensor& gamma, const Tensor& beta
   check_like("y", y, x);
   check_parameter("mean", mean, {x.pixels()}, x);
   check_parameter("invstd", invstd, {x.pixels()}, x);
-  forward(LayerNormProblem{x.shape(), x.dtype(), eps}, x, gamma, beta, writes(y), writes(mean), writes(invstd));
+  forward(LayerNormProblem{x.shape(), x.dtype(), eps}, x, gamma, beta, writes(y), writes(mean),
+          writes(invstd));
 }
 
 void layer_norm_backward(const Tensor& x, const Tensor& dy, const Tensor& mean, const Tensor& invstd,
@@ -74,7 +75,8 @@ void layer_norm_backward(const Tensor& x, const Tensor& dy, const Tensor& mean, 
   check_like("dx", dx, x);
   check_parameter("dgamma", dgamma, {x.channels()}, x);
   check_parameter("dbeta", dbeta, {x.channels()}, x);
-  backward(LayerNormProblem{x.shape(), x.dtype()}, x, dy, mean, invstd, gamma, writes(dx), writes(dgamma), writes(dbeta));
+  backward(LayerNormProblem{x.shape(), x.dtype()}, x, dy, mean, invstd, gamma, writes(dx), writes(dgamma),
+           writes(dbeta));
 }
 
 EntryList layer_norm_entries() {

@@ -8,14 +8,13 @@ namespace atrous::kernels {
 namespace mask_targets_impl {
 namespace {
 
-constexpr Entry<MaskTargetsProblem, Fn> forward{
-    "mask_targets.forward",
-    {
-        ATROUS_ON_GPU("per_warp", always, forward_per_warp),
-        ATROUS_ON_GPU("naive", always, forward_naive),
-        {"separable", Device::cpu, always, forward_separable},
-        {"ref", Device::cpu, always, forward_ref},
-    }};
+constexpr Entry<MaskTargetsProblem, Fn> forward{"mask_targets.forward",
+                                                {
+                                                    ATROUS_ON_GPU("per_warp", always, forward_per_warp),
+                                                    ATROUS_ON_GPU("naive", always, forward_naive),
+                                                    {"separable", Device::cpu, always, forward_separable},
+                                                    {"ref", Device::cpu, always, forward_ref},
+                                                }};
 
 }  // namespace
 }  // namespace mask_targets_impl
@@ -35,7 +34,8 @@ Tensor mask_targets(const Tensor& masks, const Tensor& rois, int64_t size) {
   ATROUS_CHECK(size >= 1, ErrorKind::usage, "[{}] the size must be at least 1. Got {}.", where, size);
   const MaskTargetsProblem p{masks.dim(0), masks.dim(1), masks.dim(2), rois.dim(0), size};
   const Tensor y = Tensor::empty({p.rois, size, size}, DType::f32, masks.device());
-  mask_targets_impl::forward(p, masks.contiguous_copy_if_needed(), rois.contiguous_copy_if_needed(), writes(y));
+  mask_targets_impl::forward(p, masks.contiguous_copy_if_needed(), rois.contiguous_copy_if_needed(),
+                             writes(y));
   return y;
 }
 

@@ -7,14 +7,13 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<MatchProblem, MatchFn> match{
-    "match_boxes.match",
-    {
-        ATROUS_ON_GPU("staged", always, match_boxes_staged),
-        ATROUS_ON_GPU("naive", always, match_boxes_naive),
-        {"runs", Device::cpu, always, match_boxes_runs},
-        {"ref", Device::cpu, always, match_boxes_ref},
-    }};
+constexpr Entry<MatchProblem, MatchFn> match{"match_boxes.match",
+                                             {
+                                                 ATROUS_ON_GPU("staged", always, match_boxes_staged),
+                                                 ATROUS_ON_GPU("naive", always, match_boxes_naive),
+                                                 {"runs", Device::cpu, always, match_boxes_runs},
+                                                 {"ref", Device::cpu, always, match_boxes_ref},
+                                             }};
 
 }  // namespace
 
@@ -32,8 +31,7 @@ Tensor match_boxes(const Tensor& truths, const Tensor& boxes, const MatchOptions
   const MatchProblem problem{g.dim(0), a.dim(0), options};
   if (problem.truths == 0) return Tensor::full({problem.boxes}, match_below_low, DType::i32, a.device());
   const Tensor matches = Tensor::empty({problem.boxes}, DType::i32, a.device());
-  if (problem.boxes > 0)
-    match(problem, g, a, writes(matches));
+  if (problem.boxes > 0) match(problem, g, a, writes(matches));
   return matches;
 }
 

@@ -9,14 +9,13 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<NmsProblem, NmsFn> suppress{
-    "nms.suppress",
-    {
-        ATROUS_ON_GPU("tiles", always, nms_tiles),
-        ATROUS_ON_GPU("naive", always, nms_naive),
-        {"runs", Device::cpu, always, nms_runs},
-        {"ref", Device::cpu, always, nms_ref},
-    }};
+constexpr Entry<NmsProblem, NmsFn> suppress{"nms.suppress",
+                                            {
+                                                ATROUS_ON_GPU("tiles", always, nms_tiles),
+                                                ATROUS_ON_GPU("naive", always, nms_naive),
+                                                {"runs", Device::cpu, always, nms_runs},
+                                                {"ref", Device::cpu, always, nms_ref},
+                                            }};
 
 // `t` [n] of this type, dense; or undefined as given.
 Tensor checked(const char* name, const Tensor& t, int64_t n, DType dtype) {

@@ -11,14 +11,13 @@ namespace atrous::kernels {
 namespace overlap_loss_impl {
 namespace {
 
-constexpr Entry<OverlapLossProblem, Fn> forward{
-    "overlap_loss.forward",
-    {
-        ATROUS_ON_GPU("strips", f32_or_bf16, run_strips),
-        ATROUS_ON_GPU("naive", f32_or_bf16, run_naive),
-        {"blocks", Device::cpu, f32_only, run_blocks},
-        {"ref", Device::cpu, f32_or_f64, run_ref},
-    }};
+constexpr Entry<OverlapLossProblem, Fn> forward{"overlap_loss.forward",
+                                                {
+                                                    ATROUS_ON_GPU("strips", f32_or_bf16, run_strips),
+                                                    ATROUS_ON_GPU("naive", f32_or_bf16, run_naive),
+                                                    {"blocks", Device::cpu, f32_only, run_blocks},
+                                                    {"ref", Device::cpu, f32_or_f64, run_ref},
+                                                }};
 
 }  // namespace
 

@@ -26,14 +26,13 @@ constexpr Entry<PadProblem, Fn> forward{"pad.forward",
                                             {"ref", Device::cpu, f32_or_f64, forward_ref},
                                         },
                                         reach_of};
-constexpr Entry<PadProblem, Fn> backward{
-    "pad.backward",
-    {
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
-        {"rows", Device::cpu, f32_only, backward_rows},
-        {"ref", Device::cpu, f32_or_f64, backward_ref},
-    }};
+constexpr Entry<PadProblem, Fn> backward{"pad.backward",
+                                         {
+                                             ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),
+                                             ATROUS_ON_GPU("naive", f32_or_bf16, backward_naive),
+                                             {"rows", Device::cpu, f32_only, backward_rows},
+                                             {"ref", Device::cpu, f32_or_f64, backward_ref},
+                                         }};
 
 }  // namespace
 }  // namespace pad_impl

@@ -49,7 +49,8 @@ Tensor paste_masks(const Tensor& masks, const Tensor& boxes, const PasteMasksOpt
                             masks.dtype()};
   const Tensor y =
       Tensor::empty({p.count, p.height, p.width}, p.binary ? DType::u8 : p.dtype, masks.device());
-  paste_masks_impl::forward(p, masks.contiguous_copy_if_needed(), boxes.contiguous_copy_if_needed(), writes(y));
+  paste_masks_impl::forward(p, masks.contiguous_copy_if_needed(), boxes.contiguous_copy_if_needed(),
+                            writes(y));
   return y;
 }
 

@@ -172,7 +172,8 @@ void broadcast_backward_vector(Binary op, const Tensor& x, const Tensor& dy, con
 }
 
 EntryList pointwise_entries() {
-  return {&forward_unary, &backward_unary, &forward_binary, &backward_binary, &forward_broadcast, &backward_broadcast_vector};
+  return {&forward_unary,   &backward_unary,    &forward_binary,
+          &backward_binary, &forward_broadcast, &backward_broadcast_vector};
 }
 
 }  // namespace atrous::kernels

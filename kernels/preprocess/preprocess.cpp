@@ -125,7 +125,9 @@ Preprocessed preprocess(const Tensor& images, const Tensor& labels, std::span<co
   const Device device = images.device();
   const Tensor out = Tensor::empty({p.n, p.out_h, p.out_w, p.channels}, p.dtype, device);
   const Tensor out_labels = p.labels ? Tensor::empty({p.n, p.out_h, p.out_w}, DType::u8, device) : Tensor();
-  forward(p, images.contiguous_copy_if_needed(), p.labels ? labels.contiguous_copy_if_needed() : labels, maps_of(changes, p.n).to(device), colors_of(changes, p.n).to(device), statistics_of(options).to(device), writes(out), writes(out_labels));
+  forward(p, images.contiguous_copy_if_needed(), p.labels ? labels.contiguous_copy_if_needed() : labels,
+          maps_of(changes, p.n).to(device), colors_of(changes, p.n).to(device),
+          statistics_of(options).to(device), writes(out), writes(out_labels));
   return {out, out_labels};
 }
 

@@ -6,14 +6,13 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<ReduceProblem, ReduceFn> sum{
-    "reduce.sum",
-    {
-        ATROUS_ON_GPU("blocks", f32_or_bf16, reduce_sum_blocks),
-        ATROUS_ON_GPU("naive", f32_or_bf16, reduce_sum_naive),
-        {"cpu", Device::cpu, f32_only, reduce_sum_cpu},
-        {"ref", Device::cpu, f32_or_f64, reduce_sum_ref},
-    }};
+constexpr Entry<ReduceProblem, ReduceFn> sum{"reduce.sum",
+                                             {
+                                                 ATROUS_ON_GPU("blocks", f32_or_bf16, reduce_sum_blocks),
+                                                 ATROUS_ON_GPU("naive", f32_or_bf16, reduce_sum_naive),
+                                                 {"cpu", Device::cpu, f32_only, reduce_sum_cpu},
+                                                 {"ref", Device::cpu, f32_or_f64, reduce_sum_ref},
+                                             }};
 
 }  // namespace
 

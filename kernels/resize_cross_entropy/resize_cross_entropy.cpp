@@ -15,7 +15,8 @@ constexpr auto vectors_of = [](const ResizeCrossEntropyProblem& p) {
 constexpr auto on_gpu = of<&ResizeCrossEntropyProblem::loss, f32_or_bf16>;
 
 constexpr auto tile_fits = [](const ResizeCrossEntropyProblem& p) {
-  return tile_of(p.loss.classes).shared_bytes > most_shared ? "too many classes for shared memory" : on_gpu(p);
+  return tile_of(p.loss.classes).shared_bytes > most_shared ? "too many classes for shared memory"
+                                                            : on_gpu(p);
 };
 
 constexpr Entry<ResizeCrossEntropyProblem, Fn> forward{

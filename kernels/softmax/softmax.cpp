@@ -8,14 +8,12 @@ namespace softmax_impl {
 namespace {
 
 template <int64_t most>
-constexpr auto up_to = [](const SoftmaxProblem& p) {
-  return p.channels > most ? "too many channels" : f32_or_bf16(p);
-};
+constexpr auto up_to =
+    [](const SoftmaxProblem& p) { return p.channels > most ? "too many channels" : f32_or_bf16(p); };
 // The loops hold at most 64 vectors of a pixel.
 template <int lanes>
-constexpr auto vectors_of = [](const SoftmaxProblem& p) {
-  return p.channels > lanes * 64 ? "too many channels" : f32_only(p);
-};
+constexpr auto vectors_of =
+    [](const SoftmaxProblem& p) { return p.channels > lanes * 64 ? "too many channels" : f32_only(p); };
 
 constexpr Entry<SoftmaxProblem, ForwardFn> forward{
     "softmax.forward",

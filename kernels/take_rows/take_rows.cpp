@@ -6,14 +6,13 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<TakeRowsProblem, TakeFn> rows{
-    "take_rows.rows",
-    {
-        ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
-        ATROUS_ON_GPU("naive", always, take_rows_naive),
-        {"copies", Device::cpu, always, take_rows_copies},
-        {"ref", Device::cpu, always, take_rows_ref},
-    }};
+constexpr Entry<TakeRowsProblem, TakeFn> rows{"take_rows.rows",
+                                              {
+                                                  ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
+                                                  ATROUS_ON_GPU("naive", always, take_rows_naive),
+                                                  {"copies", Device::cpu, always, take_rows_copies},
+                                                  {"ref", Device::cpu, always, take_rows_ref},
+                                              }};
 constexpr Entry<TakeRowsProblem, TakeFn> rows_backward{
     "take_rows.rows_backward",
     {
@@ -22,13 +21,12 @@ constexpr Entry<TakeRowsProblem, TakeFn> rows_backward{
         {"lists", Device::cpu, f32_or_f64, take_rows_backward_lists},
         {"ref", Device::cpu, f32_or_f64, take_rows_backward_ref},
     }};
-constexpr Entry<TakeRowsProblem, TakeFn> by_class{
-    "take_rows.by_class",
-    {
-        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_naive),
-        {"rows", Device::cpu, f32_or_f64, take_class_rows},
-        {"ref", Device::cpu, f32_or_f64, take_class_ref},
-    }};
+constexpr Entry<TakeRowsProblem, TakeFn> by_class{"take_rows.by_class",
+                                                  {
+                                                      ATROUS_ON_GPU("naive", f32_or_bf16, take_class_naive),
+                                                      {"rows", Device::cpu, f32_or_f64, take_class_rows},
+                                                      {"ref", Device::cpu, f32_or_f64, take_class_ref},
+                                                  }};
 constexpr Entry<TakeRowsProblem, TakeFn> by_class_backward{
     "take_rows.by_class_backward",
     {
@@ -81,8 +79,7 @@ Tensor take_rows(const Tensor& x, const Tensor& index) {
   check_inputs("take_rows", x, index);
   const Tensor y = Tensor::empty(x.shape().with(0, index.dim(0)), x.dtype(), x.device());
   const TakeRowsProblem p{x.dim(0), index.dim(0), pixels_per_row(x), x.channels(), 1, x.dtype()};
-  if (y.numel() > 0)
-    rows(p, x, index.contiguous_copy_if_needed(), writes(y));
+  if (y.numel() > 0) rows(p, x, index.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
@@ -94,8 +91,7 @@ Tensor take_rows_backward(const Tensor& dy, const Tensor& index, int64_t rows) {
                index.describe());
   const Tensor dx = Tensor::empty(dy.shape().with(0, rows), dy.dtype(), dy.device());
   const TakeRowsProblem p{rows, index.dim(0), pixels_per_row(dy), dy.channels(), 1, dy.dtype()};
-  if (dx.numel() > 0)
-    rows_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
+  if (dx.numel() > 0) rows_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
   return dx;
 }
 
@@ -104,8 +100,7 @@ Tensor take_class(const Tensor& x, const Tensor& index, int64_t width) {
   const Tensor y = Tensor::empty(x.shape().with(-1, width), x.dtype(), x.device());
   const TakeRowsProblem p{x.dim(0), x.dim(0), pixels_per_row(x), x.channels(), x.channels() / width,
                           x.dtype()};
-  if (y.numel() > 0)
-    by_class(p, x, index.contiguous_copy_if_needed(), writes(y));
+  if (y.numel() > 0) by_class(p, x, index.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
@@ -114,8 +109,7 @@ Tensor take_class_backward(const Tensor& dy, const Tensor& index, int64_t channe
   const Tensor dx = Tensor::empty(dy.shape().with(-1, channels), dy.dtype(), dy.device());
   const TakeRowsProblem p{dy.dim(0), dy.dim(0), pixels_per_row(dy), channels, channels / dy.channels(),
                           dy.dtype()};
-  if (dx.numel() > 0)
-    by_class_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
+  if (dx.numel() > 0) by_class_backward(p, dy, index.contiguous_copy_if_needed(), writes(dx));
   return dx;
 }
 

@@ -15,14 +15,13 @@ constexpr auto few = [](const TopKProblem& p) -> const char* {
   return nullptr;
 };
 
-constexpr Entry<TopKProblem, TopKFn> largest{
-    "topk.largest",
-    {
-        ATROUS_ON_GPU("select", few, topk_select),
-        ATROUS_ON_GPU("sort", always, topk_sort),
-        {"segments", Device::cpu, always, topk_segments},
-        {"ref", Device::cpu, always, topk_ref},
-    }};
+constexpr Entry<TopKProblem, TopKFn> largest{"topk.largest",
+                                             {
+                                                 ATROUS_ON_GPU("select", few, topk_select),
+                                                 ATROUS_ON_GPU("sort", always, topk_sort),
+                                                 {"segments", Device::cpu, always, topk_segments},
+                                                 {"ref", Device::cpu, always, topk_ref},
+                                             }};
 
 }  // namespace
 
@@ -57,8 +56,7 @@ TopKResult topk(const Tensor& values, const std::vector<int64_t>& segments, int6
                  Tensor::empty(shape, DType::i32, values.device()),
                  {}};
   for (size_t s = 0; s < segments.size(); ++s) out.counts.push_back(p.count(s));
-  if (out.values.numel() > 0)
-    largest(p, values.contiguous_copy_if_needed(), writes(out));
+  if (out.values.numel() > 0) largest(p, values.contiguous_copy_if_needed(), writes(out));
   return out;
 }
 

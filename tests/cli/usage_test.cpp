@@ -110,8 +110,7 @@ TEST_CASE("bad environment variables are usage errors, whatever the command") {
       {"ATROUS_IMPL=conv2d", "op:name"},
       {"ATROUS_IMPL=covn2d:ref", "Got \"covn2d\". Did you mean \"conv2d\"?"},
       {"ATROUS_IMPL=nope:naive", "The ops are: adaptive_avg_pool2d, anchors, avg_pool2d"},
-      {"ATROUS_IMPL=conv2d.forwards:ref",
-       "Did you mean \"conv2d.forward\"? The entries are: conv2d.forward"},
+      {"ATROUS_IMPL=conv2d.forwards:ref", "Did you mean \"conv2d.forward\"? The entries are: conv2d.forward"},
   };
   for (const auto& c : cases) {
     CAPTURE(c.variable);

@@ -219,12 +219,14 @@ void add_bad_inputs(CaseList& list) {
 }  // namespace
 
 void add_pointwise_cases(CaseList& list) {
-#define ATROUS_ROW(op) \
-  for (const char* entry : {"pointwise.unary_forward", "pointwise.unary_backward"}) list.variants.push_back({entry, #op});
+#define ATROUS_ROW(op)                                                              \
+  for (const char* entry : {"pointwise.unary_forward", "pointwise.unary_backward"}) \
+    list.variants.push_back({entry, #op});
   ATROUS_UNARY_OPS(ATROUS_ROW)
 #undef ATROUS_ROW
-#define ATROUS_ROW(op) \
-  for (const char* entry : {"pointwise.binary_forward", "pointwise.binary_backward"}) list.variants.push_back({entry, #op});
+#define ATROUS_ROW(op)                                                                \
+  for (const char* entry : {"pointwise.binary_forward", "pointwise.binary_backward"}) \
+    list.variants.push_back({entry, #op});
   ATROUS_BINARY_OPS(ATROUS_ROW)
 #undef ATROUS_ROW
   const Shape shapes[] = {{2, 5, 7, 3}, {1, 3, 5, 16}, {1, 67, 31, 21}, {37}, {0, 4, 3, 8}};

@@ -129,7 +129,8 @@ TEST_CASE("Winograd comes first where a map has many pixels for its channels, an
   };
   const auto names = [](const std::string& entry, int64_t size, int64_t channels, int64_t rate = 1,
                         kernels::Math math = {}) {
-    const Tensor map = Tensor::zeros({1, size, size, channels}), filter = Tensor::zeros({channels, 3, 3, channels});
+    const Tensor map = Tensor::zeros({1, size, size, channels}),
+                 filter = Tensor::zeros({channels, 3, 3, channels});
     const kernels::Conv2dOptions o{{1, 1}, {rate, rate}, {rate, rate}, 1, math};
     Names result;
     bool by_itself = true;
