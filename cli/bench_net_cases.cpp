@@ -286,7 +286,7 @@ OwnNet own_net(const NetCase& net, bool training, const BenchOptions& bench) {
   if (!nets::is_detector(options.name)) return own_segmentation(net, training, bench, options);
   // As it is fine-tuned from published weights: constant norms, the first stages fixed. The image is not
   // enlarged.
-  options.norm = "frozen";
+  options.norm = layers::NormKind::frozen;
   options.freeze = {"backbone.body.conv1.", "backbone.body.layer1."};
   options.detection.min_size = {std::min(net.height, net.width)};
   options.detection.max_size = std::max(net.height, net.width);

@@ -17,6 +17,7 @@
 #include "layers/state_dict.h"
 #include "nets/factory.h"
 #include "train/config.h"
+#include "train/optimizer.h"
 
 namespace atrous::cli {
 namespace {
@@ -88,13 +89,6 @@ Fields fields_of(layers::Model& model, Shape input, bool layers_too) {
   }
 }
 
-// Tensors that an optimiser keeps per parameter.
-int64_t optimizer_moments(const train::OptimizerOptions& o) {
-  if (o.name == "adam" || o.name == "adamw") return 2;
-  if (o.name == "rmsprop") return o.momentum > 0 ? 2 : 1;
-  return o.momentum > 0 ? 1 : 0;
-}
-
 Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch,
                   bool layer_fields) {
   const layers::BuildDeviceGuard on_meta(Device::meta);
@@ -144,7 +138,7 @@ Summary summarise(const train::Config& config, int64_t height, int64_t width, in
   s.training = {.weights = weights,
                 .activations = kept + largest,
                 .gradients = s.trainable * 4,
-                .optimizer = optimizer_moments(config.optimizer) * s.trainable * 4};
+                .optimizer = std::ssize(train::form_of(config.optimizer).moments) * s.trainable * 4};
   return s;
 }
 
@@ -298,7 +292,7 @@ void run(const Options& o) {
     height = 800;  // a landscape picture, resized as torchvision does
     width = 1344;
   } else if (height <= 0 || width <= 0) {
-    height = width = config.model.padding == "valid" ? 572 : 512;
+    height = width = config.model.padding == nets::UNetPadding::valid ? 572 : 512;
   }
   const Summary s =
       summarise(config, height, width, o.batch ? o.batch : config.data.batch_size, o.receptive_field);

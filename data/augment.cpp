@@ -122,7 +122,7 @@ Sample internal::augment(const Sample& sample, const AugmentOptions& options, Rn
   out.image = Tensor::empty({warp.height, warp.width, sample.image.dim(2)}, DType::f32);
   if (sample.label.defined()) out.label = Tensor::empty({warp.height, warp.width}, DType::u8);
   const std::vector<uint8_t> outside =
-      sample_warp(sample, warp, options.border == "reflect", out.image, out.label);
+      sample_warp(sample, warp, options.border == Border::reflect, out.image, out.label);
   fill_outside(out.image, outside, options.border_color);  // blur must not read uninitialised pixels
   internal::jitter_colors(out.image, options, rng);
   if (options.blur_sigma_max > 0) internal::gaussian_blur(out.image, rng.uniform(0, options.blur_sigma_max));

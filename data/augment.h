@@ -9,6 +9,15 @@
 
 namespace atrous::data {
 
+// What lies outside the image.
+enum class Border {
+  zero,     // border_color, label ignored
+  reflect,  // mirrored about the outermost pixels
+};
+constexpr auto names_of(Border) {
+  return std::to_array<Named<Border>>({{Border::zero, "zero"}, {Border::reflect, "reflect"}});
+}
+
 // Plain values of the `augment` section.
 struct AugmentOptions {
   int64_t crop_height = 0;  // 0: no crop (all images of a batch must then have one size)
@@ -30,9 +39,7 @@ struct AugmentOptions {
   double saturation = 0.0;
   double hue = 0.0;             // fraction of the colour circle
   double blur_sigma_max = 0.0;  // Gaussian blur, sigma uniform in [0, max]
-  // What lies outside the image: "zero" (border_color, label ignored) or "reflect" (mirrored about the
-  // outermost pixels).
-  std::string border = "zero";
+  Border border = Border::zero;
   // Per channel, in [0, 1]; no config key: the loader puts the mean here, which normalisation turns into
   // zero. Empty: black.
   std::vector<double> border_color = {};

@@ -160,7 +160,7 @@ Instances training_targets(const Instances& annotated) {
 
 InstanceSample augment(const InstanceSample& sample, const AugmentOptions& options, Rng& rng) {
   ATROUS_CHECK(
-      options.border != "reflect", ErrorKind::config,
+      options.border != Border::reflect, ErrorKind::config,
       "[augment.border] images with objects need `zero`: mirrored objects would have no annotation. Got "
       "`reflect`. Set augment.border=zero.");
   Warp warp;

@@ -202,13 +202,9 @@ std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& 
 }
 
 ImageReadOptions image_options(const DataOptions& options) {
-  ImageReadOptions image;
-  image.apply_exif = options.exif == "apply";
-  image.alpha = options.alpha == "drop"   ? AlphaPolicy::drop
-                : options.alpha == "keep" ? AlphaPolicy::keep
-                                          : AlphaPolicy::reject;
-  image.sixteen_bit = options.sixteen_bit == "reduce" ? DepthPolicy::reduce : DepthPolicy::reject;
-  return image;
+  return {.apply_exif = options.exif == ExifPolicy::apply,
+          .alpha = options.alpha,
+          .sixteen_bit = options.sixteen_bit};
 }
 
 const std::string& list_name(const DataOptions& options, const std::string& split) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "data/image_policy.h"
 
 namespace atrous::data {
 
@@ -49,7 +50,27 @@ class Dataset {
   virtual std::string describe() const = 0;
 };
 
-// Plain values of the `data` section; train/config.cpp declares their JSON names, ranges and help texts.
+// Labels of sets with COCO annotations.
+enum class CategoryIds {
+  contiguous,  // the categories counted from 1
+  raw,         // their ids in the file: what torchvision's weights for COCO mean, 91 classes with gaps
+};
+constexpr auto names_of(CategoryIds) {
+  return std::to_array<Named<CategoryIds>>(
+      {{CategoryIds::contiguous, "contiguous"}, {CategoryIds::raw, "raw"}});
+}
+
+// Annotations with iscrowd 1.
+enum class Crowds {
+  ignore,   // as COCO does: no targets, and neither right nor wrong in scores
+  objects,  // iscrowd is not looked at
+};
+constexpr auto names_of(Crowds) {
+  return std::to_array<Named<Crowds>>({{Crowds::ignore, "ignore"}, {Crowds::objects, "objects"}});
+}
+
+// Plain values of the `data` section; train/config_fields.cpp declares their JSON names, ranges and help
+// texts.
 struct DataOptions {
   std::string dataset = "list";  // a name of data/sets/sets.cpp
   std::string root;              // folder of the set
@@ -65,15 +86,12 @@ struct DataOptions {
   std::vector<std::string> class_map;
   bool allow_overlap = false;  // an image may be in train and val: to test whether a network overfits
   bool map_unknown_to_ignore = false;
-  std::string alpha = "reject";        // alpha channels of images: "reject", "drop" or "keep"
-  std::string sixteen_bit = "reject";  // images of 16 bits per sample: "reject" or "reduce" to the upper byte
-  std::string exif = "apply";          // "apply" or "ignore" the orientation of image files
-  // Sets of objects. Labels are the categories counted from 1 ("contiguous"), or their ids as in the file
-  // ("raw": what torchvision's weights for COCO mean, 91 classes with gaps).
-  std::string category_ids = "contiguous";
-  // Annotations with iscrowd 1: "ignore" as COCO does, no targets and neither right nor wrong in scores, or
-  // "objects": iscrowd is not looked at.
-  std::string crowds = "ignore";
+  AlphaPolicy alpha = AlphaPolicy::reject;
+  DepthPolicy sixteen_bit = DepthPolicy::reject;
+  ExifPolicy exif = ExifPolicy::apply;
+  // Instance sets.
+  CategoryIds category_ids = CategoryIds::contiguous;
+  Crowds crowds = Crowds::ignore;
   bool keep_empty_images = false;  // train on images without objects too
   // Batches of images of like width / height, in 2k + 2 bins (torchvision's recipe: 3); 0: any together.
   int64_t aspect_ratio_bins = 0;

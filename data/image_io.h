@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "data/image_policy.h"
 
 namespace atrous::data {
 
@@ -25,13 +26,6 @@ struct ImageLimits {
   int64_t max_file_bytes = int64_t{1} << 30;
   int64_t max_pixels = int64_t{1} << 28;
 };
-
-enum class AlphaPolicy { reject, drop, keep };
-enum class DepthPolicy {
-  reject,
-  reduce,
-  keep
-};  // of 16-bit samples: refuse, keep the upper byte, or keep all (i32)
 
 struct ImageReadOptions {
   bool apply_exif = true;  // turn pictures (JPEG, PNG) as their EXIF orientation says

@@ -71,6 +71,8 @@ Rle rle_of(const Mask& mask, int64_t height, int64_t width);
 // Names of those sets; whether a name is one of them.
 std::vector<std::string> instance_set_names();
 bool is_instance_set(const std::string& name);
+// Whether its objects come from COCO annotations.
+bool has_coco_annotations(const std::string& name);
 
 // What a network learns from, by torchvision's rules: without crowds, boxes clipped to the image, without
 // boxes that are then empty.

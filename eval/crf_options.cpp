@@ -39,12 +39,18 @@ double number_of(const std::string& key, const std::string& text, const char* wh
   return value;
 }
 
-// Names that layers/dense_crf.h knows, refused there as parts of a config.
-template <class Find>
-auto named(const Find& find, const char* where) {
+template <NamedEnum E>
+E named(const std::string& key, const std::string& value, const char* where) {
+  const std::optional<E> found = find_named<E>(value);
+  ATROUS_CHECK(found, ErrorKind::usage, "[{}] {} must be one of {}. Got \"{}\".", where, key,
+               fmt::join(all_names<E>(), ", "), value);
+  return *found;
+}
+
+O preset_named(const std::string& name, const char* where) {
   try {
-    return find();
-  } catch (const Error& e) {
+    return layers::dense_crf_preset(name);
+  } catch (const Error& e) {  // refused there as a part of a config
     fail(ErrorKind::usage, "[{}] {}", where, e.what());
   }
 }
@@ -102,7 +108,7 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
     ATROUS_CHECK(seen.insert(key).second, ErrorKind::usage,
                  "[{}] a parameter may be given once. Got {} twice. Leave one out.", where, key);
     if (key == "preset") {
-      preset = named([&] { return layers::dense_crf_preset(value); }, where);
+      preset = preset_named(value, where);
     } else {
       given.emplace_back(key, value);
     }
@@ -113,9 +119,9 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
   for (const auto& [key, value] : given) {
     if (std::find(known.begin(), known.end(), key) == known.end()) fail_unknown(key, where);
     if (key == "normalization") {
-      result.normalization = named([&, &v = value] { return layers::crf_normalization(v); }, where);
+      result.normalization = named<layers::CrfNormalization>(key, value, where);
     } else if (key == "spatial") {
-      result.spatial = named([&, &v = value] { return layers::crf_spatial(v); }, where);
+      result.spatial = named<layers::CrfSpatial>(key, value, where);
     } else {
       set_crf_number(result, key, number_of(key, value, where), where);
     }
@@ -126,8 +132,7 @@ CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char
 std::string crf_text(const O& options) {
   std::string text = fmt::format("iterations={}", options.iterations);
   for (const CrfNumber& n : crf_numbers()) text += fmt::format(",{}={}", n.key, options.*n.member);
-  return text + fmt::format(",normalization={},spatial={}", layers::name_of(options.normalization),
-                            layers::name_of(options.spatial));
+  return text + fmt::format(",normalization={},spatial={}", options.normalization, options.spatial);
 }
 
 }  // namespace atrous::eval

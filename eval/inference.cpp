@@ -51,9 +51,6 @@ void check(const layers::SegmentationModel& model, const Tensor& image, const In
   }
   ATROUS_CHECK(options.window_overlap >= 0 && options.window_overlap < 1, ErrorKind::config,
                "[inference] the overlap of windows must be in [0, 1). Got {}.", options.window_overlap);
-  ATROUS_CHECK(options.window_blend == "gaussian" || options.window_blend == "mean", ErrorKind::config,
-               "[inference] windows are blended by \"gaussian\" or \"mean\". Got \"{}\". Use one of them.",
-               options.window_blend);
 }
 
 // The network's input at one scale: f32 [h, w, C], normalised. At scale s an image of H x W (or of the size

@@ -12,16 +12,31 @@
 
 namespace atrous::eval {
 
+// How overlapping windows are averaged.
+//
+// A pixel at the rim of a window has seen half of its surroundings at best, so its logits are the least
+// certain.
+enum class WindowBlend {
+  // Windows fade towards their rims (sigma an eighth of the window, at least 1e-3 so that no sum of weights
+  // comes near zero): they hardly count where another window sees the pixel better, and no seam shows.
+  gaussian,
+  mean,  // all windows alike, as MMSegmentation's slide inference: for comparing numbers
+};
+constexpr auto names_of(WindowBlend) {
+  return std::to_array<Named<WindowBlend>>(
+      {{WindowBlend::gaussian, "gaussian"}, {WindowBlend::mean, "mean"}});
+}
+
 // Plain values of the `eval` section.
 struct InferenceOptions {
   std::vector<double> scales = {1.0};  // multi-scale: probabilities are averaged over these
   bool flip = false;                   // average with the mirrored image
   int64_t window_height = 0;           // sliding window; 0: the whole image at once
   int64_t window_width = 0;
-  double window_overlap = 0.5;            // fraction of the window
-  std::string window_blend = "gaussian";  // or "mean": see window_weights in eval/network_pass.h
-  CrfOptions crf = {};                    // refines what the passes gave
-  double min_score = 0.5;                 // detectors: what is drawn in pictures scores at least this
+  double window_overlap = 0.5;  // fraction of the window
+  WindowBlend window_blend = WindowBlend::gaussian;
+  CrfOptions crf = {};     // refines what the passes gave
+  double min_score = 0.5;  // detectors: what is drawn in pictures scores at least this
 };
 
 // A few rows of a prediction, at the size of the image.

@@ -135,9 +135,9 @@ std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overla
   return starts;
 }
 
-std::vector<float> window_weights(int64_t window, const std::string& blend) {
+std::vector<float> window_weights(int64_t window, WindowBlend blend) {
   std::vector<float> weights(static_cast<size_t>(window), 1.0f);
-  if (blend == "mean") return weights;
+  if (blend == WindowBlend::mean) return weights;
   const double sigma = static_cast<double>(window) / 8;
   for (int64_t i = 0; i < window; ++i) {
     const double d = (static_cast<double>(i) + 0.5 - static_cast<double>(window) / 2) / sigma;

@@ -27,13 +27,7 @@ layers::SegmentationOutput run_whole(layers::SegmentationModel& model, const Ten
 std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overlap);
 
 // Weight of each row (or column) of a window.
-//
-// A pixel at the rim of a window has seen half of its surroundings at best, so its logits are the least
-// certain. "gaussian" (sigma an eighth of the window, at least 1e-3 so that no sum of weights comes near
-// zero) lets them fade: they hardly count where another window sees the pixel better, and there is no seam
-// where a window ends. "mean" counts all windows alike, as MMSegmentation's slide inference does: for
-// comparing numbers.
-std::vector<float> window_weights(int64_t window, const std::string& blend);
+std::vector<float> window_weights(int64_t window, WindowBlend blend);
 
 // Receives finished rows of logits, top to bottom: `count` rows, [count, W, K].
 using LogitSink = std::function<void(int64_t count, const float* rows)>;

@@ -66,8 +66,10 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   const DType dtype = kernels::parameter_dtype(input.dtype());
   Tensor mean, invstd;
   if (options.training) {
+    // One value is its own mean: the result would be the bias, whatever the input, and no gradient. PyTorch
+    // refuses it too.
     ATROUS_CHECK(
-        input.pixels() > 1, ErrorKind::usage,
+        input.pixels() > 1, ErrorKind::config,
         "[batch_norm{}{}] training needs more than one value per channel. Got {}. Use at least 2 images per "
         "batch and drop the short last batch, or set model.norm to \"group\" or \"frozen\".",
         ModuleScope::path().empty() ? "" : " ", ModuleScope::path(), input.describe());

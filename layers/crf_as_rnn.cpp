@@ -153,10 +153,8 @@ CrfAsRnn::CrfAsRnn(int64_t classes, int64_t channels, const CrfAsRnnOptions& o)
 CrfWeights CrfAsRnn::register_weights(int64_t classes) {
   ATROUS_CHECK(classes >= 2, ErrorKind::config,
                "[model.crf_as_rnn] a CRF needs at least two classes. Got model.num_classes = {}.", classes);
-  ATROUS_CHECK(options.weights == "full" || options.weights == "diagonal", ErrorKind::config,
-               "[model.crf_as_rnn.weights] must be \"full\" or \"diagonal\". Got \"{}\".", options.weights);
   const Shape pairs{classes, classes};
-  const Shape shape = options.weights == "full" ? pairs : Shape{classes};
+  const Shape shape = options.weights == CrfWeightShape::full ? pairs : Shape{classes};
   CrfWeights w;
   w.gaussian = register_parameter("gaussian_weight", Tensor::empty(shape));
   w.bilateral = register_parameter("bilateral_weight", Tensor::empty(shape));

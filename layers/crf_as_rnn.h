@@ -20,17 +20,28 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
 #include "kernels/lattice_build/lattice_build.h"
 #include "layers/module.h"
 
 namespace atrous::layers {
+
+// What is learned of the weights of a kernel.
+enum class CrfWeightShape {
+  full,      // L x L: per pair of classes
+  diagonal,  // L: per class
+};
+constexpr auto names_of(CrfWeightShape) {
+  return std::to_array<Named<CrfWeightShape>>(
+      {{CrfWeightShape::full, "full"}, {CrfWeightShape::diagonal, "diagonal"}});
+}
 
 // The defaults are the paper's.
 struct CrfAsRnnOptions {
   int64_t iterations_train = 5, iterations = 10;  // in training; otherwise
   // Standard deviations in pixels and grey levels.
   double gaussian_xy = 3, bilateral_xy = 160, bilateral_rgb = 3;
-  std::string weights = "full";                      // of the kernels: "full", L x L; "diagonal", per class
+  CrfWeightShape weights = CrfWeightShape::full;     // of the kernels
   double gaussian_weight = 3, bilateral_weight = 5;  // start values on the diagonal
   // What images were normalised with, per channel, for values in [0, 1]; empty: not at all. Not keys of a
   // config: they follow from its data.mean and data.std.

@@ -12,18 +12,6 @@
 namespace atrous::layers {
 namespace {
 
-constexpr std::pair<const char*, CrfNormalization> normalizations[] = {
-    {"symmetric", CrfNormalization::symmetric},
-    {"before", CrfNormalization::before},
-    {"after", CrfNormalization::after},
-    {"none", CrfNormalization::none},
-};
-
-constexpr std::pair<const char*, CrfSpatial> spatial_sums[] = {
-    {"exact", CrfSpatial::exact},
-    {"lattice", CrfSpatial::lattice},
-};
-
 const std::vector<DenseCrfPreset>& presets() {
   static const std::vector<DenseCrfPreset> table = {
       {"deeplab_v1",
@@ -144,36 +132,6 @@ DenseCrfOptions dense_crf_preset(const std::string& name) {
   }
   fail(ErrorKind::config, "[dense_crf] unknown preset. Got \"{}\". Use one of: {}.", name,
        fmt::join(names, ", "));
-}
-
-CrfNormalization crf_normalization(const std::string& name) {
-  for (const auto& [known, value] : normalizations) {
-    if (known == name) return value;
-  }
-  fail(ErrorKind::config,
-       "[dense_crf] unknown normalisation. Got \"{}\". Use one of: symmetric, before, after, none.", name);
-}
-
-const char* name_of(CrfNormalization normalization) {
-  for (const auto& [name, value] : normalizations) {
-    if (value == normalization) return name;
-  }
-  return "?";
-}
-
-CrfSpatial crf_spatial(const std::string& name) {
-  for (const auto& [known, value] : spatial_sums) {
-    if (known == name) return value;
-  }
-  fail(ErrorKind::config,
-       "[dense_crf] unknown way to sum the spatial kernel. Got \"{}\". Use exact or lattice.", name);
-}
-
-const char* name_of(CrfSpatial spatial) {
-  for (const auto& [name, value] : spatial_sums) {
-    if (value == spatial) return name;
-  }
-  return "?";
 }
 
 DenseCrf::Sides DenseCrf::sides_of(const Tensor& features, const Tensor& ones) const {

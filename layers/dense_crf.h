@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
 #include "kernels/lattice_build/lattice_build.h"
 #include "kernels/mean_field/mean_field.h"
 
@@ -29,12 +30,21 @@ enum class CrfNormalization {
   after,      // diag(1/n) K: a weighted mean
   none,       // K
 };
+constexpr auto names_of(CrfNormalization) {
+  return std::to_array<Named<CrfNormalization>>({{CrfNormalization::symmetric, "symmetric"},
+                                                 {CrfNormalization::before, "before"},
+                                                 {CrfNormalization::after, "after"},
+                                                 {CrfNormalization::none, "none"}});
+}
 
 // How the spatial kernel is summed.
 enum class CrfSpatial {
   exact,    // over all pixels, to float precision
   lattice,  // on a permutohedral lattice: pydensecrf's numbers, and faster on CPUs
 };
+constexpr auto names_of(CrfSpatial) {
+  return std::to_array<Named<CrfSpatial>>({{CrfSpatial::exact, "exact"}, {CrfSpatial::lattice, "lattice"}});
+}
 
 // The default is DeepLab v2's.
 struct DenseCrfOptions {
@@ -59,13 +69,6 @@ struct DenseCrfPreset {
 std::span<const DenseCrfPreset> dense_crf_presets();
 // Options by the name of a preset; Error(config) with the names for any other.
 DenseCrfOptions dense_crf_preset(const std::string& name);
-
-// "symmetric", ...; Error(config) with the names for any other.
-CrfNormalization crf_normalization(const std::string& name);
-const char* name_of(CrfNormalization normalization);
-// "exact" or "lattice"; Error(config) for any other.
-CrfSpatial crf_spatial(const std::string& name);
-const char* name_of(CrfSpatial spatial);
 
 // A CRF of one image: lattice and row sums, computed once for any number of iterations, classes and calls.
 //

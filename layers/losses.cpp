@@ -98,32 +98,33 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, doub
 
 Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head) {
   CrossEntropyOptions options{.ignore_index = ignore_index, .class_weights = class_weights};
-  if (term.kind == "cross_entropy") return head.cross_entropy(options);
-  if (term.kind == "focal") {
-    ATROUS_CHECK(std::isfinite(term.gamma) && term.gamma >= 0, ErrorKind::config,
-                 "[loss] gamma of focal must be finite and not negative. Got {}.", term.gamma);
-    options.gamma = term.gamma;
-    return head.cross_entropy(options);
-  }
-  if (term.kind == "bootstrapped") {
-    ATROUS_CHECK(term.keep_fraction > 0 && term.keep_fraction <= 1, ErrorKind::config,
-                 "[loss] keep_fraction of bootstrapped must be in (0, 1]. Got {}.", term.keep_fraction);
-    options.pixel_weights =
-        hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept);
-    return head.cross_entropy(options);
-  }
-  if (term.kind == "dice" || term.kind == "soft_iou") {
+  const auto overlap = [&](OverlapMeasure measure) {
     ATROUS_CHECK(std::isfinite(term.smooth) && term.smooth >= 0, ErrorKind::config,
                  "[loss] smooth of {} must be finite and not negative. Got {}.", term.kind, term.smooth);
-    return overlap_loss(head.probabilities(), head.labels(),
-                        {.measure = term.kind == "dice" ? OverlapMeasure::dice : OverlapMeasure::iou,
-                         .smooth = term.smooth,
-                         .squared = term.squared,
-                         .ignore_index = ignore_index});
+    return overlap_loss(
+        head.probabilities(), head.labels(),
+        {.measure = measure, .smooth = term.smooth, .squared = term.squared, .ignore_index = ignore_index});
+  };
+  switch (term.kind) {
+    case LossKind::cross_entropy:
+      break;
+    case LossKind::focal:
+      ATROUS_CHECK(std::isfinite(term.gamma) && term.gamma >= 0, ErrorKind::config,
+                   "[loss] gamma of focal must be finite and not negative. Got {}.", term.gamma);
+      options.gamma = term.gamma;
+      break;
+    case LossKind::bootstrapped:
+      ATROUS_CHECK(term.keep_fraction > 0 && term.keep_fraction <= 1, ErrorKind::config,
+                   "[loss] keep_fraction of bootstrapped must be in (0, 1]. Got {}.", term.keep_fraction);
+      options.pixel_weights =
+          hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept);
+      break;
+    case LossKind::dice:
+      return overlap(OverlapMeasure::dice);
+    case LossKind::soft_iou:
+      return overlap(OverlapMeasure::iou);
   }
-  std::string known;
-  for (const std::string& kind : loss_kinds()) known += (known.empty() ? "" : ", ") + kind;
-  fail(ErrorKind::config, "[loss] unknown kind of loss. Got \"{}\". Use one of: {}.", term.kind, known);
+  return head.cross_entropy(options);
 }
 
 // The labels of the region. Bad labels are reported with their position in the whole image, so they are
@@ -173,12 +174,6 @@ Variable head_loss(const Variable& logits, const Tensor& labels, bool align_corn
 }
 
 }  // namespace
-
-const std::vector<std::string>& loss_kinds() {
-  static const std::vector<std::string> kinds = {"cross_entropy", "bootstrapped", "focal", "dice",
-                                                 "soft_iou"};
-  return kinds;
-}
 
 LossOptions placed_on(Device device, LossOptions options) {
   if (device == Device::cpu || options.class_weights.empty()) return options;

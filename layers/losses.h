@@ -4,19 +4,30 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
 #include "layers/segmentation_model.h"
 
 namespace atrous::layers {
 
-// Plain values; train/config.cpp declares their JSON names.
+enum class LossKind { cross_entropy, bootstrapped, focal, dice, soft_iou };
+constexpr auto names_of(LossKind) {
+  return std::to_array<Named<LossKind>>(
+      {{LossKind::cross_entropy, "cross_entropy", "class_weights"},
+       {LossKind::bootstrapped, "bootstrapped", "keep_fraction min_kept class_weights"},
+       {LossKind::focal, "focal", "gamma class_weights"},
+       {LossKind::dice, "dice", "smooth squared"},
+       {LossKind::soft_iou, "soft_iou", "smooth squared"}});
+}
+
+// Plain values; train/config_fields.cpp declares their JSON names.
 struct LossTerm {
-  std::string kind = "cross_entropy";  // "cross_entropy", "bootstrapped", "focal", "dice", "soft_iou"
+  LossKind kind = LossKind::cross_entropy;
   double weight = 1.0;
-  double keep_fraction = 0.25;  // bootstrapped: share of the hardest pixels that count
-  int64_t min_kept = 0;         // bootstrapped: but at least so many (or all that are valid)
-  double gamma = 2.0;           // focal
-  double smooth = 1.0;          // dice, soft_iou
-  bool squared = false;         // dice, soft_iou: squared probabilities in the denominator
+  double keep_fraction = 0.25;  // share of the hardest pixels that count
+  int64_t min_kept = 0;         // but at least so many (or all that are valid)
+  double gamma = 2.0;           // exponent
+  double smooth = 1.0;          // added to numerator and denominator
+  bool squared = false;         // squared probabilities in the denominator
 };
 
 // What a run is trained with.
@@ -31,13 +42,10 @@ struct LossOptions {
 // weight that is negative or not finite (usage).
 LossOptions placed_on(Device device, LossOptions options);
 
-// Kinds of LossTerm, for messages and for the config's check.
-const std::vector<std::string>& loss_kinds();
-
 // The loss of a batch, a scalar. Cross-entropy terms (also focal and bootstrapped ones, which are
 // cross-entropy with a factor per pixel) of logits at another resolution than the region use the fused
-// layers/resize_cross_entropy.h; dice and soft_iou resize first. Errors: unknown kind, number of class
-// weights, parameters out of range (config); a label out of range (data). labels: u8 [N,H,W] for the whole
+// layers/resize_cross_entropy.h; dice and soft_iou resize first. Errors: number of class weights,
+// parameters out of range (config); a label out of range (data). labels: u8 [N,H,W] for the whole
 // input image (255: ignored), on the device of the logits or in host memory; only output.region of them
 // counts.
 Variable segmentation_loss(const SegmentationOutput& output, const Tensor& labels,

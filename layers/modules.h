@@ -7,6 +7,7 @@
 #include "layers/inference_filter.h"
 #include "layers/max_pool2d.h"
 #include "layers/module.h"
+#include "layers/norm_kind.h"
 
 namespace atrous::layers {
 
@@ -182,16 +183,14 @@ class FrozenBatchNorm2d : public Norm {
 // Which norm follows a convolution. eps and momentum are those of batch norm's two kinds; group norm takes
 // eps only.
 struct NormOptions {
-  NormOptions(std::string norm_kind, double norm_eps = 1e-5,
-              double norm_momentum = 0.1)  // implicit: a kind is enough
-      : kind(std::move(norm_kind)), eps(norm_eps), momentum(norm_momentum) {}
-  NormOptions(const char* norm_kind) : NormOptions(std::string(norm_kind)) {}
-  std::string kind;
+  // Implicit: a kind is enough.
+  NormOptions(NormKind norm_kind, double norm_eps = 1e-5, double norm_momentum = 0.1)
+      : kind(norm_kind), eps(norm_eps), momentum(norm_momentum) {}
+  NormKind kind;
   double eps, momentum;
 };
 
-// "batch", "frozen", "group" (at most 32 groups, as many as divide the channels); null for "none".
-// Error(config) for anything else.
+// Null for NormKind::none.
 std::shared_ptr<Norm> make_norm(const NormOptions& options, int64_t channels);
 
 // activation(norm(conv(x)) + residual), in as few passes over memory as possible: the convolution collects

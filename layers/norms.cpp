@@ -40,12 +40,6 @@ Variable BatchNorm2d::forward(const Variable& x, Activation activation, const Va
   options.eps = eps;
   options.activation = activation;
   if (training()) {
-    // One value is its own mean: the result would be the bias, whatever the input, and no gradient. PyTorch
-    // refuses it too.
-    ATROUS_CHECK(x.value().pixels() > 1, ErrorKind::config,
-                 "[batch norm] training needs more than one value per channel. Got {} at {}. Use a larger "
-                 "batch, or norm \"group\" or \"frozen\".",
-                 x.shape().str(), ModuleScope::path());
     options.sums = sums;
     *num_batches_tracked.data<int64_t>() += 1;
   }
@@ -113,17 +107,22 @@ Variable GroupNorm::forward(const Variable& x, Activation activation, const Vari
 
 std::shared_ptr<Norm> make_norm(const NormOptions& options, int64_t channels) {
   const auto& [kind, eps, momentum] = options;
-  if (kind == "batch") return std::make_shared<BatchNorm2d>(channels, eps, momentum);
-  if (kind == "frozen") return std::make_shared<FrozenBatchNorm2d>(channels, eps);
-  if (kind == "group") return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
-  if (kind == "none") return nullptr;
-  fail(ErrorKind::config, "[model.norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".",
-       kind);
+  switch (kind) {
+    case NormKind::batch:
+      return std::make_shared<BatchNorm2d>(channels, eps, momentum);
+    case NormKind::frozen:
+      return std::make_shared<FrozenBatchNorm2d>(channels, eps);
+    case NormKind::group:
+      return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
+    case NormKind::none:
+      break;
+  }
+  return nullptr;
 }
 
 ConvNorm Block::conv_norm(const std::string& conv_name, const std::string& norm_name, Conv2dArgs args,
                           const NormOptions& norm_options) {
-  args.bias = norm_options.kind == "none";
+  args.bias = norm_options.kind == NormKind::none;
   ConvNorm both{register_module<Conv2d>(conv_name, args), make_norm(norm_options, args.out)};
   if (both.norm) add_child(norm_name, both.norm);
   return both;

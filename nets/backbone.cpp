@@ -56,7 +56,7 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
     ATROUS_CHECK(f.takes_multi_grid || options.multi_grid.empty(), ErrorKind::config,
                  "[model.multi_grid] {} has no last stage of a few blocks. Got {} factors. Leave it out.",
                  f.name, options.multi_grid.size());
-    ATROUS_CHECK(f.takes_deep_stem || options.stem == "plain", ErrorKind::config,
+    ATROUS_CHECK(f.takes_deep_stem || options.stem == StemKind::plain, ErrorKind::config,
                  "[model.stem] {} has no other stem. Got \"{}\". Leave it out.", f.name, options.stem);
     return f.make(options);
   }
@@ -67,24 +67,25 @@ BackboneOptions backbone_options(const ModelOptions& model, const char* default_
                                  int64_t default_output_stride) {
   const std::string name = model.backbone_or(default_name);
   const bool plain = name == "vgg16" || name == "vgg19";
-  ATROUS_CHECK(!plain || model.backbone_norm.empty(), ErrorKind::config,
+  ATROUS_CHECK(!plain || !model.backbone_norm, ErrorKind::config,
                "[model.backbone_norm] {0} has no norm. Got \"{1}\". Leave it out, or take {0}_bn.", name,
-               model.backbone_norm);
+               model.norm_of_backbone());
   return {.name = name,
           .in_channels = model.in_channels,
           .width_multiplier = model.width_multiplier,
-          .norm = plain ? "none" : model.norm_of_backbone(),
+          .norm = plain ? layers::NormKind::none : model.norm_of_backbone(),
           .output_stride = model.output_stride_or(default_output_stride),
           .uniform_dilation = false,
           .multi_grid = model.multi_grid,
-          .stem = model.stem.empty() ? "plain" : model.stem,
+          .stem = model.stem.value_or(StemKind::plain),
           .last_conv = true};
 }
 
 void refuse_norms(const ModelOptions& model, const std::string& what) {
-  ATROUS_CHECK(model.backbone_norm.empty(), ErrorKind::config,
-               "[model.backbone_norm] {} has no norm. Got \"{}\". Leave it out.", what, model.backbone_norm);
-  ATROUS_CHECK(model.norm == ModelOptions().norm || model.norm == "none", ErrorKind::config,
+  ATROUS_CHECK(!model.backbone_norm, ErrorKind::config,
+               "[model.backbone_norm] {} has no norm. Got \"{}\". Leave it out.", what,
+               model.norm_of_backbone());
+  ATROUS_CHECK(model.norm == ModelOptions().norm || model.norm == layers::NormKind::none, ErrorKind::config,
                "[model.norm] {} has no norm. Got \"{}\". Leave it out.", what, model.norm);
 }
 

@@ -14,7 +14,7 @@ struct BackboneOptions {
   std::string name = "resnet50";  // one of backbone_names()
   int64_t in_channels = 3;
   double width_multiplier = 1;
-  std::string norm = "batch";
+  layers::NormKind norm = layers::NormKind::batch;
   // Input pixels per pixel of the last map: strides beyond it become dilation (Chen et al., "Rethinking
   // atrous convolution", arXiv:1706.05587, section 3.1). 32, 16 or 8.
   int64_t output_stride = 32;
@@ -23,7 +23,7 @@ struct BackboneOptions {
   // The weights fit both; the logits differ.
   bool uniform_dilation = false;
   std::vector<int64_t> multi_grid;  // factors of the rates of the last stage's blocks; empty: ones
-  std::string stem = "plain";       // ResNets: "plain" or "deep"
+  StemKind stem = StemKind::plain;  // ResNets
   // MobileNets: the 1x1 convolution behind the last block (MobileNetV2: 320 to 1280 channels). DeepLab on
   // MobileNetV2 goes without.
   bool last_conv = true;

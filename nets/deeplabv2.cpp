@@ -128,13 +128,13 @@ class ResNetScorer : public Scorer {
 
 class DeepLabV2 : public SegmentationModel {
  public:
-  DeepLabV2(const ModelOptions& o, const std::shared_ptr<Scorer>& scorer)
+  DeepLabV2(const char* kind, const ModelOptions& o, const std::shared_ptr<Scorer>& scorer)
       : classes_(o.num_classes),
         in_channels_(o.in_channels),
         output_stride_(o.output_stride_or(8)),
         align_corners_(o.align_corners.value_or(true)),
         input_scales_(o.input_scales),
-        kind_(o.name == "deeplabv1" ? "DeepLab v1" : "DeepLab v2"),
+        kind_(kind),
         scorer_(scorer) {
     for (const double s : input_scales_) {
       ATROUS_CHECK(s > 0 && s <= 4, ErrorKind::config,
@@ -195,18 +195,20 @@ ModelPtr build_deeplabv1(const ModelOptions& o) {
   const std::vector<int64_t> rates = o.rates.empty() ? std::vector<int64_t>{12} : o.rates;
   ATROUS_CHECK(rates.size() == 1, ErrorKind::config,
                "[model.rates] deeplabv1 has one, of fc6. Got {}. Use deeplabv2 for several.", rates.size());
-  return std::make_shared<DeepLabV2>(o, std::make_shared<VggScorer>(o, rates));
+  return std::make_shared<DeepLabV2>("DeepLab v1", o, std::make_shared<VggScorer>(o, rates));
 }
 
 ModelPtr build_deeplabv2(const ModelOptions& o) {
   const std::vector<int64_t> rates = o.rates.empty() ? std::vector<int64_t>{6, 12, 18, 24} : o.rates;
   const std::string backbone = o.backbone_or("resnet101");
-  if (backbone != "vgg16") return std::make_shared<DeepLabV2>(o, std::make_shared<ResNetScorer>(o, rates));
+  const char* kind = "DeepLab v2";
+  if (backbone != "vgg16")
+    return std::make_shared<DeepLabV2>(kind, o, std::make_shared<ResNetScorer>(o, rates));
   refuse_norms(o, "deeplabv2 on vgg16");
-  ATROUS_CHECK(o.multi_grid.empty() && o.stem.empty(), ErrorKind::config,
+  ATROUS_CHECK(o.multi_grid.empty() && !o.stem, ErrorKind::config,
                "[model.{}] deeplabv2 on vgg16 has no such option. Leave it out.",
-               o.stem.empty() ? "multi_grid" : "stem");
-  return std::make_shared<DeepLabV2>(o, std::make_shared<VggScorer>(o, rates));
+               o.stem ? "stem" : "multi_grid");
+  return std::make_shared<DeepLabV2>(kind, o, std::make_shared<VggScorer>(o, rates));
 }
 
 }  // namespace atrous::nets

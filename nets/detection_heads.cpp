@@ -12,7 +12,7 @@ RpnHead::RpnHead(int64_t channels, int64_t anchors, int64_t convs)
     return Conv2dArgs{
         .in = channels, .out = out, .kernel = kernel, .pad = kernel / 2, .init = Init::normal_hundredth};
   };
-  for (int64_t i = 0; i < convs; ++i) convs_->append(args(channels, 3), NormOptions("none"));
+  for (int64_t i = 0; i < convs; ++i) convs_->append(args(channels, 3), NormOptions(NormKind::none));
   objectness_ = register_module<Conv2d>("cls_logits", args(anchors, 1));
   deltas_ = register_module<Conv2d>("bbox_pred", args(4 * anchors, 1));
 }

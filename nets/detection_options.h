@@ -6,7 +6,28 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
+
 namespace atrous::nets {
+
+// How features of a region are taken.
+enum class RoiOp {
+  align,  // Mask R-CNN
+  pool,   // Fast R-CNN, on one map only
+};
+constexpr auto names_of(RoiOp) {
+  return std::to_array<Named<RoiOp>>(
+      {{RoiOp::align, "align", "aligned sampling_ratio"}, {RoiOp::pool, "pool"}});
+}
+
+// Which anchors and proposals count in a step.
+enum class SamplerKind {
+  random,
+  first,  // the first positives and negatives in order, for comparisons with other programs
+};
+constexpr auto names_of(SamplerKind) {
+  return std::to_array<Named<SamplerKind>>({{SamplerKind::random, "random"}, {SamplerKind::first, "first"}});
+}
 
 // 0 or an empty list means the network's own default (`resolved` fills it in).
 struct DetectionOptions {
@@ -31,9 +52,9 @@ struct DetectionOptions {
   double rpn_positive_fraction = 0.5;
 
   // Regions.
-  std::string roi_op = "align";  // "align" (Mask R-CNN) or "pool" (Fast R-CNN), the latter on one map only
-  bool aligned = false;          // RoIAlign shifted by half a pixel (Detectron2)
-  int64_t sampling_ratio = 2;    // samples per bin and axis; 0: as many as the bin has pixels (Detectron2)
+  RoiOp roi_op = RoiOp::align;
+  bool aligned = false;        // RoIAlign shifted by half a pixel (Detectron2)
+  int64_t sampling_ratio = 2;  // samples per bin and axis; 0: as many as the bin has pixels (Detectron2)
   double box_positive_iou = 0.5, box_negative_iou = 0.5;
   int64_t box_samples = 0;  // per image
   double box_positive_fraction = 0.25;
@@ -42,8 +63,7 @@ struct DetectionOptions {
   int64_t max_detections = 100;  // per image
 
   double smooth_l1_beta = 1.0 / 9;  // of both box losses; 0: plain L1 (Detectron2)
-  // "random", or "first": the first positives and negatives in order, for comparisons with other programs.
-  std::string sampler = "random";
+  SamplerKind sampler = SamplerKind::random;
   // Added to the variance by the norms of the ResNet. torchvision's published weights of
   // maskrcnn_resnet50_fpn and fasterrcnn_resnet50_fpn (not v2) want 0.
   double backbone_norm_eps = 1e-5;

@@ -35,11 +35,16 @@ constexpr std::string_view deeplabv3_options =
 constexpr std::string_view resnet_options = "backbone_norm width_multiplier output_stride multi_grid stem";
 constexpr std::string_view classifier_options = "backbone_norm width_multiplier output_stride dropout";
 
+template <int64_t stride>
+ModelPtr build_fcn_of(const ModelOptions& options) {
+  return build_fcn(options, stride);
+}
+
 constexpr Network networks[] = {
     {"unet", build_unet, "backbone base_width depth padding upsampling dropout"},
-    {"fcn32s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
-    {"fcn16s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
-    {"fcn8s", build_fcn, "backbone backbone_norm width_multiplier at_once dropout"},
+    {"fcn32s", build_fcn_of<32>, "backbone backbone_norm width_multiplier at_once dropout"},
+    {"fcn16s", build_fcn_of<16>, "backbone backbone_norm width_multiplier at_once dropout"},
+    {"fcn8s", build_fcn_of<8>, "backbone backbone_norm width_multiplier at_once dropout"},
     {"fcn_resnet50", build_torchvision_segmentation, dilated_fcn_options},
     {"fcn_resnet101", build_torchvision_segmentation, dilated_fcn_options},
     {"deeplabv3_resnet50", build_torchvision_segmentation, deeplabv3_options},
@@ -106,9 +111,9 @@ const OptionalKey optional_keys[] = {
     {"padding", [](const ModelOptions& o) { return o.padding == defaults.padding; }},
     {"upsampling", [](const ModelOptions& o) { return o.upsampling == defaults.upsampling; }},
     {"form", [](const ModelOptions& o) { return o.form.empty(); }},
-    {"stem", [](const ModelOptions& o) { return o.stem.empty(); }},
+    {"stem", [](const ModelOptions& o) { return !o.stem.has_value(); }},
     {"attention", [](const ModelOptions& o) { return o.attention == defaults.attention; }},
-    {"backbone_norm", [](const ModelOptions& o) { return o.backbone_norm.empty(); }},
+    {"backbone_norm", [](const ModelOptions& o) { return !o.backbone_norm.has_value(); }},
     {"output_stride", [](const ModelOptions& o) { return o.output_stride == 0; }},
     {"rates", [](const ModelOptions& o) { return o.rates.empty(); }},
     {"multi_grid", [](const ModelOptions& o) { return o.multi_grid.empty(); }},
@@ -119,14 +124,6 @@ const OptionalKey optional_keys[] = {
     {"dropout", [](const ModelOptions& o) { return o.dropout < 0; }},
     {"detection", [](const ModelOptions& o) { return o.detection == defaults.detection; }},
 };
-
-bool contains_word(std::string_view words, std::string_view word) {
-  for (size_t at = words.find(word); at != std::string_view::npos; at = words.find(word, at + 1)) {
-    const size_t end = at + word.size();
-    if ((at == 0 || words[at - 1] == ' ') && (end == words.size() || words[end] == ' ')) return true;
-  }
-  return false;
-}
 
 // Null if there is none of that kind.
 const Network* find_network(const ModelOptions& o) {
@@ -149,24 +146,21 @@ const Detector* find_detector(const std::string& name) {
        nearest.empty() ? "" : fmt::format(" Did you mean \"{}\"?", nearest));
 }
 
-bool is_norm(const std::string& norm) {
-  return norm == "batch" || norm == "frozen" || norm == "group" || norm == "none";
+void check_range(const char* option, int64_t value, OptionRange range) {
+  ATROUS_CHECK(value >= range.low && value <= range.high, ErrorKind::config,
+               "[model.{}] must be {} to {}. Got {}.", option, range.low, range.high, value);
 }
 
 // An option that a network ignores is more likely a mistake than a wish.
 void check_options(const char* network, std::string_view takes, const ModelOptions& o) {
-  ATROUS_CHECK(o.num_classes >= 1 && o.num_classes <= 65536, ErrorKind::config,
-               "[model.num_classes] must be 1 to 65536. Got {}.", o.num_classes);
-  ATROUS_CHECK(o.in_channels >= 1 && o.in_channels <= 65536, ErrorKind::config,
-               "[model.in_channels] must be 1 to 65536. Got {}.", o.in_channels);
+  check_range("num_classes", o.num_classes, num_classes_range);
+  check_range("in_channels", o.in_channels, in_channels_range);
+  check_range("depth", o.depth, depth_range);
+  check_range("base_width", o.base_width, base_width_range);
   ATROUS_CHECK(o.dropout < 1, ErrorKind::config, "[model.dropout] must be below 1. Got {}.", o.dropout);
-  ATROUS_CHECK(o.width_multiplier > 0 && o.width_multiplier <= 16, ErrorKind::config,
-               "[model.width_multiplier] must be above 0 and at most 16. Got {}.", o.width_multiplier);
-  ATROUS_CHECK(is_norm(o.norm), ErrorKind::config,
-               "[model.norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".", o.norm);
-  ATROUS_CHECK(o.backbone_norm.empty() || is_norm(o.backbone_norm), ErrorKind::config,
-               "[model.backbone_norm] must be \"batch\", \"frozen\", \"group\" or \"none\". Got \"{}\".",
-               o.backbone_norm);
+  ATROUS_CHECK(o.width_multiplier > 0 && o.width_multiplier <= largest_width_multiplier, ErrorKind::config,
+               "[model.width_multiplier] must be above 0 and at most {}. Got {}.", largest_width_multiplier,
+               o.width_multiplier);
   for (const OptionalKey& k : optional_keys) {
     ATROUS_CHECK(contains_word(takes, k.key) || k.is_default(o), ErrorKind::config,
                  "[model.{}] {} has no such option. Leave it out; it takes {}.", k.key, network, takes);

@@ -54,7 +54,7 @@ const Form& form_of(int64_t layers) {
 // Norm, ReLU, convolution, dropout.
 class PreactivatedConv : public Block {
  public:
-  PreactivatedConv(int64_t in, int64_t out, int64_t kernel, const std::string& norm, double dropout)
+  PreactivatedConv(int64_t in, int64_t out, int64_t kernel, NormKind norm, double dropout)
       : norm_(make_norm(norm, in)) {
     if (norm_) add_child("norm", norm_);
     conv_ = register_module<Conv2d>(
@@ -79,7 +79,7 @@ class PreactivatedConv : public Block {
 
 class DenseBlock : public Block {
  public:
-  DenseBlock(int64_t in, int64_t layers, int64_t growth, const std::string& norm, double dropout)
+  DenseBlock(int64_t in, int64_t layers, int64_t growth, NormKind norm, double dropout)
       : growth_(growth), layers_(register_module<ModuleList<PreactivatedConv>>("layers")) {
     for (int64_t i = 0; i < layers; ++i) layers_->append(in + i * growth, growth, 3, norm, dropout);
   }
@@ -106,7 +106,7 @@ class DenseBlock : public Block {
 // Its only child is "bottleneck".
 class Bottleneck : public Block {
  public:
-  Bottleneck(int64_t in, int64_t layers, int64_t growth, const std::string& norm, double dropout)
+  Bottleneck(int64_t in, int64_t layers, int64_t growth, NormKind norm, double dropout)
       : block(register_module<DenseBlock>("bottleneck", in, layers, growth, norm, dropout)) {}
   std::string kind() const override { return "Sequential"; }
   const std::shared_ptr<DenseBlock> block;

@@ -102,8 +102,7 @@ ModelPtr make_fcn_vgg(const ModelOptions& options, int64_t stride) {
   return std::make_shared<FcnVgg>(options, stride);
 }
 
-ModelPtr build_fcn(const ModelOptions& o) {
-  const int64_t stride = o.name == "fcn32s" ? 32 : o.name == "fcn16s" ? 16 : 8;
+ModelPtr build_fcn(const ModelOptions& o, int64_t stride) {
   const std::string backbone = o.backbone_or("vgg16");
   const bool vgg = backbone == "vgg16";
   ATROUS_CHECK(vgg || backbone.starts_with("resnet"), ErrorKind::config,

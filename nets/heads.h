@@ -39,14 +39,14 @@ Variable flatten_channels_first(const Variable& x);
 struct FcnHeadOptions {
   int64_t in = 0, classes = 0;
   int64_t inner = 0;  // 0: a quarter of `in`
-  layers::NormOptions norm{"batch"};
+  layers::NormOptions norm{layers::NormKind::batch};
   double dropout = 0.1;
   bool drop_channels = false;  // whole channels of an image
 };
 class FcnHead : public Head {
  public:
   explicit FcnHead(const FcnHeadOptions& options);
-  FcnHead(int64_t in, int64_t classes, const std::string& norm, double dropout = 0.1)
+  FcnHead(int64_t in, int64_t classes, layers::NormKind norm, double dropout = 0.1)
       : FcnHead(FcnHeadOptions{.in = in, .classes = classes, .inner = 0, .norm = norm, .dropout = dropout}) {}
   Variable forward(const Variable& x) const override;
   std::string kind() const override { return "FCNHead"; }
@@ -77,7 +77,7 @@ class ScoreHead : public Head {
 // Depthwise 3x3, then 1x1, with norm and ReLU behind the second, and behind the first too or not.
 struct SeparableArgs {
   int64_t in = 0, out = 0, dilation = 1;
-  layers::NormOptions norm = "batch";
+  layers::NormOptions norm = layers::NormKind::batch;
   bool norm_between = true;  // names 0, 1, 3, 4 with (DeepLab v3+), else 0.0, 0.1, 1
   int first = 0;             // that much is added to those numbers
 };
@@ -100,7 +100,7 @@ class SeparableConv : public Head {
 struct AsppOptions {
   int64_t in = 0, channels = 256;
   std::vector<int64_t> rates = {12, 24, 36};
-  layers::NormOptions norm = "batch";
+  layers::NormOptions norm = layers::NormKind::batch;
   double dropout = 0.5;
   bool separable = false;    // the branches with rates are SeparableConvs (v3+)
   bool norm_between = true;  // of those

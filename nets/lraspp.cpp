@@ -36,7 +36,7 @@ class LrasppHead : public Block {
 
  private:
   struct Features : Block {
-    Features(const Conv2dArgs& args, const std::string& norm) : conv(conv_norm("0", "1", args, norm)) {}
+    Features(const Conv2dArgs& args, NormKind norm) : conv(conv_norm("0", "1", args, norm)) {}
     Variable forward(const Variable& x) const {
       const ModuleScope scope(name());
       return conv(x);

@@ -15,7 +15,7 @@ constexpr Init init = Init::kaiming_normal_fan_out;
 
 // A convolution with norm as a separate module: "0" and "1".
 struct ConvBn : Block {
-  ConvBn(const Conv2dArgs& args, const std::string& norm) : conv(conv_norm("0", "1", args, norm)) {}
+  ConvBn(const Conv2dArgs& args, NormKind norm) : conv(conv_norm("0", "1", args, norm)) {}
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
     return conv(x, {.activation = Activation::relu6, .residual = {}, .out = {}});
@@ -26,7 +26,7 @@ struct ConvBn : Block {
 
 struct BlockArgs {
   int64_t in, out, expansion, stride, dilation;
-  std::string norm;
+  NormKind norm;
 };
 
 class InvertedResidual : public Block {

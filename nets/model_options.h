@@ -8,9 +8,48 @@
 #include <vector>
 
 #include "layers/crf_as_rnn.h"
+#include "layers/norm_kind.h"
 #include "nets/detection_options.h"
 
 namespace atrous::nets {
+
+enum class UNetPadding {
+  same,
+  valid,  // the paper's form with cropped skips
+};
+constexpr auto names_of(UNetPadding) {
+  return std::to_array<Named<UNetPadding>>({{UNetPadding::same, "same"}, {UNetPadding::valid, "valid"}});
+}
+
+enum class Upsampling { transposed, bilinear };
+constexpr auto names_of(Upsampling) {
+  return std::to_array<Named<Upsampling>>(
+      {{Upsampling::transposed, "transposed"}, {Upsampling::bilinear, "bilinear"}});
+}
+
+// How a ResNet begins.
+enum class StemKind {
+  plain,  // 7x7
+  deep,   // three 3x3
+};
+constexpr auto names_of(StemKind) {
+  return std::to_array<Named<StemKind>>({{StemKind::plain, "plain"}, {StemKind::deep, "deep"}});
+}
+
+// Squeeze and excitation in a decoder: of channels, or of channels and pixels.
+enum class AttentionKind { none, se, scse };
+constexpr auto names_of(AttentionKind) {
+  return std::to_array<Named<AttentionKind>>(
+      {{AttentionKind::none, "none"}, {AttentionKind::se, "se"}, {AttentionKind::scse, "scse"}});
+}
+
+// Ranges of options, for the schema of configs and for the check of options that come from elsewhere.
+struct OptionRange {
+  int64_t low, high;
+};
+inline constexpr OptionRange num_classes_range{1, 65536}, in_channels_range{1, 256}, depth_range{2, 8},
+    base_width_range{1, 4096};
+inline constexpr double largest_width_multiplier = 16;
 
 // Not every network takes every option: the table in factory.cpp says which, and one that is set although the
 // network ignores it is an error.
@@ -18,19 +57,19 @@ struct ModelOptions {
   std::string name;  // one of model_names()
   int64_t num_classes = 0;
   int64_t in_channels = 3;
-  std::string backbone;                   // one of backbone_names(); empty: the network's default
-  double width_multiplier = 1;            // of all channel counts inside, as torchvision's width_mult
-  int64_t base_width = 64;                // unet: channels of the first level
-  int64_t depth = 5;                      // unet: number of levels
-  int64_t layers = 0;                     // fc_densenet: 56, 67 or 103; 0: the network's default
-  std::string padding = "same";           // unet: "same" or "valid" (the paper's form with cropped skips)
-  std::string upsampling = "transposed";  // unet: "transposed" or "bilinear"
-  std::string form;                       // which published form of the network; empty: the paper's
-  std::string stem;  // ResNets: "plain" (7x7) or "deep" (three 3x3); empty: the network's default
-  std::string attention = "none";  // unet with a backbone: "none", "se" or "scse"
-  std::string norm = "batch";      // "batch", "frozen", "group", "none" ("none" is the U-Net of the paper)
-  std::string backbone_norm;       // norm of the backbone; empty: as `norm`
-  int64_t output_stride = 0;       // 0: the network's default
+  std::string backbone;         // one of backbone_names(); empty: the network's default
+  double width_multiplier = 1;  // of all channel counts inside, as torchvision's width_mult
+  int64_t base_width = 64;      // unet: channels of the first level
+  int64_t depth = 5;            // unet: number of levels
+  int64_t layers = 0;           // fc_densenet: 56, 67 or 103; 0: the network's default
+  UNetPadding padding = UNetPadding::same;
+  Upsampling upsampling = Upsampling::transposed;  // unet
+  std::string form;                                // which published form of the network; empty: the paper's
+  std::optional<StemKind> stem;                    // ResNets; unset: the network's default
+  AttentionKind attention = AttentionKind::none;   // unet with a backbone
+  layers::NormKind norm = layers::NormKind::batch;
+  std::optional<layers::NormKind> backbone_norm;  // unset: as `norm`
+  int64_t output_stride = 0;                      // 0: the network's default
   std::vector<int64_t> rates;  // atrous rates of the pyramid of branches (ASPP); empty: the network's default
   std::vector<int64_t>
       multi_grid;  // factors of the rates of the blocks of the last stage; empty: the network's default
@@ -49,7 +88,7 @@ struct ModelOptions {
 
   double dropout_or(double otherwise) const { return dropout >= 0 ? dropout : otherwise; }
   int64_t output_stride_or(int64_t otherwise) const { return output_stride ? output_stride : otherwise; }
-  const std::string& norm_of_backbone() const { return backbone_norm.empty() ? norm : backbone_norm; }
+  layers::NormKind norm_of_backbone() const { return backbone_norm.value_or(norm); }
   std::string backbone_or(const char* otherwise) const { return backbone.empty() ? otherwise : backbone; }
 };
 

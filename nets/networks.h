@@ -13,7 +13,8 @@ using ModelPtr = std::shared_ptr<layers::SegmentationModel>;
 using DetectorPtr = std::shared_ptr<layers::DetectionModel>;
 
 ModelPtr build_unet(const ModelOptions& options);  // unet.cpp
-ModelPtr build_fcn(const ModelOptions& options);   // fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
+// fcn_vgg.cpp, fcn_resnet.cpp: fcn32s, fcn16s, fcn8s
+ModelPtr build_fcn(const ModelOptions& options, int64_t stride);
 // torchvision_segmentation.cpp: fcn_resnet50, fcn_resnet101, deeplabv3_resnet50, deeplabv3_resnet101,
 // deeplabv3_mobilenet_v3_large
 ModelPtr build_torchvision_segmentation(const ModelOptions& options);

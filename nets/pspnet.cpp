@@ -49,7 +49,7 @@ std::vector<Variable> pooled(const Variable& x, const std::vector<std::shared_pt
 // The pyramid pooling module. [N,H,W,C] -> [N,H,W,2C] (for C divisible by 4).
 class PyramidPooling : public Block {
  public:
-  PyramidPooling(int64_t in, const std::string& norm, bool align_corners) : align_corners_(align_corners) {
+  PyramidPooling(int64_t in, NormKind norm, bool align_corners) : align_corners_(align_corners) {
     features_ = register_module<Features>("features", in, std::max<int64_t>(1, in / std::ssize(bins)), norm);
     out_channels = in + std::ssize(bins) * features_->levels[0]->channels();
   }
@@ -66,7 +66,7 @@ class PyramidPooling : public Block {
 
  private:
   struct Features : Block {
-    Features(int64_t in, int64_t out, const std::string& norm) {
+    Features(int64_t in, int64_t out, NormKind norm) {
       for (size_t i = 0; i < std::size(bins); ++i)
         levels.push_back(register_module<ConvNormRelu>(
             std::to_string(i), Conv2dArgs{.in = in, .out = out, .kernel = 1}, norm, /*first=*/1));
@@ -80,7 +80,7 @@ class PyramidPooling : public Block {
 
 BackboneOptions dilated_resnet(const ModelOptions& o) {
   BackboneOptions b = backbone_options(o, "resnet50", 8);
-  if (o.stem.empty() && b.name.starts_with("resnet")) b.stem = "deep";
+  if (!o.stem && b.name.starts_with("resnet")) b.stem = StemKind::deep;
   b.uniform_dilation = true;
   return b;
 }
@@ -161,12 +161,12 @@ class SmpDecoder : public Block {
 
  private:
   struct Pyramid : Block {
-    Pyramid(int64_t in, const std::string& norm) {
+    Pyramid(int64_t in, NormKind norm) {
       const Conv2dArgs args{
           .in = in, .out = std::max<int64_t>(1, in / std::ssize(bins)), .kernel = 1, .init = smp_init};
       for (size_t i = 0; i < std::size(bins); ++i)
         levels.push_back(register_module<ConvNormRelu>(fmt::format("blocks.{}.pool.1", i), args,
-                                                       bins[i] == 1 ? "none" : norm));
+                                                       bins[i] == 1 ? NormKind::none : norm));
     }
     std::string kind() const override { return "PSPModule"; }
     std::vector<std::shared_ptr<ConvNormRelu>> levels;

@@ -52,7 +52,7 @@ DetectionOptions resolved(const ModelOptions& model, bool vgg, size_t maps) {
   ATROUS_CHECK(maps == 1 || o.anchor_sizes.size() == maps, ErrorKind::config,
                "[{}.anchor_sizes] must be one per map of the pyramid, {}. Got {}.", where, maps,
                o.anchor_sizes.size());
-  ATROUS_CHECK(maps == 1 || o.roi_op == "align", ErrorKind::config,
+  ATROUS_CHECK(maps == 1 || o.roi_op == RoiOp::align, ErrorKind::config,
                "[{}.roi_op] \"pool\" is for networks with one map. Got {}. Use \"align\", or the network "
                "fasterrcnn_vgg16.",
                where, model.name);
@@ -76,7 +76,7 @@ class Rcnn : public DetectionModel {
         in_channels_(m.in_channels),
         masks_(form.masks),
         options_(resolved(m, form.vgg, form.vgg ? 1 : 5)) {
-    const NormOptions norm(form.v2 ? m.norm : "none");
+    const NormOptions norm(form.v2 ? m.norm : NormKind::none);
     const auto width = [&](int64_t channels) { return scaled_width(channels, m.width_multiplier); };
     BackboneOptions body = backbone_options(m, form.vgg ? "vgg16" : "resnet50");
     body.norm_eps = options_.backbone_norm_eps;
@@ -84,7 +84,7 @@ class Rcnn : public DetectionModel {
     ATROUS_CHECK(body.name.starts_with(form.vgg ? "vgg" : "resne"), ErrorKind::config,
                  "[model.backbone] {} needs a {}. Got \"{}\".", m.name, form.vgg ? "VGG" : "ResNet",
                  body.name);
-    if (form.vgg && body.norm == "none") refuse_norms(m, m.name);
+    if (form.vgg && body.norm == NormKind::none) refuse_norms(m, m.name);
     backbone_ = form.vgg ? make_vgg_map(body) : make_resnet_fpn(body, width(256), norm);
     add_child("backbone", backbone_);
     rpn_ = register_module<RegionProposals>("rpn", options_, backbone_->channels(), backbone_->strides(),

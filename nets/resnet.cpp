@@ -171,14 +171,12 @@ class ResNet : public Backbone {
  public:
   explicit ResNet(const BackboneOptions& o) {
     const Form& form = form_of(o.name);
-    ATROUS_CHECK(o.norm != "none", ErrorKind::config,
+    ATROUS_CHECK(o.norm != NormKind::none, ErrorKind::config,
                  "[model.norm] a ResNet needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".");
-    ATROUS_CHECK(o.stem == "plain" || o.stem == "deep", ErrorKind::config,
-                 "[model.stem] must be \"plain\" or \"deep\". Got \"{}\".", o.stem);
     const NormOptions norm(o.norm, o.norm_eps);
     const int64_t width = scaled_width(64, o.width_multiplier);
     int64_t in = width;
-    if (o.stem == "deep") {
+    if (o.stem == StemKind::deep) {
       deep_ = register_module<DeepStem>("layer0", o.in_channels, width, norm);
       in = 2 * width;
     } else {

@@ -93,7 +93,7 @@ RoiHeads::RoiHeads(const DetectionOptions& options, const RoiHeadsForm& form)
 Variable RoiHeads::pooled(const RegionMaps& maps, const Regions& regions, int64_t size) const {
   const Device device = maps.maps[0].value().device();
   const Tensor rois = regions.tensor(device);
-  if (options_.roi_op == "pool") {
+  if (options_.roi_op == RoiOp::pool) {
     return roi_pool(
         maps.maps[0], rois,
         {.out_height = size, .out_width = size, .scale = 1.0 / static_cast<double>(maps.strides[0])});
@@ -244,7 +244,7 @@ RoiHeads::Samples RoiHeads::sample(const std::vector<Tensor>& proposals, const s
     const Sampled chosen = sample_balanced(labels,
                                            {.samples = options_.box_samples,
                                             .positive_fraction = options_.box_positive_fraction,
-                                            .random = options_.sampler == "random"},
+                                            .random = options_.sampler == SamplerKind::random},
                                            rng);
     std::vector<int32_t> objects;
     for (const int32_t i : chosen.positives) {

@@ -18,7 +18,7 @@ struct RoiHeadsForm {
   int64_t box_width = 1024, mask_width = 256;
   bool convolutional = false;  // ConvHead instead of TwoLayerHead
   bool masks = true;
-  layers::NormOptions norm{"none"};                      // of convolutional heads
+  layers::NormOptions norm{layers::NormKind::none};      // of convolutional heads
   double dropout = 0;                                    // of TwoLayerHead
   layers::Init box_init = layers::Init::uniform_fan_in;  // of TwoLayerHead
 };

@@ -55,7 +55,7 @@ void add_image(AnchorTargets& t, const Tensor& anchors, int64_t image, const Ten
   const Sampled sampled = sample_balanced(anchor_labels(match, anchors.dim(0)),
                                           {.samples = o.rpn_samples,
                                            .positive_fraction = o.rpn_positive_fraction,
-                                           .random = o.sampler == "random"},
+                                           .random = o.sampler == SamplerKind::random},
                                           rng);
   const auto first = static_cast<int32_t>(image * anchors.dim(0));
   std::vector<int32_t> matched;

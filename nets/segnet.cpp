@@ -29,8 +29,7 @@ using namespace layers;
 // A convolution with its norm. It keeps its bias, other than a Block's own.
 class Convs : public Block {
  public:
-  ConvNorm add(const std::string& conv, const std::string& norm_name, const Conv2dArgs& args,
-               const std::string& norm) {
+  ConvNorm add(const std::string& conv, const std::string& norm_name, const Conv2dArgs& args, NormKind norm) {
     ConvNorm both{register_module<Conv2d>(conv, args), make_norm(norm, args.out)};
     if (both.norm) add_child(norm_name, both.norm);
     return both;
@@ -100,7 +99,7 @@ class SegNet : public SegmentationModel {
   void add_vgg_levels(const ModelOptions& o, Convs& features) {
     constexpr std::array<int64_t, 5> convs{2, 2, 3, 3, 3}, widths{64, 128, 256, 512, 512};
     // torchvision's list has the ReLUs, the pools and, if there are any, the norms as members, too.
-    const int64_t members = o.norm_of_backbone() == "none" ? 2 : 3;
+    const int64_t members = o.norm_of_backbone() == NormKind::none ? 2 : 3;
     int64_t index = 0, in = in_channels_;
     const auto width = [&](size_t level) { return scaled_width(widths[level], o.width_multiplier); };
     for (size_t level = 0; level < convs.size(); ++level) {
@@ -119,8 +118,9 @@ class SegNet : public SegmentationModel {
         const bool scores = level == 0 && i == 1;
         const int64_t out = scores ? classes_ : width(i == 1 ? level - 1 : level);
         const std::string child = fmt::format("conv{}_{}_D", level + 1, i);
-        up_[level].push_back({own_->add(child, child + "_bn", square(in, out, 3), scores ? "none" : o.norm),
-                              scores ? Activation::none : Activation::relu});
+        up_[level].push_back(
+            {own_->add(child, child + "_bn", square(in, out, 3), scores ? NormKind::none : o.norm),
+             scores ? Activation::none : Activation::relu});
         in = out;
       }
     }
@@ -142,7 +142,7 @@ class SegNet : public SegmentationModel {
           {own_->add(child, child + "_bn", square(width, width, kernel), o.norm), Activation::none});
     }
     up_[0].push_back(
-        {own_->add("conv_classifier", "", square(width, classes_, 1), "none"), Activation::none});
+        {own_->add("conv_classifier", "", square(width, classes_, 1), NormKind::none), Activation::none});
   }
 
   const int64_t classes_, in_channels_;
@@ -156,9 +156,9 @@ class SegNet : public SegmentationModel {
 ModelPtr build_segnet(const ModelOptions& o) {
   ATROUS_CHECK(o.form.empty() || o.form == "vgg16" || o.form == "basic", ErrorKind::config,
                "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"{}\".", o.form);
-  ATROUS_CHECK(o.form != "basic" || o.backbone_norm.empty(), ErrorKind::config,
+  ATROUS_CHECK(o.form != "basic" || !o.backbone_norm, ErrorKind::config,
                "[model.backbone_norm] segnet of form \"basic\" has no backbone. Got \"{}\". Use model.norm.",
-               o.backbone_norm);
+               o.norm_of_backbone());
   return std::make_shared<SegNet>(o);
 }
 

@@ -35,7 +35,7 @@ class DoubleConv : public Block {
   struct Convs : Block {
     Convs(int64_t in, int64_t mid, int64_t out, const UNetOptions& o) : valid(o.valid) {
       // Without norm the second convolution is the third child of conv, ReLU, conv, ReLU.
-      const bool plain = o.norm == "none";
+      const bool plain = o.norm == NormKind::none;
       const int64_t pad = o.valid ? 0 : 1;
       first = conv_norm("0", "1", {.in = in, .out = mid, .pad = pad, .init = Init::kaiming_normal_fan_in},
                         o.norm);
@@ -260,16 +260,8 @@ ModelPtr make_unet(const UNetOptions& options) {
 }
 
 ModelPtr build_unet(const ModelOptions& o) {
-  const bool valid = o.padding == "valid";
-  ATROUS_CHECK(valid || o.padding == "same", ErrorKind::config,
-               "[model.padding] must be \"same\" or \"valid\". Got \"{}\".", o.padding);
-  const bool bilinear = o.upsampling == "bilinear";
-  ATROUS_CHECK(bilinear || o.upsampling == "transposed", ErrorKind::config,
-               "[model.upsampling] must be \"transposed\" or \"bilinear\". Got \"{}\".", o.upsampling);
-  ATROUS_CHECK(o.depth >= 2 && o.depth <= 10, ErrorKind::config,
-               "[model.depth] a U-Net has 2 to 10 levels. Got {}. The paper has 5.", o.depth);
-  ATROUS_CHECK(o.base_width >= 1 && o.base_width <= 4096, ErrorKind::config,
-               "[model.base_width] must be 1 to 4096. Got {}.", o.base_width);
+  const bool valid = o.padding == UNetPadding::valid;
+  const bool bilinear = o.upsampling == Upsampling::bilinear;
   // The paper drops out "at the end of the contracting path" and does not say how much; one half is the usual
   // reading.
   return make_unet({o.in_channels, o.num_classes, o.base_width, o.depth, valid, bilinear, o.norm,

@@ -31,7 +31,7 @@ struct UNetOptions {
   int64_t depth = 5;
   bool valid = false;
   bool bilinear = false;
-  std::string norm = "batch";
+  layers::NormKind norm = layers::NormKind::batch;
   double dropout = 0;
 };
 

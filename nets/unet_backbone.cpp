@@ -101,7 +101,7 @@ class Attention : public Block {
 // 3x3 convolution (0), norm (1), ReLU.
 class ConvBlock : public Block {
  public:
-  ConvBlock(int64_t in, int64_t out, const std::string& norm)
+  ConvBlock(int64_t in, int64_t out, NormKind norm)
       : conv_(conv_norm("0", "1", {.in = in, .out = out, .pad = 1, .init = decoder_init}, norm)) {}
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
@@ -119,15 +119,17 @@ Variable nearest(const Variable& x, int64_t height, int64_t width, const Tensor&
 }
 
 struct DecoderArgs {
-  std::string attention, norm;
+  AttentionKind attention;
+  NormKind norm;
 };
 
 class DecoderBlock : public Block {
  public:
   DecoderBlock(int64_t in, int64_t skip, int64_t out, const DecoderArgs& a) {
     const auto attention = [&](const char* child, int64_t channels) {
-      return a.attention == "none" ? nullptr
-                                   : register_module<Attention>(child, channels, a.attention == "scse");
+      return a.attention == AttentionKind::none
+                 ? nullptr
+                 : register_module<Attention>(child, channels, a.attention == AttentionKind::scse);
     };
     conv1_ = register_module<ConvBlock>("conv1", in + skip, out, a.norm);
     // The last block joins nothing and does not use its first attention; weights files have it all the same.
@@ -235,8 +237,6 @@ class BackboneUNet : public SegmentationModel {
 }  // namespace
 
 ModelPtr build_backbone_unet(const ModelOptions& o) {
-  ATROUS_CHECK(o.attention == "none" || o.attention == "se" || o.attention == "scse", ErrorKind::config,
-               "[model.attention] must be \"none\", \"se\" or \"scse\". Got \"{}\".", o.attention);
   return std::make_shared<BackboneUNet>(o);
 }
 

@@ -30,7 +30,7 @@ VggFeatures::VggFeatures(const VggOptions& o) : ceil_pools_(o.ceil_pools), large
   const Form& form = form_of(o.layers);
   const size_t last_level = stride_level("model.output_stride", o.output_stride);
   // ReLUs, norms and pools are children of their own in torchvision's sequence and count in the names.
-  const int children = o.norm == "none" ? 2 : 3;
+  const int children = o.norm == NormKind::none ? 2 : 3;
   int index = 0;
   int64_t in = o.in_channels, dilation = 1;
   for (size_t s = 0; s < 5; ++s) {
@@ -88,14 +88,14 @@ std::array<Variable, 5> VggFeatures::pools(const Variable& image) const {
 
 std::shared_ptr<Backbone> make_vgg(const BackboneOptions& o) {
   const bool with_norm = o.name.ends_with("_bn");
-  ATROUS_CHECK(!with_norm || o.norm != "none", ErrorKind::config,
+  ATROUS_CHECK(!with_norm || o.norm != NormKind::none, ErrorKind::config,
                "[model.norm] {} has a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\", or the "
                "backbone \"{}\".",
                o.name, o.name.substr(0, 5));
   return std::make_shared<VggFeatures>(VggOptions{.layers = std::stoi(o.name.substr(3)),
                                                   .in_channels = o.in_channels,
                                                   .width_multiplier = o.width_multiplier,
-                                                  .norm = with_norm ? o.norm : "none",
+                                                  .norm = with_norm ? o.norm : NormKind::none,
                                                   .output_stride = o.output_stride});
 }
 

@@ -13,10 +13,11 @@ struct VggOptions {
   int64_t layers = 16;  // 11, 13, 16 or 19, of which three are fully connected and not here
   int64_t in_channels = 3;
   double width_multiplier = 1;
-  std::string norm = "none";  // behind each convolution, which keeps its bias (torchvision's vgg16_bn)
-  int64_t first_pad = 1;      // of the first convolution (FCN: 100)
-  bool ceil_pools = false;    // odd extents are halved and rounded up (FCN), else down
-  bool large_pools = false;   // 3x3 padded by 1 (DeepLab), else 2x2
+  layers::NormKind norm =
+      layers::NormKind::none;  // behind each convolution, which keeps its bias (torchvision's vgg16_bn)
+  int64_t first_pad = 1;       // of the first convolution (FCN: 100)
+  bool ceil_pools = false;     // odd extents are halved and rounded up (FCN), else down
+  bool large_pools = false;    // 3x3 padded by 1 (DeepLab), else 2x2
   // 32, 16 or 8. The last pools keep the resolution instead of halving it, with 3x3 pixels; the convolutions
   // behind them are dilated by 2 for each.
   int64_t output_stride = 32;

@@ -38,7 +38,7 @@ struct BlockArgs {
   std::array<int64_t, 3> rates{1, 1, 1};
   int64_t stride = 1;
   Shortcut shortcut = Shortcut::projection;
-  NormOptions norm{"batch"};
+  NormOptions norm{NormKind::batch};
 };
 
 // Depthwise 3x3 and 1x1, each with norm.
@@ -129,7 +129,7 @@ class XceptionBlock : public Block {
 class Xception : public Backbone {
  public:
   explicit Xception(const BackboneOptions& o) {
-    ATROUS_CHECK(o.norm != "none", ErrorKind::config,
+    ATROUS_CHECK(o.norm != NormKind::none, ErrorKind::config,
                  "[model.norm] {} needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".",
                  o.name);
     ATROUS_CHECK(o.multi_grid.empty() || o.multi_grid.size() == 3, ErrorKind::config,

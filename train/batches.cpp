@@ -17,7 +17,7 @@ const std::byte* item(const Tensor& t, int64_t i) {
 DataSets open_datasets(const Config& config, const data::ClassList* stored) {
   DataSets sets;
   const int64_t classes = config.model.num_classes;
-  if (config.data.dataset == "tensors") {
+  if (config.data.dataset == given_tensors) {
     for (int64_t c = 0; c < classes; ++c) {
       data::ClassInfo info;
       const auto& names = config.data.class_names;

@@ -219,7 +219,7 @@ StoredCheckpoint interpret(TensorFile file) {
                "checkpoint.",
                path, found, expected);
   const std::string config = need("atrous.config"), classes = need("atrous.classes");
-  stored.config = read_metadata(path, [&] { return parse_config(config, path, {}); });
+  stored.config = read_metadata(path, [&] { return parse_config(config, path, {}, ConfigFrom::run); });
   stored.classes = read_metadata(path, [&] { return classes_from_text(classes, path); });
   note_given_names(stored.classes, stored.config.data.class_names);
   if (m.contains("atrous.state"))
@@ -362,8 +362,9 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
                  weights_path,
                  config_beside(weights_path).empty() ? "" : ", such as " + config_beside(weights_path));
     const std::string& text = m.at("atrous.config");
-    read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}); });
-    loaded.config = parse_config(text, weights_path, overrides);  // what fails now is an override
+    read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}, ConfigFrom::run); });
+    // What fails now is an override.
+    loaded.config = parse_config(text, weights_path, overrides, ConfigFrom::run);
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });
   const nets::ModelOptions& model = loaded.config.model;

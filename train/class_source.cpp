@@ -12,8 +12,7 @@ data::ClassList class_list(const std::vector<data::ClassInfo>& classes, const Co
 }
 
 bool has_settings_by_label(const Config& config) {
-  const std::string& weights = config.train.class_weights;
-  return weights != "none" && weights != "median_frequency" && weights != "sqrt_median_frequency";
+  return !find_named<ClassWeighting>(config.train.class_weights);
 }
 
 std::optional<data::ClassList> start_classes(const Config& config, const std::string& path) {
@@ -25,7 +24,7 @@ std::optional<data::ClassList> start_classes(const Config& config, const std::st
     std::vector<data::ClassInfo> classes = classes_from_text(found->second, path);
     const auto stored = metadata.find("atrous.config");
     if (stored != metadata.end())
-      note_given_names(classes, parse_config(stored->second, path, {}).data.class_names);
+      note_given_names(classes, parse_config(stored->second, path, {}, ConfigFrom::run).data.class_names);
     // Weights for another number of classes leave the last layers as they are initialised.
     if (static_cast<int64_t>(classes.size()) != config.model.num_classes) return std::nullopt;
     return class_list(classes, config, fmt::format("the checkpoint {}", path));

@@ -1,23 +1,27 @@
 #include "train/class_weights.h"
 
+#include <fmt/ranges.h>
+
 #include <charconv>
 #include <cmath>
 #include <sstream>
 
 #include "data/statistics.h"
+#include "train/config.h"
 
 namespace atrous::train {
 std::vector<double> class_weights(const std::string& setting, const data::Dataset* dataset,
                                   int64_t num_classes) {
-  if (setting == "none") return {};
-  if (setting == "median_frequency" || setting == "sqrt_median_frequency") {
+  const std::optional<ClassWeighting> rule = find_named<ClassWeighting>(setting);
+  if (rule == ClassWeighting::none) return {};
+  if (rule) {
     ATROUS_CHECK(dataset, ErrorKind::config,
                  "[config] train.class_weights = \"{}\" needs a data set with labels to count. Got given "
                  "tensors. Write the weights as "
                  "numbers.",
                  setting);
     std::vector<double> weights = data::median_frequency_weights(data::label_histogram(*dataset));
-    if (setting == "sqrt_median_frequency") {
+    if (rule == ClassWeighting::sqrt_median_frequency) {
       for (double& w : weights) w = std::sqrt(w);
     }
     return weights;
@@ -32,10 +36,8 @@ std::vector<double> class_weights(const std::string& setting, const data::Datase
     ATROUS_CHECK(
         error == std::errc() && end == word.data() + word.size() && std::isfinite(value) && value >= 0,
         ErrorKind::config,
-        "[config] train.class_weights must be none, median_frequency, sqrt_median_frequency or numbers >= 0. "
-        "Got \"{}\". Correct "
-        "the value.",
-        setting);
+        "[config] train.class_weights must be {} or numbers >= 0. Got \"{}\". Correct the value.",
+        fmt::join(all_names<ClassWeighting>(), ", "), setting);
     weights.push_back(value);
   }
   ATROUS_CHECK(static_cast<int64_t>(weights.size()) == num_classes, ErrorKind::config,

@@ -1,7 +1,9 @@
 #include "train/config.h"
 
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -116,6 +118,26 @@ std::string read_text(const JsonValue& value, const std::string& path) {
   return value.string;
 }
 
+std::string joined(const std::vector<std::string>& words, const char* separator) {
+  return fmt::format("{}", fmt::join(words, separator));
+}
+
+std::string choice_text(const std::vector<std::string>& choices) {
+  return "one of \"" + joined(choices, "\", \"") + "\"";
+}
+
+std::string read_choice(const JsonValue& value, const std::string& path,
+                        const std::vector<std::string>& choices) {
+  const std::string word = read_text(value, path);
+  if (std::find(choices.begin(), choices.end(), word) == choices.end())
+    out_of_range(value, path, choice_text(choices) + did_you_mean(word, choices));
+  return word;
+}
+
+std::string any_of_text(const std::string& key, const std::vector<std::string>& names) {
+  return key + " \"" + joined(names, "\" or \"") + "\"";
+}
+
 const std::vector<JsonValue>& read_list(const JsonValue& value, const std::string& path, const char* wanted) {
   if (value.kind != JsonValue::Kind::array) wrong_type(value, path, wanted);
   return value.array;
@@ -203,6 +225,45 @@ void apply_override(JsonValue& root, const std::string& assignment) {
   if (path == "train.epochs" && !switches_off) erase_key(*parent, "max_steps");
 }
 
+// The same for options whose use another section decides.
+void take_unused_across(Config& c, std::vector<schema::Unused>& found) {
+  const auto take = [&]<class T>(bool used, const char* path, T& value, const T& initial, schema::Need need) {
+    if (used || value == initial) return;
+    found.push_back({path, to_text(JsonValue::of(value), -1), to_text(JsonValue::of(initial), -1), need});
+    value = initial;
+  };
+  const TrainOptions plain;
+  const std::string model = fmt::format("model.name \"{}\"", c.model.name);
+  take(nets::is_detector(c.model.name), "eval.min_score", c.eval.min_score,
+       eval::InferenceOptions{}.min_score, {"detection (instance) models", model});
+  take(c.model.aux_loss, "train.aux_weight", c.train.aux_weight, plain.aux_weight,
+       {"models with an auxiliary head", "model.aux_loss false"});
+  const bool weighted = c.train.losses.empty() || std::ranges::any_of(c.train.losses, [](const auto& term) {
+                          return takes_option(term.kind, "class_weights");
+                        });
+  take(weighted, "train.class_weights", c.train.class_weights, plain.class_weights,
+       {schema::detail::any_of_text("kind", names_that_take<layers::LossKind>("class_weights")),
+        "no such term in train.losses"});
+}
+
+// Options that nothing uses are more likely mistakes than wishes. A program from before this rule may have
+// stored them: they are dropped then, and refused only if an override gives them.
+void refuse_unused(Config& config, const std::string& origin, const std::vector<std::string>& overrides,
+                   ConfigFrom from) {
+  std::vector<schema::Unused> unused;
+  schema::take_unused(config, "", unused);
+  take_unused_across(config, unused);
+  for (const schema::Unused& u : unused) {
+    const bool given = std::ranges::any_of(overrides, [&](const std::string& assignment) {
+      const std::string key = assignment.substr(0, assignment.find('='));
+      return u.path == key || u.path.starts_with(key + ".") || u.path.starts_with(key + "[");
+    });
+    ATROUS_CHECK(from == ConfigFrom::run && !given, ErrorKind::config,
+                 "[config] {}: {} is an option of {}. Got {} with {}. Leave it out (the default is {}).",
+                 origin, u.path, u.need.wanted, u.value, u.need.got, u.initial);
+  }
+}
+
 // Rules between fields.
 void check_together(const Config& c, const std::string& origin) {
   ATROUS_CHECK(c.train.epochs == 0 || c.train.max_steps == 0, ErrorKind::config,
@@ -224,7 +285,7 @@ void check_together(const Config& c, const std::string& origin) {
       (c.eval.window_height == 0) == (c.eval.window_width == 0), ErrorKind::config,
       "[config] {}: eval.window_height and eval.window_width go together. Got {} and {}. Set both or none.",
       origin, c.eval.window_height, c.eval.window_width);
-  ATROUS_CHECK(c.schedule.name != "exponential" || c.schedule.min_lr > 0, ErrorKind::config,
+  ATROUS_CHECK(c.schedule.name != ScheduleKind::exponential || c.schedule.min_lr > 0, ErrorKind::config,
                "[config] {}: an exponential schedule falls to schedule.min_lr, which must be above 0. Got "
                "{}. Give the rate at the "
                "end.",
@@ -232,11 +293,9 @@ void check_together(const Config& c, const std::string& origin) {
   ATROUS_CHECK(!c.eval.scales.empty(), ErrorKind::config,
                "[config] {}: eval.scales must hold at least one scale. Got an empty list. Write [1.0].",
                origin);
-  ATROUS_CHECK(!c.optimizer.nesterov || (c.optimizer.name == "sgd" && c.optimizer.momentum > 0),
-               ErrorKind::config,
-               "[config] {}: optimizer.nesterov needs sgd with momentum. Got {} with momentum {}. Set "
-               "nesterov to false.",
-               origin, c.optimizer.name, c.optimizer.momentum);
+  ATROUS_CHECK(!c.optimizer.nesterov || c.optimizer.momentum > 0, ErrorKind::config,
+               "[config] {}: optimizer.nesterov needs momentum. Got momentum {}. Set nesterov to false.",
+               origin, c.optimizer.momentum);
   const auto channels = static_cast<size_t>(c.model.in_channels);
   for (const auto* list : {&c.data.mean, &c.data.std}) {
     ATROUS_CHECK(list->empty() || list->size() == channels, ErrorKind::config,
@@ -296,7 +355,7 @@ JsonValue config_json(const std::string& json_text, const std::string& origin,
 }
 
 Config parse_config(const std::string& json_text, const std::string& origin,
-                    const std::vector<std::string>& overrides) {
+                    const std::vector<std::string>& overrides, ConfigFrom from) {
   const JsonValue root = config_json(json_text, origin, overrides);
   Config config;
   schema::read_struct(config, root, "");
@@ -304,6 +363,7 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   // the old value, which means nothing to them.
   if (!nets::is_detector(config.model.name))
     config.model.detection.exact_scale = nets::DetectionOptions{}.exact_scale;
+  refuse_unused(config, origin, overrides, from);
   check_together(config, origin);
   if (config.model.crf_as_rnn) {
     const data::ChannelStatistics s = data::channel_statistics(config.data, config.model.in_channels);
@@ -314,8 +374,8 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   return config;
 }
 
-Config load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse_config(read_file(path), path == "-" ? "standard input" : path, overrides);
+Config load_config(const std::string& path, const std::vector<std::string>& overrides, ConfigFrom from) {
+  return parse_config(read_file(path), path == "-" ? "standard input" : path, overrides, from);
 }
 
 std::string to_json(const Config& config) {
@@ -352,7 +412,8 @@ std::string config_reference() {
       "Generated by `atrous train --config-reference`; a test compares this page with the program.\n\n"
       "A config is one JSON object. Keys that are not listed here, wrong types, values out of range and keys "
       "given twice are errors that\n"
-      "name file, line and path. `--set a.b.c=value` (repeatable) overrides any key; strings need no quotes, "
+      "name file, line and path; so is an option that nothing in the config uses, such as `gamma` of a `dice` "
+      "loss. `--set a.b.c=value` (repeatable) overrides any key; strings need no quotes, "
       "lists may be written `1,2,3`.\n"
       "Setting one of `train.epochs` and `train.max_steps` this way replaces the other.\n";
   const auto row = [&out](const schema::Entry& e) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "eval/inference.h"
@@ -18,6 +19,9 @@ struct JsonValue;  // core/json_value.h
 
 namespace atrous::train {
 
+// The value of data.dataset for batches from a file (train/batches.h).
+inline constexpr const char* given_tensors = "tensors";
+
 // Parameters that learn otherwise: those whose name has this beginning and this end (empty: any). Factors of
 // all groups that a parameter is in multiply.
 struct ParameterGroup {
@@ -26,15 +30,24 @@ struct ParameterGroup {
   double weight_decay_factor = 1;
 };
 
+// Which options each takes. Formulas: train/optimizer.cpp.
+enum class OptimizerKind { sgd, adam, adamw, rmsprop };
+constexpr auto names_of(OptimizerKind) {
+  return std::to_array<Named<OptimizerKind>>({{OptimizerKind::sgd, "sgd", "momentum nesterov"},
+                                              {OptimizerKind::adam, "adam", "beta1 beta2 eps"},
+                                              {OptimizerKind::adamw, "adamw", "beta1 beta2 eps"},
+                                              {OptimizerKind::rmsprop, "rmsprop", "momentum eps alpha"}});
+}
+
 struct OptimizerOptions {
-  std::string name = "sgd";  // "sgd", "adam", "adamw", "rmsprop"
+  OptimizerKind name = OptimizerKind::sgd;
   double lr = 0.01;
-  double momentum = 0.9;  // sgd, rmsprop
+  double momentum = 0.9;
   bool nesterov = false;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double alpha = 0.99;  // rmsprop
+  double alpha = 0.99;
   double weight_decay = 0;
   bool decay_norm_and_bias = true;  // false: no decay on rank-1 parameters
   double backbone_lr_factor = 1;    // learning rate of the backbone relative to lr
@@ -42,15 +55,34 @@ struct OptimizerOptions {
   double clip_norm = 0;  // 0: no clipping
 };
 
+// Which options each takes. Formulas: train/schedule.h.
+enum class ScheduleKind { constant, poly, step, cosine, exponential };
+constexpr auto names_of(ScheduleKind) {
+  return std::to_array<Named<ScheduleKind>>({{ScheduleKind::constant, "constant"},
+                                             {ScheduleKind::poly, "poly", "power min_lr"},
+                                             {ScheduleKind::step, "step", "milestones gamma"},
+                                             {ScheduleKind::cosine, "cosine", "min_lr"},
+                                             {ScheduleKind::exponential, "exponential", "min_lr"}});
+}
+
 struct ScheduleOptions {
-  std::string name = "constant";    // "constant", "poly", "step", "cosine", "exponential"
-  double power = 0.9;               // poly
-  std::vector<int64_t> milestones;  // step: at these steps
-  double gamma = 0.1;               // step
-  double min_lr = 0;                // cosine, poly, exponential
-  int64_t warmup_steps = 0;         // linear from warmup_factor * lr
+  ScheduleKind name = ScheduleKind::constant;
+  double power = 0.9;
+  std::vector<int64_t> milestones;
+  double gamma = 0.1;
+  double min_lr = 0;
+  int64_t warmup_steps = 0;  // linear from warmup_factor * lr
   double warmup_factor = 0.01;
 };
+
+// How `class_weights` are computed from the training labels; they may be given as numbers instead.
+enum class ClassWeighting { none, median_frequency, sqrt_median_frequency };
+constexpr auto names_of(ClassWeighting) {
+  return std::to_array<Named<ClassWeighting>>(
+      {{ClassWeighting::none, "none"},
+       {ClassWeighting::median_frequency, "median_frequency"},
+       {ClassWeighting::sqrt_median_frequency, "sqrt_median_frequency"}});
+}
 
 struct TrainOptions {
   int64_t epochs = 0;  // exactly one of epochs and max_steps is set
@@ -62,8 +94,7 @@ struct TrainOptions {
   int64_t validate_every = 0;    // steps; 0: once per epoch, but at least one step apart
   int64_t checkpoint_every = 0;  // steps; 0: only at validations and at the end
   int64_t patience = 0;          // validations without improvement before stopping early; 0: off
-  std::string class_weights =
-      "none";  // "none", "median_frequency", "sqrt_median_frequency", or numbers "1,2.5,..."
+  std::string class_weights = name_of(ClassWeighting::none);  // or numbers "1,2.5,..."
   double aux_weight = 0.4;
   std::vector<layers::LossTerm> losses;  // empty: one cross-entropy term
   int64_t sample_images = 4;             // validation images whose predictions are kept as pictures
@@ -87,11 +118,16 @@ struct Config {
   std::map<std::string, std::vector<double>> expected;
 };
 
+// Who wrote a config. Options that its choices do not use are errors in a user's. In one that a run has
+// stored, by a program that ignored them, they are reset to their defaults unless an override gives them.
+enum class ConfigFrom { user, run };
+
 // Reads a file ("-": standard input), applies `--set a.b=value` overrides, checks everything. Error(config)
 // names file, line, path and nearest known key. A config that holds only `model` is complete.
-Config load_config(const std::string& path, const std::vector<std::string>& overrides);
+Config load_config(const std::string& path, const std::vector<std::string>& overrides,
+                   ConfigFrom from = ConfigFrom::user);
 Config parse_config(const std::string& json_text, const std::string& origin,
-                    const std::vector<std::string>& overrides);
+                    const std::vector<std::string>& overrides, ConfigFrom from = ConfigFrom::user);
 // The JSON text with its overrides, not checked yet: whether a key is given at all.
 JsonValue config_json(const std::string& json_text, const std::string& origin,
                       const std::vector<std::string>& overrides);

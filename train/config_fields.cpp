@@ -5,6 +5,7 @@
 #include "data/instances.h"
 #include "data/sets/sets.h"
 #include "eval/validation_metrics.h"
+#include "train/config_choices.h"
 #include "train/config_schema.h"
 
 namespace atrous::train::schema {
@@ -13,25 +14,43 @@ namespace {
 std::vector<std::string> dataset_choices() {
   std::vector<std::string> names = data::set_names();
   for (const std::string& name : data::instance_set_names()) names.push_back(name);
-  names.push_back("tensors");
+  names.push_back(given_tensors);
   return names;
 }
 
-// A choice of the CRF's: `find` gives the value of a word that is among `names`.
-template <class T>
-Field<eval::CrfOptions> crf_choice(const char* key, T layers::DenseCrfOptions::*member,
-                                   std::vector<std::string> names, T (*find)(const std::string&),
-                                   const char* help) {
-  Field<eval::CrfOptions> f{
-      key, Type::text, fmt::format("one of \"{}\"", fmt::join(names, "\", \"")), help, {}, {}, {}, {}};
-  f.read = [=, range = f.range](eval::CrfOptions& o, const JsonValue& v, const std::string& path) {
-    const std::string word = detail::read_text(v, path);
-    if (std::find(names.begin(), names.end(), word) == names.end())
-      detail::out_of_range(v, path, range + did_you_mean(word, names));
-    o.*member = find(word);
-  };
-  f.write = [member](const eval::CrfOptions& o) { return JsonValue::of(layers::name_of(o.*member)); };
-  return f;
+// What options of data sets need.
+std::optional<Need> unless_set(bool fits, const char* wanted, const data::DataOptions& o) {
+  if (fits) return std::nullopt;
+  return Need{wanted, fmt::format("data.dataset \"{}\"", o.dataset)};
+}
+std::optional<Need> needs_lists(const data::DataOptions& o) {
+  return unless_set(data::takes_lists(o.dataset), "data sets with lists", o);
+}
+std::optional<Need> needs_image_files(const data::DataOptions& o) {
+  return unless_set(o.dataset != given_tensors, "data sets of image files", o);
+}
+std::optional<Need> needs_label_maps(const data::DataOptions& o) {
+  return unless_set(o.dataset != given_tensors && !data::is_instance_set(o.dataset),
+                    "data sets with label maps", o);
+}
+std::optional<Need> needs_objects(const data::DataOptions& o) {
+  return unless_set(data::is_instance_set(o.dataset), "instance sets", o);
+}
+std::optional<Need> needs_coco_annotations(const data::DataOptions& o) {
+  return unless_set(data::has_coco_annotations(o.dataset), "data sets with COCO annotations", o);
+}
+
+std::optional<Need> needs_crop(const data::AugmentOptions& o) {
+  if (o.crop_height > 0) return std::nullopt;
+  return Need{"a random crop", "augment.crop_height 0"};
+}
+std::optional<Need> needs_elastic(const data::AugmentOptions& o) {
+  if (o.elastic_sigma > 0) return std::nullopt;
+  return Need{"elastic deformation", "augment.elastic_sigma 0"};
+}
+std::optional<Need> needs_warmup(const ScheduleOptions& o) {
+  if (o.warmup_steps > 0) return std::nullopt;
+  return Need{"a warm-up", "schedule.warmup_steps 0"};
 }
 
 }  // namespace
@@ -46,50 +65,77 @@ const Fields<data::DataOptions>& fields() {
              "file with `images` (f32 [steps,N,C,H,W], already normalised) and `labels` (u8 or i64 "
              "[steps,N,H,W], 255: ignored); no augmentation, no validation"),
       text("root", &O::root, "Folder of the data set"),
-      text("train_list", &O::train_list,
-           "Sets with lists: file with `image label` per line, relative to `root`; VOC and PASCAL-Context: "
-           "name of the file of ids in their own folder of lists; COCO annotations: the JSON file"),
-      text("val_list", &O::val_list, "The same for validation"),
-      text("test_list", &O::test_list, "The same for testing"),
-      text("label_map", &O::label_map,
-           "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so on, `1-9:=1` for all of "
-           "them class 1, for RGB labels `#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own"),
+      unless(needs_lists,
+             text("train_list", &O::train_list,
+                  "Sets with lists: file with `image label` per line, relative to `root`; VOC and "
+                  "PASCAL-Context: "
+                  "name of the file of ids in their own folder of lists; COCO annotations: the JSON file")),
+      unless(needs_lists, text("val_list", &O::val_list, "The same for validation")),
+      unless(needs_lists, text("test_list", &O::test_list, "The same for testing")),
+      unless(needs_label_maps, text("label_map", &O::label_map,
+                                    "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so "
+                                    "on, `1-9:=1` for all of "
+                                    "them class 1, for RGB labels `#ff0000:0,#000000:ignore`, or `identity`; "
+                                    "empty: the set's own")),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
-      texts("class_map", &O::class_map,
-            "Renames classes of the data set to those of the model: `theirs:ours`, or `theirs:ignore` to "
-            "exclude one; classes mapped to the same name are one class. A colon in a name is written `\\:`"),
-      flag("allow_overlap", &O::allow_overlap,
-           "Allow an image to be in both the training and the validation split, for example to test whether "
-           "a network can overfit one image"),
-      flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
-           "Ignore label values that are not in the map. Otherwise they are an error"),
-      choice("exif", &O::exif, {"apply", "ignore"},
-             "Orientation tag (EXIF) of image files, JPEG and PNG: turn the image, or read it as stored"),
-      choice("alpha", &O::alpha, {"reject", "drop", "keep"},
-             "Images with an alpha channel: error, drop the channel, or keep it as an additional channel"),
-      choice("sixteen_bit", &O::sixteen_bit, {"reject", "reduce"},
-             "Images with 16 bits per sample: error, or reduce them to the upper byte"),
-      choice("category_ids", &O::category_ids, {"contiguous", "raw"},
-             "Instance data sets with COCO annotations: labels are the categories numbered from 1, or their "
-             "ids in the file (91 classes with gaps for COCO, as in torchvision's weights)"),
-      choice("crowds", &O::crowds, {"ignore", "objects"},
-             "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, from "
-             "scores (a detection that matches one is neither right nor wrong); `objects` treats each as one "
-             "object, for tools that write 1 everywhere"),
-      flag("keep_empty_images", &O::keep_empty_images,
-           "Instance data sets: also train on images without objects (or with crowds only)"),
-      whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,
-            "Instance data sets: images are batched by aspect ratio, in 2k + 2 bins of width / height; "
-            "torchvision's recipe has 3. 0: no grouping"),
+      unless(
+          needs_image_files,
+          texts("class_map", &O::class_map,
+                "Renames classes of the data set to those of the model: `theirs:ours`, or `theirs:ignore` to "
+                "exclude one; classes mapped to the same name are one class. A colon in a name is written "
+                "`\\:`")),
+      unless(needs_image_files, flag("allow_overlap", &O::allow_overlap,
+                                     "Allow an image to be in both the training and the validation split, "
+                                     "for example to test whether "
+                                     "a network can overfit one image")),
+      unless(needs_label_maps,
+             flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
+                  "Ignore label values that are not in the map. Otherwise they are an error")),
+      unless(
+          needs_image_files,
+          choice(
+              "exif", &O::exif,
+              "Orientation tag (EXIF) of image files, JPEG and PNG: turn the image, or read it as stored")),
+      unless(
+          needs_image_files,
+          choice(
+              "alpha", &O::alpha,
+              "Images with an alpha channel: error, drop the channel, or keep it as an additional channel")),
+      unless(needs_image_files,
+             choice("sixteen_bit", &O::sixteen_bit,
+                    "Images with 16 bits per sample: error, or reduce them to the upper byte")),
+      unless(
+          needs_coco_annotations,
+          choice(
+              "category_ids", &O::category_ids,
+              "Instance data sets with COCO annotations: labels are the categories numbered from 1, or their "
+              "ids in the file (91 classes with gaps for COCO, as in torchvision's weights)")),
+      unless(
+          needs_coco_annotations,
+          choice("crowds", &O::crowds,
+                 "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, from "
+                 "scores (a detection that matches one is neither right nor wrong); `objects` treats each as "
+                 "one "
+                 "object, for tools that write 1 everywhere")),
+      unless(needs_objects,
+             flag("keep_empty_images", &O::keep_empty_images,
+                  "Instance data sets: also train on images without objects (or with crowds only)")),
+      unless(
+          needs_objects,
+          whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,
+                "Instance data sets: images are batched by aspect ratio, in 2k + 2 bins of width / height; "
+                "torchvision's recipe has 3. 0: no grouping")),
       whole("cache_mb", &O::cache_mb, 0, 1 << 20,
             "Decoded and resized samples that the loader keeps in memory, in MiB"),
       whole("workers", &O::workers, 0, 256,
             "Loader threads; 0 loads in the training thread. Does not change results"),
       whole("batch_size", &O::batch_size, 1, 65536, "Images per batch"),
-      whole("image_height", &O::image_height, 0, side,
-            "Images are resized to this height before augmentation and evaluation; 0: kept"),
-      whole("image_width", &O::image_width, 0, side,
-            "The same for the width. Scores are always computed at the label's own size"),
+      unless(needs_image_files,
+             whole("image_height", &O::image_height, 0, side,
+                   "Images are resized to this height before augmentation and evaluation; 0: kept")),
+      unless(needs_image_files,
+             whole("image_width", &O::image_width, 0, side,
+                   "The same for the width. Scores are always computed at the label's own size")),
       numbers("mean", &O::mean, -1e6, 1e6,
               "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
       numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
@@ -107,23 +153,24 @@ const Fields<data::AugmentOptions>& fields() {
       number("scale_min", &O::scale_min, 0, 100,
              "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true),
       number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
-      flag("scale_to_crop", &O::scale_to_crop,
-           "The random scale is relative to the size at which the image just fits into the crop (large scale "
-           "jitter: 0.1 to 2), not to its own size"),
+      unless(needs_crop, flag("scale_to_crop", &O::scale_to_crop,
+                              "The random scale is relative to the size at which the image just fits into "
+                              "the crop (large scale "
+                              "jitter: 0.1 to 2), not to its own size")),
       number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
       number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
       number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),
       flag("rotate_quarter_turns", &O::rotate_quarter_turns, "Additionally 0, 90, 180 or 270 degrees"),
       number("elastic_sigma", &O::elastic_sigma, 0, 1000,
              "Elastic deformation: standard deviation of the grid's displacements in pixels"),
-      whole("elastic_grid", &O::elastic_grid, 2, 64, "Points per side of the displacement grid"),
+      unless(needs_elastic,
+             whole("elastic_grid", &O::elastic_grid, 2, 64, "Points per side of the displacement grid")),
       number("brightness", &O::brightness, 0, 1, "Colour jitter: factor uniform in [1 - v, 1 + v]"),
       number("contrast", &O::contrast, 0, 1, "The same for the contrast"),
       number("saturation", &O::saturation, 0, 1, "The same for the saturation"),
       number("hue", &O::hue, 0, 0.5, "Hue shift, as a fraction of the colour circle"),
       number("blur_sigma_max", &O::blur_sigma_max, 0, 100, "Gaussian blur, sigma uniform in [0, max]"),
-      choice("border", &O::border, {"zero", "reflect"},
-             "Outside the image: mean colour with ignored label, or mirrored"),
+      choice("border", &O::border, "Outside the image: mean colour with ignored label, or mirrored"),
   };
   return table;
 }
@@ -143,58 +190,66 @@ const Fields<ParameterGroup>& fields() {
 template <>
 const Fields<OptimizerOptions>& fields() {
   using O = OptimizerOptions;
-  static const Fields<O> table = {
-      choice("name", &O::name, {"sgd", "adam", "adamw", "rmsprop"}, "Update rule, with PyTorch's formulas"),
-      number("lr", &O::lr, 0, 1e30, "Learning rate at the start of the schedule", true),
-      number("momentum", &O::momentum, 0, 1, "sgd, rmsprop: momentum"),
-      flag("nesterov", &O::nesterov, "sgd: Nesterov momentum"),
-      number("beta1", &O::beta1, 0, 0.999999, "adam, adamw: decay of the first moment"),
-      number("beta2", &O::beta2, 0, 0.99999999, "adam, adamw: decay of the second moment"),
-      number("eps", &O::eps, 0, 1, "adam, adamw, rmsprop: added to the denominator", true),
-      number("alpha", &O::alpha, 0, 0.99999999, "rmsprop: decay of the mean square"),
-      number("weight_decay", &O::weight_decay, 0, 1e3, "L2 penalty (adamw: decoupled decay)"),
-      flag("decay_norm_and_bias", &O::decay_norm_and_bias,
-           "false: no decay on biases and normalisation parameters (rank 1)"),
-      number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
-             "Learning rate of the backbone relative to `lr`"),
-      section_list("groups", &O::groups,
-                   "Per-parameter overrides, matched by name; the factors of all matching groups multiply"),
-      number("clip_norm", &O::clip_norm, 0, 1e9,
-             "Gradients are scaled down to this global norm; 0: no clipping"),
-  };
+  static const Fields<O> table = with_options_of<O>(
+      "name", &O::name,
+      {
+          choice("name", &O::name, "Update rule, with PyTorch's formulas"),
+          number("lr", &O::lr, 0, 1e30, "Learning rate at the start of the schedule", true),
+          number("momentum", &O::momentum, 0, 1, "momentum"),
+          flag("nesterov", &O::nesterov, "Nesterov momentum"),
+          number("beta1", &O::beta1, 0, 0.999999, "decay of the first moment"),
+          number("beta2", &O::beta2, 0, 0.99999999, "decay of the second moment"),
+          number("eps", &O::eps, 0, 1, "added to the denominator", true),
+          number("alpha", &O::alpha, 0, 0.99999999, "decay of the mean square"),
+          number("weight_decay", &O::weight_decay, 0, 1e3, "L2 penalty (adamw: decoupled decay)"),
+          flag("decay_norm_and_bias", &O::decay_norm_and_bias,
+               "false: no decay on biases and normalisation parameters (rank 1)"),
+          number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
+                 "Learning rate of the backbone relative to `lr`"),
+          section_list(
+              "groups", &O::groups,
+              "Per-parameter overrides, matched by name; the factors of all matching groups multiply"),
+          number("clip_norm", &O::clip_norm, 0, 1e9,
+                 "Gradients are scaled down to this global norm; 0: no clipping"),
+      });
   return table;
 }
 
 template <>
 const Fields<ScheduleOptions>& fields() {
   using O = ScheduleOptions;
-  static const Fields<O> table = {
-      choice("name", &O::name, {"constant", "poly", "step", "cosine", "exponential"},
-             "Learning rate over steps: `poly` is (1 - step/steps)^power, `step` multiplies by gamma at each "
-             "milestone, `exponential` falls by the same factor every step, to `min_lr`"),
-      number("power", &O::power, 0, 100, "poly: exponent", true),
-      wholes("milestones", &O::milestones, 1, "step: steps at which the rate is multiplied by `gamma`"),
-      number("gamma", &O::gamma, 0, 1, "step: factor", true),
-      number("min_lr", &O::min_lr, 0, 1e30, "poly, cosine, exponential: the rate at the end"),
-      whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
-      number("warmup_factor", &O::warmup_factor, 0, 1, "Fraction of the rate at the first warm-up step"),
-  };
+  static const Fields<O> table = with_options_of<O>(
+      "name", &O::name,
+      {
+          choice("name", &O::name,
+                 "Learning rate over steps: `poly` is (1 - step/steps)^power, `step` multiplies by gamma at "
+                 "each "
+                 "milestone, `exponential` falls by the same factor every step, to `min_lr`"),
+          number("power", &O::power, 0, 100, "exponent", true),
+          wholes("milestones", &O::milestones, 1, "steps at which the rate is multiplied by `gamma`"),
+          number("gamma", &O::gamma, 0, 1, "factor", true),
+          number("min_lr", &O::min_lr, 0, 1e30, "the rate at the end"),
+          whole("warmup_steps", &O::warmup_steps, 0, big, "Linear warm-up over this many steps"),
+          unless(needs_warmup, number("warmup_factor", &O::warmup_factor, 0, 1,
+                                      "Fraction of the rate at the first warm-up step")),
+      });
   return table;
 }
 
 template <>
 const Fields<layers::LossTerm>& fields() {
   using O = layers::LossTerm;
-  static const Fields<O> table = {
-      choice("kind", &O::kind, layers::loss_kinds(), "Loss of this term"),
-      number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
-      number("keep_fraction", &O::keep_fraction, 0, 1,
-             "bootstrapped: fraction of pixels kept, the hardest ones", true),
-      whole("min_kept", &O::min_kept, 0, big, "bootstrapped: minimum number of pixels kept"),
-      number("gamma", &O::gamma, 0, 100, "focal: exponent"),
-      number("smooth", &O::smooth, 0, 1e9, "dice, soft_iou: added to numerator and denominator"),
-      flag("squared", &O::squared, "dice, soft_iou: squared probabilities in the denominator"),
-  };
+  static const Fields<O> table = with_options_of<O>(
+      "kind", &O::kind,
+      {
+          choice("kind", &O::kind, "Loss of this term"),
+          number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
+          number("keep_fraction", &O::keep_fraction, 0, 1, "fraction of pixels kept, the hardest ones", true),
+          whole("min_kept", &O::min_kept, 0, big, "minimum number of pixels kept"),
+          number("gamma", &O::gamma, 0, 100, "exponent"),
+          number("smooth", &O::smooth, 0, 1e9, "added to numerator and denominator"),
+          flag("squared", &O::squared, "squared probabilities in the denominator"),
+      });
   return table;
 }
 
@@ -242,13 +297,14 @@ const Fields<eval::CrfOptions>& fields() {
     };
     for (const eval::CrfNumber& n : eval::crf_numbers())
       all.push_back(number<O>(n.key, n.member, n.low, n.high, n.help, n.low_open));
-    all.push_back(crf_choice("normalization", &O::normalization, {"symmetric", "before", "after", "none"},
-                             layers::crf_normalization,
-                             "Normalisation of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
-                             "1 / n K, or K"));
-    all.push_back(crf_choice("spatial", &O::spatial, {"exact", "lattice"}, layers::crf_spatial,
-                             "How the spatial kernel is summed: exactly, or approximated on a lattice as in "
-                             "pydensecrf, which is faster on CPUs"));
+    all.push_back(choice<O, layers::CrfNormalization>(
+        "normalization", &O::normalization,
+        "Normalisation of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
+        "1 / n K, or K"));
+    all.push_back(choice<O, layers::CrfSpatial>(
+        "spatial", &O::spatial,
+        "How the spatial kernel is summed: exactly, or approximated on a lattice as in "
+        "pydensecrf, which is faster on CPUs"));
     all.push_back(whole<O>("max_memory", &O::max_memory, 1, 1 << 24,
                            "MiB that the CRF may take; an image that needs more is refined in parts"));
     return all;
@@ -265,7 +321,7 @@ const Fields<eval::InferenceOptions>& fields() {
       whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once"),
       whole("window_width", &O::window_width, 0, side, "Width of the window"),
       number("window_overlap", &O::window_overlap, 0, 0.95, "Overlap of neighbouring windows as a fraction"),
-      choice("window_blend", &O::window_blend, {"gaussian", "mean"},
+      choice("window_blend", &O::window_blend,
              "How overlapping windows are averaged: \"gaussian\" weights fall off towards the edges of a "
              "window, \"mean\" weights are equal"),
       section("crf", &O::crf, "Dense CRF as post-processing"),
@@ -284,15 +340,9 @@ std::vector<std::string> expected_metrics() {
 }
 
 Field<Config> expected_field() {
-  Field<Config> f{"expected",
-                  Type::targets,
-                  "",
+  Field<Config> f{"expected", Type::targets, "",
                   "Targets `{\"miou\": [0.60, 0.02]}`: value and tolerance below. The run exits with 1 if "
-                  "its best validation scores less",
-                  {},
-                  {},
-                  {},
-                  {}};
+                  "its best validation scores less"};
   f.read = [](Config& c, const JsonValue& v, const std::string& path) {
     if (v.kind != JsonValue::Kind::object)
       detail::wrong_type(v, path, "an object such as {\"miou\": [0.60, 0.02]}");
@@ -316,9 +366,8 @@ Field<Config> expected_field() {
 }
 
 Field<Config> seed_field() {
-  Field<Config> f{
-      "seed", Type::whole, ">= 0", "Seed of all random numbers: weights, shuffling, augmentation, dropout",
-      {},     {},          {},     {}};
+  Field<Config> f{"seed", Type::whole, ">= 0",
+                  "Seed of all random numbers: weights, shuffling, augmentation, dropout"};
   f.read = [](Config& c, const JsonValue& v, const std::string& path) {
     c.seed =
         static_cast<uint64_t>(detail::read_whole(v, path, 0, std::numeric_limits<int64_t>::max(), ">= 0"));

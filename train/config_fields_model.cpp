@@ -1,19 +1,14 @@
 // The fields of the `model` section. Those of the others are in config_fields.cpp.
+#include "train/config_choices.h"
 #include "train/config_schema.h"
 
 namespace atrous::train::schema {
 namespace {
 
 Field<nets::ModelOptions> align_corners_field() {
-  Field<nets::ModelOptions> f{
-      "align_corners",
-      Type::boolean,
-      "or null",
-      "Whether bilinear resizes inside, and of the logits, map corners to corners; null: as the paper's code",
-      {},
-      {},
-      {},
-      {}};
+  Field<nets::ModelOptions> f{"align_corners", Type::boolean, "or null",
+                              "Whether bilinear resizes inside, and of the logits, map corners to corners; "
+                              "null: as the paper's code"};
   f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
     if (v.kind == JsonValue::Kind::null) {
       o.align_corners.reset();
@@ -30,16 +25,10 @@ Field<nets::ModelOptions> align_corners_field() {
 
 // One file, or {"model": file, "backbone": file}.
 Field<nets::ModelOptions> weights_field() {
-  Field<nets::ModelOptions> f{"weights",
-                              Type::text,
-                              "or {\"model\": FILE, \"backbone\": FILE}",
+  Field<nets::ModelOptions> f{"weights", Type::text, "or {\"model\": FILE, \"backbone\": FILE}",
                               "Safetensors to start from; names and shapes that fit are loaded, the rest is "
                               "reported. `backbone`: the features alone, also "
-                              "from a classification network's file",
-                              {},
-                              {},
-                              {},
-                              {}};
+                              "from a classification network's file"};
   f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
     o.weights.clear();
     o.backbone_weights.clear();
@@ -88,34 +77,39 @@ const Fields<nets::ModelOptions>& fields() {
   using O = nets::ModelOptions;
   static const Fields<O> table = {
       model_name_field(),
-      whole("num_classes", &O::num_classes, 0, 65536,
+      whole("num_classes", &O::num_classes, 0, nets::num_classes_range.high,
             "Classes, background included; needed by every command. Label maps hold at most 255"),
-      whole("in_channels", &O::in_channels, 1, 256, "Channels of the image"),
+      whole("in_channels", &O::in_channels, nets::in_channels_range.low, nets::in_channels_range.high,
+            "Channels of the image"),
       text("backbone", &O::backbone,
            "Feature extractor, for example `resnet50`; empty: the network's default. An invalid name prints "
            "the choices"),
-      number("width_multiplier", &O::width_multiplier, 0, 16,
+      number("width_multiplier", &O::width_multiplier, 0, nets::largest_width_multiplier,
              "Multiplies all channel counts; 1 is the published network", true),
-      whole("base_width", &O::base_width, 1, 4096, "unet: channels of the first level"),
-      whole("depth", &O::depth, 2, 8, "unet: number of levels, the bottleneck included"),
+      whole("base_width", &O::base_width, nets::base_width_range.low, nets::base_width_range.high,
+            "unet: channels of the first level"),
+      whole("depth", &O::depth, nets::depth_range.low, nets::depth_range.high,
+            "unet: number of levels, the bottleneck included"),
       whole("layers", &O::layers, 0, 1000, "fc_densenet: 56, 67 or 103; 0: 103"),
       text("form", &O::form, "Which published form, where a network has several; empty: the paper's"),
-      choice("stem", &O::stem, {"", "plain", "deep"},
-             "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
-             "default"),
-      choice("attention", &O::attention, {"none", "se", "scse"},
+      optional_choice(
+          "stem", &O::stem,
+          "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
+          "default"),
+      choice("attention", &O::attention,
              "unet with a backbone: squeeze and excitation of channels, or of channels and pixels, in the "
              "decoder"),
-      choice("padding", &O::padding, {"same", "valid"},
-             "unet: `valid` is the paper's form with cropped skips"),
-      choice("upsampling", &O::upsampling, {"transposed", "bilinear"}, "unet: decoder upsampling"),
-      choice("norm", &O::norm, {"batch", "frozen", "group", "none"},
+      choice("padding", &O::padding, "unet: `valid` is the paper's form with cropped skips"),
+      choice("upsampling", &O::upsampling, "unet: decoder upsampling"),
+      choice("norm", &O::norm,
              "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
              "Networks without normalisation (VGG16 and its FCN and DeepLab) accept only the default and "
              "`none`"),
-      choice("backbone_norm", &O::backbone_norm, {"", "batch", "frozen", "group"},
-             "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have no normalisation and "
-             "accept no value"),
+      optional_choice(
+          "backbone_norm", &O::backbone_norm,
+          "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have no normalisation and "
+          "accept no value",
+          {"batch", "frozen", "group"}),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,
@@ -158,7 +152,7 @@ const Fields<layers::CrfAsRnnOptions>& fields() {
           "bilateral_rgb", &O::bilateral_rgb, 0, 1e6,
           "Standard deviation of colours (or of grey values) in the bilateral kernel, for values of 0 to 255",
           true),
-      choice("weights", &O::weights, {"full", "diagonal"},
+      choice("weights", &O::weights,
              "Learned weights of each kernel: one per pair of classes, or one per class. The compatibility "
              "matrix always has one per pair"),
       number("gaussian_weight", &O::gaussian_weight, -1e6, 1e6,
@@ -171,69 +165,76 @@ const Fields<layers::CrfAsRnnOptions>& fields() {
 template <>
 const Fields<nets::DetectionOptions>& fields() {
   using O = nets::DetectionOptions;
-  static const Fields<O> table = {
-      wholes("min_size", &O::min_size, 1,
-             "Images are resized so that the shorter side has this length: one of them at random in "
-             "training, the last in inference; empty: 800 (fasterrcnn_vgg16: 600)"),
-      whole("max_size", &O::max_size, 0, side,
-            "Maximum length of the longer side; 0: 1333 (fasterrcnn_vgg16: 1000)"),
-      flag("exact_scale", &O::exact_scale,
-           "The scale of the resize is computed in double precision, as torchvision 0.29 does. Off: in "
-           "single, "
-           "as torchvision 0.14 does, which makes some images a row or column smaller (640x424: 799 rows "
-           "instead of 800)"),
-      numbers("mean", &O::mean, -1e6, 1e6,
-              "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
-      numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
-      numbers("anchor_sizes", &O::anchor_sizes, 0, side,
+  static const Fields<O> table = with_options_of<O>(
+      "roi_op", &O::roi_op,
+      {
+          wholes("min_size", &O::min_size, 1,
+                 "Images are resized so that the shorter side has this length: one of them at random in "
+                 "training, the last in inference; empty: 800 (fasterrcnn_vgg16: 600)"),
+          whole("max_size", &O::max_size, 0, side,
+                "Maximum length of the longer side; 0: 1333 (fasterrcnn_vgg16: 1000)"),
+          flag("exact_scale", &O::exact_scale,
+               "The scale of the resize is computed in double precision, as torchvision 0.29 does. Off: in "
+               "single, "
+               "as torchvision 0.14 does, which makes some images a row or column smaller (640x424: 799 rows "
+               "instead of 800)"),
+          numbers("mean", &O::mean, -1e6, 1e6,
+                  "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
+          numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
+          numbers(
+              "anchor_sizes", &O::anchor_sizes, 0, side,
               "Square roots of the anchors' areas in pixels: one per map of the pyramid, or all on the only "
               "map; empty: 32, 64, 128, 256, 512 (fasterrcnn_vgg16: 128, 256, 512)"),
-      numbers("anchor_ratios", &O::anchor_ratios, 0, 1000, "Heights divided by widths of the anchors"),
-      flag("rounded_anchors", &O::rounded_anchors,
-           "Corners of anchors are whole pixels (torchvision); off: as computed, and strides of the maps are "
-           "powers of two (Detectron2)"),
-      whole("rpn_pre_nms_train", &O::rpn_pre_nms_train, 0, big,
-            "Proposals per map before suppression, in training; 0: 2000 (fasterrcnn_vgg16: 12000)"),
-      whole("rpn_pre_nms_test", &O::rpn_pre_nms_test, 0, big,
-            "The same in inference; 0: 1000 (fasterrcnn_vgg16: 6000)"),
-      whole("rpn_post_nms_train", &O::rpn_post_nms_train, 0, big,
-            "Proposals per image after suppression, in training; 0: 2000"),
-      whole("rpn_post_nms_test", &O::rpn_post_nms_test, 0, big,
-            "The same in inference; 0: 1000 (fasterrcnn_vgg16: 300)"),
-      number("rpn_nms", &O::rpn_nms, 0, 1, "NMS IoU threshold for the proposals of one feature map"),
-      number("rpn_score", &O::rpn_score, 0, 1, "Minimum score of a proposal"),
-      number("rpn_positive_iou", &O::rpn_positive_iou, 0, 1, "IoU at or above which an anchor is positive"),
-      number("rpn_negative_iou", &O::rpn_negative_iou, 0, 1,
-             "An anchor whose IoU with every object is below this is negative (background)"),
-      whole("rpn_samples", &O::rpn_samples, 1, big, "Anchors sampled per image for the loss"),
-      number("rpn_positive_fraction", &O::rpn_positive_fraction, 0, 1,
-             "Maximum fraction of positives in the sample"),
-      choice("roi_op", &O::roi_op, {"align", "pool"},
-             "Region feature extraction: RoIAlign, or RoIPool (fasterrcnn_vgg16 only)"),
-      flag("aligned", &O::aligned, "RoIAlign with the half-pixel offset of Detectron2's ROIAlignV2"),
-      whole("sampling_ratio", &O::sampling_ratio, 0, 64,
-            "RoIAlign: samples per cell and axis; 0: as many as the cell has pixels (Detectron2)"),
-      number("box_positive_iou", &O::box_positive_iou, 0, 1, "IoU at or above which a proposal is positive"),
-      number("box_negative_iou", &O::box_negative_iou, 0, 1,
-             "A proposal whose IoU with every object is below this is negative (background)"),
-      whole("box_samples", &O::box_samples, 0, big,
-            "Proposals sampled per image for the loss; 0: 512 (fasterrcnn_vgg16: 128)"),
-      number("box_positive_fraction", &O::box_positive_fraction, 0, 1,
-             "Maximum fraction of positives in the sample"),
-      number("box_score", &O::box_score, 0, 1, "Detections with this score or less are dropped"),
-      number("box_nms", &O::box_nms, 0, 1, "NMS IoU threshold for the detections of one class"),
-      whole("max_detections", &O::max_detections, 1, big,
-            "Maximum number of detections per image; the highest scores are kept"),
-      number("smooth_l1_beta", &O::smooth_l1_beta, 0, 1000,
-             "Smooth-L1 beta of the box offsets: quadratic below, linear above; 0: plain L1 (Detectron2)"),
-      choice("sampler", &O::sampler, {"random", "first"},
-             "How anchors and proposals are sampled for the loss. `first` takes them in order, for "
-             "comparison with other programs"),
-      number("backbone_norm_eps", &O::backbone_norm_eps, 0, 1,
-             "Epsilon added to the variance in the ResNet's norm layers. 0 for torchvision's published "
-             "weights of the "
-             "first versions (not _v2)"),
-  };
+          numbers("anchor_ratios", &O::anchor_ratios, 0, 1000, "Heights divided by widths of the anchors"),
+          flag("rounded_anchors", &O::rounded_anchors,
+               "Corners of anchors are whole pixels (torchvision); off: as computed, and strides of the maps "
+               "are "
+               "powers of two (Detectron2)"),
+          whole("rpn_pre_nms_train", &O::rpn_pre_nms_train, 0, big,
+                "Proposals per map before suppression, in training; 0: 2000 (fasterrcnn_vgg16: 12000)"),
+          whole("rpn_pre_nms_test", &O::rpn_pre_nms_test, 0, big,
+                "The same in inference; 0: 1000 (fasterrcnn_vgg16: 6000)"),
+          whole("rpn_post_nms_train", &O::rpn_post_nms_train, 0, big,
+                "Proposals per image after suppression, in training; 0: 2000"),
+          whole("rpn_post_nms_test", &O::rpn_post_nms_test, 0, big,
+                "The same in inference; 0: 1000 (fasterrcnn_vgg16: 300)"),
+          number("rpn_nms", &O::rpn_nms, 0, 1, "NMS IoU threshold for the proposals of one feature map"),
+          number("rpn_score", &O::rpn_score, 0, 1, "Minimum score of a proposal"),
+          number("rpn_positive_iou", &O::rpn_positive_iou, 0, 1,
+                 "IoU at or above which an anchor is positive"),
+          number("rpn_negative_iou", &O::rpn_negative_iou, 0, 1,
+                 "An anchor whose IoU with every object is below this is negative (background)"),
+          whole("rpn_samples", &O::rpn_samples, 1, big, "Anchors sampled per image for the loss"),
+          number("rpn_positive_fraction", &O::rpn_positive_fraction, 0, 1,
+                 "Maximum fraction of positives in the sample"),
+          choice("roi_op", &O::roi_op,
+                 "Region feature extraction: RoIAlign, or RoIPool (fasterrcnn_vgg16 only)"),
+          flag("aligned", &O::aligned, "the half-pixel offset of Detectron2's ROIAlignV2"),
+          whole("sampling_ratio", &O::sampling_ratio, 0, 64,
+                "samples per cell and axis; 0: as many as the cell has pixels (Detectron2)"),
+          number("box_positive_iou", &O::box_positive_iou, 0, 1,
+                 "IoU at or above which a proposal is positive"),
+          number("box_negative_iou", &O::box_negative_iou, 0, 1,
+                 "A proposal whose IoU with every object is below this is negative (background)"),
+          whole("box_samples", &O::box_samples, 0, big,
+                "Proposals sampled per image for the loss; 0: 512 (fasterrcnn_vgg16: 128)"),
+          number("box_positive_fraction", &O::box_positive_fraction, 0, 1,
+                 "Maximum fraction of positives in the sample"),
+          number("box_score", &O::box_score, 0, 1, "Detections with this score or less are dropped"),
+          number("box_nms", &O::box_nms, 0, 1, "NMS IoU threshold for the detections of one class"),
+          whole("max_detections", &O::max_detections, 1, big,
+                "Maximum number of detections per image; the highest scores are kept"),
+          number(
+              "smooth_l1_beta", &O::smooth_l1_beta, 0, 1000,
+              "Smooth-L1 beta of the box offsets: quadratic below, linear above; 0: plain L1 (Detectron2)"),
+          choice("sampler", &O::sampler,
+                 "How anchors and proposals are sampled for the loss. `first` takes them in order, for "
+                 "comparison with other programs"),
+          number("backbone_norm_eps", &O::backbone_norm_eps, 0, 1,
+                 "Epsilon added to the variance in the ResNet's norm layers. 0 for torchvision's published "
+                 "weights of the "
+                 "first versions (not _v2)"),
+      });
   return table;
 }
 

@@ -16,10 +16,8 @@
 
 namespace atrous::train::schema {
 
-// Limits that several sections share.
-inline constexpr int64_t big = int64_t{1}
-                               << 40;     // "no limit" that still cannot overflow when multiplied by a batch
-inline constexpr int64_t side = 1 << 16;  // longest image side
+// "No limit" that still cannot overflow when multiplied by a batch; the longest image side.
+inline constexpr int64_t big = int64_t{1} << 40, side = 1 << 16;
 
 enum class Type {
   boolean,
@@ -44,25 +42,39 @@ struct Entry {
   std::string help;
 };
 
-// Where in a config a value is: the dotted path for messages.
+// What an option needs ("kind \"dice\" or \"soft_iou\"") and what is there instead ("kind \"focal\"").
+struct Need {
+  std::string wanted, got;
+};
+
+// An option that is set although nothing uses it.
+struct Unused {
+  std::string path, value, initial;  // as JSON
+  Need need;
+};
+
 template <class Struct>
 struct Field {
   std::string key;
   Type type = Type::text;
   std::string range;
   std::string help;
-  std::function<void(Struct&, const JsonValue&, const std::string& path)> read;
-  std::function<JsonValue(const Struct&)> write;
+  std::function<void(Struct&, const JsonValue&, const std::string& path)> read = {};
+  std::function<JsonValue(const Struct&)> write = {};
   // For section and section_list: rows of the members below.
-  std::function<void(const std::string& path, std::vector<Entry>&)> list_members;
+  std::function<void(const std::string& path, std::vector<Entry>&)> list_members = {};
   // For section: the type of a member by dotted path.
-  std::function<std::optional<Type>(const std::string& rest)> type_of_member;
+  std::function<std::optional<Type>(const std::string& rest)> type_of_member = {};
+  // What the field needs to mean anything, if it is not so; empty: it counts in any case.
+  std::function<std::optional<Need>(const Struct&)> unmet = {};
+  // For section and section_list: take_unused of the members below.
+  std::function<void(Struct&, const std::string& path, std::vector<Unused>&)> take_unused_members = {};
 };
 
 template <class Struct>
 using Fields = std::vector<Field<Struct>>;
 
-// The table of a struct; specialised in config_fields.cpp.
+// The table of a struct; specialised in config_fields*.cpp.
 template <class Struct>
 const Fields<Struct>& fields();
 template <>
@@ -100,12 +112,15 @@ template <class Struct>
 void read_struct(Struct& target, const JsonValue& value, const std::string& path);
 template <class Struct>
 JsonValue write_struct(const Struct& source);
+// Resets options that nothing uses to their defaults and lists those that had another value.
+template <class Struct>
+void take_unused(Struct& target, const std::string& path, std::vector<Unused>& found);
 template <class Struct>
 std::optional<Type> type_at(const std::string& path);
 template <class Struct>
 void list_entries(const std::string& prefix, std::vector<Entry>& out);
 
-// ---- Declarations, one per type of field.
+// ---- Declarations, one per type of field; choices are in config_choices.h.
 
 template <class S>
 Field<S> flag(const char* key, bool S::*member, const char* help);
@@ -118,8 +133,6 @@ Field<S> number(const char* key, double S::*member, double low, double high, con
 template <class S>
 Field<S> text(const char* key, std::string S::*member, const char* help);
 template <class S>
-Field<S> choice(const char* key, std::string S::*member, std::vector<std::string> choices, const char* help);
-template <class S>
 Field<S> wholes(const char* key, std::vector<int64_t> S::*member, int64_t low, const char* help);
 template <class S>
 Field<S> numbers(const char* key, std::vector<double> S::*member, double low, double high, const char* help);
@@ -127,7 +140,6 @@ template <class S>
 Field<S> texts(const char* key, std::vector<std::string> S::*member, const char* help);
 template <class S, class Member>
 Field<S> section(const char* key, Member S::*member, const char* help);
-// May be null, its default.
 template <class S, class Member>
 Field<S> optional_section(const char* key, std::optional<Member> S::*member, const char* help);
 template <class S, class Member>

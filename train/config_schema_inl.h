@@ -26,6 +26,13 @@ int64_t read_whole(const JsonValue& value, const std::string& path, int64_t low,
 double read_number(const JsonValue& value, const std::string& path, double low, double high, bool low_open,
                    const std::string& range);
 std::string read_text(const JsonValue& value, const std::string& path);
+// "one of \"a\", \"b\"".
+std::string choice_text(const std::vector<std::string>& choices);
+std::string read_choice(const JsonValue& value, const std::string& path,
+                        const std::vector<std::string>& choices);
+std::string joined(const std::vector<std::string>& words, const char* separator);
+// "kind \"dice\" or \"soft_iou\"".
+std::string any_of_text(const std::string& key, const std::vector<std::string>& names);
 const std::vector<JsonValue>& read_list(const JsonValue& value, const std::string& path, const char* wanted);
 [[noreturn]] void unknown_key(const JsonValue& value, const std::string& path, const std::string& key,
                               const std::vector<std::string>& known);
@@ -56,6 +63,22 @@ JsonValue write_struct(const Struct& source) {
 }
 
 template <class Struct>
+void take_unused(Struct& target, const std::string& path, std::vector<Unused>& found) {
+  const Struct initial{};
+  for (const auto& f : fields<Struct>()) {
+    const std::string at = detail::child(path, f.key);
+    if (f.take_unused_members) f.take_unused_members(target, at, found);
+    const std::optional<Need> need = f.unmet ? f.unmet(target) : std::nullopt;
+    if (!need) continue;
+    const JsonValue standard = f.write(initial);
+    const std::string value = to_text(f.write(target), -1), usual = to_text(standard, -1);
+    if (value == usual) continue;
+    found.push_back({at, value, usual, *need});
+    f.read(target, standard, at);
+  }
+}
+
+template <class Struct>
 std::optional<Type> type_at(const std::string& path) {
   const size_t dot = path.find('.');
   for (const auto& f : fields<Struct>()) {
@@ -79,7 +102,7 @@ void list_entries(const std::string& prefix, std::vector<Entry>& out) {
 
 template <class S>
 Field<S> flag(const char* key, bool S::*member, const char* help) {
-  Field<S> f{key, Type::boolean, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::boolean, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {
     if (v.kind != JsonValue::Kind::boolean) detail::wrong_type(v, path, "true or false");
     s.*member = v.boolean;
@@ -90,7 +113,7 @@ Field<S> flag(const char* key, bool S::*member, const char* help) {
 
 template <class S>
 Field<S> whole(const char* key, int64_t S::*member, int64_t low, int64_t high, const char* help) {
-  Field<S> f{key, Type::whole, detail::range_text(low, high), help, {}, {}, {}, {}};
+  Field<S> f{key, Type::whole, detail::range_text(low, high), help};
   f.read = [=, range = f.range](S& s, const JsonValue& v, const std::string& path) {
     s.*member = detail::read_whole(v, path, low, high, range);
   };
@@ -101,7 +124,7 @@ Field<S> whole(const char* key, int64_t S::*member, int64_t low, int64_t high, c
 template <class S>
 Field<S> number(const char* key, double S::*member, double low, double high, const char* help,
                 bool low_open) {
-  Field<S> f{key, Type::number, detail::range_text(low, high, low_open), help, {}, {}, {}, {}};
+  Field<S> f{key, Type::number, detail::range_text(low, high, low_open), help};
   f.read = [=, range = f.range](S& s, const JsonValue& v, const std::string& path) {
     s.*member = detail::read_number(v, path, low, high, low_open, range);
   };
@@ -111,7 +134,7 @@ Field<S> number(const char* key, double S::*member, double low, double high, con
 
 template <class S>
 Field<S> text(const char* key, std::string S::*member, const char* help) {
-  Field<S> f{key, Type::text, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::text, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {
     s.*member = detail::read_text(v, path);
   };
@@ -120,25 +143,9 @@ Field<S> text(const char* key, std::string S::*member, const char* help) {
 }
 
 template <class S>
-Field<S> choice(const char* key, std::string S::*member, std::vector<std::string> choices, const char* help) {
-  std::string range = "one of";
-  for (const std::string& c : choices) range += (&c == &choices.front() ? " \"" : ", \"") + c + "\"";
-  Field<S> f{key, Type::text, range, help, {}, {}, {}, {}};
-  f.read = [=](S& s, const JsonValue& v, const std::string& path) {
-    const std::string word = detail::read_text(v, path);
-    if (std::find(choices.begin(), choices.end(), word) == choices.end()) {
-      detail::out_of_range(v, path, range + did_you_mean(word, choices));
-    }
-    s.*member = word;
-  };
-  f.write = [member](const S& s) { return JsonValue::of(s.*member); };
-  return f;
-}
-
-template <class S>
 Field<S> wholes(const char* key, std::vector<int64_t> S::*member, int64_t low, const char* help) {
   const int64_t high = std::numeric_limits<int64_t>::max();
-  Field<S> f{key, Type::whole_list, "each " + detail::range_text(low, high), help, {}, {}, {}, {}};
+  Field<S> f{key, Type::whole_list, "each " + detail::range_text(low, high), help};
   f.read = [=, range = f.range](S& s, const JsonValue& v, const std::string& path) {
     (s.*member).clear();
     for (const JsonValue& e : detail::read_list(v, path, "a list of whole numbers")) {
@@ -151,7 +158,7 @@ Field<S> wholes(const char* key, std::vector<int64_t> S::*member, int64_t low, c
 
 template <class S>
 Field<S> numbers(const char* key, std::vector<double> S::*member, double low, double high, const char* help) {
-  Field<S> f{key, Type::number_list, "each " + detail::range_text(low, high, true), help, {}, {}, {}, {}};
+  Field<S> f{key, Type::number_list, "each " + detail::range_text(low, high, true), help};
   f.read = [=, range = f.range](S& s, const JsonValue& v, const std::string& path) {
     (s.*member).clear();
     for (const JsonValue& e : detail::read_list(v, path, "a list of numbers")) {
@@ -164,7 +171,7 @@ Field<S> numbers(const char* key, std::vector<double> S::*member, double low, do
 
 template <class S>
 Field<S> texts(const char* key, std::vector<std::string> S::*member, const char* help) {
-  Field<S> f{key, Type::text_list, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::text_list, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {
     (s.*member).clear();
     for (const JsonValue& e : detail::read_list(v, path, "a list of strings")) {
@@ -177,17 +184,20 @@ Field<S> texts(const char* key, std::vector<std::string> S::*member, const char*
 
 template <class S, class Member>
 Field<S> section(const char* key, Member S::*member, const char* help) {
-  Field<S> f{key, Type::section, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::section, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) { read_struct(s.*member, v, path); };
   f.write = [member](const S& s) { return write_struct(s.*member); };
   f.list_members = [](const std::string& path, std::vector<Entry>& out) { list_entries<Member>(path, out); };
   f.type_of_member = [](const std::string& rest) { return type_at<Member>(rest); };
+  f.take_unused_members = [member](S& s, const std::string& path, std::vector<Unused>& found) {
+    take_unused(s.*member, path, found);
+  };
   return f;
 }
 
 template <class S, class Member>
 Field<S> optional_section(const char* key, std::optional<Member> S::*member, const char* help) {
-  Field<S> f{key, Type::section, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::section, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {
     (s.*member).reset();
     if (v.kind != JsonValue::Kind::null) read_struct((s.*member).emplace(), v, path);
@@ -200,7 +210,7 @@ Field<S> optional_section(const char* key, std::optional<Member> S::*member, con
 
 template <class S, class Member>
 Field<S> section_list(const char* key, std::vector<Member> S::*member, const char* help) {
-  Field<S> f{key, Type::section_list, "", help, {}, {}, {}, {}};
+  Field<S> f{key, Type::section_list, "", help};
   f.read = [member](S& s, const JsonValue& v, const std::string& path) {
     (s.*member).clear();
     const auto& elements = detail::read_list(v, path, "a list of objects");
@@ -216,6 +226,10 @@ Field<S> section_list(const char* key, std::vector<Member> S::*member, const cha
   };
   f.list_members = [](const std::string& path, std::vector<Entry>& out) {
     list_entries<Member>(path + "[]", out);
+  };
+  f.take_unused_members = [member](S& s, const std::string& path, std::vector<Unused>& found) {
+    for (size_t i = 0; i < (s.*member).size(); ++i)
+      take_unused((s.*member)[i], path + "[" + std::to_string(i) + "]", found);
   };
   return f;
 }

@@ -9,23 +9,24 @@ namespace atrous::train {
 
 using kernels::OptimizerRule;
 
+OptimizerForm form_of(const OptimizerOptions& options) {
+  switch (options.name) {
+    case OptimizerKind::sgd:
+      if (options.momentum == 0) return {OptimizerRule::plain_sgd, {}};
+      return {OptimizerRule::sgd, {"momentum"}};
+    case OptimizerKind::adam:  // Kingma & Ba, arXiv 1412.6980
+      return {OptimizerRule::adam, {"exp_avg", "exp_avg_sq"}};
+    case OptimizerKind::adamw:  // Loshchilov & Hutter, arXiv 1711.05101
+      return {OptimizerRule::adam, {"exp_avg", "exp_avg_sq"}, /*decoupled_decay=*/true};
+    case OptimizerKind::rmsprop:
+      return {OptimizerRule::rmsprop, {"square_avg", "momentum"}};
+  }
+  fail(ErrorKind::internal, "[optimizer] unknown optimiser");
+}
+
 Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
                      const InBackbone& in_backbone, bool bf16_copies)
-    : options_(options) {
-  if (options_.name == "sgd") {
-    rule_ = options_.momentum > 0 ? OptimizerRule::sgd : OptimizerRule::plain_sgd;
-    if (options_.momentum > 0) moment_names_ = {"momentum"};
-  } else if (options_.name == "adam" || options_.name == "adamw") {
-    rule_ = OptimizerRule::adam;
-    moment_names_ = {"exp_avg", "exp_avg_sq"};
-  } else if (options_.name == "rmsprop") {
-    rule_ = OptimizerRule::rmsprop;
-    moment_names_ = {"square_avg", "momentum"};
-  } else {
-    fail(ErrorKind::config,
-         "[optimizer] the name must be sgd, adam, adamw or rmsprop. Got \"{}\". Correct optimizer.name.",
-         options_.name);
-  }
+    : options_(options), form_(form_of(options)) {
   for (const layers::NamedParameter& p : parameters) {
     if (!p.variable.requires_grad()) continue;
     const Tensor& value = p.variable.value();
@@ -43,7 +44,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
     Slot& slot = slots_.emplace_back();
     slot.name = p.name;
     slot.parameter = p.variable;
-    for (size_t i = 0; i < moment_names_.size(); ++i) slot.moments.push_back(Tensor::zeros_like(value));
+    for (size_t i = 0; i < form_.moments.size(); ++i) slot.moments.push_back(Tensor::zeros_like(value));
     if (bf16_copies) slot.bf16_copy = Tensor::empty(value.shape(), DType::bf16, value.device());
   }
   ATROUS_CHECK(options_.backbone_lr_factor == 1 ||
@@ -93,7 +94,7 @@ Tensor Optimizer::squared_gradient_norm() const {
 kernels::OptimizerCoefficients Optimizer::coefficients(const Group& group, double lr,
                                                        double gradient_scale) const {
   const double rate = lr * group.lr_factor;
-  const bool decoupled = options_.name == "adamw";
+  const bool decoupled = form_.decoupled_decay;
   const auto t = static_cast<double>(steps_);
   kernels::OptimizerCoefficients c;
   c.lr = static_cast<float>(rate);
@@ -130,7 +131,7 @@ void Optimizer::step(double lr, double gradient_norm) {
       std::copy(slot.moments.begin(), slot.moments.end(), u.moments.begin());
       u.low_precision = slot.bf16_copy;
     }
-    kernels::optimizer_step(rule_, coefficients(group, lr, scale), updates);
+    kernels::optimizer_step(form_.rule, coefficients(group, lr, scale), updates);
   }
   for (const Slot& slot : slots_) {
     if (slot.bf16_copy.defined() && slot.parameter.grad().defined())
@@ -147,7 +148,7 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state() const {
   std::vector<std::pair<std::string, Tensor>> out;
   for (const Slot& slot : slots_) {
     for (size_t i = 0; i < slot.moments.size(); ++i)
-      out.emplace_back(moment_names_[i] + "." + slot.name, slot.moments[i]);
+      out.emplace_back(form_.moments[i] + "." + slot.name, slot.moments[i]);
   }
   return out;
 }

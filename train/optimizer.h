@@ -1,5 +1,4 @@
-// Optimisers: sgd, adam (Kingma & Ba, arXiv 1412.6980), adamw (Loshchilov & Hutter, arXiv 1711.05101) and
-// rmsprop, with PyTorch's formulas and order of operations: kernels/optimizer_step/optimizer_step_math.h.
+// Optimisers, with PyTorch's formulas and order of operations: kernels/optimizer_step/optimizer_step_math.h.
 //
 // Values, gradients and moments stay where the network and autograd have them. A step hands lists of them to
 // one op, which works through a list on the device: a launch serves many parameters.
@@ -18,6 +17,14 @@ namespace atrous::train {
 
 // Whether the parameter of that name is the backbone's; null: none is.
 using InBackbone = std::function<bool(const std::string& name)>;
+
+// What a choice of the config stands for: a rule of the op, and the names of the moments that it keeps.
+struct OptimizerForm {
+  kernels::OptimizerRule rule;
+  std::vector<std::string> moments;
+  bool decoupled_decay = false;  // of the weights themselves, not of the gradient
+};
+OptimizerForm form_of(const OptimizerOptions& options);
 
 class Optimizer {
  public:
@@ -62,8 +69,7 @@ class Optimizer {
   kernels::OptimizerCoefficients coefficients(const Group& group, double lr, double gradient_scale) const;
 
   OptimizerOptions options_;
-  kernels::OptimizerRule rule_;
-  std::vector<std::string> moment_names_;
+  OptimizerForm form_;
   std::vector<Slot> slots_;
   std::vector<Group> groups_;
   int64_t steps_ = 0;

@@ -50,7 +50,7 @@ void check_trainable(const Config& c) {
   ATROUS_CHECK(!c.data.root.empty(), ErrorKind::config,
                "[config] training needs data.root. Got none. Add --set data.root=FOLDER.");
   ATROUS_CHECK(
-      c.data.dataset != "tensors" || c.train.max_steps > 0, ErrorKind::config,
+      c.data.dataset != given_tensors || c.train.max_steps > 0, ErrorKind::config,
       "[config] a run on given tensors needs train.max_steps. Got train.epochs = {}. Set train.max_steps.",
       c.train.epochs);
 }

@@ -160,9 +160,9 @@ void RunLog::message(const std::string& text) {
 void write_report(const std::string& folder) {
   const std::string path = folder + "/config.json";
   const std::string config = read_file_if_present(path).value_or("");
-  eval::write_run_report(folder,
-                         config.empty() ? "run" : nets::describe(parse_config(config, path, {}).model),
-                         read_metrics(folder + "/metrics.jsonl"));
+  eval::write_run_report(
+      folder, config.empty() ? "run" : nets::describe(parse_config(config, path, {}, ConfigFrom::run).model),
+      read_metrics(folder + "/metrics.jsonl"));
 }
 
 }  // namespace atrous::train

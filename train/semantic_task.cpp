@@ -125,7 +125,8 @@ TrainingBatch SemanticTask::next() {
 std::string SemanticTask::first_loss_warning(double loss) const {
   const auto& terms = config_.train.losses;
   const bool plain =
-      terms.empty() || (terms.size() == 1 && terms[0].kind == "cross_entropy" && terms[0].weight == 1);
+      terms.empty() ||
+      (terms.size() == 1 && terms[0].kind == layers::LossKind::cross_entropy && terms[0].weight == 1);
   const double expected = std::log(static_cast<double>(config_.model.num_classes));
   const size_t scales = config_.model.input_scales.size() > 1 ? config_.model.input_scales.size() : 0;
   const double heads =

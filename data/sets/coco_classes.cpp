@@ -32,7 +32,7 @@ OwnLabels own_labels(const std::vector<CocoCategory>& categories, const std::str
   ATROUS_CHECK(!categories.empty(), ErrorKind::data,
                "[{}] there must be a category. The list \"categories\" is empty.", path);
   const int64_t first = categories.front().id, last = categories.back().id;
-  const bool as_they_are = options.category_ids == "raw", can_be = first >= 1 && last < 65536;
+  const bool as_they_are = options.category_ids == CategoryIds::raw, can_be = first >= 1 && last < 65536;
   const bool raw = as_they_are && can_be;
   OwnLabels own{.list = {.what = split_name(split, path), .classes = {}, .objects = true, .numbers = {}},
                 .label_of = {},
@@ -64,7 +64,7 @@ void add_categories(OwnLabels& all, const OwnLabels& split, const DataOptions& o
   const std::vector<size_t> added = strangers(split.list, all.list);
   if (added.empty()) return;
   std::vector<ClassInfo>& classes = all.list.classes;
-  const bool raw = options.category_ids == "raw" && split.problem.empty();
+  const bool raw = options.category_ids == CategoryIds::raw && split.problem.empty();
   const auto add = [&](size_t k, size_t label) {
     if (label >= classes.size()) classes.resize(label + 1, {"N/A", {0, 0, 0}, {}});
     classes[label] = {split.list.classes[k].name, default_color(static_cast<int64_t>(label)), {}};
@@ -158,7 +158,7 @@ int64_t number_by_splits(OwnLabels& own, const std::string& path, const LabelQue
 
 void check_count(OwnLabels& own, const LabelQuestion& q, int64_t all) {
   ATROUS_CHECK(own.problem.empty(), ErrorKind::config, "{}", own.problem);
-  const bool raw = q.options.category_ids == "raw";
+  const bool raw = q.options.category_ids == CategoryIds::raw;
   const auto needed = static_cast<int64_t>(own.list.classes.size());
   const int64_t other = raw ? own.categories + 1 : own.raw_classes;
   ATROUS_CHECK(

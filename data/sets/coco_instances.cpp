@@ -196,7 +196,7 @@ void check_geometry(CocoAnnotations& all, const internal::Faults& faults) {
 
 // data.crowds=objects: each crowd is one object.
 void read_crowds(CocoAnnotations& all, const DataOptions& options, std::vector<std::string>& notes) {
-  if (options.crowds == "objects") {
+  if (options.crowds == Crowds::objects) {
     const auto crowds = std::ranges::count_if(all.annotations, &CocoAnnotation::crowd);
     for (CocoAnnotation& a : all.annotations) a.crowd = false;
     if (crowds > 0) {

@@ -177,7 +177,7 @@ std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const Dat
   parts.notes = std::move(plan.notes);
   // Files of numbers name no class: the set's name for it gives way to the user's.
   DataOptions naming = options;
-  naming.category_ids = "contiguous";
+  naming.category_ids = CategoryIds::contiguous;
   naming.class_names.clear();
   ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == 2 || classes, ErrorKind::config,
                "[data.class_names] must name background and the objects. Got {} names.",

@@ -71,6 +71,18 @@ InstanceFiles::Parts instance_parts(const DataOptions& options, const std::strin
           .image = image_options(options)};
 }
 
+namespace {
+
+// Null if there is none of that name.
+const InstanceSet* find_set(const std::string& name) {
+  for (const InstanceSet& set : instance_sets()) {
+    if (set.name == name) return &set;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 std::vector<std::string> instance_set_names() {
   std::vector<std::string> names;
   for (const InstanceSet& set : instance_sets()) names.push_back(set.name);
@@ -78,17 +90,22 @@ std::vector<std::string> instance_set_names() {
 }
 
 bool is_instance_set(const std::string& name) {
-  for (const InstanceSet& set : instance_sets()) {
-    if (set.name == name) return true;
-  }
-  return false;
+  return find_set(name) != nullptr;
+}
+
+bool has_coco_annotations(const std::string& name) {
+  const InstanceSet* set = find_set(name);
+  return set && !set->plan;
+}
+
+bool takes_instance_lists(const std::string& name) {
+  const InstanceSet* set = find_set(name);
+  return set && (!set->plan || set->plan == plan_list);
 }
 
 bool has_id_masks(const std::string& name) {
-  for (const InstanceSet& set : instance_sets()) {
-    if (set.name == name) return set.plan != nullptr;
-  }
-  return false;
+  const InstanceSet* set = find_set(name);
+  return set && set->plan;
 }
 
 bool has_instance_split(const DataOptions& options, const std::string& split) {

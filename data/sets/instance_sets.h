@@ -22,6 +22,8 @@ struct InstanceSet {
 };
 
 const std::vector<InstanceSet>& instance_sets();
+// Whether data.train_list and its like mean something to the set.
+bool takes_instance_lists(const std::string& name);
 // Whether the set's masks are pictures of numbers.
 bool has_id_masks(const std::string& name);
 // The value in its picture of an object of such a set, from Instances::ids: unique in the set, the image's

@@ -42,6 +42,7 @@ struct NamedSet {
   std::string name;     // data.dataset
   std::string summary;  // one line for help texts
   PlanFunction plan;
+  bool takes_lists = false;  // data.train_list, val_list, test_list name its lists
 };
 
 // "train", "val" or "test"; Error(usage).
@@ -66,6 +67,8 @@ std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& 
 
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();
+// Whether data.train_list, val_list and test_list mean something to the set.
+bool takes_lists(const std::string& set);
 // What the classes of a set are called, also without its files; empty if unknown. `class_names`
 // win.
 std::vector<ClassInfo> class_table(const DataOptions& options);

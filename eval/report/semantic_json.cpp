@@ -43,8 +43,8 @@ JsonValue crf_to_json(const layers::DenseCrfOptions& options) {
   JsonValue out = JsonValue::make_object();
   out["iterations"] = JsonValue::of(options.iterations);
   for (const CrfNumber& n : crf_numbers()) out[n.key] = JsonValue::of(options.*n.member);
-  out["normalization"] = JsonValue::of(layers::name_of(options.normalization));
-  out["spatial"] = JsonValue::of(layers::name_of(options.spatial));
+  out["normalization"] = JsonValue::of(atrous::name_of(options.normalization));
+  out["spatial"] = JsonValue::of(atrous::name_of(options.spatial));
   out["text"] = JsonValue::of(crf_text(options));
   return out;
 }

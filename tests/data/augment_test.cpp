@@ -159,7 +159,7 @@ TEST_CASE("augment: borders") {
     CHECK(padded.image.data<float>()[p * 3 + 2] == 0.75f);
   }
   CHECK(outside == 300);
-  const Sample mirrored = run(s, {.crop_height = 20, .crop_width = 20, .border = "reflect"}, 3);
+  const Sample mirrored = run(s, {.crop_height = 20, .crop_width = 20, .border = Border::reflect}, 3);
   for (int v : values_of(mirrored.label)) CHECK(v != ignore_label);
   options.border_color = {0.1};
   CHECK_SAYS(ErrorKind::usage, run(s, options, 1), "border_color");
@@ -169,8 +169,8 @@ TEST_CASE("augment: reflection is about the centre of the outermost pixel, from 
   // Scale 2 puts output centres at x = 0.25 k: a quarter pixel outside the first centre must equal a quarter
   // inside.
   const Sample s = coordinates(10, 10);
-  const Sample out =
-      run(s, {.crop_height = 20, .crop_width = 20, .scale_min = 2, .scale_max = 2, .border = "reflect"}, 3);
+  const Sample out = run(
+      s, {.crop_height = 20, .crop_width = 20, .scale_min = 2, .scale_max = 2, .border = Border::reflect}, 3);
   const float* row = out.image.data<float>();
   CHECK(row[0] * 255 == Approx(0.25));       // source x = -0.25
   CHECK(row[3] * 255 == Approx(0.25));       // source x = +0.25
@@ -190,7 +190,7 @@ TEST_CASE("augment: elastic deformation has the asked strength and is smooth") {
   double sum = 0, worst_step = 0;
   int64_t n = 0;
   for (uint64_t seed = 0; seed < 60; ++seed) {
-    const Sample out = run(s, {.elastic_sigma = 6, .border = "reflect"}, seed);
+    const Sample out = run(s, {.elastic_sigma = 6, .border = Border::reflect}, seed);
     for (int64_t y = 60; y < 140; y += 10) {
       for (int64_t x = 60; x < 140; ++x) {
         const float* pixel = out.image.data<float>() + (y * 200 + x) * 3;

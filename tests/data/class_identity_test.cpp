@@ -175,7 +175,7 @@ TEST_CASE("coco: a category that train lacks is a class if model.num_classes cou
 
 TEST_CASE("coco: raw ids of categories that train lacks are kept where they are free") {
   Coco made;
-  made.options.category_ids = "raw";
+  made.options.category_ids = CategoryIds::raw;
   made.split("train", {{1, "a"}, {5, "b"}});
   made.split("val", {{3, "c"}, {5, "d"}, {8, "e"}});
   const auto val = made.read("val", 10);
@@ -190,7 +190,7 @@ TEST_CASE("coco: raw ids of categories that train lacks are kept where they are 
 
 TEST_CASE("coco: raw ids are those of train; val may have any") {
   Coco made;
-  made.options.category_ids = "raw";
+  made.options.category_ids = CategoryIds::raw;
   made.split("train", {{1, "a"}, {5, "b"}, {7, "c"}});
   made.split("val", {{0, "c"}, {1, "b"}, {2, "a"}});
   CHECK(labels_of(*made.read("train", 8)) == std::vector<int32_t>{1, 5, 7});

@@ -86,7 +86,7 @@ TEST_CASE("coco: crowds alone are explained, and may be read as objects") {
   CHECK_THAT(report.table(), Catch::Contains("CVAT"));
   CHECK(Json::parse(report.json())["notes"].size() == 1);
   CHECK(made.read("val")->notes().empty());  // one of two
-  made.options.crowds = "objects";
+  made.options.crowds = Crowds::objects;
   const auto objects = made.read();
   CHECK(objects->instances(0).crowd == std::vector<uint8_t>{0});
   CHECK_FALSE(objects->annotations().annotations[0].crowd);

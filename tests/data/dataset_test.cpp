@@ -132,7 +132,7 @@ TEST_CASE("list set rejects: image and label of different size, and says when EX
   Tensor label = Tensor::zeros({8, 16}, DType::u8);
   write_png(set.file("labels/a.png"), label);
   CHECK_SAYS(ErrorKind::data, set.open()->load(0), "data.exif=ignore");
-  set.options.exif = "ignore";
+  set.options.exif = ExifPolicy::ignore;
   CHECK(set.open()->load(0).image.shape() == Shape{8, 16, 3});
 }
 
@@ -149,12 +149,12 @@ TEST_CASE("list set rejects: wrong channels, alpha and 16 bits") {
   write_raw_png(set.file("images/a.png"),
                 {.width = 4, .height = 3, .color_type = 6, .rows = {row, row, row}});
   CHECK_SAYS(ErrorKind::data, set.open()->load(0), "alpha");
-  set.options.alpha = "drop";
+  set.options.alpha = AlphaPolicy::drop;
   CHECK(set.open()->load(0).image.dim(2) == 3);
   write_raw_png(set.file("images/b.png"),
                 {.width = 4, .height = 3, .bit_depth = 16, .rows = {wide_row, wide_row, wide_row}});
   CHECK_SAYS(ErrorKind::data, set.open()->load(1), "8 bits per sample");
-  set.options.sixteen_bit = "reduce";
+  set.options.sixteen_bit = DepthPolicy::reduce;
   CHECK(set.open()->load(1).image.data<uint8_t>()[0] == 9);
 }
 

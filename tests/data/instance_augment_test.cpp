@@ -202,7 +202,7 @@ TEST_CASE(
   CHECK(none.instances.size() == 0);
   CHECK(none.instances.boxes.shape() == Shape{0, 4});
   CHECK(none.image.shape() == Shape{8, 8, 1});
-  CHECK_SAYS(ErrorKind::config, changed(s, {.border = "reflect"}), "border", "no annotation");
+  CHECK_SAYS(ErrorKind::config, changed(s, {.border = Border::reflect}), "border", "no annotation");
 }
 
 TEST_CASE(

@@ -79,7 +79,7 @@ TEST_CASE("coco: objects as annotated, images by rising id, categories counted f
 
 TEST_CASE("coco: raw category ids leave gaps, as torchvision's 91 classes do") {
   Coco made({1, 3, 90});
-  made.options.category_ids = "raw";
+  made.options.category_ids = CategoryIds::raw;
   const auto set = made.read("train", 91);
   CHECK(set->num_classes() == 91);
   CHECK(set->classes()[90].name == "thing90");
@@ -87,14 +87,14 @@ TEST_CASE("coco: raw category ids leave gaps, as torchvision's 91 classes do") {
   CHECK(set->category_id(2) == -1);
   CHECK(made.read("train", 95)->num_classes() == 95);  // a part of a larger set
   CHECK_SAYS(ErrorKind::config, made.read("train", 4), "must be 91", "raw", "contiguous would need 4");
-  made.options.category_ids = "contiguous";
+  made.options.category_ids = CategoryIds::contiguous;
   CHECK_SAYS(ErrorKind::config, made.read("train", 91), "must be 4", "raw would need 91");
   made.options.class_names = {"none", "x", "y", "z"};
   CHECK(made.read()->classes()[3].name == "z");
   made.options.class_names = {"x", "y", "z"};
   CHECK_SAYS(ErrorKind::config, made.read(), "background first", "3 names for 4");
   Coco zero({0, 1});
-  zero.options.category_ids = "raw";
+  zero.options.category_ids = CategoryIds::raw;
   CHECK_SAYS(ErrorKind::config, zero.read(), "from 1", "0 to 1");
 }
 

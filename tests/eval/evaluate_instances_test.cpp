@@ -76,7 +76,7 @@ struct Scores {
   bool operator==(const Scores&) const = default;
 };
 
-Scores scores_of(const Json& annotations, const std::string& crowds = "ignore") {
+Scores scores_of(const Json& annotations, data::Crowds crowds = data::Crowds::ignore) {
   const Folder folder;
   for (size_t i = 0; i < squares.size(); ++i) {
     data::write_png(folder.file(fmt::format("images/{}.png", i)),
@@ -142,5 +142,5 @@ TEST_CASE("evaluation of instances: crowds everywhere are objects if the config 
   Json j = good();
   for (Json& a : j["annotations"]) a["iscrowd"] = 1;
   CHECK(scores_of(j).boxes[0] == -1);
-  CHECK(scores_of(j, "objects") == scores_of(good()));
+  CHECK(scores_of(j, data::Crowds::objects) == scores_of(good()));
 }

@@ -83,10 +83,10 @@ Tensor rectangle(const Tensor& image, int64_t top, int64_t left, int64_t h, int6
   return out;
 }
 
-double weight(int64_t i, int64_t window, const std::string& blend) {
+double weight(int64_t i, int64_t window, WindowBlend blend) {
   const double d =
       (static_cast<double>(i) - static_cast<double>(window - 1) / 2) / (static_cast<double>(window) / 8);
-  return blend == "mean" ? 1.0 : std::max(1e-3, std::exp(-d * d / 2));
+  return blend == WindowBlend::mean ? 1.0 : std::max(1e-3, std::exp(-d * d / 2));
 }
 
 // All windows at all pixels, without bands or products of sums.
@@ -211,7 +211,7 @@ TEST_CASE("scales and flips average probabilities at the size of the label, what
 TEST_CASE("windows are blended as the weights say, at every scale") {
   Positional model;
   const Tensor image = random_image(29, 41, 12);
-  for (const char* blend : {"gaussian", "mean"}) {
+  for (const WindowBlend blend : {WindowBlend::gaussian, WindowBlend::mean}) {
     for (double overlap : {0.0, 1.0 / 3, 0.5}) {
       for (const std::vector<double>& scales : {std::vector<double>{1}, {0.7}, {0.6, 1, 1.4}}) {
         InferenceOptions o;
@@ -221,7 +221,7 @@ TEST_CASE("windows are blended as the weights say, at every scale") {
         o.window_width = 15;
         o.window_overlap = overlap;
         o.window_blend = blend;
-        CAPTURE(std::string(blend), overlap, scales.size());
+        CAPTURE(atrous::name_of(blend), overlap, scales.size());
         CHECK(worst(predict_probabilities(model, image, plain_data(), o),
                     expected(model, image, plain_data(), o)) < 1e-5);
       }
@@ -238,12 +238,12 @@ TEST_CASE("windows cover the image, overlap as asked and end with it") {
 }
 
 TEST_CASE("weights fade towards the rim of a window, symmetrically, and never reach zero") {
-  const std::vector<float> w = window_weights(64, "gaussian");
+  const std::vector<float> w = window_weights(64, WindowBlend::gaussian);
   for (size_t i = 1; i < 32; ++i) CHECK(w[i] >= w[i - 1]);
   for (size_t i = 0; i < 32; ++i) CHECK(w[i] == w[63 - i]);
   CHECK(w[0] == 1e-3f);
   CHECK(w[31] > 0.99f);
-  CHECK(window_weights(3, "mean") == std::vector<float>{1, 1, 1});
+  CHECK(window_weights(3, WindowBlend::mean) == std::vector<float>{1, 1, 1});
 }
 
 TEST_CASE("no map of all classes at full resolution is made where none is needed") {

@@ -10,7 +10,8 @@ using namespace atrous::eval;
 using namespace atrous::eval_test;
 
 TEST_CASE("The valid U-Net predicts every pixel of images of any size, whole and in windows") {
-  const auto net = nets::make_unet({.base_width = 2, .depth = 3, .valid = true, .norm = "none"});
+  const auto net =
+      nets::make_unet({.base_width = 2, .depth = 3, .valid = true, .norm = layers::NormKind::none});
   net->initialise(5);
   net->eval();
   for (const auto& [h, w] : {std::pair{1, 1}, {2, 9}, {4, 4}, {5, 7}, {33, 16}, {47, 62}}) {

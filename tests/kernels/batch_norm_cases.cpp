@@ -232,9 +232,9 @@ void add_bad_inputs(CaseList& list) {
     };
   };
   list.bad_inputs.push_back({"batch_norm", "one value per channel", call({1, 1, 1, 4}, {4}, true),
-                             "more than one value per channel"});
-  list.bad_inputs.push_back(
-      {"batch_norm", "no pixels", call({0, 2, 2, 4}, {4}, true), "more than one value per channel"});
+                             "more than one value per channel", ErrorKind::config});
+  list.bad_inputs.push_back({"batch_norm", "no pixels", call({0, 2, 2, 4}, {4}, true),
+                             "more than one value per channel", ErrorKind::config});
   list.bad_inputs.push_back(
       {"batch_norm", "wrong channels", call({1, 2, 2, 4}, {5}, true), "the running mean must be f32 [4]"});
   list.bad_inputs.push_back(

@@ -9,6 +9,7 @@ using namespace atrous;
 using core_test::difference;
 using core_test::noise;
 using layers::Activation;
+using layers::NormKind;
 
 TEST_CASE("The fused ReLU of a convolution goes back as a ReLU of its own would") {
   layers::Conv2d conv({.in = 5, .out = 7, .pad = 1});
@@ -32,11 +33,11 @@ TEST_CASE("The fused ReLU of a convolution goes back as a ReLU of its own would"
 // ordinary convolution, and both must agree in every combination that conv_norm_act knows.
 TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and activation") {
   constexpr int64_t channels = 6;
-  for (const char* norm_kind : {"none", "batch", "frozen"}) {
+  for (const NormKind norm_kind : {NormKind::none, NormKind::batch, NormKind::frozen}) {
     for (const bool with_residual : {false, true}) {
       for (const bool tape : {false, true}) {
-        CAPTURE(norm_kind, with_residual, tape);
-        const bool bias = std::string(norm_kind) == "none";
+        CAPTURE(atrous::name_of(norm_kind), with_residual, tape);
+        const bool bias = norm_kind == NormKind::none;
         layers::Conv2d depthwise(
             {.in = channels, .out = channels, .pad = 1, .groups = channels, .bias = bias});
         layers::Conv2d dense({.in = channels, .out = channels, .pad = 1, .bias = bias});
@@ -50,7 +51,7 @@ TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and
         if (bias) dense.bias.value().copy_from(depthwise.bias.value());
         Tensor y[2], dx[2];
         for (const int which : {0, 1}) {
-          const auto norm = layers::make_norm(std::string(norm_kind), channels);
+          const auto norm = layers::make_norm(norm_kind, channels);
           if (norm) {
             norm->initialise(2);
             if (!tape) norm->eval();
@@ -80,15 +81,15 @@ TEST_CASE("Depthwise convolutions agree with dense ones under norm, residual and
 
 // Without a tape a norm with constant statistics costs no pass of its own, on any device.
 TEST_CASE("Batch norm is folded into the convolution before it, on a device as on the CPU") {
-  for (const char* norm_kind : {"batch", "frozen"}) {
+  for (const NormKind norm_kind : {NormKind::batch, NormKind::frozen}) {
     for (const bool with_residual : {false, true}) {
       for (const DType dtype : {DType::f32, DType::bf16}) {
-        CAPTURE(norm_kind, with_residual, name_of(dtype));
+        CAPTURE(atrous::name_of(norm_kind), with_residual, name_of(dtype));
         const auto run = [&](Device device) {
           const layers::BuildDeviceGuard build_on(device);
           layers::Conv2d conv({.in = 6, .out = 8, .pad = 1, .bias = with_residual});
           conv.initialise(1);
-          const auto norm = layers::make_norm(std::string(norm_kind), 8);
+          const auto norm = layers::make_norm(norm_kind, 8);
           norm->initialise(2);
           norm->eval();
           norm->visit([](const std::string& name, const Variable* parameter, const Tensor* buffer) {

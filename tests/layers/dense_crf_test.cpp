@@ -288,8 +288,6 @@ TEST_CASE("presets of the dense CRF") {
   for (const DenseCrfPreset& preset : dense_crf_presets())
     CHECK(dense_crf_preset(preset.name).bilateral_weight == preset.options.bilateral_weight);
   CHECK_THROWS_WITH(dense_crf_preset("deeplab"), Catch::Contains("Use one of: deeplab_v1, deeplab_v2"));
-  CHECK(crf_normalization("after") == CrfNormalization::after);
-  CHECK_THROWS_WITH(crf_normalization("both"), Catch::Contains("symmetric, before, after, none"));
 }
 
 TEST_CASE("errors of the dense CRF") {

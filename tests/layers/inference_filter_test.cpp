@@ -8,6 +8,7 @@
 using namespace atrous;
 using core_test::difference;
 using core_test::noise;
+using layers::NormKind;
 
 namespace {
 
@@ -15,10 +16,10 @@ struct Layer {
   std::shared_ptr<layers::Conv2d> conv;
   std::shared_ptr<layers::Norm> norm;
 
-  Layer(int64_t in, int64_t out, const char* norm_kind, uint64_t seed, int64_t groups = 1)
+  Layer(int64_t in, int64_t out, NormKind norm_kind, uint64_t seed, int64_t groups = 1)
       : conv(std::make_shared<layers::Conv2d>(layers::Conv2dArgs{
-            .in = in, .out = out, .pad = 1, .groups = groups, .bias = std::string(norm_kind) == "none"})),
-        norm(layers::make_norm(std::string(norm_kind), out)) {
+            .in = in, .out = out, .pad = 1, .groups = groups, .bias = norm_kind == NormKind::none})),
+        norm(layers::make_norm(norm_kind, out)) {
     conv->initialise(seed);
     if (norm) norm->initialise(seed + 1);
     if (norm) norm->eval();
@@ -30,7 +31,7 @@ struct Layer {
 };
 
 // A layer of the same values that has never run.
-Tensor fresh_result(const Layer& like, const char* norm_kind, const Tensor& x) {
+Tensor fresh_result(const Layer& like, NormKind norm_kind, const Tensor& x) {
   const layers::Conv2dArgs& args = like.conv->args;
   const Layer fresh(args.in, args.out, norm_kind, 99, args.groups);
   const auto copy = [](const layers::Module& from, const layers::Module& to) {
@@ -57,8 +58,8 @@ TEST_CASE("What inference keeps of a filter follows every change of what it was 
   // Winograd tile by tile, direct sums in panels and in blocks of rows, groups, depthwise.
   for (const auto& [in, out, size, groups] :
        {Sizes{16, 32, 12, 1}, {48, 288, 4, 1}, {5, 7, 9, 1}, {8, 12, 9, 2}, {20, 20, 9, 20}}) {
-    for (const char* norm_kind : {"none", "batch", "frozen"}) {
-      CAPTURE(in, out, norm_kind, groups);
+    for (const NormKind norm_kind : {NormKind::none, NormKind::batch, NormKind::frozen}) {
+      CAPTURE(in, out, atrous::name_of(norm_kind), groups);
       const Layer layer(in, out, norm_kind, 1, groups);
       const Tensor x = noise({1, size, size, in}, 2);
       std::vector<Tensor> sources{layer.conv->weight.value()};
@@ -87,7 +88,7 @@ TEST_CASE("What inference keeps of a filter follows every change of what it was 
 
 TEST_CASE("A second inference neither folds nor packs, and training drops what was kept") {
   const int64_t groups = GENERATE(1, 16);
-  const Layer layer(16, 16, "batch", 1, groups);
+  const Layer layer(16, 16, NormKind::batch, 1, groups);
   const Tensor x = noise({1, 16, 16, 16}, 2);
   const auto folds = [&] {
     const OpProfile profile;
@@ -114,9 +115,9 @@ TEST_CASE("A second inference neither folds nor packs, and training drops what w
 }
 
 TEST_CASE("Kept filters serve maps of any size, as a filter of its own would") {
-  const Layer layer(32, 64, "batch", 1);
+  const Layer layer(32, 64, NormKind::batch, 1);
   for (const int64_t size : {3, 24, 5, 40, 3}) {
     const Tensor x = noise({1, size, size + 1, 32}, 2);
-    CHECK(difference(layer.infer(x), fresh_result(layer, "batch", x)) == 0);
+    CHECK(difference(layer.infer(x), fresh_result(layer, NormKind::batch, x)) == 0);
   }
 }

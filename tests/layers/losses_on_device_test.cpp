@@ -69,10 +69,11 @@ TEST_CASE("losses on a device are those of the CPU") {
 
 // A graph may neither wait for the device nor copy from pageable memory: what it accepts, a step can queue.
 TEST_CASE("a loss and its gradients wait for nothing on a device when the seed is known to the host") {
-  const layers::LossOptions options = layers::placed_on(
-      Device::sim, {.terms = {{.kind = "cross_entropy", .weight = 0.7}, {.kind = "focal", .weight = 0.5}},
-                    .class_weights = {1, 2, 0.5, 1, 3},
-                    .aux_weight = 0.4});
+  const layers::LossOptions options =
+      layers::placed_on(Device::sim, {.terms = {{.kind = layers::LossKind::cross_entropy, .weight = 0.7},
+                                                {.kind = layers::LossKind::focal, .weight = 0.5}},
+                                      .class_weights = {1, 2, 0.5, 1, 3},
+                                      .aux_weight = 0.4});
   const Variable logits(random_tensor({2, 9, 7, 5}, 1).to(Device::sim), true);
   const Variable aux(random_tensor({2, 3, 3, 5}, 2).to(Device::sim), true);
   const Tensor labels = Tensor::full({2, 9, 7}, 3, DType::u8, Device::sim);

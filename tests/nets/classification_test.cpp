@@ -54,7 +54,7 @@ TEST_CASE("Weights of ordinary batch norm load into a frozen one, which then nev
     INFO(name);
     nets::ModelOptions o = small(name);
     const auto ordinary = trained(o);
-    o.backbone_norm = "frozen";
+    o.backbone_norm = layers::NormKind::frozen;
     const auto frozen = nets::make_model(o, 2);
     CHECK(layers::load_state_dict(*frozen, file_of(*ordinary)).complete());
     CHECK(frozen->parameters().size() < ordinary->parameters().size());
@@ -154,7 +154,7 @@ TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has n
       (std::filesystem::temp_directory_path() / fmt::format("atrous_deep_stem_{}.safetensors", ::getpid()))
           .string();
   nets::ModelOptions o = small("resnet50");
-  o.stem = "deep";
+  o.stem = nets::StemKind::deep;
   const auto source = trained(o);
   NamedTensors tensors = layers::state_dict(*source);
   int64_t old = 0;
@@ -177,7 +177,7 @@ TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has n
   for (const char* network : {"pspnet", "deeplabv3_resnet50"}) {
     CAPTURE(network);
     nets::ModelOptions options = small(network);
-    options.stem = "deep";
+    options.stem = nets::StemKind::deep;
     const auto net = nets::make_model(options, 2);
     const nets::ImportReport report = nets::import_weights(*net, path, {.backbone_only = true});
     CHECK(report.load.missing.empty());
@@ -189,7 +189,7 @@ TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has n
     }
   }
   // A plain stem has a conv1 and a bn1 as well; they are not those of a deep one.
-  o.stem = "plain";
+  o.stem = nets::StemKind::plain;
   write_safetensors(path, layers::state_dict(*trained(o)));
   const auto net = nets::make_model(small("pspnet"), 2);
   const nets::ImportReport report = nets::import_weights(*net, path, {.backbone_only = true});

@@ -29,7 +29,7 @@ DetectionOptions some_options() {
   o.rpn_post_nms_train = 6;
   o.rpn_post_nms_test = 3;
   o.box_samples = 4;
-  o.sampler = "first";
+  o.sampler = nets::SamplerKind::first;
   return o;
 }
 

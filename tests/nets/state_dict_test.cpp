@@ -186,8 +186,8 @@ TEST_CASE("Wrong model sections are refused with a remedy") {
   };
   CHECK_THAT(message([](auto& o) { o.name = "unett"; }), Contains("Did you mean \"unet\""));
   CHECK_THAT(message([](auto& o) { o.num_classes = 0; }), Contains("num_classes"));
-  CHECK_THAT(message([](auto& o) { o.norm = "layer"; }), Contains("model.norm"));
-  CHECK_THAT(message([](auto& o) { o.padding = "mirror"; }), Contains("model.padding"));
+  CHECK_THAT(message([](auto& o) { o.depth = 9; }), Contains("[model.depth] must be 2 to 8. Got 9"));
+  CHECK_THAT(message([](auto& o) { o.in_channels = 257; }), Contains("[model.in_channels] must be 1 to 256"));
   CHECK_THAT(message([](auto& o) { o.backbone = "resnet18"; }), Contains("no such option"));
   CHECK_THAT(message([](auto& o) { o.freeze = {"encoder."}; }), Contains("model.freeze"));
   // Plain VGG layers have no norm; a config that gives one would train something else than it says.
@@ -201,14 +201,14 @@ TEST_CASE("Wrong model sections are refused with a remedy") {
       change(o);
     });
   };
-  const auto frozen_backbone = [](auto& o) { o.backbone_norm = "frozen"; };
-  const auto group = [](auto& o) { o.norm = "group"; };
+  const auto frozen_backbone = [](auto& o) { o.backbone_norm = layers::NormKind::frozen; };
+  const auto group = [](auto& o) { o.norm = layers::NormKind::group; };
   for (const auto& [name, backbone] :
        {std::pair{"deeplabv2", "vgg16"}, {"fcn8s", ""}, {"fcn32s", "vgg16"}, {"vgg16", ""}, {"vgg19", ""}}) {
     CAPTURE(name, backbone);
     CHECK_THAT(on_vgg(name, backbone, frozen_backbone), Contains("[model.backbone_norm]"));
     CHECK_THAT(on_vgg(name, backbone, group), Contains("[model.norm]"));
-    CHECK(on_vgg(name, backbone, [](auto& o) { o.norm = "none"; }) == "accepted");
+    CHECK(on_vgg(name, backbone, [](auto& o) { o.norm = layers::NormKind::none; }) == "accepted");
   }
   CHECK_THAT(on_vgg("deeplabv1", "", group), Contains("[model.norm]"));
   CHECK_THAT(on_vgg("unet", "vgg16", frozen_backbone),

@@ -41,7 +41,7 @@ TEST_CASE("The padded U-Net's output is as large as its input") {
 // Poolings begin at the top left, so pixels that follow at the bottom or right may add outputs but change
 // none: whether an extent is odd somewhere on the way down must not shift the skips.
 TEST_CASE("The valid U-Net sees the same at the same place, however far the image goes on") {
-  const auto net = network({.base_width = 2, .depth = 3, .valid = true, .norm = "none"});
+  const auto net = network({.base_width = 2, .depth = 3, .valid = true, .norm = layers::NormKind::none});
   const NoGradGuard no_tape;
   const Tensor whole = noise({1, 70, 75, 3});
   const auto full = net->forward(Variable(whole));

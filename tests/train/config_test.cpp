@@ -34,7 +34,7 @@ TEST_CASE("a config that holds only model is complete") {
   const Config c = parse_config(R"({"model": {"name": "unet", "num_classes": 11}})", "c.json", {});
   CHECK(c.model.name == "unet");
   CHECK(c.model.num_classes == 11);
-  CHECK(c.optimizer.name == "sgd");
+  CHECK(c.optimizer.name == OptimizerKind::sgd);
   CHECK(c.train.epochs == 0);
 }
 
@@ -111,11 +111,12 @@ TEST_CASE("rules between fields") {
 
 TEST_CASE("overrides are read by the type of the field") {
   const std::string text = R"({"train": {"epochs": 3}, "optimizer": {"lr": 1}})";
-  const Config c = parse_config(
-      text, "c.json",
-      {"optimizer.lr=0.5", "data.root=123", "data.class_names=road,sky", "model.num_classes=2",
-       "eval.scales=0.5,1,2", "schedule.milestones=[3, 4]", "optimizer.nesterov=true", "train.max_steps=7",
-       R"(train.losses=[{"kind": "dice"}])", R"(expected={"miou": [0.5, 0.1]})", "seed=9"});
+  const Config c =
+      parse_config(text, "c.json",
+                   {"optimizer.lr=0.5", "data.root=123", "data.class_names=road,sky", "model.num_classes=2",
+                    "eval.scales=0.5,1,2", "schedule.name=step", "schedule.milestones=[3, 4]",
+                    "optimizer.nesterov=true", "train.max_steps=7", R"(train.losses=[{"kind": "dice"}])",
+                    R"(expected={"miou": [0.5, 0.1]})", "seed=9"});
   CHECK(c.optimizer.lr == 0.5);
   CHECK(c.data.root == "123");
   CHECK(c.data.class_names == std::vector<std::string>{"road", "sky"});
@@ -124,7 +125,7 @@ TEST_CASE("overrides are read by the type of the field") {
   CHECK(c.optimizer.nesterov);
   CHECK(c.train.max_steps == 7);
   CHECK(c.train.epochs == 0);
-  CHECK(c.train.losses.at(0).kind == "dice");
+  CHECK(c.train.losses.at(0).kind == layers::LossKind::dice);
   CHECK(c.expected.at("miou") == std::vector<double>{0.5, 0.1});
   CHECK(c.seed == 9);
 
@@ -171,7 +172,7 @@ TEST_CASE("a CRF behind the network is an optional section") {
       "data": {"mean": [0.5, 0.25, 0.75], "std": [0.1, 0.2, 0.4]}})",
                                    "c.json", {"model.crf_as_rnn.iterations=7"});
   REQUIRE(some.model.crf_as_rnn.has_value());
-  CHECK(some.model.crf_as_rnn->weights == "diagonal");
+  CHECK(some.model.crf_as_rnn->weights == layers::CrfWeightShape::diagonal);
   CHECK(some.model.crf_as_rnn->iterations == 7);
   CHECK(some.model.crf_as_rnn->bilateral_xy == 160);
   // How images were normalised is known from the data section.
@@ -222,4 +223,87 @@ TEST_CASE("stored configs of semantic models from before model.detection.exact_s
   const Config strange = parse_config(stored("unet", R"("max_size": 99)"), "test", {});
   CHECK_THROWS_AS(nets::build_network(strange.model), Error);
   CHECK_FALSE(parse_config(stored("maskrcnn_resnet50_fpn", old), "test", {}).model.detection.exact_scale);
+}
+
+TEST_CASE("an option that a choice does not use is refused by the name of what uses it") {
+  CHECK(message_of(R"({"train": {"losses": [{}, {"kind": "dice", "gamma": 3}]}})") ==
+        "[config] c.json: train.losses[1].gamma is an option of kind \"focal\". Got 3.0 with kind \"dice\". "
+        "Leave it out (the default is 2.0).");
+  struct Case {
+    const char *section, *text, *path, *wanted;
+  };
+  const Case cases[] = {
+      {"train", R"("losses": [{"kind": "focal", "keep_fraction": 0.5}])", "train.losses[0].keep_fraction",
+       R"(kind "bootstrapped")"},
+      {"train", R"("losses": [{"min_kept": 9}])", "train.losses[0].min_kept", R"(kind "bootstrapped")"},
+      {"train", R"("losses": [{"smooth": 0}])", "train.losses[0].smooth", R"(kind "dice" or "soft_iou")"},
+      {"train", R"("losses": [{"squared": true}])", "train.losses[0].squared", R"("dice" or "soft_iou")"},
+      {"train", R"("losses": [{"kind": "dice"}], "class_weights": "1,2")", "train.class_weights",
+       R"(kind "cross_entropy" or "bootstrapped" or "focal")"},
+      {"train", R"("aux_weight": 1)", "train.aux_weight", "an auxiliary head"},
+      {"optimizer", R"("name": "adam", "momentum": 0.5)", "optimizer.momentum", R"(name "sgd" or "rmsprop")"},
+      {"optimizer", R"("name": "rmsprop", "nesterov": true)", "optimizer.nesterov", R"(name "sgd")"},
+      {"optimizer", R"("beta1": 0.5)", "optimizer.beta1", R"(name "adam" or "adamw")"},
+      {"optimizer", R"("beta2": 0.5)", "optimizer.beta2", R"(name "adam" or "adamw")"},
+      {"optimizer", R"("eps": 0.5)", "optimizer.eps", R"(name "adam" or "adamw" or "rmsprop")"},
+      {"optimizer", R"("name": "adamw", "alpha": 0.5)", "optimizer.alpha", R"(name "rmsprop")"},
+      {"schedule", R"("power": 2)", "schedule.power", R"(name "poly")"},
+      {"schedule", R"("name": "poly", "milestones": [3])", "schedule.milestones", R"(name "step")"},
+      {"schedule", R"("name": "cosine", "gamma": 0.5)", "schedule.gamma", R"(name "step")"},
+      {"schedule", R"("name": "step", "min_lr": 0.5)", "schedule.min_lr",
+       R"(name "poly" or "cosine" or "exponential")"},
+      {"schedule", R"("warmup_factor": 0.5)", "schedule.warmup_factor", "warm-up"},
+      {"augment", R"("scale_to_crop": true)", "augment.scale_to_crop", "a random crop"},
+      {"augment", R"("elastic_grid": 5)", "augment.elastic_grid", "elastic deformation"},
+      {"data", R"("dataset": "camvid", "train_list": "a")", "data.train_list", "with lists"},
+      {"data", R"("dataset": "coco", "label_map": "1:0")", "data.label_map", "label maps"},
+      {"data", R"("dataset": "coco", "map_unknown_to_ignore": true)", "data.map_unknown_to_ignore", "label"},
+      {"data", R"("category_ids": "raw")", "data.category_ids", "COCO annotations"},
+      {"data", R"("dataset": "nuclei", "crowds": "objects")", "data.crowds", "COCO annotations"},
+      {"data", R"("keep_empty_images": true)", "data.keep_empty_images", "instance sets"},
+      {"data", R"("aspect_ratio_bins": 3)", "data.aspect_ratio_bins", "instance sets"},
+      {"data", R"("dataset": "tensors", "exif": "ignore")", "data.exif", "image files"},
+      {"data", R"("dataset": "tensors", "class_map": ["a:b"])", "data.class_map", "image files"},
+      {"eval", R"("min_score": 0.7)", "eval.min_score", "detection (instance) models"},
+      {"model", R"("detection": {"roi_op": "pool", "aligned": true})", "model.detection.aligned",
+       R"(roi_op "align")"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    const std::string text = fmt::format(R"({{"{}": {{{}}}}})", c.section, c.text);
+    CHECK_THAT(message_of(text),
+               Contains(fmt::format("c.json: {} is an option of", c.path)) && Contains(c.wanted));
+    // A program that ignored it may have stored it with a run.
+    Config stored;
+    REQUIRE_NOTHROW(stored = parse_config(text, "c.json", {}, ConfigFrom::run));
+    CHECK_NOTHROW(parse_config(to_json(stored), "again", {}));
+  }
+}
+
+TEST_CASE("an option that a stored config holds in vain is dropped, unless an override gives it") {
+  const char* text = R"({"optimizer": {"name": "adam", "momentum": 0.5, "beta1": 0.8}})";
+  const Config run = parse_config(text, "run", {}, ConfigFrom::run);
+  CHECK(run.optimizer.momentum == OptimizerOptions{}.momentum);
+  CHECK(run.optimizer.beta1 == 0.8);
+  CHECK(parse_config(text, "run", {"optimizer.name=rmsprop"}, ConfigFrom::run).optimizer.momentum == 0.5);
+  CHECK_THROWS_WITH(parse_config(text, "run", {"optimizer.momentum=0.6"}, ConfigFrom::run),
+                    Contains("optimizer.momentum is an option of name \"sgd\" or \"rmsprop\". Got 0.6"));
+  CHECK_THROWS_WITH(
+      parse_config(text, "run", {R"(optimizer={"name": "adam", "momentum": 0.6})"}, ConfigFrom::run),
+      Contains("optimizer.momentum"));
+}
+
+TEST_CASE("options that a choice uses are taken, and defaults of others are no options set") {
+  const Config c = parse_config(
+      R"({"optimizer": {"name": "rmsprop", "momentum": 0.5, "alpha": 0.9, "beta1": 0.9},
+          "schedule": {"name": "poly", "power": 2, "min_lr": 0.1, "gamma": 0.1},
+          "train": {"losses": [{"kind": "focal", "gamma": 3}, {"kind": "soft_iou", "smooth": 0}]},
+          "model": {"name": "unet", "stem": "", "backbone_norm": "group"}})",
+      "c.json", {});
+  CHECK(c.optimizer.name == OptimizerKind::rmsprop);
+  CHECK(c.schedule.name == ScheduleKind::poly);
+  CHECK(c.train.losses.at(0).gamma == 3);
+  CHECK_FALSE(c.model.stem.has_value());
+  CHECK(c.model.backbone_norm == layers::NormKind::group);
+  CHECK(to_json(parse_config(to_json(c), "again", {})) == to_json(c));
 }

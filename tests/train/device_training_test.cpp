@@ -124,9 +124,9 @@ TEST_CASE("weighted terms, class weights, clipping and accumulation on a device 
   Config config =
       config_of(R"({"name": "unet", "num_classes": 4, "base_width": 8, "depth": 2})", batches, "f32");
   config.optimizer.clip_norm = 0.1;
-  const layers::LossOptions options{.terms = {{.kind = "cross_entropy", .weight = 0.7},
-                                              {.kind = "dice", .weight = 0.5},
-                                              {.kind = "bootstrapped", .weight = 0.2}},
+  const layers::LossOptions options{.terms = {{.kind = layers::LossKind::cross_entropy, .weight = 0.7},
+                                              {.kind = layers::LossKind::dice, .weight = 0.5},
+                                              {.kind = layers::LossKind::bootstrapped, .weight = 0.2}},
                                     .class_weights = {1, 2, 0.5, 3}};
   const std::vector<double> expected = losses_of(config, Device::cpu, options, 2);
   for (const Device device : {Device::sim, Device::cuda}) {

@@ -68,11 +68,11 @@ struct Weights {
   }
 };
 
-OptimizerOptions named(const std::string& name, double momentum = 0.9) {
+OptimizerOptions named(OptimizerKind name, double momentum = 0.9) {
   OptimizerOptions o;
   o.name = name;
   o.momentum = momentum;
-  o.nesterov = name == "sgd" && momentum > 0;
+  o.nesterov = name == OptimizerKind::sgd && momentum > 0;
   o.weight_decay = 0.01;
   o.decay_norm_and_bias = false;
   o.backbone_lr_factor = 0.1;
@@ -99,8 +99,9 @@ const InBackbone of_backbone = [](const std::string& name) { return name.starts_
 // rounds once less.
 TEST_CASE("optimisers on a device follow the CPU") {
   for (const OptimizerOptions& options :
-       {named("sgd"), named("sgd", 0), named("adam"), named("adamw"), named("rmsprop")}) {
-    INFO(options.name << " momentum " << options.momentum);
+       {named(OptimizerKind::sgd), named(OptimizerKind::sgd, 0), named(OptimizerKind::adam),
+        named(OptimizerKind::adamw), named(OptimizerKind::rmsprop)}) {
+    INFO(atrous::name_of(options.name) << " momentum " << options.momentum);
     const Weights host(Device::cpu), device(Device::sim);
     Optimizer on_host(options, host.parameters, of_backbone);
     Optimizer on_device(options, device.parameters, of_backbone, true);
@@ -127,7 +128,8 @@ TEST_CASE("optimisers on a device follow the CPU") {
 
 TEST_CASE("the norm of gradients on a device is the CPU's") {
   const Weights host(Device::cpu), device(Device::sim);
-  const Optimizer on_host(named("sgd"), host.parameters, of_backbone), on_device(named("sgd"), device.parameters, of_backbone);
+  const Optimizer on_host(named(OptimizerKind::sgd), host.parameters, of_backbone),
+      on_device(named(OptimizerKind::sgd), device.parameters, of_backbone);
   CHECK(on_device.gradient_norm() == 0);
   for (const Weights* w : {&host, &device}) {
     for (const auto& p : w->parameters) set_gradient(p.variable, noise(p.variable.shape(), 7));
@@ -138,7 +140,7 @@ TEST_CASE("the norm of gradients on a device is the CPU's") {
 TEST_CASE("a step leaves current copies in bf16") {
   for (Device device : {Device::cpu, Device::sim}) {
     const Weights w(device);
-    Optimizer optimizer(named("adam"), w.parameters, of_backbone, true);
+    Optimizer optimizer(named(OptimizerKind::adam), w.parameters, of_backbone, true);
     for (uint64_t t = 0; t < 2; ++t) {
       w.step(optimizer, t);
       for (size_t i = 0; i + 1 < w.parameters.size(); ++i) {

@@ -36,7 +36,7 @@ void check_close(const std::vector<float>& got, const std::vector<double>& want)
   for (size_t i = 0; i < want.size(); ++i) CHECK(got[i] == Approx(want[i]).epsilon(2e-6).margin(5e-7));
 }
 
-OptimizerOptions options_for(const std::string& name, double momentum, double weight_decay) {
+OptimizerOptions options_for(OptimizerKind name, double momentum, double weight_decay) {
   OptimizerOptions o;
   o.name = name;
   o.momentum = momentum;
@@ -48,40 +48,41 @@ OptimizerOptions options_for(const std::string& name, double momentum, double we
 
 TEST_CASE("optimisers give PyTorch's numbers") {
   SECTION("sgd") {
-    check_close(after_ten_steps(options_for("sgd", 0.9, 0.01), 0.1),
+    check_close(after_ten_steps(options_for(OptimizerKind::sgd, 0.9, 0.01), 0.1),
                 {-0.806846976, -0.687330186, 0.328348905, 2.74137568});
   }
   SECTION("sgd, nesterov") {
-    OptimizerOptions o = options_for("sgd", 0.9, 0);
+    OptimizerOptions o = options_for(OptimizerKind::sgd, 0.9, 0);
     o.nesterov = true;
     check_close(after_ten_steps(o, 0.1), {-1.14813399, -0.582711279, 0.361165702, 2.83242941});
   }
   SECTION("sgd with clipping") {
-    OptimizerOptions o = options_for("sgd", 0.9, 0);
+    OptimizerOptions o = options_for(OptimizerKind::sgd, 0.9, 0);
     o.clip_norm = 0.5;
     check_close(after_ten_steps(o, 0.1), {-0.0945559591, -1.14348364, 0.361732513, 2.9190948});
   }
   SECTION("adam") {
-    check_close(after_ten_steps(options_for("adam", 0, 0.01), 0.1),
+    check_close(after_ten_steps(options_for(OptimizerKind::adam, 0, 0.01), 0.1),
                 {0.0122823343, -1.00103259, 0.338454455, 1.9878242});
   }
   SECTION("adamw") {
-    check_close(after_ten_steps(options_for("adamw", 0, 0.1), 0.1),
+    check_close(after_ten_steps(options_for(OptimizerKind::adamw, 0, 0.1), 0.1),
                 {-0.0374568775, -0.852584779, 0.309118599, 1.92634618});
   }
   SECTION("rmsprop") {
-    OptimizerOptions o = options_for("rmsprop", 0.9, 0.01);
+    OptimizerOptions o = options_for(OptimizerKind::rmsprop, 0.9, 0.01);
     o.alpha = 0.9;
     check_close(after_ten_steps(o, 0.01), {-0.0115722176, -1.20379829, 0.372621089, 2.06198382});
   }
   SECTION("sgd without momentum is a plain step") {
     // p - 0.1 * sum of gradients
-    check_close(after_ten_steps(options_for("sgd", 0, 0), 0.1), {1 - 0.55, -2 + 0.3, 0.5, 3 - 0.045});
+    check_close(after_ten_steps(options_for(OptimizerKind::sgd, 0, 0), 0.1),
+                {1 - 0.55, -2 + 0.3, 0.5, 3 - 0.045});
   }
 }
 
 TEST_CASE("parameter groups: no decay on rank 1, slower backbone, frozen parameters untouched") {
-  OptimizerOptions o = options_for("sgd", 0, 0.5);
+  OptimizerOptions o = options_for(OptimizerKind::sgd, 0, 0.5);
   o.decay_norm_and_bias = false;
   o.backbone_lr_factor = 0.1;
   const Variable weight(Tensor::full({1, 2}, 1), true);
@@ -104,7 +105,7 @@ TEST_CASE("parameter groups: no decay on rank 1, slower backbone, frozen paramet
 
 TEST_CASE(
     "groups by beginning and end of names: factors multiply, and a group that matches nothing is an error") {
-  OptimizerOptions o = options_for("sgd", 0, 0.5);
+  OptimizerOptions o = options_for(OptimizerKind::sgd, 0, 0.5);
   o.groups = {{"score", "", 10, 1}, {"", ".bias", 2, 0}};
   const Variable weight(Tensor::full({1, 2}, 1), true), bias(Tensor::full({2}, 1), true);
   const Variable other(Tensor::full({1, 2}, 1), true);
@@ -130,7 +131,7 @@ TEST_CASE("an update is told to autograd and has the same bits on any number of 
     std::vector<float> g(static_cast<size_t>(n));
     for (size_t i = 0; i < g.size(); ++i) g[i] = std::sin(static_cast<float>(i));
     const Variable p(Tensor::full({n}, 0.25), true);
-    OptimizerOptions o = options_for("adam", 0, 0.1);
+    OptimizerOptions o = options_for(OptimizerKind::adam, 0, 0.1);
     o.clip_norm = 1;
     Optimizer optimizer(o, {{"p", p}});
     const uint32_t version = p.value().version();
@@ -148,7 +149,7 @@ TEST_CASE("an update is told to autograd and has the same bits on any number of 
 
 TEST_CASE("a gradient that is not finite shows in the norm") {
   const Variable p(Tensor::full({3}, 1), true);
-  Optimizer optimizer(options_for("sgd", 0.9, 0), {{"p", p}});
+  Optimizer optimizer(options_for(OptimizerKind::sgd, 0.9, 0), {{"p", p}});
   set_gradient(p, {0, std::numeric_limits<float>::quiet_NaN(), 0});
   CHECK_FALSE(std::isfinite(optimizer.gradient_norm()));
 }

@@ -122,11 +122,11 @@ TEST_CASE("clipping comes before weight decay, for every rule") {
     CHECK(after_one_step(options) == Approx(1 - 0.1 * (0.5 + 0.2)).epsilon(1e-6));
   }
   // Adam's first step is g / (|g| + eps): 0.7 / (0.7 + 0.7).
-  options.name = "adam";
+  options.name = OptimizerKind::adam;
   options.eps = 0.7;
   CHECK(after_one_step(options) == Approx(1 - 0.1 * 0.5).epsilon(1e-6));
   // sqrt(0.64 * 0.7^2) = 0.56
-  options.name = "rmsprop";
+  options.name = OptimizerKind::rmsprop;
   options.momentum = 0;
   options.alpha = 0.36;
   options.eps = 0.14;
@@ -136,12 +136,12 @@ TEST_CASE("clipping comes before weight decay, for every rule") {
 TEST_CASE("eps is added to the root of the corrected second moment") {
   OptimizerOptions options;
   options.eps = 1;
-  for (const char* name : {"adam", "adamw"}) {
+  for (const OptimizerKind name : {OptimizerKind::adam, OptimizerKind::adamw}) {
     options.name = name;
     CHECK(after_one_step(options) == Approx(1 - 0.1 * 3 / (3 + 1)).epsilon(1e-6));
   }
   // The mean square is 0.25 * 9.
-  options.name = "rmsprop";
+  options.name = OptimizerKind::rmsprop;
   options.alpha = 0.75;
   options.eps = 0.5;
   CHECK(after_one_step(options) == Approx(1 - 0.1 * 3 / (1.5 + 0.5)).epsilon(1e-6));

@@ -9,7 +9,7 @@ TEST_CASE("schedules at hand-computed points") {
   ScheduleOptions o;
   CHECK(learning_rate(o, 0.1, 7, 10) == 0.1);
 
-  o.name = "poly";
+  o.name = ScheduleKind::poly;
   o.power = 0.9;
   CHECK(learning_rate(o, 0.1, 0, 10) == 0.1);
   CHECK(learning_rate(o, 0.1, 5, 10) == Approx(0.1 * std::pow(0.5, 0.9)));
@@ -18,16 +18,16 @@ TEST_CASE("schedules at hand-computed points") {
   o.min_lr = 0.01;
   CHECK(learning_rate(o, 0.1, 10, 10) == Approx(0.01));
 
-  o.name = "cosine";
+  o.name = ScheduleKind::cosine;
   CHECK(learning_rate(o, 0.1, 5, 10) == Approx(0.055));
   CHECK(learning_rate(o, 0.1, 10, 10) == Approx(0.01));
 
-  o.name = "exponential";
+  o.name = ScheduleKind::exponential;
   CHECK(learning_rate(o, 1, 0, 10) == 1);
   CHECK(learning_rate(o, 1, 5, 10) == Approx(0.1));
   CHECK(learning_rate(o, 1, 10, 10) == Approx(0.01));
 
-  o.name = "step";
+  o.name = ScheduleKind::step;
   o.milestones = {3, 6};
   o.gamma = 0.5;
   CHECK(learning_rate(o, 1, 2, 10) == 1);
