@@ -58,14 +58,16 @@ Scored score_on_device(const Tensor& logits, const Tensor& label) {
 // Labels and cross-entropy; on the host row by row as they come.
 Scored score_image(layers::SegmentationModel& model, const data::Sample& sample,
                    const data::DataOptions& data, const InferenceOptions& options) {
-  if (const Tensor logits = logits_on_device(model, sample.image, data, options); logits.defined())
-    return score_on_device(logits, sample.label);
+  std::optional<Scored> there;
+  const auto map = [&](const Tensor& logits) { there = score_on_device(logits, sample.label); };
   Scored s{ConfusionMatrix(model.num_classes()), Tensor::empty(sample.label.shape(), DType::u8)};
-  predict_rows(model, sample.image, data, options, true, [&](const PredictedRows& rows) {
+  const auto rows = [&](const PredictedRows& part) {
     const int64_t w = sample.label.dim(1);
-    std::copy_n(rows.labels, rows.count * w, s.prediction.data<uint8_t>() + rows.first * w);
-    add_loss(rows, sample.label, model.num_classes(), s);
-  });
+    std::copy_n(part.labels, part.count * w, s.prediction.data<uint8_t>() + part.first * w);
+    add_loss(part, sample.label, model.num_classes(), s);
+  };
+  predict_image(model, sample.image, data, options, true, {map, rows});
+  if (there) return *there;
   s.confusion.add(sample.label, s.prediction, data::ignore_label);
   return s;
 }

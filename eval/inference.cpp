@@ -133,10 +133,27 @@ class MeanOfPasses {
   Tensor sum_;
 };
 
+// Whether logits that lie on a device can be brought to the size of the label there: by one interpolation, as
+// everywhere; aligned corners are those of what the network saw.
+bool resizes_on_device(const Tensor& logits, const LogitGeometry& g) {
+  const bool same_size = logits.dim(0) == g.height && logits.dim(1) == g.width;
+  const bool saw_label_size = g.input_height == g.height && g.input_width == g.width;
+  return logits.device() != Device::cpu && (same_size || !g.align_corners || saw_label_size);
+}
+
+// Of [h, w, K] on a device: f32 [1, H, W, K]. Interpolated in f32, as on the host.
+Tensor resized(const Tensor& logits, const LogitGeometry& g) {
+  const Tensor all = logits.to(DType::f32).reshape({1, logits.dim(0), logits.dim(1), logits.dim(2)});
+  if (all.dim(1) == g.height && all.dim(2) == g.width) return all;
+  return kernels::resize_forward(all,
+                                 {.height = g.height, .width = g.width, .align_corners = g.align_corners});
+}
+
 // Hands rows to the sink with their labels; softmax is left out where nobody asked for it.
 class Emitter {
  public:
-  Emitter(int64_t width, int64_t classes, bool logits, bool wants_probabilities, const PredictionSink& sink)
+  Emitter(int64_t width, int64_t classes, bool logits, bool wants_probabilities,
+          const std::function<void(const PredictedRows&)>& sink)
       : width_(width),
         classes_(classes),
         softmax_(logits && wants_probabilities),
@@ -162,19 +179,19 @@ class Emitter {
  private:
   int64_t width_, classes_;
   bool softmax_, wanted_;
-  const PredictionSink& sink_;
+  const std::function<void(const PredictedRows&)>& sink_;
   std::vector<uint8_t> labels_;
 };
 
 }  // namespace
 
-void predict_rows(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                  const InferenceOptions& options, bool probabilities, const PredictionSink& sink) {
+void predict_image(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                   const InferenceOptions& options, bool probabilities, const PredictionSink& sink) {
   check(model, image, options);
   const NoGradGuard no_grad;
   const int64_t h = image.dim(0), w = image.dim(1), k = model.num_classes();
   const auto passes = static_cast<int64_t>(options.scales.size()) * (options.flip ? 2 : 1);
-  Emitter emitter(w, k, passes == 1, probabilities, sink);
+  Emitter emitter(w, k, passes == 1, probabilities, sink.rows);
   MeanOfPasses mean(h, w, k, passes);
   for (double scale : options.scales) {
     const Tensor input = network_input(image, data, scale);
@@ -185,7 +202,9 @@ void predict_rows(layers::SegmentationModel& model, const Tensor& image, const d
       if (!windowed(options, seen)) {
         const PassLogits pass = run_window(model, seen, 0, 0, seen.dim(0), seen.dim(1));
         geometry.align_corners = pass.align_corners;
-        mean.keep(LogitRows(pass.logits, geometry));
+        if (passes == 1 && resizes_on_device(pass.logits, geometry))
+          return sink.map(resized(pass.logits, geometry));
+        mean.keep(LogitRows(on_host(pass.logits), geometry));
         continue;
       }
       LogitStream stream(seen.dim(0), seen.dim(1), k, geometry,
@@ -207,37 +226,39 @@ void predict_rows(layers::SegmentationModel& model, const Tensor& image, const d
   }
 }
 
-Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                        const InferenceOptions& options) {
+namespace {
+
+// Labels and, if they are wanted, probabilities of an image.
+Prediction predicted(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                     const InferenceOptions& options, bool probabilities) {
   check(model, image, options);
-  if (model.device() == Device::cpu || model.context() > 0 || options.scales.size() > 1 || options.flip)
-    return {};
-  const NoGradGuard no_grad;
-  const Tensor input = network_input(image, data, options.scales[0]);
-  if (windowed(options, input)) return {};
-  const layers::SegmentationOutput out = run_whole(model, input);
-  const Tensor logits = out.logits.value().to(DType::f32);  // interpolated in f32, as on the host
-  const int64_t h = image.dim(0), w = image.dim(1);
-  if (logits.dim(1) == h && logits.dim(2) == w) return logits;
-  // One interpolation, as everywhere: aligned corners are those of what the network saw.
-  if (out.align_corners && (input.dim(0) != h || input.dim(1) != w)) return {};
-  return kernels::resize_forward(logits, {.height = h, .width = w, .align_corners = out.align_corners});
+  const int64_t h = image.dim(0), w = image.dim(1), k = model.num_classes();
+  Prediction result;
+  const auto map = [&](const Tensor& logits) {
+    result.labels = kernels::argmax(logits).to(Device::cpu).reshape({h, w});
+    if (probabilities) result.probabilities = kernels::softmax_forward(logits).reshape({h, w, k});
+  };
+  const auto rows = [&](const PredictedRows& part) {
+    if (!result.labels.defined()) {
+      result.labels = Tensor::empty({h, w}, DType::u8);
+      if (probabilities) result.probabilities = Tensor::empty({h, w, k});
+    }
+    std::copy_n(part.labels, part.count * w, result.labels.data<uint8_t>() + part.first * w);
+    if (!probabilities) return;
+    std::copy_n(part.probabilities, part.count * w * k,
+                result.probabilities.data<float>() + part.first * w * k);
+  };
+  predict_image(model, image, data, options, probabilities, {map, rows});
+  return result;
 }
+
+}  // namespace
 
 Prediction predict(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                    const InferenceOptions& options) {
-  const int64_t h = image.dim(0), w = image.dim(1), k = model.num_classes();
-  if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined()) {
-    return {kernels::argmax(logits).to(Device::cpu).reshape({h, w}),
-            kernels::softmax_forward(logits).reshape({h, w, k})};
-  }
-  const Prediction result{Tensor::empty({h, w}, DType::u8), Tensor::empty({h, w, k})};
-  predict_rows(model, image, data, options, true, [&](const PredictedRows& rows) {
-    std::copy_n(rows.labels, rows.count * w, result.labels.data<uint8_t>() + rows.first * w);
-    std::copy_n(rows.probabilities, rows.count * w * k,
-                result.probabilities.data<float>() + rows.first * w * k);
-  });
-  return {result.labels, result.probabilities.to(model.device())};
+  Prediction result = predicted(model, image, data, options, true);
+  result.probabilities = result.probabilities.to(model.device());
+  return result;
 }
 
 Prediction refined(const Prediction& prediction, const Tensor& image, const CrfOptions& crf) {
@@ -247,33 +268,17 @@ Prediction refined(const Prediction& prediction, const Tensor& image, const CrfO
 
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options) {
-  check(model, image, options);
-  if (options.crf.enabled)
-    return refined(predict(model, image, data, options), image, options.crf).probabilities;
-  const Tensor result = Tensor::empty({image.dim(0), image.dim(1), model.num_classes()});
-  const int64_t row = image.dim(1) * model.num_classes();
-  predict_rows(model, image, data, options, true, [&](const PredictedRows& rows) {
-    std::copy_n(rows.probabilities, rows.count * row, result.data<float>() + rows.first * row);
-  });
-  return result;
+  const Prediction own = predict(model, image, data, options);
+  return (options.crf.enabled ? refined(own, image, options.crf) : own).probabilities.to(Device::cpu);
 }
 
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options, int64_t* crf_tiles) {
-  check(model, image, options);
-  if (crf_tiles) *crf_tiles = 1;
-  if (options.crf.enabled) {
-    const Prediction after = refined(predict(model, image, data, options), image, options.crf);
-    if (crf_tiles) *crf_tiles = after.crf_tiles;
-    return after.labels;
-  }
-  if (const Tensor logits = logits_on_device(model, image, data, options); logits.defined())
-    return kernels::argmax(logits).to(Device::cpu).reshape({image.dim(0), image.dim(1)});
-  const Tensor result = Tensor::empty({image.dim(0), image.dim(1)}, DType::u8);
-  predict_rows(model, image, data, options, false, [&](const PredictedRows& rows) {
-    std::copy_n(rows.labels, rows.count * image.dim(1), result.data<uint8_t>() + rows.first * image.dim(1));
-  });
-  return result;
+  const Prediction result = options.crf.enabled
+                                ? refined(predict(model, image, data, options), image, options.crf)
+                                : predicted(model, image, data, options, false);
+  if (crf_tiles) *crf_tiles = result.crf_tiles;
+  return result.labels;
 }
 
 }  // namespace atrous::eval

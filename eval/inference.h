@@ -46,8 +46,18 @@ struct PredictedRows {
   const uint8_t* labels = nullptr;       // [count, W]: class of the largest probability
   const float* probabilities = nullptr;  // [count, W, K]; null unless they were asked for
 };
-using PredictionSink = std::function<void(const PredictedRows&)>;
 
+// Takes the prediction of an image in the form in which it is made.
+struct PredictionSink {
+  // One pass over the whole image on a device: its logits there, f32 [1, H, W, K], of which labels, scores
+  // and losses can be made without a way through host memory.
+  std::function<void(const Tensor& logits)> map;
+  // Anything else (on the CPU, of several passes, in windows): all rows in order.
+  std::function<void(const PredictedRows&)> rows;
+};
+
+// From an image to a prediction at its size: the one way, of evaluation, `predict` and the CRF.
+//
 // image: u8 [H, W, C] as decoded. For each scale, mirrored or not, the image is resized and normalised as
 // `data` says and run (whole, or in windows); the logits are resized bilinearly to H x W, whatever size the
 // network saw. Probabilities (softmax) are averaged over scales and flips; within one pass, windows are
@@ -56,35 +66,29 @@ using PredictionSink = std::function<void(const PredictedRows&)>;
 //
 // options.crf is left to the functions below: this is the network's own prediction.
 //
-// Calls `sink` with all rows in order. Memory beside the network's own: the logits of the passes as the
+// Memory beside the network's own: the logits of the passes as the
 // network gives them, or one f32 [H, W, K] if that is less (with windows: always, where there are several
 // passes, and a band of one window's height); a single pass needs no map of H x W x K.
-void predict_rows(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                  const InferenceOptions& options, bool probabilities, const PredictionSink& sink);
-
-// The same logits, of one pass over the whole image, without a way through host memory: f32 [1, H, W, K] on
-// the model's device, where labels, scores and losses can be made of them. Undefined where passes or windows
-// are put together on the host, and for a model on the CPU.
-Tensor logits_on_device(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
-                        const InferenceOptions& options);
+void predict_image(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
+                   const InferenceOptions& options, bool probabilities, const PredictionSink& sink);
 
 struct Prediction {
   Tensor labels;          // u8 [H, W] in host memory
   Tensor probabilities;   // f32 [H, W, K]
   int64_t crf_tiles = 1;  // parts in which the CRF refined it: see eval/crf.h
 };
-// All rows, without the CRF. The probabilities are on the model's device.
+// Without the CRF. The probabilities are on the model's device.
 Prediction predict(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                    const InferenceOptions& options);
 // A prediction after the CRF (eval/crf.h), in host memory. image: as decoded, whatever size and values the
 // network saw. Error(data) unless it has 1 or 3 channels.
 Prediction refined(const Prediction& prediction, const Tensor& image, const CrfOptions& crf);
 
-// All rows' probabilities, f32 [H, W, K], after the CRF if it is enabled.
+// Probabilities, f32 [H, W, K], after the CRF if it is enabled.
 Tensor predict_probabilities(layers::SegmentationModel& model, const Tensor& image,
                              const data::DataOptions& data, const InferenceOptions& options);
 
-// All rows' labels, u8 [H, W], after the CRF if it is enabled, whose parts go to `crf_tiles` (1 without it).
+// Labels, u8 [H, W], after the CRF if it is enabled, whose parts go to `crf_tiles` (1 without it).
 Tensor predict_labels(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                       const InferenceOptions& options, int64_t* crf_tiles = nullptr);
 

@@ -25,6 +25,8 @@ int64_t mirror(int64_t i, int64_t n) {
 // as [1, height, width, C].
 Tensor window_of(const Tensor& image, int64_t top, int64_t left, int64_t height, int64_t width) {
   const int64_t c = image.dim(2);
+  if (top == 0 && left == 0 && height == image.dim(0) && width == image.dim(1))
+    return image.reshape({1, height, width, c});
   const Tensor result = Tensor::empty({1, height, width, c});
   const bool inside = left >= 0 && left + width <= image.dim(1);
   parallel_for(height, 16, [&](int64_t begin, int64_t end) {
@@ -40,11 +42,6 @@ Tensor window_of(const Tensor& image, int64_t top, int64_t left, int64_t height,
     }
   });
   return result;
-}
-
-// In f32, in host memory.
-Tensor on_host(const Variable& logits) {
-  return logits.value().to(DType::f32).to(Device::cpu);
 }
 
 Tensor without_batch(const Tensor& t) {
@@ -101,13 +98,13 @@ PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int
     const layers::SegmentationOutput out = run_checked(model, input);
     const layers::Region& r = out.region;
     const bool whole = r.top == 0 && r.left == 0 && r.height == input.dim(1) && r.width == input.dim(2);
-    if (whole && context == 0) return {without_batch(on_host(out.logits)), out.align_corners};
+    if (whole && context == 0) return {without_batch(out.logits.value()), out.align_corners};
     const int64_t missing[4] = {r.top - above, above + height - (r.top + r.height), r.left - before,
                                 before + width - (r.left + r.width)};
     if (*std::max_element(missing, missing + 4) <= 0) {
-      return {
-          crop(on_host(layers::full_resolution_logits(out)), above - r.top, before - r.left, height, width),
-          false};
+      return {crop(on_host(layers::full_resolution_logits(out).value()), above - r.top, before - r.left,
+                   height, width),
+              false};
     }
     above += std::max<int64_t>(0, missing[0]);
     below += std::max<int64_t>(0, missing[1]);
@@ -119,12 +116,8 @@ PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int
        model.kind(), height, width);
 }
 
-layers::SegmentationOutput run_whole(layers::SegmentationModel& model, const Tensor& image) {
-  ATROUS_ASSERT(model.context() == 0);
-  const layers::SegmentationOutput out =
-      run_checked(model, image.reshape({1, image.dim(0), image.dim(1), image.dim(2)}));
-  ATROUS_ASSERT(out.region.height == image.dim(0) && out.region.width == image.dim(1));
-  return out;
+Tensor on_host(const Tensor& logits) {
+  return logits.to(DType::f32).to(Device::cpu);
 }
 
 std::vector<int64_t> window_starts(int64_t extent, int64_t window, double overlap) {
@@ -169,11 +162,11 @@ void slide_windows(layers::SegmentationModel& model, const Tensor& image, const 
   for (size_t t = 0; t < tops.size(); ++t) {
     for (int64_t left : lefts) {
       const PassLogits pass = run_window(model, image, tops[t], left, window_h, window_w);
-      const LogitRows logits(pass.logits, {.input_height = window_h,
-                                           .input_width = window_w,
-                                           .height = window_h,
-                                           .width = window_w,
-                                           .align_corners = pass.align_corners});
+      const LogitRows logits(on_host(pass.logits), {.input_height = window_h,
+                                                    .input_width = window_w,
+                                                    .height = window_h,
+                                                    .width = window_w,
+                                                    .align_corners = pass.align_corners});
       parallel_for(window_h, 8, [&](int64_t begin, int64_t end) {
         std::vector<float> row(static_cast<size_t>(window_w * k));
         for (int64_t y = begin; y < end; ++y) {

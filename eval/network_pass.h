@@ -9,7 +9,9 @@
 namespace atrous::eval {
 
 struct PassLogits {
-  Tensor logits;               // f32 [h, w, K] on the host; they cover the window but may be coarser than it
+  // [h, w, K]; they cover the window but may be coarser than it. In the type and on the device in which the
+  // network leaves them, unless it takes context: then f32 in host memory.
+  Tensor logits;
   bool align_corners = false;  // of the resize to the window
 };
 
@@ -18,9 +20,8 @@ struct PassLogits {
 PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
                       int64_t height, int64_t width);
 
-// The same for a whole image and a network that wants no context: [1, h, w, K] in the type and on the device
-// in which the network leaves them.
-layers::SegmentationOutput run_whole(layers::SegmentationModel& model, const Tensor& image);
+// In f32, in host memory.
+Tensor on_host(const Tensor& logits);
 
 // Where windows of `window` pixels begin so that they cover `extent` and overlap by at least `overlap` of
 // their size; the last one is pushed back to end with the image.

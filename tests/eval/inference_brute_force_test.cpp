@@ -178,7 +178,7 @@ double peak_share(ManyClasses& model, const InferenceOptions& options) {
   const Tensor image = random_image(96, 160, 1);
   reset_peak_memory();
   const int64_t before = allocator_stats().bytes_in_use;
-  predict_rows(model, image, plain_data(), options, true, [](const PredictedRows&) {});
+  predict_image(model, image, plain_data(), options, true, {{}, [](const PredictedRows&) {}});
   return static_cast<double>(allocator_stats().peak_in_use - before) / (96.0 * 160 * 150 * 4);
 }
 
