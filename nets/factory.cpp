@@ -80,6 +80,7 @@ constexpr Network networks[] = {
     {"deeplabv3plus", build_deeplabv3plus,
      "form backbone backbone_norm width_multiplier output_stride rates multi_grid stem align_corners "
      "dropout"},
+    {"layers", build_layer_list, "layer_list"},
 };
 
 constexpr std::string_view fpn_options = "backbone backbone_norm width_multiplier stem detection";
@@ -122,6 +123,7 @@ const OptionalKey optional_keys[] = {
     {"aux_loss", [](const ModelOptions& o) { return !o.aux_loss; }},
     {"at_once", [](const ModelOptions& o) { return !o.at_once; }},
     {"dropout", [](const ModelOptions& o) { return o.dropout < 0; }},
+    {"layer_list", [](const ModelOptions& o) { return o.layer_list.empty(); }},
     {"detection", [](const ModelOptions& o) { return o.detection == defaults.detection; }},
 };
 

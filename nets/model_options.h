@@ -43,6 +43,30 @@ constexpr auto names_of(AttentionKind) {
       {{AttentionKind::none, "none"}, {AttentionKind::se, "se"}, {AttentionKind::scse, "scse"}});
 }
 
+// A layer of the network "layers", with the options that it takes.
+enum class LayerKind { conv, conv_transpose, max_pool, avg_pool, upsample, norm, relu, dropout };
+constexpr auto names_of(LayerKind) {
+  return std::to_array<Named<LayerKind>>(
+      {{LayerKind::conv, "conv", "out kernel stride pad dilation groups bias"},
+       {LayerKind::conv_transpose, "conv_transpose", "out factor bias"},
+       {LayerKind::max_pool, "max_pool", "kernel stride pad"},
+       {LayerKind::avg_pool, "avg_pool", "kernel stride pad"},
+       {LayerKind::upsample, "upsample", "factor"},
+       {LayerKind::norm, "norm"},
+       {LayerKind::relu, "relu"},
+       {LayerKind::dropout, "dropout", "probability"}});
+}
+struct LayerOptions {
+  LayerKind kind = LayerKind::conv;
+  int64_t out = 0;  // output channels; 0: one per class
+  int64_t kernel = 0,
+          stride = 0;  // 0: a convolution of 3x3 and stride 1, a pool of 2x2 and its size as stride
+  int64_t pad = 0, dilation = 1, groups = 1;
+  int64_t factor = 2;  // by which the map grows
+  double probability = 0.5;
+  bool bias = true;
+};
+
 // Ranges of options, for the schema of configs and for the check of options that come from elsewhere.
 struct OptionRange {
   int64_t low, high;
@@ -79,6 +103,7 @@ struct ModelOptions {
   bool aux_loss = false;              // auxiliary head
   bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
   DetectionOptions detection;         // detection networks only
+  std::vector<LayerOptions> layer_list;  // of the network "layers", in order
   // Semantic models: a CRF that is trained with the network.
   std::optional<layers::CrfAsRnnOptions> crf_as_rnn;
   double dropout = -1;              // < 0: the network's default

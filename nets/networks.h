@@ -32,6 +32,8 @@ ModelPtr build_deeplabv2(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv3(const ModelOptions& options);      // deeplabv3.cpp
 ModelPtr build_deeplabv3plus(const ModelOptions& options);  // deeplabv3plus.cpp
 
+ModelPtr build_layer_list(const ModelOptions& options);  // layer_list.cpp: layers
+
 // rcnn.cpp: fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn, their _v2 forms, fasterrcnn_vgg16
 DetectorPtr build_rcnn(const ModelOptions& options);
 

@@ -73,6 +73,27 @@ Field<nets::ModelOptions> model_name_field() {
 }  // namespace
 
 template <>
+const Fields<nets::LayerOptions>& fields() {
+  using O = nets::LayerOptions;
+  static const Fields<O> table = with_options_of<O>(
+      "kind", &O::kind,
+      {
+          choice("kind", &O::kind, "Layer; `norm` is of the kind `model.norm`"),
+          whole("out", &O::out, 0, 65536, "output channels; 0: one per class"),
+          whole("kernel", &O::kernel, 0, 1024, "window; 0: 3 for a convolution, 2 for a pool"),
+          whole("stride", &O::stride, 0, 1024, "0: 1 for a convolution, the window for a pool"),
+          whole("pad", &O::pad, 0, 1024, "zeros on every side; a pool's are left out"),
+          whole("dilation", &O::dilation, 1, 1024, "atrous rate; 1 is the dense filter"),
+          whole("groups", &O::groups, 1, 65536, "groups of channels"),
+          whole("factor", &O::factor, 1, 64,
+                "by which height and width grow; kernel and stride of a transposed convolution"),
+          number("probability", &O::probability, 0, 0.999, "share of values set to zero in training"),
+          flag("bias", &O::bias, "one per output channel"),
+      });
+  return table;
+}
+
+template <>
 const Fields<nets::ModelOptions>& fields() {
   using O = nets::ModelOptions;
   static const Fields<O> table = {
@@ -128,6 +149,8 @@ const Fields<nets::ModelOptions>& fields() {
       number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),
       weights_field(),
       texts("freeze", &O::freeze, "Prefixes of parameter names that are not trained, e.g. `[\"backbone.\"]`"),
+      section_list("layer_list", &O::layer_list,
+                   "layers: the network, layer by layer, like PyTorch's nn.Sequential"),
       section("detection", &O::detection,
               "Detection models (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
               "regions"),

@@ -80,6 +80,8 @@ const Fields<Struct>& fields();
 template <>
 const Fields<nets::ModelOptions>& fields();
 template <>
+const Fields<nets::LayerOptions>& fields();
+template <>
 const Fields<nets::DetectionOptions>& fields();
 template <>
 const Fields<layers::CrfAsRnnOptions>& fields();

@@ -18,7 +18,7 @@ bool disjoint(const Tensor& a, const Tensor& b) {
 void check_disjoint(const char* where, const Tensor& out, const Tensor& input) {
   ATROUS_CHECK(
       disjoint(out, input), ErrorKind::usage,
-      "[{}] the output must not overlap an input. Got output {} over input {}. Give it memory of its own.",
+      "[{}] the output must not overlap an input. Got output {} over input {}. Give it separate memory.",
       where, out.describe(), input.describe());
 }
 

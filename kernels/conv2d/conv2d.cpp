@@ -166,7 +166,7 @@ void check_fusion(const Conv2dProblem& p, const Conv2dFusion& f) {
   if (f.channel_sums.defined()) {
     check_tensor(where, "channel_sums", f.channel_sums, {2, p.k}, DType::f64, p);
     ATROUS_CHECK(f.channel_sums.contiguous(), ErrorKind::usage,
-                 "[conv2d] channel_sums must be contiguous. Got {}. Pass a tensor of its own.",
+                 "[conv2d] channel_sums must be contiguous. Got {}. Pass a separate tensor.",
                  f.channel_sums.describe());
   }
 }

@@ -138,7 +138,7 @@ Tensor gemm(const Tensor& a, const Tensor& b, GemmForm form, const Tensor& bias,
                  "[gemm] out must be {} {}. Got {} with {}. Pass a tensor of that shape and type.",
                  atrous::name_of(p.output_dtype()), p.output_shape().str(), out.describe(), p.str());
     ATROUS_CHECK(!out.shares_memory_with(a) && !out.shares_memory_with(b), ErrorKind::usage,
-                 "[gemm] out must not overlap an operand. Got {} with {}. Give it memory of its own.",
+                 "[gemm] out must not overlap an operand. Got {} with {}. Give it separate memory.",
                  out.describe(), p.str());
   } else {
     out = Tensor::empty(p.output_shape(), p.output_dtype(), a.device());

@@ -258,7 +258,7 @@ std::string describe_deadlock(const Block& b) {
       ++groups[fmt::format("wait in {} at {}", t.waits_for, name_of_site(t.wait_site))];
     }
   }
-  std::string text = "divergent barrier, nobody can go on:";
+  std::string text = "divergent barrier, no thread can continue:";
   for (const auto& [where, count] : groups) text += fmt::format(" {} threads {};", count, where);
   text += fmt::format(
       " {} have exited. Let every thread of the block (or lane of the mask) reach the same barrier", exited);

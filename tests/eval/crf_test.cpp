@@ -120,7 +120,7 @@ TEST_CASE("text of CRF parameters: what is wrong is named") {
       {"=3", "key=value"},
       {"iterations=3,,gaussian_xy=2", "key=value"},
       {"normalization=both", "symmetric, before, after, none"},
-      {"spatial=both", "exact or lattice"},
+      {"spatial=both", "one of exact, lattice"},
       {"preset=deeplab", "deeplab_v1, deeplab_v2"},
   };
   for (const auto& [text, message] : cases) {

@@ -144,3 +144,48 @@ TEST_CASE("Receptive fields: global branches see the whole image, up-convolution
   CHECK(paper.smallest == 188);
   CHECK(paper.largest == 204);
 }
+
+TEST_CASE(
+    "Receptive fields of a described network: convolution 3, pool 2, convolution 3 see 3, 4 and 8 pixels") {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  const auto net = nets::build_model(tiny_options(
+      R"({"name": "layers", "layer_list": [{"kind": "conv", "out": 8, "kernel": 3}, {"kind": "max_pool", "kernel": 2},
+          {"kind": "conv", "out": 3, "kernel": 3}]})"));
+  net->eval();
+  const layers::RecordedPass pass = layers::record_pass(*net, {1, 64, 64, 3});
+  const layers::ReceptiveField field(pass.graph, pass.input);
+  const std::vector<layers::LayerRow> rows = layers::layer_rows(*net, pass.graph);
+  REQUIRE(rows.size() >= 3);
+  const auto check = [&](size_t row, int64_t size, double jump, double start) {
+    CAPTURE(row);
+    const layers::LayerField f = field.of(rows[row].value).value();
+    CHECK(f.smallest == size);
+    CHECK(f.largest == size);
+    CHECK(f.jump == jump);
+    CHECK(f.start == start);
+  };
+  check(0, 3, 1, 1.5);
+  check(1, 4, 2, 2);
+  check(2, 8, 2, 4);
+}
+
+TEST_CASE("Described networks: unpadded windows describe the middle; wrong lists are named") {
+  const auto build = [](const char* list) {
+    return nets::build_model(tiny_options(std::string(R"({"name": "layers", "layer_list": )") + list + "}"));
+  };
+  const auto net = build(
+      R"([{"kind": "conv", "out": 4, "kernel": 5}, {"kind": "relu"}, {"kind": "conv", "out": 3, "kernel": 3}])");
+  net->initialise(1);
+  const layers::SegmentationOutput out = net->forward(Variable(noise({1, 20, 30, 3}, 1)));
+  CHECK(out.logits.shape() == Shape{1, 14, 24, 3});
+  CHECK(out.region.top == 3);
+  CHECK(out.region.left == 3);
+  CHECK(out.region.height == 14);
+  CHECK(out.region.width == 24);
+  CHECK(net->context() == 3);
+  using Catch::Matchers::Contains;
+  CHECK_THROWS_WITH(build("[]"), Contains("model.layer_list") && Contains("Got none"));
+  CHECK_THROWS_WITH(build(R"([{"kind": "conv", "out": 4}])"), Contains("one channel per class. Got 4"));
+  CHECK_THROWS_WITH(build(R"([{"kind": "conv", "groups": 2}])"), Contains("model.layer_list[0].groups"));
+  CHECK_THROWS_WITH(build(R"([{"kind": "relu", "out": 3}])"), Contains("out"));
+}

@@ -56,6 +56,7 @@ constexpr const char* tiny_models[] = {
     R"({"name": "deeplabv3", "backbone": "resnet34", "width_multiplier": 0.0625})",
     R"({"name": "deeplabv3", "backbone": "xception65", "width_multiplier": 0.015625, "output_stride": 8, "multi_grid": [1, 2, 4]})",
     R"({"name": "deeplabv3", "form": "smp", "backbone": "resnet18", "width_multiplier": 0.0625})",
+    R"({"name": "layers", "num_classes": 3, "layer_list": [{"kind": "conv", "out": 4, "stride": 2, "pad": 1}, {"kind": "norm"}, {"kind": "relu"}, {"kind": "dropout"}, {"kind": "conv", "kernel": 1}]})",
     R"({"name": "deeplabv1", "width_multiplier": 0.03125})",
     R"({"name": "deeplabv2", "backbone": "vgg16", "width_multiplier": 0.03125})",
     R"({"name": "deeplabv2", "backbone": "resnet18", "width_multiplier": 0.0625, "input_scales": [1, 0.75, 0.5]})",

@@ -209,8 +209,9 @@ TEST_CASE("NaN stops with the layer named, and the checkpoint stays") {
   const Tensor labels = Tensor::zeros({4, 2, 8, 8}, DType::u8);
   images.data<float>()[2 * 2 * 3 * 64 + 7] = std::numeric_limits<float>::quiet_NaN();
   write_safetensors(folder / "batches.safetensors", {{"images", images}, {"labels", labels}});
-  const std::vector<std::string> set = {"data.dataset=tensors", "train.max_steps=4", "train.accumulate=1",
-                                        "train.checkpoint_every=1", "train.class_weights=none"};
+  const std::vector<std::string> set = {
+      "data.dataset=tensors", "data.label_map=",          "train.max_steps=4",
+      "train.accumulate=1",   "train.checkpoint_every=1", "train.class_weights=none"};
   const Error e = error_of(
       [&] { run_training(tiny_config(folder / "batches.safetensors", set), out_folder(folder / "run")); });
   CHECK(e.kind() == ErrorKind::diverged);
@@ -232,9 +233,10 @@ TEST_CASE("NaN in running statistics is not saved either") {
 }
 
 TEST_CASE("given batches: one checkpoint, at the end, unless asked for more") {
-  const std::vector<std::string> given = {"data.dataset=tensors", "train.checkpoint_every=0"};
+  const std::vector<std::string> given = {"data.dataset=tensors",
+                                          "data.label_map=", "train.checkpoint_every=0"};
   CHECK(make_plan(tiny_config("", given), 0).checkpoint_every == 9);
-  CHECK(make_plan(tiny_config("", {"data.dataset=tensors"}), 100).checkpoint_every == 3);
+  CHECK(make_plan(tiny_config("", {"data.dataset=tensors", "data.label_map="}), 100).checkpoint_every == 3);
 }
 
 TEST_CASE("weights files: what is wrong in them is no error of the config") {
@@ -338,7 +340,7 @@ TEST_CASE("training errors before the first step") {
   CHECK_THAT(refuse({"train.class_weights=median"}).what(), Contains("median_frequency"));
   const Error no_backbone = refuse({"optimizer.backbone_lr_factor=0.1"});
   CHECK(no_backbone.kind() == ErrorKind::config);
-  CHECK_THAT(no_backbone.what(), Contains("needs a network with a backbone"));
+  CHECK_THAT(no_backbone.what(), Contains("needs a network with a separate backbone"));
   const Error unwritable =
       error_of([&] { run_training(tiny_config(folder.path()), out_folder("/proc/run")); });
   CHECK(unwritable.kind() == ErrorKind::io);
