@@ -120,6 +120,7 @@ ImageScore SetScorer::add(const data::Sample& sample, const Tensor& prediction,
   confusion_.add(confusion);
   loss_sum_ += loss_sum.value_or(0);
   loss_pixels_ += loss_sum ? own.pixels : 0;
+  // The metrics alone. NOLINTNEXTLINE(cppcoreguidelines-slicing)
   ImageScore score{own, sample.id, sample.image_path, std::nullopt};
   if (loss_sum && own.pixels > 0) score.loss = *loss_sum / static_cast<double>(own.pixels);
   images_.push_back(score);

@@ -34,7 +34,8 @@ Field<S> optional_choice(const char* key, std::optional<E> S::*member, const cha
 
 // One of the names of a table, of networks or data sets.
 template <class S>
-Field<S> choice(const char* key, std::string S::*member, std::vector<std::string> choices, const char* help) {
+Field<S> choice(const char* key, std::string S::*member, const std::vector<std::string>& choices,
+                const char* help) {
   Field<S> f{key, Type::text, detail::choice_text(choices), help};
   f.read = [=](S& s, const JsonValue& v, const std::string& path) {
     s.*member = detail::read_choice(v, path, choices);

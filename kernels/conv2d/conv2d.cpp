@@ -179,7 +179,8 @@ int64_t Conv2dProblem::output_size(int64_t in, int64_t taps, int64_t stride, int
 }
 
 double Conv2dProblem::flops() const {
-  return 2.0 * static_cast<double>(n * p() * q()) * static_cast<double>(k * r * s * (c / groups));
+  const int64_t products = k * r * s * (c / groups);  // of one output pixel
+  return 2.0 * static_cast<double>(n * p() * q()) * static_cast<double>(products);
 }
 
 double Conv2dProblem::bytes() const {

@@ -111,7 +111,7 @@ void check_field(const nets::ModelOptions& options, int64_t height, int64_t widt
   }
 }
 
-layers::LayerField largest_field(nets::ModelOptions options, int64_t size) {
+layers::LayerField largest_field(const nets::ModelOptions& options, int64_t size) {
   const layers::BuildDeviceGuard on_meta(Device::meta);
   const auto net = nets::build_model(options);
   net->eval();
