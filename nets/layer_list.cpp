@@ -1,6 +1,6 @@
-// A network that the config describes layer by layer (name "layers"), like PyTorch's nn.Sequential, whose names it has:
-// "0.weight" is the filter of the first layer, if that is a convolution. For exercises and experiments, and for
-// `atrous summary --receptive-field`.
+// A network that the config describes layer by layer (name "layers"), like PyTorch's nn.Sequential, whose
+// names it has: "0.weight" is the filter of the first layer, if that is a convolution. For exercises and
+// experiments, and for `atrous summary --receptive-field`.
 #include <cmath>
 #include <functional>
 
@@ -42,10 +42,11 @@ class LayerList : public SegmentationModel {
                  o.num_classes);
     int64_t channels = o.in_channels;
     for (size_t i = 0; i < o.layer_list.size(); ++i) channels = add(i, channels);
-    ATROUS_CHECK(channels == o.num_classes, ErrorKind::config,
-                 "[model.layer_list] the last layer must give one channel per class. Got {} for model.num_classes "
-                 "= {}. Leave out `out` of the last convolution.",
-                 channels, o.num_classes);
+    ATROUS_CHECK(
+        channels == o.num_classes, ErrorKind::config,
+        "[model.layer_list] the last layer must give one channel per class. Got {} for model.num_classes "
+        "= {}. Leave out `out` of the last convolution.",
+        channels, o.num_classes);
   }
 
   SegmentationOutput forward(const Variable& image) override {
@@ -76,7 +77,8 @@ class LayerList : public SegmentationModel {
     const LayerOptions& l = options_.layer_list[i];
     const std::string name = std::to_string(i);
     switch (l.kind) {
-      case LayerKind::conv: return add_conv(i, in);
+      case LayerKind::conv:
+        return add_conv(i, in);
       case LayerKind::conv_transpose: {
         const auto up = register_module<ConvTranspose2d>(name, in, outputs(l), l.factor, l.factor, l.bias);
         steps_.emplace_back([up](const Variable& x) { return up->forward(x); });
@@ -101,13 +103,17 @@ class LayerList : public SegmentationModel {
         return in;
       case LayerKind::norm: {
         const std::shared_ptr<Norm> norm = make_norm(options_.norm, in);
-        ATROUS_CHECK(norm, ErrorKind::config,
-                     "[model.layer_list[{}]] a norm is of the kind model.norm. Got \"none\". Leave the layer out.", i);
+        ATROUS_CHECK(
+            norm, ErrorKind::config,
+            "[model.layer_list[{}]] a norm is of the kind model.norm. Got \"none\". Leave the layer out.", i);
         add_child(name, norm);
-        steps_.emplace_back([norm](const Variable& x) { return norm->forward(x, Activation::none, {}, {}, {}); });
+        steps_.emplace_back(
+            [norm](const Variable& x) { return norm->forward(x, Activation::none, {}, {}, {}); });
         return in;
       }
-      case LayerKind::relu: steps_.emplace_back([](const Variable& x) { return relu(x); }); return in;
+      case LayerKind::relu:
+        steps_.emplace_back([](const Variable& x) { return relu(x); });
+        return in;
       case LayerKind::dropout: {
         const auto dropout = register_module<Dropout>(name, l.probability);
         steps_.emplace_back([dropout](const Variable& x) { return dropout->forward(x); });
@@ -122,10 +128,11 @@ class LayerList : public SegmentationModel {
   int64_t add_conv(size_t i, int64_t in) {
     const LayerOptions& l = options_.layer_list[i];
     const int64_t out = outputs(l);
-    ATROUS_CHECK(in % l.groups == 0 && out % l.groups == 0, ErrorKind::config,
-                 "[model.layer_list[{}].groups] groups must divide the channels. Got {} for {} input and {} output "
-                 "channels.",
-                 i, l.groups, in, out);
+    ATROUS_CHECK(
+        in % l.groups == 0 && out % l.groups == 0, ErrorKind::config,
+        "[model.layer_list[{}].groups] groups must divide the channels. Got {} for {} input and {} output "
+        "channels.",
+        i, l.groups, in, out);
     const int64_t kernel = l.kernel ? l.kernel : 3, stride = l.stride ? l.stride : 1;
     const auto conv = register_module<Conv2d>(std::to_string(i), Conv2dArgs{.in = in,
                                                                             .out = out,
@@ -145,10 +152,11 @@ class LayerList : public SegmentationModel {
   Pool2dOptions window_of(size_t i) {
     const LayerOptions& l = options_.layer_list[i];
     const int64_t kernel = l.kernel ? l.kernel : 2, stride = l.stride ? l.stride : kernel;
-    ATROUS_CHECK(2 * l.pad <= kernel, ErrorKind::config,
-                 "[model.layer_list[{}].pad] a pool is padded by at most half of its window. Got {} for a window of "
-                 "{}.",
-                 i, l.pad, kernel);
+    ATROUS_CHECK(
+        2 * l.pad <= kernel, ErrorKind::config,
+        "[model.layer_list[{}].pad] a pool is padded by at most half of its window. Got {} for a window of "
+        "{}.",
+        i, l.pad, kernel);
     grid_.window(kernel, stride, l.pad, 1);
     stride_ = std::max(stride_, static_cast<int64_t>(std::llround(grid_.jump)));
     return Pool2dOptions::square(kernel, stride, l.pad);
