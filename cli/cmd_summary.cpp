@@ -1,4 +1,4 @@
-// `atrous summary`: what a network consists of and what it costs, from the graph of its own forward pass on
+// `atrous summary`: layers, parameters, cost and memory of a network, from the graph of its forward pass on
 // device meta (layers/network_graph.h).
 #include <fmt/core.h>
 

@@ -47,7 +47,9 @@ RecordedPass record_pass(Model& model, const Shape& image) {
     // In training the resize is part of the loss.
     const Tensor logits =
         model.training() ? pass.result.logits.value() : full_resolution_logits(pass.result).value();
-    pass.output = pass.graph.values_of(logits).back();
+    const std::vector<int> values = pass.graph.values_of(logits);
+    ATROUS_ASSERT(values.size() == 1);  // not a concatenation, of which one part would be followed
+    pass.output = values[0];
   }
   return pass;
 }

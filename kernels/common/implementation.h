@@ -70,7 +70,7 @@ struct ImplementationInfo {
 class AnyEntry {
  public:
   const char* name() const { return name_; }  // "conv2d.forward"
-  // What ATROUS_IMPL calls the op: the first part of the name, unless the entry has a ladder of its own.
+  // What ATROUS_IMPL calls the op: the first part of the name, unless the entry has a separate ladder.
   std::string_view op() const { return op_; }
   virtual size_t size() const = 0;
   virtual ImplementationInfo info(size_t i) const = 0;

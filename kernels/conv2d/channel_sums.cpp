@@ -28,7 +28,7 @@ void channel_sums_cpu(const ChannelSumsProblem& p, const Tensor& dy, const Tenso
   for (size_t k = 0; k < sums.size(); ++k) result.data<float>()[k] = static_cast<float>(sums[k]);
 }
 
-// An op of its own when it comes to forcing: the names of convolutions mean nothing here.
+// For ATROUS_IMPL it is a separate op: the names of convolutions mean nothing here.
 constexpr Entry<ChannelSumsProblem, ChannelSumsFn> channel_sums{
     "conv2d.backward_bias",
     {

@@ -6,7 +6,7 @@
 // x is N,H,W,C; the filter w is K,R,S,C/groups; y is N,P,Q,K. Positions outside x count as zero. Dilation is
 // 1-based: rate 1 is the dense filter, rate 2 leaves one gap between taps (atrous convolution, Chen et al.,
 // arXiv:1412.7062). Group g connects input channels [g*C/groups, (g+1)*C/groups) with output channels
-// [g*K/groups, (g+1)*K/groups). With groups = C every input channel has filters of its own channel only:
+// [g*K/groups, (g+1)*K/groups). With groups = C each filter reads one input channel:
 // depthwise convolution (Howard et al., MobileNets, arXiv:1704.04861), for which there are separate kernels.
 // All tensors may have a pixel stride. f32 everywhere, f64 on the CPU's
 // reference only, bf16 on GPUs only. With bf16, x, w, y and their gradients dy and dx are bf16; sums,

@@ -34,6 +34,13 @@ Tensor factors(const char* name, const Tensor& t, const Tensor& x) {
 }  // namespace
 }  // namespace gaussian_filter_impl
 
+double GaussianFilterProblem::flops() const {
+  const auto taps = [&](int64_t size) {
+    return 2 * static_cast<double>(gaussian_taps(sigma, size).size()) - 1;
+  };
+  return 2 * static_cast<double>(batch * height * width * channels) * (taps(height) + taps(width));
+}
+
 std::string GaussianFilterProblem::str() const {
   return fmt::format("n{} h{} w{} c{} sigma {} {}", batch, height, width, channels, sigma, name_of(dtype));
 }

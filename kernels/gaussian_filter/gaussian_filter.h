@@ -21,6 +21,7 @@ struct GaussianFilterProblem {
   int64_t batch = 0, height = 0, width = 0, channels = 0;
   double sigma = 0;
   DType dtype = DType::f32;
+  double flops() const;     // of one pass along each axis; a multiply and an add count as two
   std::string str() const;  // "n1 h48 w48 c21 sigma 3 f32"
 };
 

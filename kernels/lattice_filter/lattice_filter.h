@@ -26,6 +26,9 @@ struct LatticeFilterProblem {
   int64_t points = 0, dims = 0, vertices = 0, channels = 0;
   bool transposed = false;
   DType dtype = DType::f32;
+  // Products with the weights of the corners, in splat or slice; a multiply and an add count as two. Blur, of
+  // which the number of vertices decides, only adds and halves: it is not counted.
+  double flops() const { return 2 * static_cast<double>(points * (dims + 1) * channels); }
   std::string str() const;  // "n2304 d5 v1500 c21 transposed f32"
 };
 

@@ -100,3 +100,20 @@ TEST_CASE("Receptive fields are those that the papers' arithmetic gives") {
   // VGG16 with fc6 sees 404 pixels (Long et al., table 1); the deconvolution of stride 32 adds one score.
   CHECK(field({{"name", "fcn32s"}, {"num_classes", 21}}, 224 * 4).largest == 404 + 32);
 }
+
+TEST_CASE("MACs of a CRF: Gaussian and lattice filters, weights and compatibility of every iteration") {
+  const auto macs = [](const json& model) {
+    const auto net = on_meta(model);
+    net->eval();
+    const NoGradGuard no_tape;
+    return layers::record_pass(*net, {1, 64, 64, 3}).macs();
+  };
+  json model = {{"name", "unet"}, {"num_classes", 3}, {"base_width", 8}, {"depth", 3}};
+  const int64_t without = macs(model);
+  model["crf_as_rnn"] = {{"iterations", 10}};
+  constexpr int64_t pixels = 64 * 64, classes = 3, corners = 6;
+  constexpr int64_t filters = 2 * 33 + 2 * corners;  // per value: sigma 3 has 33 taps along an axis
+  // Each iteration filters the classes and has three matrices of classes; the normalisation filters ones
+  // once.
+  CHECK(macs(model) - without == 10 * pixels * classes * (filters + 3 * classes) + pixels * filters);
+}
