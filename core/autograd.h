@@ -50,7 +50,7 @@ class Variable {
   const Tensor& grad() const { return impl_->grad; }
   void clear_grad() const { impl_->grad = Tensor(); }
 
-  // A copy of a parameter's value in lower precision, for arithmetic; whoever changes the value may refresh
+  // A copy of a parameter's value in lower precision, for arithmetic; code that changes the value may refresh
   // it in the same pass (an optimiser). Undefined if there is none or the value has changed since.
   Tensor low_precision_copy() const;
   void set_low_precision_copy(Tensor copy) const;
@@ -91,7 +91,7 @@ class BackwardContext {
  public:
   // Gradient of output i. Undefined if nothing depended on that output; never undefined for a single output.
   const Tensor& grad(int output = 0) const { return grads_[static_cast<size_t>(output)]; }
-  // Memory for a result like grad(): that of grad() itself if nobody else refers to it.
+  // Memory for a result like grad(): that of grad() itself if no other tensor refers to it.
   Tensor room_for_grad() const { return grad().sole_owner() ? grad() : Tensor::empty_like(grad()); }
   // False if input i needs no gradient: return an undefined Tensor for it and skip the work.
   bool needs(int input) const { return needs_[static_cast<size_t>(input)]; }

@@ -28,7 +28,7 @@ struct Arena {
 };
 
 // Blocks freed on a stream are handed out again on that stream without waiting: the new user's work is queued
-// behind the old user's. Other streams never get them, so nobody needs to know when a kernel ends.
+// behind the old user's. Other streams never get them, so the end of a kernel need not be tracked.
 class BlockCache {
  public:
   BlockCache(Device device, DeviceBackend& backend) : device_(device), backend_(backend) {}

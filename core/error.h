@@ -1,7 +1,7 @@
 // Errors that a user can act on.
 //
 // Every message reads "[where] rule. Got values. What to do." The kind decides the exit code of the program
-// (docs/commands.md), so scripts can tell a wrong config from a full disk.
+// (docs/commands.md), so scripts can distinguish a wrong config from a full disk.
 #pragma once
 
 #include <fmt/core.h>

@@ -20,7 +20,7 @@ namespace atrous {
 // What an op was asked to do.
 struct OpWork {
   std::string problem;  // its one-line descriptor
-  double flops = 0;     // a multiply and an add count as two; 0 where nobody says
+  double flops = 0;     // a multiply and an add count as two; 0 if unknown
 };
 
 class OpProfile {
@@ -41,7 +41,7 @@ class OpProfile {
 
   // The slowest first.
   std::vector<Row> rows() const;
-  // That of this thread; null while nobody asks, which is all that an op then pays for.
+  // That of this thread; null if profiling is off, whose check is then the only cost of an op.
   static OpProfile* current() { return current_; }
 
  private:

@@ -104,7 +104,7 @@ class Tensor {
   bool shares_memory_with(const Tensor& other) const;
   // What identifies the memory as long as someone holds this, even after it was freed.
   std::weak_ptr<std::byte> memory() const { return data_; }
-  // True if no other tensor refers to this memory: whoever holds this one may overwrite it.
+  // True if no other tensor refers to this memory, so that it may be overwritten.
   bool sole_owner() const { return data_.use_count() == 1; }
 
   // "f32 [2, 8, 8, 16] (pixel stride 32)"

@@ -1,4 +1,4 @@
-// What the program tells on stdout and stderr.
+// Output on stdout and stderr.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ void show_bar(std::string_view text) noexcept;
 void clear_bar() noexcept;
 
 // Writes the text in one call, so that lines of several processes do not mix. A stream that is closed or full
-// is no error here: a message that nobody can read must not end a command, and the program looks at the end
+// is no error here: a message that cannot be written must not end a command, and the program looks at the end
 // whether all of stdout was written. (fmt::print throws.)
 void write_text(std::FILE* out, std::string_view text) noexcept;
 
