@@ -172,9 +172,8 @@ void check(const BenchOptions& options) {
                name_of(options.device));
   ATROUS_CHECK(
       on_cpu || !options.profile, ErrorKind::usage,
-      "[--profile] ops are timed where the host computes them. Got --device {}, which computes "
-      "while the host continues. Leave --profile out and use the device's own profiler: ops are named "
-      "to it.",
+      "[--profile] ops are timed where the host computes them. Got --device {}, which computes while the "
+      "host continues. Leave --profile out and use the device's own profiler: ops are named to it.",
       name_of(options.device));
   ATROUS_CHECK(!on_cpu || options.math != "tf32", ErrorKind::usage,
                "[--math] the CPU has f32 and bf16. Got {}. Choose a --device, or another --math.",

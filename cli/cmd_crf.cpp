@@ -152,8 +152,7 @@ void add_crf_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("crf", "Refines class probabilities along the edges of their image");
   command->footer(
       "atrous crf --image photo.png --probs probs.safetensors --output refined.safetensors --labels "
-      "labels.png "
-      "--params preset=deeplab_v2,bilateral_xy=60");
+      "labels.png --params preset=deeplab_v2,bilateral_xy=60");
   auto o = std::make_shared<Options>();
   command->add_option("--image", o->image, "The photograph, RGB or grey")->required();
   command

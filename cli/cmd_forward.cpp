@@ -146,8 +146,7 @@ void add_forward_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("forward", "Runs a network on given tensors, forward and backward");
   command->footer(
       "atrous forward --config configs/shapes/unet_small.json --weights weights.safetensors --input "
-      "in.safetensors "
-      "--output out.safetensors --backward");
+      "in.safetensors --output out.safetensors --backward");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
   command->add_option("--weights", o->weights,

@@ -78,8 +78,7 @@ Tensor read_indices(const std::string& path, bool apply_exif) {
   const data::LabelFile file = data::read_label_file(path, {}, apply_exif);
   ATROUS_CHECK(!file.is_rgb, ErrorKind::data,
                "[{}] label images must hold class indices (grey or palette PNG). Got colours (RGB). Convert "
-               "colours to indices "
-               "first.",
+               "colours to indices first.",
                path);
   return file.values;
 }
@@ -171,14 +170,12 @@ void run_semantic(const Options& o) {
       pairs.emplace_back(label, prediction);
     } else {
       const std::filesystem::path name = std::filesystem::path(label).filename();
-      const std::string text =
-          pred.has_stem(label)
-              ? fmt::format(
-                    "{}: no prediction \"{}\" in {} (where several files share a stem, whole "
-                    "names must agree)",
-                    label, name.string(), o.pred)
-              : fmt::format("{}: no prediction \"{}\" in {}", label, name.stem().string(), o.pred);
-      problems.push_back({Problem::no_prediction, text});
+      const bool ambiguous = pred.has_stem(label);
+      problems.push_back(
+          {Problem::no_prediction,
+           fmt::format("{}: no prediction \"{}\" in {}{}", label, (ambiguous ? name : name.stem()).string(),
+                       o.pred,
+                       ambiguous ? " (where several files share a stem, whole names must agree)" : "")});
     }
   }
   const auto extra = std::ranges::count_if(

@@ -89,8 +89,7 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
     print_to(stderr,
              "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": a detection of "
              "it counts as wrong. AP is {} that way, and {} if it is treated like any other. These numbers "
-             "are the {}. "
-             "Number annotations from 1.\n",
+             "are the {}. Number annotations from 1.\n",
              o.gt, eval::coco_score_text(as_pycocotools.ap()), eval::coco_score_text(strict.ap()),
              o.strict_ids ? "second (--strict-ids)" : "first; --strict-ids gives the second");
   }

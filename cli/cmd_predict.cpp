@@ -119,8 +119,7 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
     const auto [other, fresh] = by_name.emplace(name, image);
     ATROUS_CHECK(fresh, ErrorKind::usage,
                  "[predict] results are named after their images, so names must differ. Got \"{}\" and "
-                 "\"{}\". Predict them into "
-                 "different folders.",
+                 "\"{}\". Predict them into different folders.",
                  other->second, image);
     jobs.push_back({image, fmt::format("{}/{}.png", out, name), fmt::format("{}/overlays/{}.png", out, name),
                     objects ? fmt::format("{}/objects/{}.json", out, name) : ""});

@@ -85,8 +85,7 @@ void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Trains the network that a config describes");
   command->footer(
       "atrous train --config configs/smoke/unet_shapes.json --out runs/first    (first: atrous data "
-      "make-shapes --out "
-      "runs/shapes)");
+      "make-shapes --out runs/shapes)");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "JSON file, or - for standard input (docs/config.md)")
       ->type_name("FILE");

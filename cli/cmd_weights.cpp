@@ -60,10 +60,8 @@ void import_weights(const Import& o) {
   print_to(o.report.table(), "{}\n{}\n", o.input, report.str());
   ATROUS_CHECK(report.load.complete() || o.partial || o.backbone, ErrorKind::checkpoint,
                "[import-weights {}] the file must fit the network exactly. Got {} tensors missing, {} of "
-               "another shape, {} that the "
-               "network does not have; nothing was written. Check model.name, num_classes, backbone and "
-               "aux_loss, or add --partial to "
-               "take what fits.",
+               "another shape, {} that the network does not have; nothing was written. Check model.name, "
+               "num_classes, backbone and aux_loss, or add --partial to take what fits.",
                o.input, report.load.missing.size(), report.load.misshaped.size() + report.load.folded.size(),
                report.load.unexpected.size());
   std::vector<data::ClassInfo> classes = data::class_table(config.data);
@@ -110,8 +108,7 @@ void add_import_weights_command(CLI::App& app) {
       app.add_subcommand("import-weights", "Converts another program's safetensors file into a checkpoint");
   command->footer(
       "atrous import-weights --config configs/voc2012/deeplabv3_resnet50.json --input "
-      "torchvision.safetensors --output "
-      "deeplabv3.safetensors");
+      "torchvision.safetensors --output deeplabv3.safetensors");
   auto o = std::make_shared<Import>();
   command
       ->add_option("--config", o->config,

@@ -31,11 +31,10 @@ class Inputs {
       const int64_t c = t->dim(first), h = t->dim(first + 1), w = t->dim(first + 2);
       images.push_back(layers::from_file_layout(t->reshape({1, c, h, w})).reshape({h, w, c}));
     }
-    ATROUS_CHECK(
-        !images.empty(), ErrorKind::data,
-        "[forward {}] there must be \"input\" [N, C, H, W], or \"input.0\", \"input.1\", ... [C, H, W]. "
-        "Got neither.",
-        file_.origin);
+    ATROUS_CHECK(!images.empty(), ErrorKind::data,
+                 "[forward {}] there must be \"input\" [N, C, H, W], or \"input.0\", \"input.1\", ... [C, H, "
+                 "W]. Got neither.",
+                 file_.origin);
     return images;
   }
 
@@ -93,8 +92,7 @@ void append(NamedTensors& out, const Detections& found, size_t i) {
 
 NamedTensors run_detection(layers::DetectionModel& model, const TensorFile& in, const DetectionPass& pass) {
   ATROUS_CHECK(pass.train_mode || !pass.backward, ErrorKind::usage,
-               "[forward] --backward of a detection model needs its losses. Add --train-mode "
-               "and targets.");
+               "[forward] --backward of a detection model needs its losses. Add --train-mode and targets.");
   const Inputs inputs(in);
   const std::vector<Tensor> images = inputs.images();
   NamedTensors out;

@@ -49,8 +49,7 @@ void InferenceFlags::add_crf_option(CLI::App& command) {
 
 void InferenceFlags::refuse(const char* what) const {
   ATROUS_CHECK(sliding.empty() && !multi_scale && !flip && !crf, ErrorKind::usage,
-               "[--sliding, --multi-scale, --flip, --crf] are for semantic models. Got {}. Leave "
-               "them out.",
+               "[--sliding, --multi-scale, --flip, --crf] are for semantic models. Got {}. Leave them out.",
                what);
 }
 

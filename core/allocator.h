@@ -1,7 +1,8 @@
 // Caching host allocator.
 //
-// A fresh page costs a fault, about as much as a kernel that writes it, so freed memory is kept and handed out
-// again: a training step in steady state takes nothing from the system, and holds little more than it uses.
+// A fresh page costs a fault, about as much as a kernel that writes it, so freed memory is kept and handed
+// out again: a training step in steady state takes nothing from the system, and holds little more than it
+// uses.
 #pragma once
 
 #include <cstddef>

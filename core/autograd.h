@@ -7,10 +7,10 @@
 //
 // An op looks like this:
 //
-//   Variable relu(const Variable& x) {
-//     Tensor y = kernels::relu(x.value());
-//     return record("relu", y, {x}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
-//       return {kernels::relu_backward(ctx.grad(), y.get())};
+//   Variable softmax(const Variable& x) {
+//     const Tensor y = kernels::softmax_forward(x.value(), false);
+//     return record("softmax", y, {x}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
+//       return {kernels::softmax_backward(y.get(), ctx.grad(), false)};
 //     });
 //   }
 #pragma once

@@ -12,8 +12,7 @@ constexpr const char* name_of(Device d) {
     case Device::cpu: return "cpu";
     case Device::cuda: return "cuda";
     case Device::sim: return "sim";
-    case Device::meta:
-      return "meta";
+    case Device::meta: return "meta";
   }
   return "?";
 }

@@ -201,8 +201,7 @@ void check_cuda(int status, const std::string& what) {
                              // again
   fail(ErrorKind::internal,
        "[cuda] {} failed. Got {}: {}. An error of an earlier kernel shows late; run with ATROUS_SYNC=1 to "
-       "learn "
-       "which.",
+       "learn which.",
        what, cudaGetErrorName(error), cudaGetErrorString(error));
 }
 

@@ -43,13 +43,16 @@ template <class... Args>
 
 }  // namespace atrous
 
-// User-facing check: ATROUS_CHECK(c == w.dim(3), ErrorKind::usage, "[conv2d] channels must agree. Got {}...", c)
-#define ATROUS_CHECK(condition, kind, ...)                        \
-  do {                                                            \
-    if (!(condition)) [[unlikely]] ::atrous::fail(kind, __VA_ARGS__); \
+// User-facing check: ATROUS_CHECK(c == w.dim(3), ErrorKind::usage, "[conv2d] channels must agree. Got {}...",
+// c)
+#define ATROUS_CHECK(condition, kind, ...) \
+  do {                                     \
+    if (!(condition)) [[unlikely]]         \
+      ::atrous::fail(kind, __VA_ARGS__);   \
   } while (false)
 
-#define ATROUS_ASSERT(condition)                                                                 \
-  do {                                                                                           \
-    if (!(condition)) [[unlikely]] ::atrous::assertion_failed(#condition, __FILE__, __LINE__);   \
+#define ATROUS_ASSERT(condition)                                  \
+  do {                                                            \
+    if (!(condition)) [[unlikely]]                                \
+      ::atrous::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)

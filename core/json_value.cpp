@@ -131,19 +131,11 @@ void write(const JsonValue& value, int indent, int depth, std::string& out) {
     out.append(static_cast<size_t>(d * indent), ' ');
   };
   switch (value.kind) {
-    case JsonValue::Kind::null:
-      out += "null";
-      return;
-    case JsonValue::Kind::boolean:
-      out += value.boolean ? "true" : "false";
-      return;
-    case JsonValue::Kind::integer:
-      out += std::to_string(value.integer);
-      return;
+    case JsonValue::Kind::null: out += "null"; return;
+    case JsonValue::Kind::boolean: out += value.boolean ? "true" : "false"; return;
+    case JsonValue::Kind::integer: out += std::to_string(value.integer); return;
     // JSON has no word for NaN and Inf; metrics of a broken run hold them nevertheless.
-    case JsonValue::Kind::number:
-      out += nlohmann::json(value.number).dump();
-      return;
+    case JsonValue::Kind::number: out += nlohmann::json(value.number).dump(); return;
     case JsonValue::Kind::string:
       out += nlohmann::json(value.string).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
       return;
@@ -231,20 +223,13 @@ JsonValue& JsonValue::operator[](const std::string& key) {
 
 std::string JsonValue::describe() const {
   switch (kind) {
-    case Kind::null:
-      return "null";
-    case Kind::boolean:
-      return boolean ? "true" : "false";
-    case Kind::integer:
-      return std::to_string(integer);
-    case Kind::number:
-      return to_text(*this, -1);
-    case Kind::string:
-      return "the string " + to_text(*this, -1);
-    case Kind::array:
-      return "a list of " + std::to_string(array.size());
-    case Kind::object:
-      return "an object";
+    case Kind::null: return "null";
+    case Kind::boolean: return boolean ? "true" : "false";
+    case Kind::integer: return std::to_string(integer);
+    case Kind::number: return to_text(*this, -1);
+    case Kind::string: return "the string " + to_text(*this, -1);
+    case Kind::array: return "a list of " + std::to_string(array.size());
+    case Kind::object: return "an object";
   }
   return "?";
 }

@@ -27,7 +27,7 @@ ATROUS_HD constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c
   return c;
 }
 
-// Mixes values into a stream number, e.g. stream_id(epoch, sample, "crop").
+// Mixes values into a stream number, as mix_streams(mix_streams(crop_stream, epoch), sample).
 uint64_t mix_streams(uint64_t a, uint64_t b);
 
 // Names a stream of numbers. Whoever owns the training loop hands these out (seed of the run, stream of step

@@ -134,8 +134,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       case State::metadata:
         return metadata.count(value) == 0 ||
                stop(fmt::format("Metadata keys must be unique. Duplicate key \"{}\".", value));
-      default:
-        break;
+      default: break;
     }
     Entry& e = entries.back();
     bool* seen = value == "dtype"          ? &e.has_dtype

@@ -62,8 +62,7 @@ void record_in_graph(const char* entry, const Tensor& to, const std::vector<Tens
 void Tensor::refuse_host_access() const {
   fail(ErrorKind::internal,
        "[tensor] the host cannot touch the elements of a tensor on a device. Got {}. Copy it with "
-       "to(Device::cpu), or "
-       "pass device_data() to a kernel.",
+       "to(Device::cpu), or pass device_data() to a kernel.",
        describe());
 }
 

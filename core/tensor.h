@@ -1,12 +1,14 @@
 // Tensor: a typed, strided view of memory. Copying a Tensor copies the view, not the data.
 //
-// Layout. Activations are N,H,W,C; filters K,R,S,C (out, rows, columns, in). The last axis is dense. All outer
-// axes together form one list of "pixels" with a constant distance, the pixel stride, which may exceed the number
-// of channels: element (n,h,w,c) of an activation lies at ((n*H + h)*W + w)*pixel_stride + c. So a convolution can
-// write straight into its slice of a concatenation. Other views (a spatial crop, a transpose) are copies.
+// Layout. Activations are N,H,W,C; filters K,R,S,C (out, rows, columns, in). The last axis is dense. All
+// outer axes together form one list of "pixels" with a constant distance, the pixel stride, which may exceed
+// the number of channels: element (n,h,w,c) of an activation lies at ((n*H + h)*W + w)*pixel_stride + c. So a
+// convolution can write straight into its slice of a concatenation. Other views (a spatial crop, a transpose)
+// are copies.
 //
-// Versions. A tensor counts its in-place changes, so that autograd can refuse a saved value that is no longer what
-// was saved. Views share the counter, except the slices that ConcatBuffer hands out: those never overlap.
+// Versions. A tensor counts its in-place changes, so that autograd can refuse a saved value that is no longer
+// what was saved. Views share the counter, except the slices that ConcatBuffer hands out: those never
+// overlap.
 #pragma once
 
 #include <atomic>
@@ -58,14 +60,17 @@ class Tensor {
   int64_t pixel_stride() const { return pixel_stride_; }
   bool contiguous() const { return pixel_stride_ == channels() || pixels() <= 1; }
 
-  // First element of a tensor in host memory. T must match dtype(). Constness is that of the view, not of the data.
+  // First element of a tensor in host memory. T must match dtype(). Constness is that of the view, not of the
+  // data.
   template <class T>
   T* data() const {
-    if (device_ != Device::cpu) [[unlikely]] refuse_host_access();
+    if (device_ != Device::cpu) [[unlikely]]
+      refuse_host_access();
     return device_data<T>();
   }
   std::byte* raw() const {
-    if (device_ != Device::cpu) [[unlikely]] refuse_host_access();
+    if (device_ != Device::cpu) [[unlikely]]
+      refuse_host_access();
     return data_.get();
   }
   // First element, wherever it lies: for launchers, which pass it to kernels, and for copies.
@@ -89,9 +94,9 @@ class Tensor {
   Tensor with_own_version() const;
 
   // Copies.
-  Tensor clone() const;       // contiguous copy
+  Tensor clone() const;  // contiguous copy
   Tensor contiguous_copy_if_needed() const { return contiguous() ? *this : clone(); }
-  Tensor to(DType dtype) const;   // converted copy (itself if the dtype already matches)
+  Tensor to(DType dtype) const;    // converted copy (itself if the dtype already matches)
   Tensor to(Device device) const;  // contiguous copy on the device (itself if it is there)
 
   // In-place; each bumps the version. Shapes must agree; dtypes (converted) and devices may differ.
@@ -120,7 +125,8 @@ class Tensor {
   std::shared_ptr<std::atomic<uint32_t>> version_;
 };
 
-// One buffer for a concatenation along channels. Producers write into their slice, so nothing is copied later.
+// One buffer for a concatenation along channels. Producers write into their slice, so nothing is copied
+// later.
 class ConcatBuffer {
  public:
   // `pixel_shape` is the shape of the result except its last axis: for activations {N, H, W}.

@@ -134,8 +134,7 @@ class Checker {
     if (s.split == "train" && s.sizes.size() > 1) {
       warn(
           fmt::format("{}: images have {} different sizes. Set augment.crop_height and crop_width, or "
-                      "data.image_height and "
-                      "image_width, so that they fit into batches.",
+                      "data.image_height and image_width, so that they fit into batches.",
                       s.split, s.sizes.size()));
     }
   }
@@ -185,8 +184,7 @@ class Checker {
     if (strange > 0 && greys >= 2 && greys >= strange) {
       error(
           fmt::format("{}: label values look like a palette picture that was converted to grey (38, 75, 113, "
-                      "...). Use the "
-                      "original palette PNG: atrous reads its indices.",
+                      "...). Use the original palette PNG: atrous reads its indices.",
                       split));
     }
     const bool is_identity = map.lookup(0) == 0 && map.lookup(classes - 1) == classes - 1;
@@ -203,8 +201,7 @@ class Checker {
     if (cityscapes_map && train_ids) {
       error(
           fmt::format("{}: the label map expects Cityscapes labelIds, but the values (0 to 18, 255) are "
-                      "labelTrainIds. Use the "
-                      "*_labelIds.png files, or data.label_map=identity.",
+                      "labelTrainIds. Use the *_labelIds.png files, or data.label_map=identity.",
                       split));
     }
   }

@@ -123,8 +123,7 @@ std::vector<std::string> resolve_categories(std::vector<CocoResult>& results,
   const auto unknown = [&](size_t i, int64_t id, size_t count, const std::string& file) {
     fail(ErrorKind::data,
          "[{}: result {}] \"category_id\" must be one of the {} categories of {}. Got {}. Are these class "
-         "numbers "
-         "instead of the category ids?",
+         "numbers instead of the category ids?",
          path, i, count, file, id);
   };
   if (categories.empty()) {

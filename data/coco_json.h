@@ -55,7 +55,7 @@ struct CocoAnnotation {
   // As written: often not that of the mask or box. If there is none, that of the mask, or else of the box.
   double area = 0;
   bool crowd = false;
-  bool difficult = false;  // not COCO's, but converted VOC files have it
+  bool difficult = false;           // not COCO's, but converted VOC files have it
   bool empty_segmentation = false;  // the file has one without a polygon: [] or [[]]
   Rle mask;  // no counts: the file has none (no `segmentation`, null or []), or it was not asked for
 

@@ -31,9 +31,8 @@ std::vector<std::string> coco_notes(const CocoAnnotations& all, const std::strin
   const auto crowds = std::ranges::count_if(all.annotations, &CocoAnnotation::crowd);
   if (2 * crowds > std::ssize(all.annotations)) {
     out.push_back(fmt::format(
-        "note: {}: {} of {} {} iscrowd 1, as CVAT writes it for every mask that is not a "
-        "polygon. Crowds are not trained on, and in scores they count neither way. If each is one "
-        "object, {}",
+        "note: {}: {} of {} {} iscrowd 1, as CVAT writes it for every mask that is not a polygon. Crowds are "
+        "not trained on, and in scores they count neither way. If each is one object, {}",
         all.path, crowds, counted(std::ssize(all.annotations), "annotation"), crowds == 1 ? "has" : "have",
         crowd_remedy));
   }

@@ -55,20 +55,11 @@ struct Reader {
     if (level >= 0) return;  // traces
     Reader& self = of(p);
     switch (p->err->msg_code) {
-      case JWRN_NOT_SEQUENTIAL:
-        self.scan_parameters = true;
-        return;
-      case JWRN_JFIF_MAJOR:
-        self.jfif_revision = true;
-        return;
-      case JWRN_ADOBE_XFORM:
-        self.adobe_transform = p->err->msg_parm.i[0];
-        return;
-      case JWRN_JPEG_EOF:
-        self.no_end = true;
-        return;  // what is missing is judged when all is read
-      default:
-        on_error(p);
+      case JWRN_NOT_SEQUENTIAL: self.scan_parameters = true; return;
+      case JWRN_JFIF_MAJOR: self.jfif_revision = true; return;
+      case JWRN_ADOBE_XFORM: self.adobe_transform = p->err->msg_parm.i[0]; return;
+      case JWRN_JPEG_EOF: self.no_end = true; return;  // what is missing is judged when all is read
+      default: on_error(p);
     }
   }
 

@@ -154,30 +154,14 @@ Tensor values_of(Matrix& m, const FileName& name, const ImageLimits& limits) {
   }
   Tensor out = Tensor::empty({m.dims[0], m.dims[1]}, DType::i32);
   switch (real.type) {
-    case 1:
-      copy_transposed<int8_t>(real.data, out, m.rest);
-      break;
-    case 2:
-      copy_transposed<uint8_t>(real.data, out, m.rest);
-      break;
-    case 3:
-      copy_transposed<int16_t>(real.data, out, m.rest);
-      break;
-    case 4:
-      copy_transposed<uint16_t>(real.data, out, m.rest);
-      break;
-    case 5:
-      copy_transposed<int32_t>(real.data, out, m.rest);
-      break;
-    case 6:
-      copy_transposed<uint32_t>(real.data, out, m.rest);
-      break;
-    case 7:
-      copy_transposed<float>(real.data, out, m.rest);
-      break;
-    default:
-      copy_transposed<double>(real.data, out, m.rest);
-      break;
+    case 1: copy_transposed<int8_t>(real.data, out, m.rest); break;
+    case 2: copy_transposed<uint8_t>(real.data, out, m.rest); break;
+    case 3: copy_transposed<int16_t>(real.data, out, m.rest); break;
+    case 4: copy_transposed<uint16_t>(real.data, out, m.rest); break;
+    case 5: copy_transposed<int32_t>(real.data, out, m.rest); break;
+    case 6: copy_transposed<uint32_t>(real.data, out, m.rest); break;
+    case 7: copy_transposed<float>(real.data, out, m.rest); break;
+    default: copy_transposed<double>(real.data, out, m.rest); break;
   }
   return out;
 }

@@ -13,10 +13,10 @@ namespace atrous::data::codecs {
 using Bytes = std::span<const uint8_t>;
 
 struct Decoded {
-  Tensor pixels;         // u8 [H, W, C], or i32 [H, W, C] holding 16-bit samples
-  std::string format;    // for messages
-  int bit_depth = 8;     // of a sample in the file
-  int orientation = 1;   // EXIF: 1..8; the pixels are as stored
+  Tensor pixels;        // u8 [H, W, C], or i32 [H, W, C] holding 16-bit samples
+  std::string format;   // for messages
+  int bit_depth = 8;    // of a sample in the file
+  int orientation = 1;  // EXIF: 1..8; the pixels are as stored
   std::vector<Color> palette = {};
 };
 

@@ -184,8 +184,8 @@ void report(std::vector<std::string>& found, std::vector<std::string>* faults) {
 
 std::string overlap_note(int64_t shared, int64_t images) {
   return fmt::format(
-      "note: {} of {} validation images are training images too (data.allow_overlap): validation "
-      "measures what the network memorised",
+      "note: {} of {} validation images are training images too (data.allow_overlap): validation measures "
+      "what the network memorised",
       shared, images);
 }
 

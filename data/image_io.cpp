@@ -137,18 +137,12 @@ Format recognise(Bytes bytes, const codecs::FileName& name) {
 Decoded decode(Format format, Bytes bytes, const codecs::FileName& name, codecs::Use use,
                const ImageLimits& limits) {
   switch (format) {
-    case Format::png:
-      return codecs::decode_png(bytes, name, use, limits);
-    case Format::jpeg:
-      return codecs::decode_jpeg(bytes, name, limits);
-    case Format::bmp:
-      return codecs::decode_bmp(bytes, name, use, limits);
-    case Format::pnm:
-      return codecs::decode_pnm(bytes, name, use, limits);
-    case Format::matlab:
-      return codecs::decode_mat(bytes, name, limits);
-    default:
-      return codecs::decode_tga(bytes, name, limits);
+    case Format::png: return codecs::decode_png(bytes, name, use, limits);
+    case Format::jpeg: return codecs::decode_jpeg(bytes, name, limits);
+    case Format::bmp: return codecs::decode_bmp(bytes, name, use, limits);
+    case Format::pnm: return codecs::decode_pnm(bytes, name, use, limits);
+    case Format::matlab: return codecs::decode_mat(bytes, name, limits);
+    default: return codecs::decode_tga(bytes, name, limits);
   }
 }
 
@@ -206,8 +200,7 @@ Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
   ATROUS_CHECK(!has_alpha || options.alpha != AlphaPolicy::reject, ErrorKind::data,
                "[image {}] images must have no alpha channel. Got {} channels ({}). Save it without "
                "transparency, or set data.alpha=drop to ignore it, or data.alpha=keep with "
-               "model.in_channels={} to read it "
-               "as one more channel.",
+               "model.in_channels={} to read it as one more channel.",
                name, channels, image.format, channels);
   const int64_t keep = has_alpha && options.alpha == AlphaPolicy::drop ? channels - 1 : channels;
   const bool reduce = image.pixels.dtype() != DType::u8 && options.sixteen_bit != DepthPolicy::keep;
@@ -230,15 +223,14 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits, bo
                path);
   ATROUS_CHECK(format != Format::tga, ErrorKind::data,
                "[label {}] labels must be PNG, PGM, PPM or BMP, or a known set's MATLAB files. Got TGA. "
-               "Write labels as "
-               "PNG.",
+               "Write labels as PNG.",
                path);
   Decoded decoded = decode(format, bytes, file, codecs::Use::label, limits);
-  ATROUS_CHECK(!apply_exif || decoded.orientation == 1, ErrorKind::data,
-               "[label {}] labels must be stored upright. Got EXIF orientation {}. Write the label without "
-               "the tag, turned "
-               "like its image, or read images and labels as they are stored (data.exif=ignore).",
-               path, decoded.orientation);
+  ATROUS_CHECK(
+      !apply_exif || decoded.orientation == 1, ErrorKind::data,
+      "[label {}] labels must be stored upright. Got EXIF orientation {}. Write the label without the tag, "
+      "turned like its image, or read images and labels as they are stored (data.exif=ignore).",
+      path, decoded.orientation);
   const int64_t channels = decoded.pixels.dim(2);
   ATROUS_CHECK(channels == 1 || channels == 3, ErrorKind::data,
                "[label {}] labels must have no alpha channel. Got {} channels ({}). Save indices as a grey "
@@ -258,20 +250,13 @@ LabelFile read_label_file(const std::string& path, const ImageLimits& limits, bo
 
 ImageKind kind_of_image(std::span<const uint8_t> first_bytes) {
   switch (format_of(first_bytes)) {
-    case Format::png:
-      return {"PNG", ""};
-    case Format::jpeg:
-      return {"JPEG", ""};
-    case Format::bmp:
-      return {"BMP", ""};
-    case Format::pnm:
-      return {"PNM", ""};
-    case Format::matlab:
-      return {"MATLAB", ""};
-    case Format::tga:
-      return {"TGA", ""};
-    default:
-      return {"", unsupported_format(first_bytes).first};
+    case Format::png: return {"PNG", ""};
+    case Format::jpeg: return {"JPEG", ""};
+    case Format::bmp: return {"BMP", ""};
+    case Format::pnm: return {"PNM", ""};
+    case Format::matlab: return {"MATLAB", ""};
+    case Format::tga: return {"TGA", ""};
+    default: return {"", unsupported_format(first_bytes).first};
   }
 }
 
@@ -283,8 +268,7 @@ std::string size_advice(const std::string& image_path, const ImageReadOptions& o
   if (turned.dim(0) == height && turned.dim(1) == width) {
     return options.apply_exif
                ? fmt::format(
-                     "The image is turned by its EXIF orientation: {}=ignore reads it as stored, which "
-                     "fits",
+                     "The image is turned by its EXIF orientation: {}=ignore reads it as stored, which fits",
                      exif_key)
                : fmt::format("The image has an EXIF orientation: {}=apply turns it, which fits", exif_key);
   }

@@ -78,8 +78,8 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
   std::string notes;  // say, among others, which tools write iscrowd 1 everywhere
   for (const std::string& note : dataset.notes()) notes += "\n" + note;
   fail(ErrorKind::data,
-       "[loader] training needs an image with an object. Got {}: {} with crowds, {} with boxes of a "
-       "pixel or nothing at all. Run `atrous data check`{}.{}",
+       "[loader] training needs an image with an object. Got {}: {} with crowds, {} with boxes of a pixel or "
+       "nothing at all. Run `atrous data check`{}.{}",
        counted(dataset.size(), "image"), crowds, dataset.size() - crowds,
        crowds > 0 ? ", or set data.crowds=objects if each crowd is one object"
                   : ", or set data.keep_empty_images to train on images without objects",

@@ -174,12 +174,12 @@ std::set<int64_t> LabelMap::classes_in(const LabelMap& source, int64_t label) co
 }
 
 Tensor LabelMap::apply(const LabelFile& file, const std::string& path, bool unknown_to_ignore) const {
-  ATROUS_CHECK(uses_colors() || !file.is_rgb, ErrorKind::data,
-               "[label {}] labels must hold class indices. Got colours ({}). Set data.label_map to a table "
-               "of colours such as "
-               "`#{:02x}{:02x}{:02x}:0,...`, or save the indices as a grey or palette PNG.",
-               path, file.format, file.values.data<uint8_t>()[0], file.values.data<uint8_t>()[1],
-               file.values.data<uint8_t>()[2]);
+  ATROUS_CHECK(
+      uses_colors() || !file.is_rgb, ErrorKind::data,
+      "[label {}] labels must hold class indices. Got colours ({}). Set data.label_map to a table of colours "
+      "such as `#{:02x}{:02x}{:02x}:0,...`, or save the indices as a grey or palette PNG.",
+      path, file.format, file.values.data<uint8_t>()[0], file.values.data<uint8_t>()[1],
+      file.values.data<uint8_t>()[2]);
   ATROUS_CHECK(!uses_colors() || file.is_rgb, ErrorKind::data,
                "[label {}] data.label_map lists colours, so labels must be RGB. Got {}. Give the map as "
                "`value:class` instead.",
@@ -208,8 +208,7 @@ Tensor LabelMap::apply_indices(const LabelFile& file, const std::string& path, b
     const int64_t width = out.dim(1);
     fail(ErrorKind::data,
          "[label {}] every value needs a class. Got value {} at x={} y={}, which the label map for {} "
-         "classes does not have "
-         "(without a class here: {}; in the file: {}). {}.",
+         "classes does not have (without a class here: {}; in the file: {}). {}.",
          path, source[first_bad], first_bad % width, first_bad / width, num_classes_, list_values(strangers),
          list_values(values), remedy(values, num_classes_));
   };
@@ -256,8 +255,7 @@ Tensor LabelMap::apply_colors(const LabelFile& file, const std::string& path, bo
   }
   fail(ErrorKind::data,
        "[label {}] every colour must be in data.label_map. Got {} colours that are not: {}{}. Add them as "
-       "`#rrggbb:class` or "
-       "`#rrggbb:ignore`, or set data.map_unknown_to_ignore=true.",
+       "`#rrggbb:class` or `#rrggbb:ignore`, or set data.map_unknown_to_ignore=true.",
        path, sorted.size(), list, sorted.size() > 8 ? ", ..." : "");
 }
 

@@ -149,8 +149,7 @@ Tensor ListDataset::load_label(int64_t index) const {
   const LabelFile file = label_file(index);
   ATROUS_CHECK(file.bit_depth <= 8 || parts_.accept_wide_labels, ErrorKind::data,
                "[label {}] labels have 8 bits unless a label map says what wider values mean. Got {}. "
-               "Convert the label, or "
-               "give data.label_map.",
+               "Convert the label, or give data.label_map.",
                path, file.format);
   if (parts_.objection) {
     const std::string objection = parts_.objection(file);

@@ -16,8 +16,7 @@ void check_encoding(const std::string& text, const std::string& path) {
   const bool utf16 = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
   ATROUS_CHECK(!utf16, ErrorKind::data,
                "[{}] lists must be UTF-8 text. Got UTF-16, as some editors and shells of Windows write it. "
-               "Convert it: "
-               "`iconv -f UTF-16 -t UTF-8 LIST > NEW`.",
+               "Convert it: `iconv -f UTF-16 -t UTF-8 LIST > NEW`.",
                path);
   ATROUS_CHECK(
       text.find('\0') == std::string::npos, ErrorKind::data,

@@ -38,8 +38,7 @@ class Runs {
     // Not `sum_ + count`, which a damaged file could let overflow.
     ATROUS_CHECK(count <= pixels_ - sum_, ErrorKind::data,
                  "[{}] run lengths must add up to height * width = {} * {} = {}. They pass it at count {}. "
-                 "Is \"size\" "
-                 "[height, width] that of the image?",
+                 "Is \"size\" [height, width] that of the image?",
                  where_, rle_.height, rle_.width, pixels_, added_);
     const bool inside = added_ % 2 == 1;
     // The mask continues with the same value (after a run of 0), or begins with a run that may be 0.

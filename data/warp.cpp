@@ -36,12 +36,9 @@ Eigen::Affine2d quarter_turn(int64_t turns, double height, double width) {
   switch (turns) {
     case 1:
       return affine(Eigen::Matrix2d{{0, 1}, {-1, 0}}, {0, height});  // output (x, y) shows source (y, H - x)
-    case 2:
-      return affine(Eigen::Matrix2d{{-1, 0}, {0, -1}}, {width, height});
-    case 3:
-      return affine(Eigen::Matrix2d{{0, -1}, {1, 0}}, {width, 0});
-    default:
-      return Eigen::Affine2d::Identity();
+    case 2: return affine(Eigen::Matrix2d{{-1, 0}, {0, -1}}, {width, height});
+    case 3: return affine(Eigen::Matrix2d{{0, -1}, {1, 0}}, {width, 0});
+    default: return Eigen::Affine2d::Identity();
   }
 }
 

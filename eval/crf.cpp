@@ -205,11 +205,10 @@ layers::DenseCrf whole_crf(const Tensor& image, int64_t classes, Device device, 
   const Tensor rgb = as_rgb(image);
   const Need need(classes, options);
   const auto check = [&](double needed) {
-    ATROUS_CHECK(
-        needed <= static_cast<double>(options.max_memory) * (1 << 20), ErrorKind::usage,
-        "[crf] the whole image of {} x {} pixels must fit the memory allowed. It needs at least {:.0f} "
-        "MiB, allowed are {} MiB. Allow more (--max-memory, eval.crf.max_memory).",
-        rgb.dim(0), rgb.dim(1), mib(needed), options.max_memory);
+    ATROUS_CHECK(needed <= static_cast<double>(options.max_memory) * (1 << 20), ErrorKind::usage,
+                 "[crf] the whole image of {} x {} pixels must fit the memory allowed. It needs at least "
+                 "{:.0f} MiB, allowed are {} MiB. Allow more (--max-memory, eval.crf.max_memory).",
+                 rgb.dim(0), rgb.dim(1), mib(needed), options.max_memory);
   };
   check(need.at_least(rgb.dim(0) * rgb.dim(1)));
   const layers::DenseCrf crf(rgb.to(device), options);

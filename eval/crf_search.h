@@ -31,10 +31,10 @@ struct CrfTrial {
 
 struct CrfSearchOptions {
   std::vector<CrfAxis> grid;
-  CrfOptions base;     // what the grid does not name; max_memory bounds one image
-  int64_t rounds = 1;  // each further one tries half the step on either side of the best so far
-  std::string metric = "miou";             // what best means: a key of eval/semantic_metrics.h
-  int64_t images = 0;                      // spread evenly over the set; 0: all
+  CrfOptions base;              // what the grid does not name; max_memory bounds one image
+  int64_t rounds = 1;           // each further one tries half the step on either side of the best so far
+  std::string metric = "miou";  // what best means: a key of eval/semantic_metrics.h
+  int64_t images = 0;           // spread evenly over the set; 0: all
   int64_t cache_bytes = int64_t{2} << 30;  // of predictions in memory; what is more goes to a temporary file
   std::string temporary_folder = ".";      // for it
 };

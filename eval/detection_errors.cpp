@@ -6,20 +6,13 @@ namespace atrous::eval {
 
 const char* meaning_of(DetectionError error) {
   switch (error) {
-    case DetectionError::localisation:
-      return "right class, IoU with the object between 0.1 and 0.5";
-    case DetectionError::classification:
-      return "IoU of at least 0.5 with an object of another class";
-    case DetectionError::duplicate:
-      return "the object was found already";
-    case DetectionError::background:
-      return "IoU of at most 0.1 with any object";
-    case DetectionError::both:
-      return "neither class nor place is right";
-    case DetectionError::missed:
-      return "objects that nothing found or points at";
-    case DetectionError::none:
-      break;
+    case DetectionError::localisation: return "right class, IoU with the object between 0.1 and 0.5";
+    case DetectionError::classification: return "IoU of at least 0.5 with an object of another class";
+    case DetectionError::duplicate: return "the object was found already";
+    case DetectionError::background: return "IoU of at most 0.1 with any object";
+    case DetectionError::both: return "neither class nor place is right";
+    case DetectionError::missed: return "objects that nothing found or points at";
+    case DetectionError::none: break;
   }
   return "";
 }

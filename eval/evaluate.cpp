@@ -76,8 +76,7 @@ Scored score_image(layers::SegmentationModel& model, const data::Sample& sample,
 
 void check_labelled(const data::Sample& sample) {
   ATROUS_CHECK(sample.label.defined(), ErrorKind::data,
-               "[eval] every image must have a label. \"{}\" has none. Choose a split "
-               "with labels.",
+               "[eval] every image must have a label. \"{}\" has none. Choose a split with labels.",
                sample.image_path);
   ATROUS_CHECK(sample.label.shape() == Shape({sample.image.dim(0), sample.image.dim(1)}), ErrorKind::data,
                "[eval] image and label must have one size. Got {} for \"{}\" and {} for \"{}\".",

@@ -34,14 +34,12 @@ void check(const layers::SegmentationModel& model, const Tensor& image, const In
                "[inference] an image must be u8 [H, W, C]. Got {}.", image.describe());
   ATROUS_CHECK(image.dim(2) == model.in_channels(), ErrorKind::data,
                "[inference] the network takes images of {} channel(s). Got an image of {}. Convert the image "
-               "or train with "
-               "model.in_channels = {}.",
+               "or train with model.in_channels = {}.",
                model.in_channels(), image.dim(2), image.dim(2));
-  ATROUS_CHECK(
-      !options.crf.enabled || model.in_channels() == 1 || model.in_channels() == 3, ErrorKind::usage,
-      "[inference] a CRF compares colours: images must be grey or RGB. Got a network of {} channels. "
-      "Leave out --crf (eval.crf).",
-      model.in_channels());
+  ATROUS_CHECK(!options.crf.enabled || model.in_channels() == 1 || model.in_channels() == 3, ErrorKind::usage,
+               "[inference] a CRF compares colours: images must be grey or RGB. Got a network of {} "
+               "channels. Leave out --crf (eval.crf).",
+               model.in_channels());
   ATROUS_CHECK(model.num_classes() <= 255, ErrorKind::usage,
                "[inference] label maps hold at most 255 classes. Got {}.", model.num_classes());
   ATROUS_CHECK(!options.scales.empty(), ErrorKind::config,

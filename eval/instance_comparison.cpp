@@ -17,20 +17,13 @@ constexpr const char* not_found_mark = "not found";
 
 const char* mark_of(DetectionError error) {
   switch (error) {
-    case DetectionError::localisation:
-      return "loc";
-    case DetectionError::classification:
-      return "cls";
-    case DetectionError::duplicate:
-      return "dup";
-    case DetectionError::background:
-      return "bg";
-    case DetectionError::both:
-      return "cls+loc";
-    case DetectionError::missed:
-      return not_found_mark;
-    case DetectionError::none:
-      break;
+    case DetectionError::localisation: return "loc";
+    case DetectionError::classification: return "cls";
+    case DetectionError::duplicate: return "dup";
+    case DetectionError::background: return "bg";
+    case DetectionError::both: return "cls+loc";
+    case DetectionError::missed: return not_found_mark;
+    case DetectionError::none: break;
   }
   return "";
 }

@@ -187,9 +187,8 @@ constexpr SemanticMetric rows[] = {
      .shown = shown_card | shown_definition},
     {.key = "boundary_f1",
      .title = "boundary F1",
-     .definition =
-         "Csurka 2013, within 0.75 % of an image's diagonal; mean over the classes of an image, then "
-         "over images; of a class: mean over the images that hold it",
+     .definition = "Csurka 2013, within 0.75 % of an image's diagonal; mean over the classes of an image, "
+                   "then over images; of a class: mean over the images that hold it",
      .source = MetricSource::boundary,
      .value = boundary_mean,
      .of_class = {"boundary_f1", "Boundary F1", "bnd. F1", class_boundary_mean},

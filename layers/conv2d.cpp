@@ -8,8 +8,8 @@ Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, cons
                 Tensor out) {
   kernels::Conv2dFusion fusion;
   if (bias.defined()) fusion.bias = bias.value();
-  return conv2d_on_tape(kernels::conv2d(x.value(), filter_for(w, x.dtype()), options, fusion, std::move(out)), x, w, bias,
-                        options);
+  return conv2d_on_tape(kernels::conv2d(x.value(), filter_for(w, x.dtype()), options, fusion, std::move(out)),
+                        x, w, bias, options);
 }
 
 Variable conv2d_on_tape(const Tensor& y, const Variable& x, const Variable& w, const Variable& bias,

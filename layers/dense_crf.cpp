@@ -35,11 +35,10 @@ void check_kernel(const char* name, double weight, std::initializer_list<double>
   ATROUS_CHECK(std::isfinite(weight), ErrorKind::config,
                "[dense_crf] the {} weight must be finite. Got {}. 0 leaves the kernel out.", name, weight);
   for (double d : deviations) {
-    ATROUS_CHECK(
-        weight == 0 || (std::isfinite(d) && d > 0), ErrorKind::config,
-        "[dense_crf] the standard deviations of the {} kernel must be above 0. Got {}. A weight of 0 "
-        "leaves the kernel out.",
-        name, d);
+    ATROUS_CHECK(weight == 0 || (std::isfinite(d) && d > 0), ErrorKind::config,
+                 "[dense_crf] the standard deviations of the {} kernel must be above 0. Got {}. A weight of "
+                 "0 leaves the kernel out.",
+                 name, d);
   }
 }
 
@@ -147,13 +146,12 @@ DenseCrf::Sides DenseCrf::sides_of(const Tensor& features, const Tensor& ones) c
 }
 
 DenseCrf::DenseCrf(const Tensor& image, const DenseCrfOptions& options) : options_(options) {
-  ATROUS_CHECK(
-      image.defined() && image.rank() == 3 && image.dim(2) == 3 && image.numel() > 0 &&
-          (image.dtype() == DType::u8 || image.dtype() == DType::f32),
-      ErrorKind::usage,
-      "[dense_crf] the image must be [H, W, 3] in u8, or in f32 from 0 to 255, with at least one pixel. "
-      "Got {}.",
-      image.defined() ? image.describe() : "nothing");
+  ATROUS_CHECK(image.defined() && image.rank() == 3 && image.dim(2) == 3 && image.numel() > 0 &&
+                   (image.dtype() == DType::u8 || image.dtype() == DType::f32),
+               ErrorKind::usage,
+               "[dense_crf] the image must be [H, W, 3] in u8, or in f32 from 0 to 255, with at least one "
+               "pixel. Got {}.",
+               image.defined() ? image.describe() : "nothing");
   const DenseCrfOptions& o = options_;
   check_options(o);
   height_ = image.dim(0), width_ = image.dim(1), device_ = image.device();
@@ -183,8 +181,7 @@ DenseCrf DenseCrf::with(const DenseCrfOptions& options) const {
                           a.bilateral_xy == b.bilateral_xy && a.bilateral_rgb == b.bilateral_rgb),
                ErrorKind::usage,
                "[dense_crf] other weights need the same kernels. Got another normalisation or other standard "
-               "deviations, "
-               "or a kernel that was left out before. Make a new CRF for these.");
+               "deviations, or a kernel that was left out before. Make a new CRF for these.");
   DenseCrf result = *this;
   result.options_ = options;
   return result;

@@ -60,8 +60,7 @@ void fail_not_finite(const Model& model, const BadPass& pass) {
   while (begins.ends_with('.')) begins.pop_back();
   fail(ErrorKind::diverged,
        "[{}] {} must be finite. Got NaN or Inf; where it begins: {}. The weights come from a run that "
-       "diverged "
-       "or overflow, or the values or the normalisation of the images (mean and std) are wrong.",
+       "diverged or overflow, or the values or the normalisation of the images (mean and std) are wrong.",
        pass.where, pass.output, begins);
 }
 

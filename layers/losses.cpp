@@ -5,7 +5,7 @@
 #include <cstring>
 #include <functional>
 
-#include "kernels/cross_entropy/labels.h"
+#include "kernels/labels/labels.h"
 #include "kernels/resize_cross_entropy/resize_cross_entropy.h"
 #include "layers/cross_entropy.h"
 #include "layers/overlap_loss.h"
@@ -106,8 +106,7 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
         {.measure = measure, .smooth = term.smooth, .squared = term.squared, .ignore_index = ignore_index});
   };
   switch (term.kind) {
-    case LossKind::cross_entropy:
-      break;
+    case LossKind::cross_entropy: break;
     case LossKind::focal:
       ATROUS_CHECK(std::isfinite(term.gamma) && term.gamma >= 0, ErrorKind::config,
                    "[loss] gamma of focal must be finite and not negative. Got {}.", term.gamma);
@@ -119,10 +118,8 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
       options.pixel_weights =
           hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept);
       break;
-    case LossKind::dice:
-      return overlap(OverlapMeasure::dice);
-    case LossKind::soft_iou:
-      return overlap(OverlapMeasure::iou);
+    case LossKind::dice: return overlap(OverlapMeasure::dice);
+    case LossKind::soft_iou: return overlap(OverlapMeasure::iou);
   }
   return head.cross_entropy(options);
 }

@@ -32,8 +32,8 @@ struct NamedBuffer {
   Tensor tensor;  // shares memory with the module: writing into it changes the module
 };
 
-// While alive, modules that this thread builds keep their parameters and buffers on the device (cpu without one). Counters
-// (i64) stay in host memory.
+// While alive, modules that this thread builds keep their parameters and buffers on the device (cpu without
+// one). Counters (i64) stay in host memory.
 class BuildDeviceGuard {
  public:
   explicit BuildDeviceGuard(Device device);

@@ -39,12 +39,8 @@ void fill_start_values(Init init, const Variable& weight, const Variable& bias, 
                        int64_t fan_out, const std::function<RandomKey(const std::string&)>& key_of) {
   const auto in = static_cast<double>(fan_in), out = static_cast<double>(fan_out);
   switch (init) {
-    case Init::uniform_fan_in:
-      fill_uniform(weight.value(), 1 / std::sqrt(in), key_of("weight"));
-      break;
-    case Init::kaiming_normal_fan_in:
-      fill_normal(weight.value(), std::sqrt(2 / in), key_of("weight"));
-      break;
+    case Init::uniform_fan_in: fill_uniform(weight.value(), 1 / std::sqrt(in), key_of("weight")); break;
+    case Init::kaiming_normal_fan_in: fill_normal(weight.value(), std::sqrt(2 / in), key_of("weight")); break;
     case Init::kaiming_normal_fan_out:
       fill_normal(weight.value(), std::sqrt(2 / out), key_of("weight"));
       break;
@@ -57,12 +53,8 @@ void fill_start_values(Init init, const Variable& weight, const Variable& bias, 
     case Init::xavier_uniform:
       fill_uniform(weight.value(), std::sqrt(6 / (in + out)), key_of("weight"));
       break;
-    case Init::normal_hundredth:
-      fill_normal(weight.value(), 0.01, key_of("weight"));
-      break;
-    case Init::zeros:
-      weight.value().fill(0);
-      break;
+    case Init::normal_hundredth: fill_normal(weight.value(), 0.01, key_of("weight")); break;
+    case Init::zeros: weight.value().fill(0); break;
   }
   if (!bias.defined()) return;
   if (init == Init::uniform_fan_in) {

@@ -108,14 +108,10 @@ Variable GroupNorm::forward(const Variable& x, Activation activation, const Vari
 std::shared_ptr<Norm> make_norm(const NormOptions& options, int64_t channels) {
   const auto& [kind, eps, momentum] = options;
   switch (kind) {
-    case NormKind::batch:
-      return std::make_shared<BatchNorm2d>(channels, eps, momentum);
-    case NormKind::frozen:
-      return std::make_shared<FrozenBatchNorm2d>(channels, eps);
-    case NormKind::group:
-      return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
-    case NormKind::none:
-      break;
+    case NormKind::batch: return std::make_shared<BatchNorm2d>(channels, eps, momentum);
+    case NormKind::frozen: return std::make_shared<FrozenBatchNorm2d>(channels, eps);
+    case NormKind::group: return std::make_shared<GroupNorm>(std::gcd(channels, int64_t{32}), channels, eps);
+    case NormKind::none: break;
   }
   return nullptr;
 }

@@ -1,8 +1,8 @@
 // Differentiable elementwise functions (kernels/pointwise/pointwise_math.h has the formulas).
 //
-// Inputs are f32 or f64 of any shape; results are new tensors. The functions that end in _ overwrite their
-// input instead: its version is bumped, so that whoever saved it for backward finds out. They refuse leaves
-// that want gradients.
+// Inputs are f32, f64 or bf16 of any shape; results are new tensors. The functions that end in _ overwrite
+// their input instead: its version is bumped, so that whoever saved it for backward finds out. They refuse
+// leaves that want gradients.
 #pragma once
 
 #include "core/autograd.h"

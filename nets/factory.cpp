@@ -179,8 +179,7 @@ void freeze(const Model& model, const std::vector<std::string>& prefixes) {
     }
     ATROUS_CHECK(any, ErrorKind::config,
                  "[model.freeze] must hold prefixes of parameter names. Got \"{}\", which no parameter name "
-                 "begins with; the first is "
-                 "\"{}\". `atrous summary` lists them.",
+                 "begins with; the first is \"{}\". `atrous summary` lists them.",
                  prefix, model.parameters()[0].name);
   }
 }
@@ -215,8 +214,7 @@ std::shared_ptr<Model> build_network(const ModelOptions& options) {
     const ModelPtr labels = std::dynamic_pointer_cast<SegmentationModel>(model);
     ATROUS_CHECK(
         labels && labels->labels_pixels(), ErrorKind::config,
-        "[model.crf_as_rnn] a CRF refines the classes of pixels. Got {}, which {}. Leave the section "
-        "out.",
+        "[model.crf_as_rnn] a CRF refines the classes of pixels. Got {}, which {}. Leave the section out.",
         model->kind(), labels ? "classifies whole images" : "is a detection model");
     model = with_crf(labels, *options.crf_as_rnn);
   }

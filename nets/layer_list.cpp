@@ -42,11 +42,10 @@ class LayerList : public SegmentationModel {
                  o.num_classes);
     int64_t channels = o.in_channels;
     for (size_t i = 0; i < o.layer_list.size(); ++i) channels = add(i, channels);
-    ATROUS_CHECK(
-        channels == o.num_classes, ErrorKind::config,
-        "[model.layer_list] the last layer must give one channel per class. Got {} for model.num_classes "
-        "= {}. Leave out `out` of the last convolution.",
-        channels, o.num_classes);
+    ATROUS_CHECK(channels == o.num_classes, ErrorKind::config,
+                 "[model.layer_list] the last layer must give one channel per class. Got {} for "
+                 "model.num_classes = {}. Leave out `out` of the last convolution.",
+                 channels, o.num_classes);
   }
 
   SegmentationOutput forward(const Variable& image) override {
@@ -77,8 +76,7 @@ class LayerList : public SegmentationModel {
     const LayerOptions& l = options_.layer_list[i];
     const std::string name = std::to_string(i);
     switch (l.kind) {
-      case LayerKind::conv:
-        return add_conv(i, in);
+      case LayerKind::conv: return add_conv(i, in);
       case LayerKind::conv_transpose: {
         const auto up = register_module<ConvTranspose2d>(name, in, outputs(l), l.factor, l.factor, l.bias);
         steps_.emplace_back([up](const Variable& x) { return up->forward(x); });
@@ -111,9 +109,7 @@ class LayerList : public SegmentationModel {
             [norm](const Variable& x) { return norm->forward(x, Activation::none, {}, {}, {}); });
         return in;
       }
-      case LayerKind::relu:
-        steps_.emplace_back([](const Variable& x) { return relu(x); });
-        return in;
+      case LayerKind::relu: steps_.emplace_back([](const Variable& x) { return relu(x); }); return in;
       case LayerKind::dropout: {
         const auto dropout = register_module<Dropout>(name, l.probability);
         steps_.emplace_back([dropout](const Variable& x) { return dropout->forward(x); });

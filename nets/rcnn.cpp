@@ -224,11 +224,10 @@ class Rcnn : public DetectionModel {
     for (int64_t i = 0; i < objects.size(); ++i) {
       const float* b = objects.box(i);
       const bool finite = std::all_of(b, b + 4, [](float v) { return std::isfinite(v); });
-      ATROUS_CHECK(
-          finite && b[2] > b[0] && b[3] > b[1], ErrorKind::data,
-          "[{}] a box must have a width and a height. Got [{}, {}, {}, {}] for object {} of image {} "
-          "of the batch. Leave such objects out.",
-          name_, b[0], b[1], b[2], b[3], kept[static_cast<size_t>(i)], number);
+      ATROUS_CHECK(finite && b[2] > b[0] && b[3] > b[1], ErrorKind::data,
+                   "[{}] a box must have a width and a height. Got [{}, {}, {}, {}] for object {} of image "
+                   "{} of the batch. Leave such objects out.",
+                   name_, b[0], b[1], b[2], b[3], kept[static_cast<size_t>(i)], number);
       const int32_t label = objects.labels[static_cast<size_t>(i)];
       ATROUS_CHECK(label > 0 && label < classes_, ErrorKind::data,
                    "[{}] a label must be 1 to {} (0 is the background). Got {} for object {} of image {} of "

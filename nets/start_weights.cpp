@@ -211,8 +211,8 @@ std::string current_name(const std::string& name) {
 
 ImportReport import_weights(const Model& model, const std::string& path, const ImportOptions& options) {
   ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
-               "[{}] the network has no separate backbone. Got \"{}\". Use model.weights with a file of "
-               "the whole network.",
+               "[{}] the network has no separate backbone. Got \"{}\". Use model.weights with a file of the "
+               "whole network.",
                options.where, path);
   ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
                "[{}] the file must exist. Got \"{}\". Check the path.", options.where, path);
@@ -244,8 +244,7 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
   ATROUS_CHECK(std::any_of(report.load.loaded.begin(), report.load.loaded.end(), says_something),
                ErrorKind::checkpoint,
                "[{} {}] nothing in the file fits the network. Got {} tensors, the first named \"{}\". Use "
-               "weights of this network "
-               "or of its backbone.",
+               "weights of this network or of its backbone.",
                options.where, path, in_file, first);
   layers::check_weights_finite(model, fmt::format("{} {}", options.where, path),
                                "They come from a run that diverged or a damaged file: use another.");

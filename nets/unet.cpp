@@ -220,8 +220,7 @@ class UNet : public SegmentationModel {
     const auto bottom = static_cast<int64_t>(downs_.size());
     ATROUS_CHECK(skips.back() > 0, ErrorKind::data,
                  "[unet] the image is too small for {} levels of valid convolutions. Got {} {}; at least {} "
-                 "is needed. Use "
-                 "larger images or a smaller model.depth.",
+                 "is needed. Use larger images or a smaller model.depth.",
                  options_.depth, axis, extent, smallest_extent());
     std::vector<int64_t> joined(static_cast<size_t>(bottom));
     int64_t up = skips.back();
@@ -230,8 +229,7 @@ class UNet : public SegmentationModel {
       up = inc_->extent(joined[static_cast<size_t>(l)]);
       ATROUS_CHECK(up > 0, ErrorKind::data,
                    "[unet] the image is too small for {} levels of valid convolutions. Got {} {}; at least "
-                   "{} is needed. "
-                   "Use larger images or a smaller model.depth.",
+                   "{} is needed. Use larger images or a smaller model.depth.",
                    options_.depth, axis, extent, smallest_extent());
     }
     return joined;

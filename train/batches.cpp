@@ -70,8 +70,7 @@ BatchSource::BatchSource(const Config& config, const data::Dataset* set, int64_t
                     images.dim(3) == labels.dim(2) && images.dim(4) == labels.dim(3);
   ATROUS_CHECK(fits, ErrorKind::data,
                "[data] given batches must be images f32 [steps,N,C,H,W] and labels u8 or i64 [steps,N,H,W]. "
-               "Got {} and {} in \"{}\". Write "
-               "the file again.",
+               "Got {} and {} in \"{}\". Write the file again.",
                images.describe(), labels.describe(), config.data.root);
   ATROUS_CHECK(images.dim(2) == config.model.in_channels, ErrorKind::data,
                "[data] given images must have model.in_channels = {} channels. Got {}. Correct one of them.",

@@ -201,8 +201,7 @@ StoredCheckpoint interpret(TensorFile file) {
     const auto it = m.find(key);
     ATROUS_CHECK(it != m.end(), ErrorKind::checkpoint,
                  "[checkpoint] \"{}\" must be a checkpoint that atrous wrote. Got a file without \"{}\". For "
-                 "weights of other tools give a "
-                 "config with --config.",
+                 "weights of other tools give a config with --config.",
                  path, key);
     return it->second;
   };
@@ -215,8 +214,7 @@ StoredCheckpoint interpret(TensorFile file) {
   const std::string found = checksum_of(stored.file.tensors, m);
   ATROUS_CHECK(found == expected, ErrorKind::checkpoint,
                "[checkpoint] the content of \"{}\" must have its stored checksum. Got {} instead of {}: the "
-               "file was damaged. Use another "
-               "checkpoint.",
+               "file was damaged. Use another checkpoint.",
                path, found, expected);
   const std::string config = need("atrous.config"), classes = need("atrous.classes");
   stored.config = read_metadata(path, [&] { return parse_config(config, path, {}, ConfigFrom::run); });

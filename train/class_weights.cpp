@@ -17,8 +17,7 @@ std::vector<double> class_weights(const std::string& setting, const data::Datase
   if (rule) {
     ATROUS_CHECK(dataset, ErrorKind::config,
                  "[config] train.class_weights = \"{}\" needs a data set with labels to count. Got given "
-                 "tensors. Write the weights as "
-                 "numbers.",
+                 "tensors. Write the weights as numbers.",
                  setting);
     std::vector<double> weights = data::median_frequency_weights(data::label_histogram(*dataset));
     if (rule == ClassWeighting::sqrt_median_frequency) {

@@ -19,26 +19,16 @@ namespace schema {
 
 const char* name_of(Type type) {
   switch (type) {
-    case Type::boolean:
-      return "true/false";
-    case Type::whole:
-      return "integer";
-    case Type::number:
-      return "number";
-    case Type::text:
-      return "string";
-    case Type::whole_list:
-      return "list of integers";
-    case Type::number_list:
-      return "list of numbers";
-    case Type::text_list:
-      return "list of strings";
-    case Type::section:
-      return "object";
-    case Type::section_list:
-      return "list of objects";
-    case Type::targets:
-      return "object";
+    case Type::boolean: return "true/false";
+    case Type::whole: return "integer";
+    case Type::number: return "number";
+    case Type::text: return "string";
+    case Type::whole_list: return "list of integers";
+    case Type::number_list: return "list of numbers";
+    case Type::text_list: return "list of strings";
+    case Type::section: return "object";
+    case Type::section_list: return "list of objects";
+    case Type::targets: return "object";
   }
   return "?";
 }
@@ -287,8 +277,7 @@ void check_together(const Config& c, const std::string& origin) {
       origin, c.eval.window_height, c.eval.window_width);
   ATROUS_CHECK(c.schedule.name != ScheduleKind::exponential || c.schedule.min_lr > 0, ErrorKind::config,
                "[config] {}: an exponential schedule falls to schedule.min_lr, which must be above 0. Got "
-               "{}. Give the rate at the "
-               "end.",
+               "{}. Give the rate at the end.",
                origin, c.schedule.min_lr);
   ATROUS_CHECK(!c.eval.scales.empty(), ErrorKind::config,
                "[config] {}: eval.scales must hold at least one scale. Got an empty list. Write [1.0].",
@@ -317,11 +306,10 @@ void check_together(const Config& c, const std::string& origin) {
 void check_utf8(const JsonValue& value, const std::string& path) {
   for (const auto& [key, member] : value.object) check_utf8(member, path.empty() ? key : path + "." + key);
   for (const JsonValue& element : value.array) check_utf8(element, path);
-  ATROUS_CHECK(
-      is_utf8(value.string), ErrorKind::config,
-      "[config] {} must be UTF-8 to be kept with the run. Got \"{}\". Give the file or folder such a "
-      "name, or make a symbolic link to it that has one.",
-      path, value.string);
+  ATROUS_CHECK(is_utf8(value.string), ErrorKind::config,
+               "[config] {} must be UTF-8 to be kept with the run. Got \"{}\". Give the file or folder such "
+               "a name, or make a symbolic link to it that has one.",
+               path, value.string);
 }
 
 std::string read_file(const std::string& path) {

@@ -60,23 +60,20 @@ const Fields<data::DataOptions>& fields() {
   using O = data::DataOptions;
   static const Fields<O> table = {
       choice("dataset", &O::dataset, dataset_choices(),
-             "Data set, see [data.md](data.md). `tensors` replays stored batches: `root` is a "
-             "safetensors "
+             "Data set, see [data.md](data.md). `tensors` replays stored batches: `root` is a safetensors "
              "file with `images` (f32 [steps,N,C,H,W], already normalised) and `labels` (u8 or i64 "
              "[steps,N,H,W], 255: ignored); no augmentation, no validation"),
       text("root", &O::root, "Folder of the data set"),
-      unless(needs_lists,
-             text("train_list", &O::train_list,
-                  "Sets with lists: file with `image label` per line, relative to `root`; VOC and "
-                  "PASCAL-Context: "
-                  "name of the file of ids in their own folder of lists; COCO annotations: the JSON file")),
+      unless(needs_lists, text("train_list", &O::train_list,
+                               "Sets with lists: file with `image label` per line, relative to `root`; VOC "
+                               "and PASCAL-Context: name of the file of ids in their own folder of lists; "
+                               "COCO annotations: the JSON file")),
       unless(needs_lists, text("val_list", &O::val_list, "The same for validation")),
       unless(needs_lists, text("test_list", &O::test_list, "The same for testing")),
       unless(needs_label_maps, text("label_map", &O::label_map,
                                     "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so "
-                                    "on, `1-9:=1` for all of "
-                                    "them class 1, for RGB labels `#ff0000:0,#000000:ignore`, or `identity`; "
-                                    "empty: the set's own")),
+                                    "on, `1-9:=1` for all of them class 1, for RGB labels "
+                                    "`#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own")),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
       unless(
           needs_image_files,
@@ -86,8 +83,7 @@ const Fields<data::DataOptions>& fields() {
                 "`\\:`")),
       unless(needs_image_files, flag("allow_overlap", &O::allow_overlap,
                                      "Allow an image to be in both the training and the validation split, "
-                                     "for example to test whether "
-                                     "a network can overfit one image")),
+                                     "for example to test whether a network can overfit one image")),
       unless(needs_label_maps,
              flag("map_unknown_to_ignore", &O::map_unknown_to_ignore,
                   "Ignore label values that are not in the map. Otherwise they are an error")),
@@ -110,13 +106,11 @@ const Fields<data::DataOptions>& fields() {
               "category_ids", &O::category_ids,
               "Instance data sets with COCO annotations: labels are the categories numbered from 1, or their "
               "ids in the file (91 classes with gaps for COCO, as in torchvision's weights)")),
-      unless(
-          needs_coco_annotations,
-          choice("crowds", &O::crowds,
-                 "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, from "
-                 "scores (a detection that matches one is neither right nor wrong); `objects` treats each as "
-                 "one "
-                 "object, for tools that write 1 everywhere")),
+      unless(needs_coco_annotations,
+             choice("crowds", &O::crowds,
+                    "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, "
+                    "from scores (a detection that matches one is neither right nor wrong); `objects` treats "
+                    "each as one object, for tools that write 1 everywhere")),
       unless(needs_objects,
              flag("keep_empty_images", &O::keep_empty_images,
                   "Instance data sets: also train on images without objects (or with crowds only)")),
@@ -155,8 +149,7 @@ const Fields<data::AugmentOptions>& fields() {
       number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
       unless(needs_crop, flag("scale_to_crop", &O::scale_to_crop,
                               "The random scale is relative to the size at which the image just fits into "
-                              "the crop (large scale "
-                              "jitter: 0.1 to 2), not to its own size")),
+                              "the crop (large scale jitter: 0.1 to 2), not to its own size")),
       number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
       number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
       number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),
@@ -223,8 +216,7 @@ const Fields<ScheduleOptions>& fields() {
       {
           choice("name", &O::name,
                  "Learning rate over steps: `poly` is (1 - step/steps)^power, `step` multiplies by gamma at "
-                 "each "
-                 "milestone, `exponential` falls by the same factor every step, to `min_lr`"),
+                 "each milestone, `exponential` falls by the same factor every step, to `min_lr`"),
           number("power", &O::power, 0, 100, "exponent", true),
           wholes("milestones", &O::milestones, 1, "steps at which the rate is multiplied by `gamma`"),
           number("gamma", &O::gamma, 0, 1, "factor", true),
@@ -299,12 +291,10 @@ const Fields<eval::CrfOptions>& fields() {
       all.push_back(number<O>(n.key, n.member, n.low, n.high, n.help, n.low_open));
     all.push_back(choice<O, layers::CrfNormalization>(
         "normalization", &O::normalization,
-        "Normalisation of a kernel K with row sums n: D K D with D = n^-1/2, K / n, "
-        "1 / n K, or K"));
-    all.push_back(choice<O, layers::CrfSpatial>(
-        "spatial", &O::spatial,
-        "How the spatial kernel is summed: exactly, or approximated on a lattice as in "
-        "pydensecrf, which is faster on CPUs"));
+        "Normalisation of a kernel K with row sums n: D K D with D = n^-1/2, K / n, 1 / n K, or K"));
+    all.push_back(choice<O, layers::CrfSpatial>("spatial", &O::spatial,
+                                                "How the spatial kernel is summed: exactly, or approximated "
+                                                "on a lattice as in pydensecrf, which is faster on CPUs"));
     all.push_back(whole<O>("max_memory", &O::max_memory, 1, 1 << 24,
                            "MiB that the CRF may take; an image that needs more is refined in parts"));
     return all;

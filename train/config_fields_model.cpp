@@ -25,10 +25,10 @@ Field<nets::ModelOptions> align_corners_field() {
 
 // One file, or {"model": file, "backbone": file}.
 Field<nets::ModelOptions> weights_field() {
-  Field<nets::ModelOptions> f{"weights", Type::text, "or {\"model\": FILE, \"backbone\": FILE}",
-                              "Safetensors to start from; names and shapes that fit are loaded, the rest is "
-                              "reported. `backbone`: the features alone, also "
-                              "from a classification network's file"};
+  Field<nets::ModelOptions> f{
+      "weights", Type::text, "or {\"model\": FILE, \"backbone\": FILE}",
+      "Safetensors to start from; names and shapes that fit are loaded, the rest is reported. `backbone`: "
+      "the features alone, also from a classification network's file"};
   f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
     o.weights.clear();
     o.backbone_weights.clear();
@@ -138,8 +138,7 @@ const Fields<nets::ModelOptions>& fields() {
              "network's default"),
       numbers("input_scales", &O::input_scales, 0, 4,
               "deeplabv2: the image is run at these scales with shared weights, and the scores are fused by "
-              "their maximum; empty: "
-              "one scale"),
+              "their maximum; empty: one scale"),
       align_corners_field(),
       whole("output_stride", &O::output_stride, 0, 64,
             "Input pixels per pixel of the deepest features; 0: the network's default"),
@@ -152,8 +151,7 @@ const Fields<nets::ModelOptions>& fields() {
       section_list("layer_list", &O::layer_list,
                    "layers: the network, layer by layer, like PyTorch's nn.Sequential"),
       section("detection", &O::detection,
-              "Detection models (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, "
-              "regions"),
+              "Detection models (maskrcnn_..., fasterrcnn_...): images, anchors, proposals, regions"),
       optional_section("crf_as_rnn", &O::crf_as_rnn,
                        "Semantic models: a dense CRF as the last layer, trained with the network "
                        "(docs/crf.md). null: none; `{}`: one with the defaults below, which are the paper's"),
@@ -198,9 +196,8 @@ const Fields<nets::DetectionOptions>& fields() {
                 "Maximum length of the longer side; 0: 1333 (fasterrcnn_vgg16: 1000)"),
           flag("exact_scale", &O::exact_scale,
                "The scale of the resize is computed in double precision, as torchvision 0.29 does. Off: in "
-               "single, "
-               "as torchvision 0.14 does, which makes some images a row or column smaller (640x424: 799 rows "
-               "instead of 800)"),
+               "single, as torchvision 0.14 does, which makes some images a row or column smaller (640x424: "
+               "799 rows instead of 800)"),
           numbers("mean", &O::mean, -1e6, 1e6,
                   "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
           numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
@@ -211,8 +208,7 @@ const Fields<nets::DetectionOptions>& fields() {
           numbers("anchor_ratios", &O::anchor_ratios, 0, 1000, "Heights divided by widths of the anchors"),
           flag("rounded_anchors", &O::rounded_anchors,
                "Corners of anchors are whole pixels (torchvision); off: as computed, and strides of the maps "
-               "are "
-               "powers of two (Detectron2)"),
+               "are powers of two (Detectron2)"),
           whole("rpn_pre_nms_train", &O::rpn_pre_nms_train, 0, big,
                 "Proposals per map before suppression, in training; 0: 2000 (fasterrcnn_vgg16: 12000)"),
           whole("rpn_pre_nms_test", &O::rpn_pre_nms_test, 0, big,
@@ -255,8 +251,7 @@ const Fields<nets::DetectionOptions>& fields() {
                  "comparison with other programs"),
           number("backbone_norm_eps", &O::backbone_norm_eps, 0, 1,
                  "Epsilon added to the variance in the ResNet's norm layers. 0 for torchvision's published "
-                 "weights of the "
-                 "first versions (not _v2)"),
+                 "weights of the first versions (not _v2)"),
       });
   return table;
 }

@@ -91,8 +91,8 @@ std::vector<std::string> DetectionTask::describe() const {
   lines.insert(lines.end(), notes_.begin(), notes_.end());
   if (training_images() < train_->size())
     lines.push_back(
-        fmt::format("{} of {} training images have objects; the others are left out "
-                    "(data.keep_empty_images takes them in)",
+        fmt::format("{} of {} training images have objects; the others are left out (data.keep_empty_images "
+                    "takes them in)",
                     training_images(), train_->size()));
   return lines;
 }

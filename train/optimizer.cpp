@@ -18,8 +18,7 @@ OptimizerForm form_of(const OptimizerOptions& options) {
       return {OptimizerRule::adam, {"exp_avg", "exp_avg_sq"}};
     case OptimizerKind::adamw:  // Loshchilov & Hutter, arXiv 1711.05101
       return {OptimizerRule::adam, {"exp_avg", "exp_avg_sq"}, /*decoupled_decay=*/true};
-    case OptimizerKind::rmsprop:
-      return {OptimizerRule::rmsprop, {"square_avg", "momentum"}};
+    case OptimizerKind::rmsprop: return {OptimizerRule::rmsprop, {"square_avg", "momentum"}};
   }
   fail(ErrorKind::internal, "[optimizer] unknown optimiser");
 }
@@ -61,8 +60,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::
                              }),
                  ErrorKind::config,
                  "[optimizer.groups] must match parameters by name. Got prefix \"{}\" and suffix \"{}\", "
-                 "which none has; the first "
-                 "is \"{}\". `atrous summary` lists them.",
+                 "which none has; the first is \"{}\". `atrous summary` lists them.",
                  g.prefix, g.suffix, parameters.empty() ? "" : parameters[0].name);
   }
   ATROUS_CHECK(!slots_.empty(), ErrorKind::config,

@@ -87,8 +87,7 @@ void check_same_config(const Config& stored, const Config& now, const std::vecto
   }
   ATROUS_CHECK(changed.empty(), ErrorKind::config,
                "[resume] the config must be that of the run. Got other values for: {}. Add --allow-change "
-               "KEY for each that you mean, or start "
-               "a new run with model.weights.",
+               "KEY for each that you mean, or start a new run with model.weights.",
                changed);
 }
 

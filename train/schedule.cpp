@@ -11,17 +11,14 @@ double learning_rate(const ScheduleOptions& options, double lr, int64_t step, in
       std::min(1.0, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, total_steps)));
   double value = lr;
   switch (options.name) {
-    case ScheduleKind::constant:
-      break;
+    case ScheduleKind::constant: break;
     case ScheduleKind::poly:
       value = options.min_lr + (lr - options.min_lr) * std::pow(1 - t, options.power);
       break;
     case ScheduleKind::cosine:
       value = options.min_lr + (lr - options.min_lr) * (1 + std::cos(std::numbers::pi * t)) / 2;
       break;
-    case ScheduleKind::exponential:
-      value = lr * std::pow(options.min_lr / lr, t);
-      break;
+    case ScheduleKind::exponential: value = lr * std::pow(options.min_lr / lr, t); break;
     case ScheduleKind::step:
       for (int64_t milestone : options.milestones) value *= milestone <= step ? options.gamma : 1.0;
       break;

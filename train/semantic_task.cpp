@@ -76,8 +76,7 @@ std::vector<std::string> suspicions(const eval::SemanticScores& scores) {
   if (predicted == 1 && labelled > 1) {
     out.push_back(
         fmt::format("warning: every pixel is predicted as \"{}\". If this stays so, try train.class_weights, "
-                    "a dice loss or another "
-                    "learning rate",
+                    "a dice loss or another learning rate",
                     only));
   }
   return out;
@@ -137,8 +136,7 @@ std::string SemanticTask::first_loss_warning(double loss) const {
     return "";
   return fmt::format(
       "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
-      "data.std and the "
-      "initialisation",
+      "data.std and the initialisation",
       loss, expected);
 }
 

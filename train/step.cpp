@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/cross_entropy/labels.h"
+#include "kernels/labels/labels.h"
 
 namespace atrous::train {
 namespace {

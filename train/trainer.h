@@ -21,7 +21,7 @@ struct RunOptions {
 
 struct RunResult {
   int64_t steps = 0;
-  std::string main_score;  // name of the score by which weights are the best, e.g. "miou"
+  std::string main_score;            // name of the score by which weights are the best, e.g. "miou"
   std::optional<double> best_score;  // none if nothing was scored
   // Mean over the steps since the last line of the log before the end, as that line has it; that of the step
   // of a dry run. None if there was nothing left to do.

@@ -50,13 +50,12 @@ std::string objection(const LabelFile& label) {
   if (std::all_of(begin, end, [](uint8_t v) { return v <= 18 || v == 255; }) &&
       std::find(begin, end, 255) != end) {
     return "label ids are 0 to 33, and 255 with nothing above 18 means labelTrainIds. Use the *_labelIds.png "
-           "files "
-           "as published, or name the files in lists and set data.dataset=list with data.label_map=identity";
+           "files as published, or name the files in lists and set data.dataset=list with "
+           "data.label_map=identity";
   }
   if (std::all_of(begin, end, [](uint8_t v) { return v <= 3; })) {
     return "no pixel has a class (all are unlabelled, ego vehicle, border or out of the region of interest): "
-           "this "
-           "is the dummy ground truth of the test split, which has no labels to score";
+           "this is the dummy ground truth of the test split, which has no labels to score";
   }
   return "";
 }

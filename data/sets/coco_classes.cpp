@@ -44,8 +44,7 @@ OwnLabels own_labels(const std::vector<CocoCategory>& categories, const std::str
   if (as_they_are && !can_be)
     own.problem = fmt::format(
         "[data.category_ids] `raw` needs category ids from 1 (0 is background) to 65535. Got {} to {} in {}. "
-        "Set "
-        "data.category_ids=contiguous.",
+        "Set data.category_ids=contiguous.",
         first, last, path);
   own.list.classes.assign(1 + (raw ? static_cast<size_t>(last) : categories.size()), {"N/A", {0, 0, 0}, {}});
   own.list.classes[0].name = "background";

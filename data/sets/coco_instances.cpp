@@ -176,19 +176,17 @@ void check_geometry(CocoAnnotations& all, const internal::Faults& faults) {
       const double corners[] = {a.box.x, a.box.y, a.box.x + a.box.width, a.box.y + a.box.height};
       const bool near = std::all_of(std::begin(corners), std::end(corners),
                                     [](double c) { return std::abs(c) <= max_polygon_coordinate; });
-      ATROUS_CHECK(
-          near, ErrorKind::data,
-          "[{}] \"bbox\" of annotation {} must lie within {:g} pixels of the corner of its image. Got "
-          "{:g}, {:g}, {:g}, {:g}. Correct it.",
-          all.path, a.id, max_polygon_coordinate, a.box.x, a.box.y, a.box.width, a.box.height);
+      ATROUS_CHECK(near, ErrorKind::data,
+                   "[{}] \"bbox\" of annotation {} must lie within {:g} pixels of the corner of its image. "
+                   "Got {:g}, {:g}, {:g}, {:g}. Correct it.",
+                   all.path, a.id, max_polygon_coordinate, a.box.x, a.box.y, a.box.width, a.box.height);
     });
     good &= !a.has_box || faults.attempt([&] {
-      ATROUS_CHECK(
-          a.has_mask() || all.segmentations == 0, ErrorKind::data,
-          "[{}] annotation {} has no mask ({}), but {} one. Add it, or remove those of all for a set "
-          "of boxes.",
-          all.path, a.id, a.empty_segmentation ? "\"segmentation\" is empty" : "no \"segmentation\"",
-          all.segmentations == 1 ? "1 other has" : fmt::format("{} others have", all.segmentations));
+      ATROUS_CHECK(a.has_mask() || all.segmentations == 0, ErrorKind::data,
+                   "[{}] annotation {} has no mask ({}), but {} one. Add it, or remove those of all for a "
+                   "set of boxes.",
+                   all.path, a.id, a.empty_segmentation ? "\"segmentation\" is empty" : "no \"segmentation\"",
+                   all.segmentations == 1 ? "1 other has" : fmt::format("{} others have", all.segmentations));
     });
     return !good;
   });
@@ -231,11 +229,10 @@ class CocoInstances final : public InstanceFiles {
     const std::vector<size_t>& objects = objects_of_[static_cast<size_t>(index)];
     double windows = 0;
     for (const size_t number : objects) windows += rle_box(all_.annotations[number].mask).area();
-    ATROUS_CHECK(
-        windows <= static_cast<double>(max_window_pixels), ErrorKind::data,
-        "[{}] the boxes around the masks of an image may have at most {} pixels together. Got {:.0f} in "
-        "{} objects of image {}. Is each the mask of one object?",
-        all_.path, max_window_pixels, windows, objects.size(), image_id(index));
+    ATROUS_CHECK(windows <= static_cast<double>(max_window_pixels), ErrorKind::data,
+                 "[{}] the boxes around the masks of an image may have at most {} pixels together. Got "
+                 "{:.0f} in {} objects of image {}. Is each the mask of one object?",
+                 all_.path, max_window_pixels, windows, objects.size(), image_id(index));
     for (const size_t number : objects) {
       const Rle& mask = all_.annotations[number].mask;
       if (!mask.counts.empty()) out.masks.push_back(mask_of(mask));

@@ -39,8 +39,7 @@ fs::path find_base(const std::string& root, std::span<const char* const> candida
   }
   fail(ErrorKind::data,
        "[data.root] the root must hold the set in its official layout. Got {} without {}. Set data.root to "
-       "the "
-       "folder you unpacked the set into (docs/data.md shows the layout).",
+       "the folder you unpacked the set into (docs/data.md shows the layout).",
        root, tried);
 }
 

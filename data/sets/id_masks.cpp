@@ -35,11 +35,10 @@ std::map<int64_t, Mask> masks_in(const T* ids, int64_t height, int64_t width, co
     ++objects;
     pixels += (w.right - w.left) * (w.bottom - w.top);
   }
-  ATROUS_CHECK(
-      pixels <= max_window_pixels, ErrorKind::data,
-      "[mask {}] the boxes around the objects of an image may have at most {} pixels together. Got {} "
-      "in {} objects. Is each value one object?",
-      file, max_window_pixels, pixels, objects);
+  ATROUS_CHECK(pixels <= max_window_pixels, ErrorKind::data,
+               "[mask {}] the boxes around the objects of an image may have at most {} pixels together. Got "
+               "{} in {} objects. Is each value one object?",
+               file, max_window_pixels, pixels, objects);
   std::map<int64_t, Mask> masks;
   for (size_t id = 1; id < windows.size(); ++id) {
     const Window& w = windows[id];

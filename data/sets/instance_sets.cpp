@@ -42,8 +42,7 @@ InstanceSample InstanceFiles::load(int64_t index) const {
                 w = sample.instances.width;
   ATROUS_CHECK(
       height == h && width == w, ErrorKind::data,
-      "[data] image and annotations must have the same size. Got {} with {} x {}, annotated as {} x {}. "
-      "{}.",
+      "[data] image and annotations must have the same size. Got {} with {} x {}, annotated as {} x {}. {}.",
       sample.image_path, width, height, w, h,
       size_advice(sample.image_path, parts_.image, h, w, "data.exif"));
   return sample;

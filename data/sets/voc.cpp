@@ -59,11 +59,10 @@ path find_aug_list(const DataOptions& options, const path& base) {
   for (const path& list : candidates) {
     if (is_file(options, list)) return list;
   }
-  ATROUS_CHECK(
-      options.train_list == DataOptions{}.train_list, ErrorKind::data,
-      "[data.train_list] the list must lie in ImageSets/Segmentation or below the root. Got {}, which is "
-      "in neither of {} and {}.",
-      options.train_list, candidates[0].parent_path().string(), options.root);
+  ATROUS_CHECK(options.train_list == DataOptions{}.train_list, ErrorKind::data,
+               "[data.train_list] the list must lie in ImageSets/Segmentation or below the root. Got {}, "
+               "which is in neither of {} and {}.",
+               options.train_list, candidates[0].parent_path().string(), options.root);
   return {};
 }
 
@@ -130,8 +129,7 @@ SplitPlan plan_voc2012_aug(const DataOptions& options, const std::string& split)
   if (list.empty() && sbd.empty()) {
     plan.missing = fmt::format(
         "{} has neither a list of the extended training set (ImageSets/Segmentation/trainaug.txt) nor SBD's "
-        "folder "
-        "(sbd/ with cls/, train.txt and val.txt)",
+        "folder (sbd/ with cls/, train.txt and val.txt)",
         options.root);
     return plan;
   }

@@ -32,8 +32,7 @@ std::string stats_table(const CocoSummary& s, const std::string& what) {
                        cell(s.stats[i]));
   return out +
          "</table>\n<p class=\"sub\">The rules of pycocotools. Means over the classes with objects; a dash: "
-         "there are "
-         "none of that size.</p>\n";
+         "there are none of that size.</p>\n";
 }
 
 std::string class_table(const CocoSummary& s) {
@@ -63,8 +62,7 @@ std::string gain_text(const std::optional<double>& gain) {
 std::string error_table(const CocoSummary& s) {
   std::string out =
       "<h2>What errors cost</h2>\n<table><tr><th>Error</th><th class=\"text\">What it "
-      "is</th><th>Count</th><th>AP50 if "
-      "mended</th><th></th></tr>\n";
+      "is</th><th>Count</th><th>AP50 if mended</th><th></th></tr>\n";
   for (size_t e = 1; e < detection_errors; ++e) {
     const auto error = static_cast<DetectionError>(e);
     out += fmt::format(
@@ -76,10 +74,8 @@ std::string error_table(const CocoSummary& s) {
   }
   out +=
       "</table>\n<p class=\"sub\">Definitions of TIDE (Bolya et al. 2020), at IoU 0.5. Gains are points of "
-      "AP50 if "
-      "errors of that kind alone were mended; they do not add up.</p>\n<details><summary>By class (count, "
-      "points of "
-      "AP50)</summary>\n<table><tr><th>Class</th>";
+      "AP50 if errors of that kind alone were mended; they do not add up.</p>\n<details><summary>By class "
+      "(count, points of AP50)</summary>\n<table><tr><th>Class</th>";
   for (size_t e = 1; e < detection_errors; ++e)
     out += fmt::format("<th>{}</th>", name_of(static_cast<DetectionError>(e)));
   out += "</tr>\n";

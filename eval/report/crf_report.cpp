@@ -141,8 +141,7 @@ std::string crf_section(const std::string& folder, const ScoresReport& report,
   if (!images.empty()) make_output_folder(folder + "/crf", "--report");
   std::string out = fmt::format(
       "<h2>What the CRF changed</h2>\n<p class=\"sub\"><code>{}</code>. All other numbers on this page are "
-      "after "
-      "it.</p>\n",
+      "after it.</p>\n",
       escape_html(crf_text(report.crf->options)));
   if (const std::string tiles = crf_tiles_text(*report.crf, report.images); !tiles.empty())
     out += fmt::format("<p class=\"sub\">Refined {}.</p>\n", escape_html(tiles));
@@ -150,10 +149,8 @@ std::string crf_section(const std::string& folder, const ScoresReport& report,
   if (!images.empty()) {
     out +=
         "<h2>Images that it changed the most</h2>\n<p class=\"sub\">Before, after, and the pixels whose "
-        "class "
-        "changed: green became right, red wrong, yellow was and is wrong, dark blue is not scored. Pictures "
-        "in "
-        "full size are in <code>crf/</code> beside this page.</p>\n";
+        "class changed: green became right, red wrong, yellow was and is wrong, dark blue is not scored. "
+        "Pictures in full size are in <code>crf/</code> beside this page.</p>\n";
   }
   const Palette palette = palette_of(classes);
   for (size_t i = 0; i < images.size(); ++i) out += pictures(folder, images[i], i + 1, palette);

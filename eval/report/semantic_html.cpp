@@ -104,8 +104,7 @@ std::string row_cells(const ConfusionMatrix& confusion, const std::vector<std::s
   if (total == 0) {
     return fmt::format(
         "<rect class=\"empty\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{}: no "
-        "labelled "
-        "pixel</title></rect>\n",
+        "labelled pixel</title></rect>\n",
         l.names, l.at(r), l.grid() - 1, l.cell - 1, label);
   }
   std::string out;
@@ -218,10 +217,9 @@ std::string per_class_section(const SemanticScores& scores, const std::vector<st
   }
   return out +
          "</table>\n<p class=\"sub\">Scores come from one confusion matrix over the whole set, at the size "
-         "of the "
-         "label files. A class that is in neither labels nor predictions is absent and left out of the "
-         "mean. A class that cannot occur in the labels, because its value is ignored, is excluded from all "
-         "means.</p>\n";
+         "of the label files. A class that is in neither labels nor predictions is absent and left out of "
+         "the mean. A class that cannot occur in the labels, because its value is ignored, is excluded from "
+         "all means.</p>\n";
 }
 
 std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {
@@ -243,14 +241,12 @@ std::string confusion_section(const ConfusionMatrix& confusion, const std::vecto
   all.resize(std::min<size_t>(all.size(), 12));
   std::string out =
       "<h2>Confusion matrix</h2>\n<p class=\"sub\">Rows: labelled class; columns: predicted class; percent "
-      "of the "
-      "row.</p>\n<div class=\"confusion-box\">" +
+      "of the row.</p>\n<div class=\"confusion-box\">" +
       confusion_svg(confusion, names, SvgPlace::page) + "</div>\n";
   if (all.empty()) return out;
   out +=
       "<h2>Largest confusions</h2>\n<table><tr><th>Label</th><th class=\"text\">Predicted "
-      "as</th><th>Pixels</th><th>% "
-      "of the label's pixels</th><th>% of all wrong pixels</th></tr>\n";
+      "as</th><th>Pixels</th><th>% of the label's pixels</th><th>% of all wrong pixels</th></tr>\n";
   for (const Confused& c : all) {
     out += fmt::format(
         "<tr><td>{}</td><td class=\"text\">{}</td><td>{}</td><td>{:.1f}</td><td>{:.1f}</td></tr>\n",

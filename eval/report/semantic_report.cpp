@@ -108,15 +108,13 @@ std::string histogram(const std::vector<ImageScore>& images) {
   std::string out =
       "<h2>Images by their mIoU</h2>\n<svg class=\"chart\" style=\"max-width:640px\" viewBox=\"0 0 560 240\" "
       "role=\"img\" aria-label=\"number of images by mIoU\"><text class=\"title\" x=\"40\" y=\"18\">Images "
-      "per 5 % "
-      "of mIoU</text>\n";
+      "per 5 % of mIoU</text>\n";
   for (size_t b = 0; b < bins; ++b) {
     const double h = height * static_cast<double>(counts[b]) / static_cast<double>(most);
     const double x = left + bar * static_cast<double>(b);
     out += fmt::format(
         "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#3f7fd0\"><title>{} to {} "
-        "%: {} "
-        "images</title></rect>",
+        "%: {} images</title></rect>",
         x + 1, top + height - h, bar - 2, h, 5 * b, 5 * b + 5, counts[b]);
     if (counts[b] > 0) {
       out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", x + bar / 2,

@@ -94,8 +94,7 @@ std::string svg_chart(const std::string& title, const std::string& x_label, cons
     legend -= 7.0 * static_cast<double>(s->name.size()) + 26;
     out += fmt::format(
         "<line x1=\"{0:.0f}\" x2=\"{1:.0f}\" y1=\"14\" y2=\"14\" stroke=\"{2}\" stroke-width=\"3\"/><text "
-        "x=\"{3:.0f}\" "
-        "y=\"18\">{4}</text>\n",
+        "x=\"{3:.0f}\" y=\"18\">{4}</text>\n",
         legend, legend + 14, s->color, legend + 18, escape_html(s->name));
   }
   for (const Series& s : series) {

@@ -11,12 +11,9 @@ enum class Activation : unsigned char { none, relu, relu6 };
 
 constexpr const char* name_of(Activation a) {
   switch (a) {
-    case Activation::none:
-      return "none";
-    case Activation::relu:
-      return "relu";
-    case Activation::relu6:
-      return "relu6";
+    case Activation::none: return "none";
+    case Activation::relu: return "relu";
+    case Activation::relu6: return "relu6";
   }
   return "?";
 }

@@ -26,14 +26,10 @@ struct Math {
     switch (accuracy) {
       case Accuracy::exact:
       case Accuracy::reordered:
-      case Accuracy::inherited:
-        return true;
-      case Accuracy::winograd:
-        return !exact_sums;
-      case Accuracy::tf32:
-        return tf32;
-      case Accuracy::bf16:
-        return bf16;
+      case Accuracy::inherited: return true;
+      case Accuracy::winograd: return !exact_sums;
+      case Accuracy::tf32: return tf32;
+      case Accuracy::bf16: return bf16;
     }
     return false;
   }

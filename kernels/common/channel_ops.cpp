@@ -204,12 +204,9 @@ ATROUS_MULTIVERSION void gradient_input_rows(const GradientRows& p, int64_t rows
 template <class F>
 auto with_activation(Activation a, F&& f) {
   switch (a) {
-    case Activation::relu:
-      return f(std::integral_constant<Activation, Activation::relu>{});
-    case Activation::relu6:
-      return f(std::integral_constant<Activation, Activation::relu6>{});
-    case Activation::none:
-      break;
+    case Activation::relu: return f(std::integral_constant<Activation, Activation::relu>{});
+    case Activation::relu6: return f(std::integral_constant<Activation, Activation::relu6>{});
+    case Activation::none: break;
   }
   return f(std::integral_constant<Activation, Activation::none>{});
 }

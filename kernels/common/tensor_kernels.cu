@@ -134,18 +134,12 @@ void fill_with(const Tensor& to, T value) {
 
 void fill(const Tensor& to, double value) {
   switch (to.dtype()) {
-    case DType::f32:
-      return fill_with<uint32_t>(to, convert_element<float>(value));
-    case DType::f64:
-      return fill_with<uint64_t>(to, value);
-    case DType::bf16:
-      return fill_with<uint16_t>(to, convert_element<bf16>(value));
-    case DType::i64:
-      return fill_with<uint64_t>(to, convert_element<int64_t>(value));
-    case DType::i32:
-      return fill_with<uint32_t>(to, convert_element<int32_t>(value));
-    case DType::u8:
-      return fill_with<uint8_t>(to, convert_element<uint8_t>(value));
+    case DType::f32: return fill_with<uint32_t>(to, convert_element<float>(value));
+    case DType::f64: return fill_with<uint64_t>(to, value);
+    case DType::bf16: return fill_with<uint16_t>(to, convert_element<bf16>(value));
+    case DType::i64: return fill_with<uint64_t>(to, convert_element<int64_t>(value));
+    case DType::i32: return fill_with<uint32_t>(to, convert_element<int32_t>(value));
+    case DType::u8: return fill_with<uint8_t>(to, convert_element<uint8_t>(value));
   }
 }
 

@@ -5,7 +5,7 @@
 
 #include "core/parallel.h"
 #include "kernels/common/entry.h"
-#include "kernels/concat/concat_kernels.h"
+#include "kernels/concat/concat_impl.h"
 
 namespace atrous::kernels {
 namespace concat {
@@ -94,8 +94,7 @@ Shape concat_shape(std::span<const Shape> parts) {
     ATROUS_CHECK(s.rank() >= 1 && s.rank() == parts[0].rank() && s.with(-1, 1) == parts[0].with(-1, 1),
                  ErrorKind::usage,
                  "[concat] shapes may differ in the last axis (channels) only. Got {} and {}. Crop, pad or "
-                 "resize one of "
-                 "them first.",
+                 "resize one of them first.",
                  parts[0].str(), s.str());
     channels += s[-1];
   }

@@ -7,7 +7,7 @@
 //   fused   one launch for all parts, so that the whole is read or written in order; units of 16 bytes
 //           where possible
 #include "kernels/common/channel_groups.h"
-#include "kernels/concat/concat_kernels.h"
+#include "kernels/concat/concat_impl.h"
 
 namespace atrous::kernels::concat::ATROUS_GPU {
 namespace {
@@ -53,16 +53,11 @@ void copy(const Tensor& whole, const std::vector<Tensor>& parts, int64_t v) {
   }
   const LaunchShape shape = group_launch(p.pixels, p.units, 1);
   switch (size_of(whole.dtype()) * static_cast<size_t>(v)) {
-    case 1:
-      return launch<copy_parts<uint8_t, Split>>(shape, p);
-    case 2:
-      return launch<copy_parts<uint16_t, Split>>(shape, p);
-    case 4:
-      return launch<copy_parts<uint32_t, Split>>(shape, p);
-    case 8:
-      return launch<copy_parts<uint64_t, Split>>(shape, p);
-    default:
-      return launch<copy_parts<Vec<uint32_t, 4>, Split>>(shape, p);
+    case 1: return launch<copy_parts<uint8_t, Split>>(shape, p);
+    case 2: return launch<copy_parts<uint16_t, Split>>(shape, p);
+    case 4: return launch<copy_parts<uint32_t, Split>>(shape, p);
+    case 8: return launch<copy_parts<uint64_t, Split>>(shape, p);
+    default: return launch<copy_parts<Vec<uint32_t, 4>, Split>>(shape, p);
   }
 }
 

@@ -1,4 +1,4 @@
-#include "kernels/concat/concat_kernels.h"
+#include "kernels/concat/concat_impl.h"
 
 namespace atrous::kernels::concat {
 namespace {

@@ -13,7 +13,7 @@
 #include <algorithm>
 
 #include "kernels/confusion_matrix/confusion_matrix_impl.h"
-#include "kernels/cross_entropy/label_view.h"
+#include "kernels/labels/label_view.h"
 #include "kernels/softmax/pixel_rows.cuh"
 
 namespace atrous::kernels::confusion_matrix_impl::ATROUS_GPU {

@@ -6,7 +6,7 @@
 #include "core/parallel.h"
 #include "kernels/common/visit.h"
 #include "kernels/confusion_matrix/confusion_matrix_impl.h"
-#include "kernels/cross_entropy/label_view.h"
+#include "kernels/labels/label_view.h"
 
 namespace atrous::kernels::confusion_matrix_impl {
 namespace {

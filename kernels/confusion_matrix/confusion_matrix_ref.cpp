@@ -1,6 +1,6 @@
 #include "kernels/common/visit.h"
 #include "kernels/confusion_matrix/confusion_matrix_impl.h"
-#include "kernels/cross_entropy/label_view.h"
+#include "kernels/labels/label_view.h"
 
 namespace atrous::kernels::confusion_matrix_impl {
 namespace {

@@ -222,13 +222,11 @@ Conv2dProblem Conv2dProblem::make(const char* where, const Shape& input, const S
                where, input.str(), filter.str());
   ATROUS_CHECK(p.c % p.groups == 0 && p.k % p.groups == 0 && filter[3] == p.c / p.groups, ErrorKind::usage,
                "[{}] the filter must have C/groups input channels, and groups must divide C and K. Got input "
-               "{}, filter "
-               "{} with {} groups. Make the filter's last axis {}.",
+               "{}, filter {} with {} groups. Make the filter's last axis {}.",
                where, input.str(), filter.str(), p.groups, p.c / p.groups);
   ATROUS_CHECK(p.p() >= 1 && p.q() >= 1, ErrorKind::usage,
                "[{}] the filter must fit into the padded input. Got input {}, filter {} ({}). Use a larger "
-               "input, more "
-               "padding or a smaller dilation.",
+               "input, more padding or a smaller dilation.",
                where, input.str(), filter.str(), p.str());
   return p;
 }

@@ -113,8 +113,7 @@ ConvTranspose2dProblem ConvTranspose2dProblem::make(const char* where, const Sha
                    o.output_padding.w < o.stride.w,
                ErrorKind::usage,
                "[{}] output_padding must be at least 0 and below the stride. Got {}x{} with stride {}x{}. It "
-               "only picks "
-               "among the sizes that the strided convolution maps to one.",
+               "only picks among the sizes that the strided convolution maps to one.",
                where, o.output_padding.h, o.output_padding.w, o.stride.h, o.stride.w);
   ATROUS_CHECK(o.groups >= 1, ErrorKind::usage, "[{}] groups must be at least 1. Got {}.", where, o.groups);
   const int64_t h = output_size(input[1], filter[1], o.stride.h, o.pad.h, o.dilation.h, o.output_padding.h);

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "kernels/common/entry.h"
-#include "kernels/cross_entropy/cross_entropy_kernels.h"
-#include "kernels/cross_entropy/labels.h"
+#include "kernels/cross_entropy/cross_entropy_impl.h"
+#include "kernels/labels/labels.h"
 
 namespace atrous::kernels {
 namespace cross_entropy_impl {

@@ -11,7 +11,7 @@
 //   registers  thread per pixel of up to 32 classes, whose logits are read once into registers
 //   staged     thread per pixel, whose logits and gradient come and go through shared memory in the order of
 //              memory: 21 classes per thread are 84 bytes apart, which a warp cannot read in whole sectors
-#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/cross_entropy_impl.h"
 #include "kernels/cross_entropy/pixel_loss.cuh"
 #include "kernels/softmax/pixel_rows.cuh"
 

@@ -7,7 +7,7 @@
 //
 // Pixels with y = ignore_index count nowhere. The mean is PyTorch's (a weighted mean). Since s depends on the
 // labels only, the gradient comes out of the forward pass and no softmax is kept. The loss is summed in
-// double, in fixed blocks. Bad labels on a device: kernels/cross_entropy/labels.h.
+// double, in fixed blocks. Bad labels on a device: kernels/labels/labels.h.
 #pragma once
 
 #include <string>

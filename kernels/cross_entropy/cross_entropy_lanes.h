@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/cross_entropy_impl.h"
 #include "kernels/cross_entropy/pixel_lanes.h"
 
 namespace atrous::kernels::cross_entropy_impl {
@@ -51,16 +51,11 @@ double run_pixels(const PixelRun& r) {
 template <int L>
 double run_any_classes(const PixelRun& r) {
   switch ((r.classes + L - 1) / L) {
-    case 1:
-      return run_pixels<L, 1>(r);
-    case 2:
-      return run_pixels<L, 2>(r);
-    case 3:
-      return run_pixels<L, 3>(r);
-    case 4:
-      return run_pixels<L, 4>(r);
-    default:
-      return run_pixels<L, 0>(r);
+    case 1: return run_pixels<L, 1>(r);
+    case 2: return run_pixels<L, 2>(r);
+    case 3: return run_pixels<L, 3>(r);
+    case 4: return run_pixels<L, 4>(r);
+    default: return run_pixels<L, 0>(r);
   }
 }
 

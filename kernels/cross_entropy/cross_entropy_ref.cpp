@@ -2,9 +2,9 @@
 #include <cmath>
 
 #include "kernels/common/visit.h"
-#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/cross_entropy/cross_entropy_impl.h"
 #include "kernels/cross_entropy/cross_entropy_math.h"
-#include "kernels/cross_entropy/label_view.h"
+#include "kernels/labels/label_view.h"
 
 namespace atrous::kernels::cross_entropy_impl {
 

@@ -5,8 +5,8 @@
 
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/cross_entropy/cross_entropy_math.h"
-#include "kernels/cross_entropy/label_view.h"
 #include "kernels/gpu/gpu.h"
+#include "kernels/labels/label_view.h"
 
 namespace atrous::kernels::ATROUS_GPU {
 

@@ -12,12 +12,9 @@ namespace {
 
 const char* name_of(GemmForm form) {
   switch (form) {
-    case GemmForm::nt:
-      return "nt";
-    case GemmForm::nn:
-      return "nn";
-    case GemmForm::tn:
-      return "tn";
+    case GemmForm::nt: return "nt";
+    case GemmForm::nn: return "nn";
+    case GemmForm::tn: return "tn";
   }
   return "?";
 }

@@ -50,11 +50,10 @@ void refuse_features(const Tensor& features) {
       Simplex<double, D> s;
       find_simplex(point, LatticeScale<double>(), s);
       // A margin for what f32 rounds the other way.
-      ATROUS_CHECK(
-          s.reach <= 0.999 * double{lattice_most_reach}, ErrorKind::usage,
-          "[lattice_build] features must be finite, and not beyond {} steps of the lattice. Got ({}) "
-          "for point {}. Look for NaN in the image, or take larger standard deviations.",
-          lattice_most_reach, text, p);
+      ATROUS_CHECK(s.reach <= 0.999 * double{lattice_most_reach}, ErrorKind::usage,
+                   "[lattice_build] features must be finite, and not beyond {} steps of the lattice. Got "
+                   "({}) for point {}. Look for NaN in the image, or take larger standard deviations.",
+                   lattice_most_reach, text, p);
     });
   }
   fail(ErrorKind::internal, "[lattice_build] features of type {} were refused without a reason.",

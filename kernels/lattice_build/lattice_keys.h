@@ -80,11 +80,10 @@ struct LatticeKeys {
 template <class F>
 decltype(auto) visit_lattice_keys(const LatticeProblem& p, const LatticeBounds& bounds, F&& f) {
   const LatticeBits bits(p, bounds);
-  ATROUS_CHECK(
-      bits.item() <= 128, ErrorKind::usage,
-      "[lattice_build] features span so much that a vertex and its points take more than 128 bits. Got "
-      "{} bits for {}. Take larger standard deviations.",
-      bits.item(), p.str());
+  ATROUS_CHECK(bits.item() <= 128, ErrorKind::usage,
+               "[lattice_build] features span so much that a vertex and its points take more than 128 bits. "
+               "Got {} bits for {}. Take larger standard deviations.",
+               bits.item(), p.str());
   if (bits.item() <= 64) return f(LatticeKeys<uint64_t>(p, bounds, bits));
   return f(LatticeKeys<WideKey>(p, bounds, bits));
 }

@@ -107,8 +107,8 @@ void check_indices(const char* where, const Tensor& indices, int64_t pixels) {
     const int32_t* row = indices.data<int32_t>() + p * indices.pixel_stride();
     for (int64_t k = 0; k < c; ++k) {
       ATROUS_CHECK(row[k] >= 0 && row[k] < pixels, ErrorKind::usage,
-                   "[{}] an index must lie in the output of {} pixels. Got {} at pixel {}, channel {}. "
-                   "Use the indices and the input size of the matching max_pool2d.",
+                   "[{}] an index must lie in the output of {} pixels. Got {} at pixel {}, channel {}. Use "
+                   "the indices and the input size of the matching max_pool2d.",
                    where, pixels, row[k], p, k);
     }
   }

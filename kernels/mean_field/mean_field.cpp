@@ -40,8 +40,8 @@ MeanFieldProblem checked_rows(const char* where, const char* name, const Tensor&
   ATROUS_CHECK(
       t.defined() && t.rank() >= 2 && t.numel() > 0 && (t.dtype() == DType::f32 || t.dtype() == DType::f64),
       ErrorKind::usage,
-      "[{}] {} must be rows of classes, one per pixel, in f32. Got {}. An image without pixels has "
-      "nothing to refine.",
+      "[{}] {} must be rows of classes, one per pixel, in f32. Got {}. An image without pixels has nothing "
+      "to refine.",
       where, name, t.defined() ? t.describe() : "nothing");
   return {narrow<int32_t>(t.pixels(), where), t.channels(), "", t.dtype()};
 }
@@ -133,11 +133,11 @@ Tensor mean_field_unary(const Tensor& probabilities) {
     sum += row.data<double>()[c];
     if (std::isnan(row.data<double>()[c]) || row.data<double>()[c] < least) least = row.data<double>()[c];
   }
-  fail(ErrorKind::data,
-       "[{}] the probabilities of a pixel must not be negative and must sum to 1 within {}. Got a sum of {} "
-       "and "
-       "a least value of {} at pixel {} of {}. Logits become probabilities by a softmax over the classes.",
-       where, probability_sum_tolerance, sum, least, bad, problem.points);
+  fail(
+      ErrorKind::data,
+      "[{}] the probabilities of a pixel must not be negative and must sum to 1 within {}. Got a sum of {} "
+      "and a least value of {} at pixel {} of {}. Logits become probabilities by a softmax over the classes.",
+      where, probability_sum_tolerance, sum, least, bad, problem.points);
 }
 
 EntryList mean_field_entries() {

@@ -31,16 +31,11 @@ ATROUS_UPDATE(average, Average)
 void update_chunk(OptimizerRule rule, float* p, const float* g, float* first, float* second, int64_t n,
                   const OptimizerCoefficients& c) {
   switch (rule) {
-    case OptimizerRule::plain_sgd:
-      return plain_sgd(p, g, first, second, n, c);
-    case OptimizerRule::sgd:
-      return sgd(p, g, first, second, n, c);
-    case OptimizerRule::adam:
-      return adam(p, g, first, second, n, c);
-    case OptimizerRule::rmsprop:
-      return rmsprop(p, g, first, second, n, c);
-    case OptimizerRule::average:
-      return average(p, g, first, second, n, c);
+    case OptimizerRule::plain_sgd: return plain_sgd(p, g, first, second, n, c);
+    case OptimizerRule::sgd: return sgd(p, g, first, second, n, c);
+    case OptimizerRule::adam: return adam(p, g, first, second, n, c);
+    case OptimizerRule::rmsprop: return rmsprop(p, g, first, second, n, c);
+    case OptimizerRule::average: return average(p, g, first, second, n, c);
   }
 }
 

@@ -10,16 +10,11 @@ namespace atrous::kernels {
 template <class F>
 void visit_rule(OptimizerRule rule, F&& f) {
   switch (rule) {
-    case OptimizerRule::plain_sgd:
-      return f(optimizer_rules::PlainSgd{});
-    case OptimizerRule::sgd:
-      return f(optimizer_rules::Sgd{});
-    case OptimizerRule::adam:
-      return f(optimizer_rules::Adam{});
-    case OptimizerRule::rmsprop:
-      return f(optimizer_rules::RmsProp{});
-    case OptimizerRule::average:
-      return f(optimizer_rules::Average{});
+    case OptimizerRule::plain_sgd: return f(optimizer_rules::PlainSgd{});
+    case OptimizerRule::sgd: return f(optimizer_rules::Sgd{});
+    case OptimizerRule::adam: return f(optimizer_rules::Adam{});
+    case OptimizerRule::rmsprop: return f(optimizer_rules::RmsProp{});
+    case OptimizerRule::average: return f(optimizer_rules::Average{});
   }
 }
 

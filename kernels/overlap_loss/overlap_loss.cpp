@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "kernels/common/entry.h"
-#include "kernels/cross_entropy/labels.h"
-#include "kernels/overlap_loss/overlap_loss_kernels.h"
+#include "kernels/labels/labels.h"
+#include "kernels/overlap_loss/overlap_loss_impl.h"
 #include "kernels/overlap_loss/overlap_loss_math.h"
 
 namespace atrous::kernels {

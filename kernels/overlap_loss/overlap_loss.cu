@@ -11,10 +11,10 @@
 //           memory is read in order, and hit and base of the class stay in registers
 #include <algorithm>
 
-#include "kernels/cross_entropy/label_view.h"
-#include "kernels/cross_entropy/labels.h"
 #include "kernels/gpu/gpu.h"
-#include "kernels/overlap_loss/overlap_loss_kernels.h"
+#include "kernels/labels/label_view.h"
+#include "kernels/labels/labels.h"
+#include "kernels/overlap_loss/overlap_loss_impl.h"
 #include "kernels/overlap_loss/overlap_loss_math.h"
 
 namespace atrous::kernels::overlap_loss_impl::ATROUS_GPU {

@@ -3,7 +3,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
-#include "kernels/overlap_loss/overlap_loss_kernels.h"
+#include "kernels/overlap_loss/overlap_loss_impl.h"
 
 namespace atrous::kernels::overlap_loss_impl {
 namespace {

@@ -1,6 +1,6 @@
 #include "kernels/common/visit.h"
-#include "kernels/cross_entropy/label_view.h"
-#include "kernels/overlap_loss/overlap_loss_kernels.h"
+#include "kernels/labels/label_view.h"
+#include "kernels/overlap_loss/overlap_loss_impl.h"
 
 namespace atrous::kernels::overlap_loss_impl {
 

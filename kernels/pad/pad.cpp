@@ -1,7 +1,7 @@
 #include "kernels/pad/pad.h"
 
 #include "kernels/common/entry.h"
-#include "kernels/pad/pad_kernels.h"
+#include "kernels/pad/pad_impl.h"
 
 namespace atrous::kernels {
 namespace pad_impl {
@@ -39,12 +39,9 @@ constexpr Entry<PadProblem, Fn> backward{"pad.backward",
 
 const char* name_of(PadMode mode) {
   switch (mode) {
-    case PadMode::constant:
-      return "constant";
-    case PadMode::replicate:
-      return "replicate";
-    case PadMode::reflect:
-      return "reflect";
+    case PadMode::constant: return "constant";
+    case PadMode::replicate: return "replicate";
+    case PadMode::reflect: return "reflect";
   }
   return "?";
 }
@@ -64,15 +61,13 @@ PadProblem pad_problem(const Shape& x, DType dtype, const PadOptions& o) {
                                -o.left < p.in_w && -o.right < p.in_w;
   ATROUS_CHECK(keeps_something, ErrorKind::usage,
                "[pad] cropping (negative pads) must leave at least one pixel. Got pads top {}, bottom {}, "
-               "left {}, right {} for "
-               "{}.",
+               "left {}, right {} for {}.",
                o.top, o.bottom, o.left, o.right, x.str());
   ATROUS_CHECK(o.mode != PadMode::reflect ||
                    (o.top < p.in_h && o.bottom < p.in_h && o.left < p.in_w && o.right < p.in_w),
                ErrorKind::usage,
                "[pad] reflect can pad by at most the size minus one. Got pads top {}, bottom {}, left {}, "
-               "right {} for {}. Use "
-               "replicate.",
+               "right {} for {}. Use replicate.",
                o.top, o.bottom, o.left, o.right, x.str());
   return p;
 }

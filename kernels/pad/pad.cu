@@ -9,7 +9,7 @@
 // backward gathers: an input pixel knows the few outputs that copied it (pad_copies), so every element is
 // written once, in a fixed order of summation, without atomics.
 #include "kernels/common/channel_groups.h"
-#include "kernels/pad/pad_kernels.h"
+#include "kernels/pad/pad_impl.h"
 
 namespace atrous::kernels::pad_impl::ATROUS_GPU {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "kernels/pad/pad_kernels.h"
+#include "kernels/pad/pad_impl.h"
 
 namespace atrous::kernels::pad_impl {
 namespace {

@@ -1,5 +1,5 @@
 #include "kernels/common/visit.h"
-#include "kernels/pad/pad_kernels.h"
+#include "kernels/pad/pad_impl.h"
 
 namespace atrous::kernels::pad_impl {
 namespace {

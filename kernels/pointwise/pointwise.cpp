@@ -89,11 +89,10 @@ void check_broadcast(Binary op, const Tensor& x, const Tensor& z) {
     for (int axis = 1; fits && axis + 1 < z.rank(); ++axis) fits = z.dim(axis) == 1;
   }
   fits = fits || (z.dtype() == x.dtype() && x.rank() >= 1 && z.shape() == x.shape().with(-1, 1));
-  ATROUS_CHECK(
-      fits, ErrorKind::usage,
-      "[{}] operands must have equal shapes and dtypes, or the second must be [C], [N, 1, ..., 1, C] "
-      "or of one channel. Got {} and {}.",
-      name_of(op), x.describe(), z.describe());
+  ATROUS_CHECK(fits, ErrorKind::usage,
+               "[{}] operands must have equal shapes and dtypes, or the second must be [C], [N, 1, ..., 1, "
+               "C] or of one channel. Got {} and {}.",
+               name_of(op), x.describe(), z.describe());
 }
 
 }  // namespace

@@ -44,8 +44,7 @@ ATROUS_DECLARE_ON_GPU(UnaryForwardFn unary_forward_scalar, unary_forward_vectori
 template <class F>
 void with_functor(Unary op, F&& f) {
 #define ATROUS_ROW(name) \
-  case Unary::name:      \
-    return f(pointwise::name{});
+  case Unary::name: return f(pointwise::name{});
   switch (op) { ATROUS_UNARY_OPS(ATROUS_ROW) }
 #undef ATROUS_ROW
 }
@@ -53,8 +52,7 @@ void with_functor(Unary op, F&& f) {
 template <class F>
 void with_functor(Binary op, F&& f) {
 #define ATROUS_ROW(name) \
-  case Binary::name:     \
-    return f(pointwise::name{});
+  case Binary::name: return f(pointwise::name{});
   switch (op) { ATROUS_BINARY_OPS(ATROUS_ROW) }
 #undef ATROUS_ROW
 }

@@ -101,8 +101,8 @@ PreprocessProblem preprocess_problem(const Tensor& images, const Tensor& labels,
   ATROUS_CHECK(
       o.height >= 0 && o.width >= 0 && o.ignore_label >= 0 && o.ignore_label <= 255 && is_floating(o.dtype),
       ErrorKind::usage,
-      "[preprocess] the result has a size, an ignore label in u8 and a floating dtype. Got {}x{}, "
-      "ignore label {}, {}.",
+      "[preprocess] the result has a size, an ignore label in u8 and a floating dtype. Got {}x{}, ignore "
+      "label {}, {}.",
       o.height, o.width, o.ignore_label, name_of(o.dtype));
   PreprocessProblem p{.n = images.dim(0),
                       .in_h = images.dim(1),

@@ -50,8 +50,8 @@ __global__ void __launch_bounds__(threads) naive_kernel(PreprocessProblem p, Bat
   }
 }
 
-// Pixels of a thread, written in as many accesses as there are channels: 16 bytes each of f32, 8 of bf16. The taps of eight pixels
-// do not fit into the registers.
+// Pixels of a thread, written in as many accesses as there are channels: 16 bytes each of f32, 8 of bf16. The
+// taps of eight pixels do not fit into the registers.
 constexpr int group = 4;
 
 template <class T, int channels>

@@ -1,7 +1,7 @@
 #include "kernels/resize/resize.h"
 
 #include "kernels/common/entry.h"
-#include "kernels/resize/resize_kernels.h"
+#include "kernels/resize/resize_impl.h"
 
 namespace atrous::kernels {
 namespace resize {

@@ -15,7 +15,7 @@
 //                          instead of k*k
 //              twice       the window is 4x4 and the weights are constants
 #include "kernels/common/channel_groups.h"
-#include "kernels/resize/resize_kernels.h"
+#include "kernels/resize/resize_impl.h"
 
 namespace atrous::kernels::resize::ATROUS_GPU {
 namespace {

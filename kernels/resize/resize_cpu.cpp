@@ -10,7 +10,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
-#include "kernels/resize/resize_kernels.h"
+#include "kernels/resize/resize_impl.h"
 
 namespace atrous::kernels::resize {
 namespace {

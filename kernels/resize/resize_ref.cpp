@@ -1,5 +1,5 @@
 #include "kernels/common/visit.h"
-#include "kernels/resize/resize_kernels.h"
+#include "kernels/resize/resize_impl.h"
 
 namespace atrous::kernels::resize {
 

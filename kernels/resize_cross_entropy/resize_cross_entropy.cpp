@@ -1,7 +1,7 @@
 #include "kernels/resize_cross_entropy/resize_cross_entropy.h"
 
 #include "kernels/common/entry.h"
-#include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
+#include "kernels/resize_cross_entropy/resize_cross_entropy_impl.h"
 
 namespace atrous::kernels {
 namespace resize_cross_entropy_impl {

@@ -16,7 +16,7 @@
 //           collects from them. Only the rim is computed twice
 #include "kernels/common/channel_groups.h"
 #include "kernels/cross_entropy/pixel_loss.cuh"
-#include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
+#include "kernels/resize_cross_entropy/resize_cross_entropy_impl.h"
 
 namespace atrous::kernels::resize_cross_entropy_impl::ATROUS_GPU {
 namespace {

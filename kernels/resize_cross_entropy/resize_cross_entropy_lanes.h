@@ -8,7 +8,7 @@
 #pragma once
 
 #include "kernels/cross_entropy/pixel_lanes.h"
-#include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
+#include "kernels/resize_cross_entropy/resize_cross_entropy_impl.h"
 
 namespace atrous::kernels::resize_cross_entropy_impl {
 namespace {
@@ -164,14 +164,10 @@ class Band {
 template <int L>
 double band_any(const BandRun& r) {
   switch ((r.classes + L - 1) / L) {
-    case 1:
-      return Band<L, 1>(r).run();
-    case 2:
-      return Band<L, 2>(r).run();
-    case 3:
-      return Band<L, 3>(r).run();
-    default:
-      return Band<L, 0>(r).run();
+    case 1: return Band<L, 1>(r).run();
+    case 2: return Band<L, 2>(r).run();
+    case 3: return Band<L, 3>(r).run();
+    default: return Band<L, 0>(r).run();
   }
 }
 

@@ -3,8 +3,8 @@
 
 #include "kernels/common/visit.h"
 #include "kernels/cross_entropy/cross_entropy_math.h"
-#include "kernels/cross_entropy/label_view.h"
-#include "kernels/resize_cross_entropy/resize_cross_entropy_kernels.h"
+#include "kernels/labels/label_view.h"
+#include "kernels/resize_cross_entropy/resize_cross_entropy_impl.h"
 
 namespace atrous::kernels::resize_cross_entropy_impl {
 namespace {

@@ -460,8 +460,7 @@ void run_grid(const char* kernel, Dim3 grid, Dim3 block, size_t dynamic_shared_b
                    grid.x <= 0x7fffffffu && block.z <= 64,
                ErrorKind::internal,
                "[sim] kernel {} asks for more than a GPU has (1024 threads, {} B shared, grid y and z "
-               "65535). Got grid {}x{}x{} "
-               "block {}x{}x{} shared {} B. Report this.",
+               "65535). Got grid {}x{}x{} block {}x{}x{} shared {} B. Report this.",
                kernel, max_shared, grid.x, grid.y, grid.z, block.x, block.y, block.z, dynamic_shared_bytes);
   const uint64_t blocks = grid.count();
   const uint64_t base = mix(seed());

@@ -1,7 +1,7 @@
 #include "kernels/softmax/softmax.h"
 
 #include "kernels/common/entry.h"
-#include "kernels/softmax/softmax_kernels.h"
+#include "kernels/softmax/softmax_impl.h"
 
 namespace atrous::kernels {
 namespace softmax_impl {

@@ -10,7 +10,7 @@
 //   registers  thread per pixel of up to 32 channels, read once into registers
 //   staged     thread per pixel, whose channels come and go through shared memory in the order of memory
 #include "kernels/softmax/pixel_rows.cuh"
-#include "kernels/softmax/softmax_kernels.h"
+#include "kernels/softmax/softmax_impl.h"
 
 namespace atrous::kernels::softmax_impl::ATROUS_GPU {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cross_entropy/pixel_lanes.h"
-#include "kernels/softmax/softmax_kernels.h"
+#include "kernels/softmax/softmax_impl.h"
 
 namespace atrous::kernels::softmax_impl {
 namespace {
@@ -54,28 +54,20 @@ void backward_pixels(const BackwardRun& r) {
 template <int L>
 void forward_any(const ForwardRun& r) {
   switch ((r.channels + L - 1) / L) {
-    case 1:
-      return forward_pixels<L, 1>(r);
-    case 2:
-      return forward_pixels<L, 2>(r);
-    case 3:
-      return forward_pixels<L, 3>(r);
-    case 4:
-      return forward_pixels<L, 4>(r);
-    default:
-      return forward_pixels<L, 0>(r);
+    case 1: return forward_pixels<L, 1>(r);
+    case 2: return forward_pixels<L, 2>(r);
+    case 3: return forward_pixels<L, 3>(r);
+    case 4: return forward_pixels<L, 4>(r);
+    default: return forward_pixels<L, 0>(r);
   }
 }
 
 template <int L>
 void backward_any(const BackwardRun& r) {
   switch ((r.channels + L - 1) / L) {
-    case 1:
-      return backward_pixels<L, 1>(r);
-    case 2:
-      return backward_pixels<L, 2>(r);
-    default:
-      return backward_pixels<L, 0>(r);
+    case 1: return backward_pixels<L, 1>(r);
+    case 2: return backward_pixels<L, 2>(r);
+    default: return backward_pixels<L, 0>(r);
   }
 }
 

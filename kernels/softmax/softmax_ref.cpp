@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "kernels/common/visit.h"
-#include "kernels/softmax/softmax_kernels.h"
+#include "kernels/softmax/softmax_impl.h"
 
 namespace atrous::kernels::softmax_impl {
 

@@ -64,14 +64,10 @@ void move_rows(bool wide, const TakeRowsProblem& p, const Tensor& x, const Tenso
 void move_any_rows(bool wide, const TakeRowsProblem& p, const Tensor& x, const Tensor& index,
                    const Tensor& y) {
   switch (size_of(p.dtype)) {
-    case 1:
-      return move_rows<uint8_t>(wide, p, x, index, y);
-    case 2:
-      return move_rows<uint16_t>(wide, p, x, index, y);
-    case 4:
-      return move_rows<uint32_t>(wide, p, x, index, y);
-    default:
-      return move_rows<uint64_t>(wide, p, x, index, y);
+    case 1: return move_rows<uint8_t>(wide, p, x, index, y);
+    case 2: return move_rows<uint16_t>(wide, p, x, index, y);
+    case 4: return move_rows<uint32_t>(wide, p, x, index, y);
+    default: return move_rows<uint64_t>(wide, p, x, index, y);
   }
 }
 

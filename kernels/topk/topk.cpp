@@ -44,11 +44,10 @@ TopKResult topk(const Tensor& values, const std::vector<int64_t>& segments, int6
     sum += length;
     negative = negative || length < 0;
   }
-  ATROUS_CHECK(
-      !negative && sum == values.dim(1), ErrorKind::usage,
-      "[topk] k and the lengths of segments must not be negative, and the lengths must add up to a row. "
-      "Got the top {} of {} for {}.",
-      k, segments, values.describe());
+  ATROUS_CHECK(!negative && sum == values.dim(1), ErrorKind::usage,
+               "[topk] k and the lengths of segments must not be negative, and the lengths must add up to a "
+               "row. Got the top {} of {} for {}.",
+               k, segments, values.describe());
   narrow<int32_t>(values.dim(1), "topk");
   const TopKProblem p{values.dim(0), segments, k};
   const Shape shape{p.rows, p.total()};

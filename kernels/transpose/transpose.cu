@@ -58,14 +58,10 @@ void visit_size(const TransposeProblem& p, const Tensor& x, const Tensor& y, F&&
         reinterpret_cast<T*>(y.device_raw()));
   };
   switch (size_of(p.dtype)) {
-    case 1:
-      return with(uint8_t{});
-    case 2:
-      return with(uint16_t{});
-    case 4:
-      return with(uint32_t{});
-    default:
-      return with(uint64_t{});
+    case 1: return with(uint8_t{});
+    case 2: return with(uint16_t{});
+    case 4: return with(uint32_t{});
+    default: return with(uint64_t{});
   }
 }
 

@@ -24,17 +24,6 @@ void write_text(const std::string& path, const std::string& text) {
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "atrous-cli-XXXXXX").string();
-  if (!::mkdtemp(name.data())) throw std::runtime_error("cannot make a temporary folder");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
             const std::string& stdout_file, const std::function<void(int)>& meanwhile) {
   // Files, not pipes: nothing can block, however much is printed.

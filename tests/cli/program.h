@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "tests/temporary_folder.h"
 
 namespace atrous::cli_test {
 
@@ -20,21 +21,6 @@ struct Outcome {
 // "/dev/full"). `meanwhile` is called with the child's process number while it runs.
 Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
             const std::string& stdout_file = "", const std::function<void(int)>& meanwhile = {});
-
-// A folder of its own that goes with the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path(const std::string& name = "") const {
-    return name.empty() ? path_.string() : (path_ / name).string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 void write_text(const std::string& path, const std::string& text);
 std::string read_text(const std::string& path);

@@ -70,8 +70,7 @@ TEST_CASE("numbers that are none, or out of range, are told with the range") {
     CHECK_THAT(with("--train", value),
                Contains("--train") && Contains("in range") && Contains("1 to 1000000"));
   CHECK_THAT(with("--seed", "-1.5"),
-             Contains("--seed must be a whole number from 0 to 18446744073709551615. Got "
-                      "\"-1.5\""));
+             Contains("--seed must be a whole number from 0 to 18446744073709551615. Got \"-1.5\""));
   CHECK_THAT(with("--classes", "many"),
              Contains("--classes must be a whole number of at most 64 bits. Got \"many\""));
 }

@@ -15,7 +15,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using Catch::Matchers::Contains;

@@ -15,10 +15,10 @@
 #include <random>
 #include <system_error>
 
-#include "core/file.h"
 #include "core/device_runtime.h"
 #include "core/device_sim.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "core/problem.h"
 #include "core/tensor.h"

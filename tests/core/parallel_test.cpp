@@ -24,7 +24,10 @@ TEST_CASE("Every index once, in chunks that do not depend on the number of threa
 
 TEST_CASE("The first exception reaches the caller and the pool survives it") {
   set_num_threads(3);
-  CHECK_THROWS_AS(parallel_for(100, 1, [](int64_t begin, int64_t) { if (begin == 50) throw std::runtime_error("x"); }),
+  CHECK_THROWS_AS(parallel_for(100, 1,
+                               [](int64_t begin, int64_t) {
+                                 if (begin == 50) throw std::runtime_error("x");
+                               }),
                   std::runtime_error);
   std::atomic<int64_t> sum{0};
   parallel_for(100, 1, [&](int64_t begin, int64_t) { sum += begin; });
@@ -42,6 +45,7 @@ TEST_CASE("Nested regions run on the calling thread; empty ranges call nothing")
 TEST_CASE("Many short regions in a row") {
   set_num_threads(4);
   std::atomic<int64_t> total{0};
-  for (int i = 0; i < 20000; ++i) parallel_for(4, 1, [&](int64_t, int64_t) { total.fetch_add(1, std::memory_order_relaxed); });
+  for (int i = 0; i < 20000; ++i)
+    parallel_for(4, 1, [&](int64_t, int64_t) { total.fetch_add(1, std::memory_order_relaxed); });
   CHECK(total == 80000);
 }

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/temporary_folder.h"
+
 using namespace atrous;
 using Catch::Matchers::Contains;
 
@@ -50,15 +52,6 @@ std::string serialised(const NamedTensors& tensors, const Metadata& metadata = {
   return out.str();
 }
 
-struct TemporaryFolder {
-  std::filesystem::path path;
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "atrous_XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-};
-
 }  // namespace
 
 TEST_CASE("safetensors: what is written is read again, with the same bits") {
@@ -71,7 +64,7 @@ TEST_CASE("safetensors: what is written is read again, with the same bits") {
                              {"half", f.to(DType::bf16)},
                              {"nothing", Tensor::empty({0, 4})}};
   TemporaryFolder folder;
-  const std::string path = folder.path / "a.safetensors";
+  const std::string path = folder / "a.safetensors";
   write_safetensors(path, tensors, {{"names", "[\"sky\", \"\\u00e9\"]"}, {"empty", ""}});
   const TensorFile file = read_safetensors(path);
   CHECK(file.metadata == Metadata{{"names", "[\"sky\", \"\\u00e9\"]"}, {"empty", ""}});
@@ -247,9 +240,9 @@ TEST_CASE("safetensors: errors of the file system are io errors that name the pa
     }
     return ErrorKind::internal;
   };
-  CHECK(kind_of([&] { read_safetensors((folder.path / "none").string()); }) == ErrorKind::io);
-  CHECK(kind_of([&] { read_safetensors(folder.path.string()); }) == ErrorKind::io);
-  CHECK(kind_of([&] { write_safetensors((folder.path / "no" / "a").string(), {}); }) == ErrorKind::io);
+  CHECK(kind_of([&] { read_safetensors(folder / "none"); }) == ErrorKind::io);
+  CHECK(kind_of([&] { read_safetensors(folder.path()); }) == ErrorKind::io);
+  CHECK(kind_of([&] { write_safetensors(folder / "no/a", {}); }) == ErrorKind::io);
 }
 
 TEST_CASE("safetensors: a full disk is an io error") {
@@ -260,12 +253,12 @@ TEST_CASE("safetensors: a full disk is an io error") {
 
 TEST_CASE("safetensors: a write that fails keeps the old file and leaves nothing else") {
   TemporaryFolder folder;
-  const std::string path = (folder.path / "a").string();
+  const std::string path = folder / "a";
   const Tensor t = Tensor::zeros({1});
   write_safetensors(path, {{"old", t}});
   CHECK_THROWS_WITH(write_safetensors(path, {{"a", t}, {"a", t}}), Contains("unique"));
   CHECK(read_safetensors(path).find("old"));
-  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 
 TEST_CASE("safetensors: names are unique when writing") {

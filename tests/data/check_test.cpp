@@ -11,7 +11,7 @@ using namespace atrous::data::test;
 namespace {
 
 // Two train images and one val image, all different; labels as given.
-struct Set : Folder {
+struct Set : TemporaryFolder {
   DataOptions options;
   explicit Set(const Tensor& label) {
     options.root = str();
@@ -115,9 +115,8 @@ TEST_CASE("data check: the same pictures in val and test, and many of them") {
   const CheckReport report = set.check(2);
   CHECK(report.errors() == 0);
   CHECK(says(report, false,
-             "5 images of test have the same pixels as images of val: c (val) and d (test), c (val) "
-             "and e (test), c (val) and f (test), .... The best checkpoint is the one that scores "
-             "best on val"));
+             "5 images of test have the same pixels as images of val: c (val) and d (test), c (val) and e "
+             "(test), c (val) and f (test), .... The best checkpoint is the one that scores best on val"));
   CHECK_FALSE(says(report, false, "validation"));
   fs::copy_file(set.file("i/a.png"), set.file("i/d.png"), fs::copy_options::overwrite_existing);
   CHECK(

@@ -345,7 +345,7 @@ TEST_CASE("label sets: with a label map and class_names, classes are still match
 }
 
 TEST_CASE("coco results with categories are of the category of that name") {
-  Folder folder;
+  TemporaryFolder folder;
   const auto gt = [&](const Categories& categories) {
     Json json = {{"images", {{{"id", 1}, {"file_name", "a.jpg"}, {"height", 8}, {"width", 8}}}},
                  {"annotations", Json::array()},

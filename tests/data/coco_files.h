@@ -32,13 +32,13 @@ inline Json good() {
           {"categories", {{{"id", 90}, {"name", "toothbrush"}}, {{"id", 3}, {"name", "car"}}}}};
 }
 
-inline CocoAnnotations read_text(const Folder& folder, const std::string& text,
+inline CocoAnnotations read_text(const TemporaryFolder& folder, const std::string& text,
                                  CocoMasks masks = CocoMasks::keep, const CocoLimits& limits = {}) {
   const std::string path = folder.file("gt.json");
   write_text(path, text);
   return read_coco_annotations(path, masks, limits);
 }
-inline CocoAnnotations read(const Folder& folder, const Json& j) {
+inline CocoAnnotations read(const TemporaryFolder& folder, const Json& j) {
   return read_text(folder, j.dump());
 }
 

@@ -8,12 +8,12 @@ using namespace atrous::data::test;
 namespace {
 
 // With one value of the first annotation replaced.
-CocoAnnotations read_with(const Folder& folder, const char* key, const Json& value) {
+CocoAnnotations read_with(const TemporaryFolder& folder, const char* key, const Json& value) {
   Json j = good();
   j["annotations"][0][key] = value;
   return read(folder, j);
 }
-std::vector<CocoResult> read_results(const Folder& folder, const std::string& text,
+std::vector<CocoResult> read_results(const TemporaryFolder& folder, const std::string& text,
                                      CocoMasks masks = CocoMasks::keep) {
   const std::string path = folder.file("dt.json");
   write_text(path, text);
@@ -23,7 +23,7 @@ std::vector<CocoResult> read_results(const Folder& folder, const std::string& te
 }  // namespace
 
 TEST_CASE("coco json: images and categories by id, annotations in the order of the file") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const CocoAnnotations a = read(folder, good());
   REQUIRE(a.images.size() == 2);
   CHECK(a.images[0].id == 5);
@@ -46,7 +46,7 @@ TEST_CASE("coco json: images and categories by id, annotations in the order of t
 }
 
 TEST_CASE("coco json: masks come as polygons, as lists of counts and as compressed counts") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto mask = [&](const Json& segmentation) {
     return read_with(folder, "segmentation", segmentation).annotations[0].mask.counts;
   };
@@ -58,7 +58,7 @@ TEST_CASE("coco json: masks come as polygons, as lists of counts and as compress
 }
 
 TEST_CASE("coco json: what real files have beside the rules is read") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Json j = good();
   j["annotations"][0]["keypoints"] = {1, 2, 2};
   j["annotations"][0]["attributes"] = {{"occluded", {{"deep", {1, {2}}}}}};
@@ -86,10 +86,10 @@ TEST_CASE("coco json: what real files have beside the rules is read") {
 }
 
 TEST_CASE("coco json: files that are no JSON, or another kind of it") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto text = [&](const std::string& t) { return read_text(folder, t); };
   CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.file("none.json")), "none.json", "File not found");
-  CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.str()), "must be a JSON file");
+  CHECK_SAYS(ErrorKind::data, read_coco_annotations(folder.path()), "must be a JSON file");
   CHECK_SAYS(ErrorKind::data, text(""), "must be JSON", "end of input");
   CHECK_SAYS(ErrorKind::data, text("{\"images\": [}"), "must be JSON", "At byte 13");
   const std::string whole = good().dump();
@@ -110,7 +110,7 @@ TEST_CASE("coco json: files that are no JSON, or another kind of it") {
 }
 
 TEST_CASE("coco json: nesting without end does not end the program, and long records are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string deep(1000000, '[');
   CHECK_SAYS(ErrorKind::data, read_text(folder, "{\"info\": " + deep), "nested at most 32 deep");
   CHECK_SAYS(ErrorKind::data, read_text(folder, "{\"annotations\": [{\"x\": " + deep),
@@ -151,7 +151,7 @@ TEST_CASE("coco json: nesting without end does not end the program, and long rec
 }
 
 TEST_CASE("coco json: numbers must be numbers, and finite") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto put = [&](const std::string& key, const std::string& value) {
     Json j = good();
     j["annotations"][0][key] = "HERE";
@@ -180,7 +180,7 @@ TEST_CASE("coco json: numbers must be numbers, and finite") {
 }
 
 TEST_CASE("coco json: ids must be there, differ and be known") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto changed = [&](auto&& change) {
     Json j = good();
     change(j);
@@ -210,7 +210,7 @@ TEST_CASE("coco json: ids must be there, differ and be known") {
 }
 
 TEST_CASE("coco json: segmentations that lie are refused, whether masks are kept or not") {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const CocoMasks masks : {CocoMasks::keep, CocoMasks::skip}) {
     const auto put = [&](const Json& segmentation) {
       Json j = good();
@@ -248,7 +248,7 @@ TEST_CASE("coco json: segmentations that lie are refused, whether masks are kept
 }
 
 TEST_CASE("coco json: the first result says whether boxes or masks decide areas") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto boxes =
       read_results(folder, R"([{"image_id": 7, "category_id": 3, "score": 0.5, "bbox": [1, 1, 2, 2]}])");
   REQUIRE(boxes.size() == 1);
@@ -279,7 +279,7 @@ TEST_CASE("coco json: the first result says whether boxes or masks decide areas"
 }
 
 TEST_CASE("coco json: results that belong to nothing are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto one = [&](const std::string& fields) {
     return read_results(folder, "[{" + fields + R"(, "bbox": [1, 1, 2, 2]}])");
   };
@@ -307,7 +307,7 @@ TEST_CASE("coco json: results that belong to nothing are refused") {
 }
 
 TEST_CASE("coco json: results may stand in an object that names their images") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto object = [&](Json images) {
     Json j = {{"info", {1}}, {"images", std::move(images)}, {"categories", Json::array()}};
     j["annotations"] =
@@ -332,7 +332,7 @@ TEST_CASE("coco json: results may stand in an object that names their images") {
 }
 
 TEST_CASE("coco json: what ids mean is written in COCO's form") {
-  const Folder folder;
+  const TemporaryFolder folder;
   CocoAnnotations a = read(folder, good());
   a.images[0].file_name = "b\xff.png";
   const std::string path = folder.file("images.json");
@@ -349,7 +349,7 @@ TEST_CASE("coco json: what ids mean is written in COCO's form") {
 }
 
 TEST_CASE("coco json: written results are read again") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const CocoAnnotations a = read(folder, good());
   const std::string path = folder.file("out.json");
   std::vector<CocoResult> results(2);

@@ -8,7 +8,7 @@ using namespace atrous::data;
 using namespace atrous::data::test;
 
 TEST_CASE("coco json: what is missing is derived from the rest, and counted") {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const CocoMasks masks : {CocoMasks::keep, CocoMasks::skip}) {
     const auto changed = [&](auto&& change) {
       Json j = good();
@@ -76,7 +76,7 @@ TEST_CASE("coco json: what is missing is derived from the rest, and counted") {
 }
 
 TEST_CASE("coco json: crowds are spoken of where most objects are crowds") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Json j = good();
   j["annotations"][0]["iscrowd"] = 1;
   CHECK(coco_notes(read(folder, j), "do this").empty());
@@ -88,7 +88,7 @@ TEST_CASE("coco json: crowds are spoken of where most objects are crowds") {
 }
 
 TEST_CASE("coco json: all faults of all records are collected where asked for") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Json j = good();
   j["images"].push_back({{"id", 8}, {"height", 0}, {"width", 5}});
   j["images"].push_back(5);

@@ -13,7 +13,7 @@ using namespace atrous::data::test;
 namespace {
 
 // A list set of 2 train and 1 val pairs, 4 x 3 pixels, 2 classes.
-struct SmallSet : Folder {
+struct SmallSet : TemporaryFolder {
   DataOptions options;
   SmallSet() {
     options.root = str();
@@ -76,7 +76,7 @@ TEST_CASE("list set rejects: a missing list, root or option") {
   set.options.root = "";
   CHECK_SAYS(ErrorKind::config, set.open(), "data.root");
   set.options.dataset = "camvit";
-  set.options.root = set.str();
+  set.options.root = set.path();
   set.options.train_list = "train.txt";
   CHECK_SAYS(ErrorKind::config, set.open(), "camvit", "one of list, shapes, camvid");
   CHECK_SAYS(ErrorKind::usage, set.open("dev"), "train, val or test");
@@ -213,13 +213,13 @@ TEST_CASE("classes.json: malformed tables are named") {
 }
 
 TEST_CASE("camvid: SegNet's absolute list paths, 11 classes, 11 is ignored") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("train/x.png"), ramp({1, 3, 3}));
   write_png(folder.file("trainannot/x.png"), pixels({1, 3}, {0, 10, 11}));
   write_text(folder.file("train.txt"), "/SegNet/CamVid/train/x.png /SegNet/CamVid/trainannot/x.png\n");
   DataOptions options;
   options.dataset = "camvid";
-  options.root = folder.str();
+  options.root = folder.path();
   const auto set = open_dataset(options, "train", 0, 0);
   CHECK(set->num_classes() == 11);
   CHECK(set->classes()[10].name == "bicyclist");
@@ -230,13 +230,13 @@ TEST_CASE("camvid: SegNet's absolute list paths, 11 classes, 11 is ignored") {
 }
 
 TEST_CASE("isbi2012: 255 is cell, 0 is membrane, one channel") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("i/00.png"), ramp({1, 2}));
   write_png(folder.file("l/00.png"), pixels({1, 2}, {0, 255}));
   write_text(folder.file("train.txt"), "i/00.png l/00.png\n");
   DataOptions options;
   options.dataset = "isbi2012";
-  options.root = folder.str();
+  options.root = folder.path();
   const auto set = open_dataset(options, "train", 0, 0);
   CHECK(set->in_channels() == 1);
   CHECK(values_of(set->load(0).label) == std::vector<int>{0, 1});

@@ -1,8 +1,6 @@
 // Files that the data tests write for themselves.
 #pragma once
 
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -12,35 +10,11 @@
 #include "core/error.h"
 #include "data/dataset.h"
 #include "data/image_io.h"
+#include "tests/temporary_folder.h"
 
 namespace atrous::data::test {
 
 namespace fs = std::filesystem;
-
-// Removed with all it holds at the end of a test.
-class Folder {
- public:
-  Folder() {
-    static int count = 0;
-    path_ = fs::temp_directory_path() / fmt::format("atrous_data_{}_{}", ::getpid(), count++);
-    fs::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  // Makes the folders on the way.
-  std::string file(const std::string& name) const {
-    fs::create_directories((path_ / name).parent_path());
-    return (path_ / name).string();
-  }
-  std::string str() const { return path_.string(); }
-
- private:
-  fs::path path_;
-};
 
 inline void write_bytes(const std::string& path, const std::vector<uint8_t>& bytes) {
   std::ofstream(path, std::ios::binary)

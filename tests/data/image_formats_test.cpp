@@ -82,7 +82,7 @@ std::vector<int> values_in(const Bytes& file, const ImageReadOptions& options = 
 }
 
 LabelFile label_in(const Bytes& file) {
-  Folder folder;
+  TemporaryFolder folder;
   write_bytes(folder.file("a.img"), file);
   return read_label_file(folder.file("a.img"));
 }
@@ -306,14 +306,14 @@ TEST_CASE("BMP, PNM, TGA: one missing byte is an error, in images and in labels"
 }
 
 TEST_CASE("data check: a cut label and a cut image are errors of their own") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("a.png"), ramp({4, 4, 3}));
   write_text(folder.file("whole.pgm"), "P5 4 4 255\n" + std::string(16, '\1'));
   write_text(folder.file("cut.pgm"), "P5 4 4 255\n" + std::string(15, '\1'));
   write_bytes(folder.file("cut.bmp"), bmp({.width = 4, .height = 4, .rows = {Bytes(12, 7)}}));
   write_text(folder.file("train.txt"), "a.png cut.pgm\ncut.bmp whole.pgm\n");
   DataOptions options;
-  options.root = folder.str();
+  options.root = folder.path();
   const CheckReport report = check_data(options, 2, 3, {"train"});
   CHECK(report.errors() == 2);
   CHECK_THAT(report.table(),

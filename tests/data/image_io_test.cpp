@@ -10,7 +10,7 @@ using namespace atrous::data;
 using namespace atrous::data::test;
 
 TEST_CASE("PNG: what is written is read back, grey, RGB and palette") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   const Tensor grey = ramp({5, 7}), rgb = ramp({5, 7, 3});
   write_png(path, grey);
@@ -27,12 +27,12 @@ TEST_CASE("PNG: what is written is read back, grey, RGB and palette") {
   CHECK_FALSE(label.is_rgb);
   CHECK(label.palette == palette);
   CHECK(label.format == "PNG palette, 8 bit");
-  CHECK(std::distance(fs::directory_iterator(folder.str()), fs::directory_iterator()) ==
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) ==
         1);  // no temporary file is left
 }
 
 TEST_CASE("PNG: grey of 1, 2 and 4 bits is scaled in images, kept in labels") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_raw_png(path, {.width = 3, .height = 1, .bit_depth = 2, .rows = {{0b00'01'11'00}}});
   CHECK(values_of(read_image(path)) == std::vector<int>{0, 85, 255});
@@ -49,7 +49,7 @@ TEST_CASE("PNG: grey of 1, 2 and 4 bits is scaled in images, kept in labels") {
 }
 
 TEST_CASE("PNG: palette labels with transparency still give indices") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_raw_png(path, {.width = 2,
                        .height = 1,
@@ -62,7 +62,7 @@ TEST_CASE("PNG: palette labels with transparency still give indices") {
 }
 
 TEST_CASE("PNG: an index without a colour is an error in an image, and a value in a label") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   for (const int depth : {8, 4}) {
     const uint8_t two = depth == 8 ? 2 : 0x20;  // the third colour of two
@@ -98,7 +98,7 @@ TEST_CASE("images of other channels than the model's: the advice fits") {
 }
 
 TEST_CASE("PNG: interlaced files") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   const Tensor image = ramp({9, 10});
   RawPng raw{.width = 10, .height = 9, .interlace = PNG_INTERLACE_ADAM7};
@@ -109,7 +109,7 @@ TEST_CASE("PNG: interlaced files") {
 }
 
 TEST_CASE("PNG: 16 bits only if asked") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_raw_png(path, {.width = 2, .height = 1, .bit_depth = 16, .rows = {{0x12, 0x34, 0xff, 0xfe}}});
   CHECK_SAYS(ErrorKind::data, read_image(path), "a.png", "16 bit", "data.sixteen_bit=reduce");
@@ -122,7 +122,7 @@ TEST_CASE("PNG: 16 bits only if asked") {
 }
 
 TEST_CASE("PNG: alpha only if asked") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_raw_png(path,
                 {.width = 1, .height = 1, .color_type = PNG_COLOR_TYPE_RGB_ALPHA, .rows = {{1, 2, 3, 4}}});
@@ -135,7 +135,7 @@ TEST_CASE("PNG: alpha only if asked") {
 }
 
 TEST_CASE("PNG: every truncation is an error, never a picture") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_png(path, ramp({12, 12, 3}));
   const std::vector<uint8_t> whole = bytes_of(path);
@@ -148,7 +148,7 @@ TEST_CASE("PNG: every truncation is an error, never a picture") {
 }
 
 TEST_CASE("PNG: every flipped byte is caught by a checksum or by the format") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_png(path, ramp({12, 12, 3}));
   std::vector<uint8_t> bytes = bytes_of(path);
@@ -183,7 +183,7 @@ std::vector<uint8_t> png_claiming(std::vector<uint8_t> png, uint32_t width, uint
 }  // namespace
 
 TEST_CASE("decode bombs: a header cannot make the reader allocate") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_png(path, ramp({4, 4}));
   const std::vector<uint8_t> png = bytes_of(path);
@@ -216,7 +216,7 @@ TEST_CASE("decode bombs: a header cannot make the reader allocate") {
 }
 
 TEST_CASE("limits of the caller: bytes and pixels") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_png(path, ramp({10, 10}));
   CHECK_SAYS(ErrorKind::data, read_image(path, {.limits = {.max_pixels = 99}}), "at most 99 pixels",
@@ -227,7 +227,7 @@ TEST_CASE("limits of the caller: bytes and pixels") {
 }
 
 TEST_CASE("JPEG: grey and RGB; the content decides, not the name") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("a.png");
   write_bytes(path, jpeg_blocks(2, 1, {40, 200}, 1, 0));
   const Tensor grey = read_image(path);
@@ -310,7 +310,7 @@ TEST_CASE("PGM, PPM, BMP and TGA") {
   const std::string tga("\0\0\2\0\0\0\0\0\0\0\0\0\1\0\1\0\x18\0\3\2\1", 21);
   CHECK(values_of(decode_image(std::vector<uint8_t>(tga.begin(), tga.end()), "a.tga")) ==
         std::vector<int>{1, 2, 3});
-  Folder folder;
+  TemporaryFolder folder;
   write_text(folder.file("a.pgm"), pgm);
   CHECK(values_of(read_label_file(folder.file("a.pgm")).values) == std::vector<int>{1, 2, 3});
   write_text(folder.file("a.tga"), tga);
@@ -318,7 +318,7 @@ TEST_CASE("PGM, PPM, BMP and TGA") {
 }
 
 TEST_CASE("files that are no images say what they are") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string path = folder.file("x.png");
   write_text(path, "");
   CHECK_SAYS(ErrorKind::data, read_image(path), "x.png", "empty");
@@ -327,7 +327,7 @@ TEST_CASE("files that are no images say what they are") {
   write_text(path, "GIF89a.......");
   CHECK_SAYS(ErrorKind::data, read_image(path), "GIF", "Convert it to PNG");
   CHECK_SAYS(ErrorKind::data, read_image(folder.file("none.png")), "none.png", "does not exist");
-  CHECK_SAYS(ErrorKind::data, read_image(folder.str()), "not a file");
+  CHECK_SAYS(ErrorKind::data, read_image(folder.path()), "not a file");
 }
 
 TEST_CASE("a lack of memory in a library is no fault of the file") {
@@ -344,18 +344,17 @@ TEST_CASE("unwritable output is an I/O error that names the file") {
   if (fs::exists("/dev/full")) {
     // The temporary name lies beside the target: a folder in the way of the rename shows that nothing is left
     // behind.
-    Folder folder;
+    TemporaryFolder folder;
     fs::create_directories(folder.file("a.png") + "/in_the_way");
     CHECK_SAYS(ErrorKind::io, write_png(folder.file("a.png"), ramp({2, 2})), "a.png", "Is a directory");
-    CHECK(std::distance(fs::directory_iterator(folder.str()), fs::directory_iterator()) == 1);
+    CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
   }
   const std::vector<Color> two(2);
-  CHECK_SAYS(ErrorKind::usage, write_png("never.png", pixels({1, 1}, {2}), two),
-             "index 2 has no colour");
+  CHECK_SAYS(ErrorKind::usage, write_png("never.png", pixels({1, 1}, {2}), two), "index 2 has no colour");
 }
 
 TEST_CASE("PNG: indices of 16 bits are written and read back") {
-  Folder folder;
+  TemporaryFolder folder;
   const Tensor values = Tensor::empty({2, 2}, DType::i32);
   const int numbers[] = {0, 255, 256, 65535};
   std::copy_n(numbers, 4, values.data<int32_t>());

@@ -104,7 +104,7 @@ TEST_CASE("coco: annotations and images are found in the usual places, or where 
   made.train["images"] = {{{"id", 10}, {"file_name", "x.jpg"}, {"height", 8}, {"width", 8}}};
   made.text("annotations/train.json", made.train.dump());
   CHECK(open_instance_dataset(made.options, "train", 0, 0)->load(0).image_path ==
-        made.str() + "/images/x.jpg");
+        made.path() + "/images/x.jpg");
   made.text("elsewhere/mine.json", made.train.dump());
   made.options.train_list = "elsewhere/mine.json";
   CHECK(open_instance_dataset(made.options, "train", 0, 0)->size() == 1);
@@ -342,7 +342,7 @@ TEST_CASE("pennfudan as published: the last five of seventeen of either place ar
 TEST_CASE("generated shapes serve as a set of objects, in agreement with their scenes") {
   Made made("shapes_instances");
   const ShapesOptions shapes{.train = 3, .val = 2, .height = 48, .width = 64, .classes = 5, .seed = 4};
-  write_shapes(made.str(), shapes);
+  write_shapes(made.path(), shapes);
   const auto set = open_instance_dataset(made.options, "train", 5, 3);
   CHECK(set->size() == 3);
   CHECK(set->classes()[2].name == "square");

@@ -132,7 +132,7 @@ TEST_CASE("JPEG: damaged data stays an error") {
 
 TEST_CASE("data check: remarks on files stand in its report") {
   print_note_counts();
-  const Folder folder;
+  const TemporaryFolder folder;
   const Bytes good = encode_jpeg(picture());
   const Bytes open_end = first(good, good.size() - 2);
   Tensor label = Tensor::empty({16, 24}, DType::u8);
@@ -143,7 +143,7 @@ TEST_CASE("data check: remarks on files stand in its report") {
   write_text(folder.file("train.txt"), "a.jpg a.png\n");
   write_text(folder.file("val.txt"), "b.jpg b.png\n");
   DataOptions options;
-  options.root = folder.str();
+  options.root = folder.path();
   const CheckReport report = check_data(options, 1, 3);
   CHECK_THAT(report.table(), Catch::Contains("a.jpg: ") && Catch::Contains("EOI"));
   CHECK_THAT(report.json(), Catch::Contains("EOI"));
@@ -165,7 +165,7 @@ TEST_CASE("notes: each kind is said once, each file counted once") {
 }
 
 TEST_CASE("EXIF orientation: SHORT and LONG, both byte orders, in JPEG and PNG") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string png = folder.file("a.png");
   for (const bool big_endian : {false, true}) {
     for (const bool is_long : {false, true}) {

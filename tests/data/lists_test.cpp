@@ -14,7 +14,7 @@ namespace {
 using Fields = std::vector<std::vector<std::string>>;
 
 Fields fields_in(const std::string& text) {
-  Folder folder;
+  TemporaryFolder folder;
   write_text(folder.file("list.txt"), text);
   Fields out;
   for (const ListLine& line : read_list_lines(folder.file("list.txt"))) out.push_back(line.fields);
@@ -54,7 +54,7 @@ TEST_CASE("lists: names with blanks stand in quotes") {
 }
 
 TEST_CASE("lists: an empty name or a folder is no file") {
-  Folder folder;
+  TemporaryFolder folder;
   const auto entries_in = [&](const std::string& text, const std::string& strip_prefix = "") {
     write_text(folder.file("list.txt"), text);
     return read_list(folder.file("list.txt"), true, strip_prefix);
@@ -79,15 +79,15 @@ TEST_CASE("lists: other encodings are refused by name") {
 }
 
 TEST_CASE("lists: absolute paths are read if they lie below the root") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::string list = folder.file("list.txt");
-  write_text(list, folder.str() + "/i/a.png " + folder.str() + "/l/../l/a.png\n");
-  for (const std::string& root : {folder.str(), folder.str() + "/", folder.str() + "/i/.."}) {
+  write_text(list, folder.path() + "/i/a.png " + folder.path() + "/l/../l/a.png\n");
+  for (const std::string& root : {folder.path(), folder.path() + "/", folder.path() + "/i/.."}) {
     const std::vector<ListEntry> entries = read_list(list, false, "", root);
     CHECK(entries[0].image == "i/a.png");
     CHECK(entries[0].label == "l/a.png");
   }
-  for (const std::string& root : {std::string(), folder.str() + "/i", folder.str() + "x"})
+  for (const std::string& root : {std::string(), folder.path() + "/i", folder.path() + "x"})
     CHECK_SAYS(ErrorKind::data, read_list(list, false, "", root), "list.txt:1", "inside the root");
 }
 
@@ -99,14 +99,14 @@ TEST_CASE("ids: stems, paths where stems repeat, whole names where those repeat"
 }
 
 TEST_CASE("list set: two images whose names differ in their endings alone") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("a.png"), ramp({2, 2, 3}));
   write_bytes(folder.file("a.jpg"), jpeg_blocks(1, 1, {90}, 3, 0));
   write_png(folder.file("one.png"), pixels({2, 2}, {0, 1, 0, 1}));
   write_png(folder.file("two.png"), Tensor::full({8, 8}, 1, DType::u8));
   write_text(folder.file("train.txt"), "a.png one.png\na.jpg two.png\n");
   DataOptions options;
-  options.root = folder.str();
+  options.root = folder.path();
   const auto set = open_dataset(options, "train", 2, 3);
   REQUIRE(set->size() == 2);
   CHECK(set->id(0) == "a.png");
@@ -116,7 +116,7 @@ TEST_CASE("list set: two images whose names differ in their endings alone") {
 }
 
 TEST_CASE("coco: two images whose names differ in their endings alone") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("images/a.png"), Tensor::full({8, 8, 3}, 77, DType::u8));
   write_bytes(folder.file("images/a.jpg"), jpeg_blocks(1, 1, {200}, 3, 0));
   write_text(folder.file("train.json"),
@@ -127,7 +127,7 @@ TEST_CASE("coco: two images whose names differ in their endings alone") {
                                   "iscrowd": 0, "segmentation": [[1, 2, 4, 2, 4, 6, 1, 6]]}]})");
   DataOptions options;
   options.dataset = "coco";
-  options.root = folder.str();
+  options.root = folder.path();
   const auto set = open_instance_dataset(options, "train", 0, 3);
   REQUIRE(set->size() == 2);
   CHECK(set->id(0) == "images/a.png");
@@ -138,7 +138,7 @@ TEST_CASE("coco: two images whose names differ in their endings alone") {
 }
 
 TEST_CASE("folders: what is read, what is left out, and why") {
-  Folder folder;
+  TemporaryFolder folder;
   write_png(folder.file("b.png"), ramp({2, 2}));
   const std::vector<uint8_t> jpeg = jpeg_blocks(1, 1, {90}, 3, 0);
   for (const char* name : {"c.jfif", "d.jpe", "e", "F.JPG"}) write_bytes(folder.file(name), jpeg);
@@ -154,14 +154,14 @@ TEST_CASE("folders: what is read, what is left out, and why") {
   fs::create_symlink("nowhere", folder.file("link.png"));
   const auto names = [&](FolderOf of) {
     std::vector<std::string> out;
-    for (const std::string& file : list_images(folder.str(), of).files)
+    for (const std::string& file : list_images(folder.path(), of).files)
       out.push_back(fs::path(file).filename().string());
     return out;
   };
   CHECK(names(FolderOf::images) ==
         std::vector<std::string>{"F.JPG", "b.png", "c.jfif", "cut.png", "d.jpe", "e", "g.pgm"});
   CHECK(names(FolderOf::labels) == std::vector<std::string>{"b.png", "cut.png", "g.pgm"});
-  const std::string text = list_images(folder.str(), FolderOf::images).skipped_text("photos");
+  const std::string text = list_images(folder.path(), FolderOf::images).skipped_text("photos");
   for (const char* part :
        {"left behind by the operating system (", ".DS_Store", "and 2 more)", "hidden (.hidden.png)",
         "no image (notes.txt)", "TIFF is not read: convert it to PNG (h.tif)",
@@ -169,7 +169,7 @@ TEST_CASE("folders: what is read, what is left out, and why") {
         "neither a file nor a folder (link.png)", "skipped in photos: "})
     CHECK_THAT(text, Catch::Contains(part));
   CHECK(std::count(text.begin(), text.end(), '\n') == 6);
-  CHECK_THAT(list_images(folder.str(), FolderOf::labels).skipped_text("x"),
+  CHECK_THAT(list_images(folder.path(), FolderOf::labels).skipped_text("x"),
              Catch::Contains("without loss (F.JPG, c.jfif, d.jpe and 1 more)"));
   CHECK_SAYS(ErrorKind::io, list_images(folder.file("none/at/all") + "/x", FolderOf::images),
              "must be readable");

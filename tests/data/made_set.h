@@ -8,7 +8,7 @@
 namespace atrous::data::test {
 
 // A set under construction. Images and labels have 8 x 8 pixels; no two images are the same.
-struct Made : Folder {
+struct Made : TemporaryFolder {
   DataOptions options;
   explicit Made(const std::string& dataset) {
     options.dataset = dataset;

@@ -12,7 +12,7 @@ namespace {
 // Columns (1, 2), (3, 4), (5, 6) of a matrix of two rows.
 const mat::Blob columns = {1, 2, 3, 4, 5, 6};
 
-LabelFile read(const Folder& folder, const mat::Blob& bytes) {
+LabelFile read(const TemporaryFolder& folder, const mat::Blob& bytes) {
   write_bytes(folder.file("a.mat"), bytes);
   return read_label_file(folder.file("a.mat"));
 }
@@ -20,7 +20,7 @@ LabelFile read(const Folder& folder, const mat::Blob& bytes) {
 }  // namespace
 
 TEST_CASE("MATLAB: the label maps of SBD, PASCAL-Context, CrackForest and COCO-Stuff 10k, row by row") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::vector<int> rows = {1, 3, 5, 2, 4, 6};
   const LabelFile sbd = read(folder, mat::sbd(2, 3, columns));
   CHECK(sbd.values.shape() == Shape{2, 3});
@@ -44,7 +44,7 @@ TEST_CASE("MATLAB: the label maps of SBD, PASCAL-Context, CrackForest and COCO-S
 }
 
 TEST_CASE("MATLAB: what is no label map is refused with its reason") {
-  Folder folder;
+  TemporaryFolder folder;
   const auto rejects = [&](const mat::Blob& bytes, const char* reason) {
     INFO(reason);
     CHECK_SAYS(ErrorKind::data, read(folder, bytes), "a.mat", "MATLAB", reason);
@@ -91,14 +91,14 @@ TEST_CASE("MATLAB: what is no label map is refused with its reason") {
 }
 
 TEST_CASE("MATLAB: a few bytes that unpack to gigabytes are refused early") {
-  Folder folder;
+  TemporaryFolder folder;
   // 257 MiB of zeros in a quarter of a MiB.
   const mat::Blob bomb = mat::zipped(mat::Blob(size_t{257} << 20));
   CHECK_SAYS(ErrorKind::data, read(folder, mat::file(bomb)), "it unpacks to more than");
 }
 
 TEST_CASE("MATLAB: cut or altered files are read or refused, never read out of bounds") {
-  Folder folder;
+  TemporaryFolder folder;
   const mat::Blob plain =
       mat::file(mat::structure("GTcls", {{"Segmentation", mat::array_u8(2, 3, "", columns)}}));
   const mat::Blob packed = mat::sbd(2, 3, columns);

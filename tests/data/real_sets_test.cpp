@@ -88,7 +88,7 @@ TEST_CASE("real samples: CamVid, CrackForest, ISBI 2012, Penn-Fudan") {
 TEST_CASE("real samples: LoveDA's tiles in the official folders") {
   const std::string root = sample("loveda_mini");
   if (root.empty()) return;
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const char* kind : {"images_png", "masks_png"}) {
     for (const auto& [split, tile] :
          {std::pair{"Train/Rural/", "1"}, std::pair{"Train/Urban/", "2"}, std::pair{"Val/Urban/", "0"}}) {
@@ -96,7 +96,7 @@ TEST_CASE("real samples: LoveDA's tiles in the official folders") {
       fs::create_symlink(fs::path(root) / name, folder.file(split + name));
     }
   }
-  const CheckReport report = check("loveda", folder.str());
+  const CheckReport report = check("loveda", folder.path());
   CHECK(report.splits.at(0).images == 2);
   CHECK(report.splits.at(0).histogram.ignored == 0);
   CHECK(pixels_of(report.splits.at(0), report, "building") == 3503);

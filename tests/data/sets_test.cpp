@@ -312,10 +312,11 @@ TEST_CASE("loveda: urban and rural scenes, 0 is no data; lists of one's own") {
   set.text("Train/__MACOSX/images_png/._0.png", "");
   for (const std::string& told : {set.open()->describe(), set.check().table()})
     CHECK_THAT(
-        told, Catch::Contains("left out: 1 file in Train/Urban/images_png whose name does not end in "
-                              "`.png` (1367.tif)") &&
-                  Catch::Contains("left out: 1 file in Train/Urban/images_png that the operating system left "
-                                  "behind (.DS_Store)"));
+        told,
+        Catch::Contains(
+            "left out: 1 file in Train/Urban/images_png whose name does not end in `.png` (1367.tif)") &&
+            Catch::Contains("left out: 1 file in Train/Urban/images_png that the operating system left "
+                            "behind (.DS_Store)"));
   set.image("Test/Rural/images_png/4191.png");
   CHECK_FALSE(set.open("test")->load(0).label.defined());
   set.label("Train/Rural/masks_png/0.png", {8});
@@ -380,7 +381,7 @@ TEST_CASE("a label map of one's own replaces the set's, and its objections") {
 }
 
 TEST_CASE("JPEG: print colours (CMYK) become RGB") {
-  Folder folder;
+  TemporaryFolder folder;
   write_bytes(folder.file("a.jpg"), jpeg_cmyk(8, {255, 128, 0, 255}));
   const Tensor image = read_image(folder.file("a.jpg"));
   REQUIRE(image.shape() == Shape{8, 8, 3});

@@ -56,7 +56,7 @@ TEST_CASE("shapes: label, instances and boxes tell one story") {
 }
 
 TEST_CASE("shapes: the written set reads back, checks clean, and is the same each time") {
-  Folder folder;
+  TemporaryFolder folder;
   const ShapesOptions options{.train = 6, .val = 3, .height = 40, .width = 52};
   const std::string a = folder.file("a/x"), b = folder.file("b/x");
   write_shapes(fs::path(a).parent_path(), options);
@@ -83,9 +83,9 @@ TEST_CASE("shapes: the written set reads back, checks clean, and is the same eac
 }
 
 TEST_CASE("shapes: COCO annotations hold the masks") {
-  Folder folder;
+  TemporaryFolder folder;
   const ShapesOptions options{.train = 2, .val = 1, .height = 33, .width = 47};
-  write_shapes(folder.str(), options);
+  write_shapes(folder.path(), options);
   std::ifstream in(folder.file("instances_train.json"));
   const auto coco = nlohmann::json::parse(in);
   CHECK(coco["images"].size() == 2);
@@ -119,15 +119,15 @@ TEST_CASE("shapes: COCO annotations hold the masks") {
 }
 
 TEST_CASE("shapes rejects: impossible options and unwritable folders") {
-  Folder folder;
-  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.str(), {.classes = 9}), "2 to 8 classes", "Got 9");
-  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.str(), {.height = 4}), "16 to 8192");
-  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.str(), {.train = 0}), "each split needs an image");
+  TemporaryFolder folder;
+  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.path(), {.classes = 9}), "2 to 8 classes", "Got 9");
+  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.path(), {.height = 4}), "16 to 8192");
+  CHECK_SAYS(ErrorKind::usage, write_shapes(folder.path(), {.train = 0}), "each split needs an image");
   write_text(folder.file("file"), "");
   CHECK_SAYS(ErrorKind::io, write_shapes(folder.file("file"), {}), "cannot be made");
   DataOptions data;
   data.dataset = "shapes";
-  data.root = folder.str();
+  data.root = folder.path();
   write_text(folder.file("train.txt"), "a b\n");
   CHECK_SAYS(ErrorKind::data, open_dataset(data, "train", 0, 0), "atrous data make-shapes");
 }

@@ -2,8 +2,6 @@
 // search.
 #include "eval/crf.h"
 
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
@@ -16,6 +14,7 @@
 #include "eval/crf_search.h"
 #include "eval/prediction_store.h"
 #include "tests/eval/fake_models.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using namespace atrous::eval;
@@ -304,11 +303,9 @@ TEST_CASE("grids of CRF parameters") {
 }
 
 TEST_CASE("predictions are kept in memory up to a bound and in a file beyond it") {
-  const std::string folder =
-      (std::filesystem::temp_directory_path() / ("atrous_store_" + std::to_string(::getpid()))).string();
-  std::filesystem::create_directory(folder);
+  const TemporaryFolder folder;
   {
-    PredictionStore store(100, folder);
+    PredictionStore store(100, folder.path());
     std::vector<Tensor> kept;
     for (int64_t i = 0; i < 5; ++i) {
       const Tensor t = Tensor::empty({2, 3 + i});
@@ -318,11 +315,11 @@ TEST_CASE("predictions are kept in memory up to a bound and in a file beyond it"
     }
     CHECK(store.file_bytes() == 4 * 2 * (6 + 7));
     for (size_t i = 0; i < 5; ++i) CHECK(max_difference(store.get(i), kept[i]) == 0);
-    CHECK(std::filesystem::is_empty(folder));  // nobody has to clean up
+    CHECK(std::filesystem::is_empty(folder.path()));  // nobody has to clean up
   }
-  std::filesystem::remove_all(folder);
-  PredictionStore nowhere(0, folder);
-  CHECK_THROWS_WITH(nowhere.add(Tensor::zeros({1})), Contains(folder));
+  std::filesystem::remove_all(folder.path());
+  PredictionStore nowhere(0, folder.path());
+  CHECK_THROWS_WITH(nowhere.add(Tensor::zeros({1})), Contains(folder.path()));
 }
 
 TEST_CASE("the search finds what evaluate with the same parameters scores, and survives being stopped") {
@@ -333,7 +330,8 @@ TEST_CASE("the search finds what evaluate with the same parameters scores, and s
   o.base.iterations = 3;
   o.grid = parse_crf_grid("bilateral_weight=1:5:2,bilateral_xy=4:8:4,iterations=2:3:1", "t");
   o.cache_bytes = 2000;  // a part goes to the file
-  o.temporary_folder = std::filesystem::temp_directory_path().string();
+  const TemporaryFolder folder;
+  o.temporary_folder = folder.path();
   int64_t rows = 0, tried = 0, total = 0;
   CrfSearchHooks hooks;
   hooks.rows = [&](const CrfSearchResult& r) {

@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "kernels/common/implementation.h"
 #include "kernels/lattice_build/lattice_math.h"
+#include "tests/same_bits.h"
 
 using namespace atrous;
 using kernels::Lattice;
@@ -132,9 +133,6 @@ void check_lattice(const Lattice& l) {
   }
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
 bool same_bits(const Lattice& a, const Lattice& b) {
   return same_bits(a.vertex, b.vertex) && same_bits(a.weight, b.weight) &&
          same_bits(a.neighbours, b.neighbours) && same_bits(a.splat_begin, b.splat_begin) &&

@@ -39,11 +39,11 @@ void spoil(std::array<double, 4>& b, int64_t k) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   switch (k % 6) {
-    case 0: b[2] = b[0]; break;                        // no width
-    case 1: b[3] = b[1] - 5; break;                    // inverted
+    case 0: b[2] = b[0]; break;                          // no width
+    case 1: b[3] = b[1] - 5; break;                      // inverted
     case 2: b[static_cast<size_t>(k % 4)] = nan; break;  // one coordinate
-    case 3: b[2] = b[3] = infinity; break;             // no end
-    case 4: b = {nan, nan, nan, nan}; break;           // nothing
+    case 3: b[2] = b[3] = infinity; break;               // no end
+    case 4: b = {nan, nan, nan, nan}; break;             // nothing
     default: b[0] = b[1] = -infinity; break;
   }
 }
@@ -91,7 +91,8 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
   Tensor t;
   if (strided && !labels && input.shape.rank() >= 2) {
     const int64_t c = input.shape[-1];
-    const Tensor wide = Tensor::full(input.shape.with(-1, c + 5), std::numeric_limits<double>::quiet_NaN(), dtype);
+    const Tensor wide =
+        Tensor::full(input.shape.with(-1, c + 5), std::numeric_limits<double>::quiet_NaN(), dtype);
     t = wide.narrow_channels(3, c);
   } else {
     t = Tensor::empty(input.shape, labels ? DType::i32 : dtype);
@@ -100,7 +101,8 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
   if (input.fill == Fill::distinct) {
     order.resize(static_cast<size_t>(t.numel()));
     std::iota(order.begin(), order.end(), 0);
-    for (int64_t i = t.numel() - 1; i > 0; --i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(0, i))]);
+    for (int64_t i = t.numel() - 1; i > 0; --i)
+      std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(0, i))]);
   }
   const bool boxes = input.fill == Fill::boxes || input.fill == Fill::bad_boxes;
   const int64_t c = t.channels();
@@ -109,7 +111,8 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
     for (int64_t k = 0; k < c; ++k) {
       const int64_t at = p * t.pixel_stride() + k;
       if (labels) {
-        t.data<int32_t>()[at] = static_cast<int32_t>(rng.coin(0.1) ? input.ignore_label : rng.integer(0, input.classes - 1));
+        t.data<int32_t>()[at] =
+            static_cast<int32_t>(rng.coin(0.1) ? input.ignore_label : rng.integer(0, input.classes - 1));
         continue;
       }
       double v = 0;
@@ -121,8 +124,10 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
       } else {
         v = draw(input, exact_range, rng);
       }
-      if (dtype == DType::f32) t.data<float>()[at] = static_cast<float>(v);
-      else t.data<double>()[at] = v;
+      if (dtype == DType::f32)
+        t.data<float>()[at] = static_cast<float>(v);
+      else
+        t.data<double>()[at] = v;
     }
   }
   return input.bytes ? t.to(DType::u8) : t;

@@ -401,8 +401,8 @@ void print_summary(const std::map<Device, std::string>& skipped) {
 }
 
 constexpr const char* usage_text =
-    "usage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] "
-    "[--rung NAME] [--max-flops N] [--table]\n";
+    "usage: op_tests [--op NAME] [--case TEXT] [--device cpu|sim|cuda[,...]] [--dtype f32|bf16] [--rung "
+    "NAME] [--max-flops N] [--table]\n";
 
 int usage(const std::string& problem) {
   std::fprintf(stderr, "%s\n%s", problem.c_str(), usage_text);

@@ -7,6 +7,7 @@
 #include "core/device_runtime.h"
 #include "core/random.h"
 #include "kernels/common/implementation.h"
+#include "tests/same_bits.h"
 
 using namespace atrous;
 
@@ -32,11 +33,6 @@ Tensor view_of(const Tensor& host, Device device, int64_t offset, int64_t gap) {
   const Tensor view = wide.narrow_channels(offset, c);
   view.copy_from(host);
   return view;
-}
-
-bool same(const Tensor& device, const Tensor& host) {
-  const Tensor a = device.to(Device::cpu).contiguous_copy_if_needed(), b = host.contiguous_copy_if_needed();
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
 struct Gap {
@@ -68,7 +64,7 @@ TEST_CASE("a fill on a device writes the CPU's bits and nothing between rows") {
       for (const Tensor& t : {whole, on_device}) {
         (shape.rank() ? t.narrow_channels(g.offset, shape[-1]) : t).fill(7.3);
       }
-      CHECK(same(on_device, whole));
+      CHECK(same_bits(on_device, whole));
     }
   });
 }
@@ -80,10 +76,10 @@ TEST_CASE("a conversion on a device gives the CPU's bits") {
         INFO(name_of(device) << " " << name_of(from) << " to " << name_of(to) << " " << shape.str() << " gap "
                              << g.gap);
         const Tensor host = numbers(shape, from, 5);
-        CHECK(same(view_of(host, device, g.offset, g.gap).to(to), host.to(to)));
+        CHECK(same_bits(view_of(host, device, g.offset, g.gap).to(to), host.to(to)));
         const Tensor target = view_of(Tensor::zeros(shape, to), device, g.offset, g.gap);
         target.copy_from(host.to(device));
-        CHECK(same(target, host.to(to)));
+        CHECK(same_bits(target, host.to(to)));
       }
     }
   });
@@ -94,7 +90,7 @@ TEST_CASE("f32 rounds to bf16 on a device as on the CPU") {
   const Tensor host = Tensor::empty({1000});
   for (int64_t i = 0; i < host.numel(); ++i) host.data<float>()[i] = static_cast<float>(rng.normal());
   for (Device device : available_devices())
-    CHECK(same(host.to(device).to(DType::bf16), host.to(DType::bf16)));
+    CHECK(same_bits(host.to(device).to(DType::bf16), host.to(DType::bf16)));
 }
 
 TEST_CASE("a sum on a device gives the CPU's bits") {
@@ -109,7 +105,7 @@ TEST_CASE("a sum on a device gives the CPU's bits") {
       for (int64_t i = 0; i < wanted.numel(); ++i) {
         wanted.data<double>()[i] = x.data<double>()[i] + y.data<double>()[i];
       }
-      CHECK(same(sum, wanted.to(dtype)));
+      CHECK(same_bits(sum, wanted.to(dtype)));
     }
   });
 }

@@ -10,6 +10,7 @@
 #include "kernels/common/probe.h"
 #include "layers/gemm.h"
 #include "layers/modules.h"
+#include "tests/same_bits.h"
 
 using namespace atrous;
 using kernels::Conv2dFusion;
@@ -31,10 +32,6 @@ double dot(const Tensor& a, const Tensor& b) {
   double sum = 0;
   for (int64_t i = 0; i < x.numel(); ++i) sum += x.data<double>()[i] * y.data<double>()[i];
   return sum;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
 }  // namespace

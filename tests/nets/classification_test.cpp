@@ -1,6 +1,4 @@
 // Classification networks, and their weights as a start for others.
-#include <unistd.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include "nets/factory.h"
 #include "nets/start_weights.h"
 #include "tests/core/tensors.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using Catch::Matchers::Contains;
@@ -93,9 +92,8 @@ TEST_CASE("Frozen stages get no gradients, and the others do") {
 
 // Every backbone takes the file of its classification network, which keeps its features elsewhere.
 TEST_CASE("The file of a classification network starts the backbone of a segmentation network") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_imagenet_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "imagenet.safetensors";
   struct Pair {
     const char *classifier, *network, *backbone;
   };
@@ -111,7 +109,6 @@ TEST_CASE("The file of a classification network starts the backbone of a segment
     o.backbone = backbone;
     o.backbone_weights = path;
     const auto net = nets::make_model(o, 2);
-    std::filesystem::remove(path);
     const std::string own = source->backbone_prefix(), theirs = net->backbone_prefix();
     const TensorFile got = file_of(*net), want = file_of(*source);
     int64_t compared = 0;
@@ -126,14 +123,12 @@ TEST_CASE("The file of a classification network starts the backbone of a segment
 
 // At full width that is 134.3 of its 134.4 million parameters; the backbone alone is 14.7 million.
 TEST_CASE("All of FCN on VGG16 but the scores starts from the whole classification network") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_vgg16_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "vgg16.safetensors";
   const auto source = trained(small("vgg16"));
   write_safetensors(path, layers::state_dict(*source));
   const auto net = nets::make_model(small("fcn16s"), 2);
   const nets::ImportReport report = nets::import_weights(*net, path, {});
-  std::filesystem::remove(path);
   CHECK(report.load.misshaped.empty());
   CHECK(report.load.missing == std::vector<std::string>{"score_fr.weight", "score_fr.bias",
                                                         "score_pool4.weight", "score_pool4.bias"});
@@ -150,9 +145,8 @@ TEST_CASE("All of FCN on VGG16 but the scores starts from the whole classificati
 }
 
 TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has names of its own") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_deep_stem_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "deep_stem.safetensors";
   nets::ModelOptions o = small("resnet50");
   o.stem = nets::StemKind::deep;
   const auto source = trained(o);
@@ -193,15 +187,13 @@ TEST_CASE("PSPNet takes the ImageNet files of its authors, whose deep stem has n
   write_safetensors(path, layers::state_dict(*trained(o)));
   const auto net = nets::make_model(small("pspnet"), 2);
   const nets::ImportReport report = nets::import_weights(*net, path, {.backbone_only = true});
-  std::filesystem::remove(path);
   CHECK(std::count(report.load.missing.begin(), report.load.missing.end(), "layer0.1.weight") == 1);
 }
 
 // What segmentation_models_pytorch wrote before 0.5, when the decoder of DeepLab v3 was a sequence.
 TEST_CASE("Older names of smp's DeepLab v3 are taken for today's") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_old_names_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "old_names.safetensors";
   nets::ModelOptions o = small("deeplabv3");
   o.form = "smp";
   o.backbone = "resnet18";
@@ -221,7 +213,6 @@ TEST_CASE("Older names of smp's DeepLab v3 are taken for today's") {
   write_safetensors(path, tensors);
   const auto net = nets::make_model(o, 2);
   const nets::ImportReport report = nets::import_weights(*net, path, {});
-  std::filesystem::remove(path);
   CHECK(report.load.complete());
   CHECK(static_cast<int64_t>(report.renamed.size()) == old);
   const TensorFile want = file_of(*source);

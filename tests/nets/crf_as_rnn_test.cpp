@@ -10,7 +10,7 @@
 #include "nets/start_weights.h"
 #include "tests/core/tensors.h"
 #include "tests/nets/tiny_models.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using Catch::Matchers::Contains;

@@ -1,7 +1,5 @@
 // Detection models, in tiny forms: any image, any number of objects, errors, devices, threads.
 #include <fmt/format.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
@@ -11,6 +9,8 @@
 #include "layers/state_dict.h"
 #include "nets/start_weights.h"
 #include "tests/nets/tiny_models.h"
+#include "tests/same_bits.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using layers::DetectionLosses;
@@ -106,12 +106,6 @@ double difference(const Tensor& a, const Tensor& b) {
   for (int64_t i = 0; i < a.numel(); ++i)
     sum += std::pow(static_cast<double>(a.data<float>()[i]) - static_cast<double>(b.data<float>()[i]), 2);
   return std::sqrt(sum);
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
-  const Tensor x = a.contiguous_copy_if_needed(), y = b.contiguous_copy_if_needed();
-  return x.shape() == y.shape() && std::equal(x.raw(), x.raw() + x.bytes(), y.raw());
 }
 
 }  // namespace
@@ -334,12 +328,10 @@ TEST_CASE("Weights under the names of torchvision before 0.13 load completely") 
     renamed += name != today;
   }
   REQUIRE(renamed == 2 * (8 + 1 + 4));
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_rcnn_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "rcnn.safetensors";
   write_safetensors(path, old);
   const nets::ImportReport report = nets::import_weights(*other, path, {});
-  std::filesystem::remove(path);
   CHECK(report.load.complete());
   CHECK(report.renamed.size() == static_cast<size_t>(renamed));
   const NamedTensors a = layers::state_dict(*net), b = layers::state_dict(*other);

@@ -1,12 +1,12 @@
 #include "layers/state_dict.h"
 
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <set>
 
 #include "nets/factory.h"
+#include "tests/same_bits.h"
+#include "tests/temporary_folder.h"
 
 using namespace atrous;
 using Catch::Matchers::Contains;
@@ -35,10 +35,6 @@ Tensor forward(layers::SegmentationModel& m, const Shape& shape) {
   Tensor x = Tensor::empty(shape);
   for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = static_cast<float>(i % 17) / 8 - 1;
   return layers::full_resolution_logits(m.forward(Variable(x))).value();
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
 }
 
 }  // namespace
@@ -143,13 +139,11 @@ TEST_CASE("A wrapped classification network's file starts the backbone") {
   for (const auto& [name, t] : layers::state_dict(*a)) {
     if (name.starts_with("backbone.")) tensors.emplace_back("module." + name.substr(9), t);
   }
-  const std::string path =
-      (std::filesystem::temp_directory_path() / fmt::format("atrous_wrapped_{}.safetensors", ::getpid()))
-          .string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "wrapped.safetensors";
   write_safetensors(path, tensors);
   o.weights = path;
   const auto b = nets::make_model(o, 2);
-  std::filesystem::remove(path);
   const TensorFile want = file_of(*a), got = file_of(*b);
   for (const char* name : {"backbone.conv1.weight", "backbone.layer4.1.conv2.weight"})
     CHECK(same_bits(got.at(name), want.at(name)));

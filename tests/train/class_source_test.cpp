@@ -6,7 +6,7 @@
 
 #include "data/shapes.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
 #include "train/task.h"

@@ -41,8 +41,7 @@ TEST_CASE("a config that holds only model is complete") {
 TEST_CASE("an unknown key names file, line, path and the nearest key") {
   CHECK(message_of("{\n\"optimizer\": {\n  \"lr\": 0.1,\n  \"momentun\": 0.9}}") ==
         "[config] c.json:4: every key must be known. Got \"optimizer.momentun\" (did you mean "
-        "\"momentum\"?). Correct or remove it; "
-        "docs/config.md lists all keys.");
+        "\"momentum\"?). Correct or remove it; docs/config.md lists all keys.");
   CHECK_THAT(message_of("{\"modle\": {}}"), Contains("c.json:1") && Contains("did you mean \"model\"?"));
   CHECK_THAT(message_of("{\"schedule\": {\"zzzzzz\": 1}}"), Contains("known here: name, power, milestones"));
   CHECK_THAT(

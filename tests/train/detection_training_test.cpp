@@ -8,7 +8,7 @@
 #include "core/parallel.h"
 #include "data/shapes.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
 #include "train/detection_task.h"

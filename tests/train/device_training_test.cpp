@@ -10,7 +10,7 @@
 #include "core/safetensors.h"
 #include "kernels/common/implementation.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "train/math.h"
 #include "train/semantic_task.h"
 #include "train/step.h"

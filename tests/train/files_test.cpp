@@ -11,7 +11,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "train/crc32c.h"
 #include "train/event_writer.h"
 

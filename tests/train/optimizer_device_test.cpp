@@ -6,7 +6,8 @@
 #include "layers/low_precision.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/same_bits.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
 #include "train/optimizer.h"
@@ -40,12 +41,6 @@ double difference(const Tensor& a, const Tensor& b) {
     largest = std::max(largest, std::abs(y.data<double>()[i]));
   }
   return worst / largest;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.to(Device::cpu), y = b.to(Device::cpu);
-  return x.dtype() == y.dtype() && x.shape() == y.shape() &&
-         std::equal(x.raw(), x.raw() + x.bytes(), y.raw());
 }
 
 // Filters, biases, a parameter that never gets a gradient, one of a slower backbone.

@@ -7,7 +7,7 @@
 #include "layers/reduce.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/class_weights.h"
 #include "train/plan.h"

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
 

@@ -16,7 +16,7 @@
 #include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
-#include "tests/train/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "tests/train/tiny_run.h"
 #include "train/checkpoint.h"
 #include "train/plan.h"

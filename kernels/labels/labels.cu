@@ -3,9 +3,9 @@
 //
 // Two kernels: a fixed number of blocks adds up in double, then one block adds the blocks' sums in order and
 // decides. The host waits for nothing: factor and report stay on the device.
-#include "kernels/cross_entropy/label_view.h"
-#include "kernels/cross_entropy/labels_impl.h"
 #include "kernels/gpu/gpu.h"
+#include "kernels/labels/label_view.h"
+#include "kernels/labels/labels_impl.h"
 
 namespace atrous::kernels::ATROUS_GPU {
 namespace {

@@ -1,8 +1,8 @@
 // Labels on a device; private to this folder.
 #pragma once
 
-#include "kernels/cross_entropy/labels.h"
 #include "kernels/gpu/declare.h"
+#include "kernels/labels/labels.h"
 
 namespace atrous::kernels {
 

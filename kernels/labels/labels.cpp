@@ -1,4 +1,4 @@
-#include "kernels/cross_entropy/labels.h"
+#include "kernels/labels/labels.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
-#include "kernels/cross_entropy/labels_impl.h"
+#include "kernels/labels/labels_impl.h"
 
 namespace atrous::kernels {
 namespace {
@@ -44,10 +44,8 @@ ATROUS_MULTIVERSION int64_t count_valid(const int32_t* y, int64_t n, int64_t ign
   const int64_t area = bad.height * bad.width;
   fail(ErrorKind::data,
        "[{}] a label must be a class in [0, {}) or ignore_index {}. Got label {} at image {} of the batch, "
-       "row {}, column {}, "
-       "with {} classes. Raise num_classes, map the value in label_map, or make it the ignore_index; `atrous "
-       "data check` "
-       "lists all such labels.",
+       "row {}, column {}, with {} classes. Raise num_classes, map the value in label_map, or make it the "
+       "ignore_index; `atrous data check` lists all such labels.",
        op, bad.classes, bad.ignore_index, bad.label, bad.pixel / area, bad.pixel / bad.width % bad.height,
        bad.pixel % bad.width, bad.classes);
 }
