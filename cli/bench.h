@@ -10,6 +10,7 @@
 #include "cli/common_flags.h"
 #include "core/tensor.h"
 #include "tests/kernels/op_case.h"
+#include "train/config.h"
 
 namespace atrous::cli {
 
@@ -20,7 +21,7 @@ struct BenchOptions {
   int64_t repeats = 0;  // 0: see rounds()
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
-  std::string math = "f32";  // as the config key; kernels: on the CPU, f32 or bf16
+  train::MathMode math = train::MathMode::f32;  // as the config key; kernels: on the CPU, f32 or bf16
   bool profile = false;      // nets only: op by op, where a step's time goes
   Report report;
 

@@ -76,7 +76,7 @@ std::vector<std::string> names_of(const cases::OpCase& c, const BenchOptions& op
   std::vector<std::string> names, rounded;
   for (const auto& it : cases::implementations_of(c, options.device, options.dtype))
     (it.accuracy == kernels::Accuracy::bf16 ? rounded : names).push_back(it.name);
-  if (options.math == "bf16") names.insert(names.begin(), rounded.begin(), rounded.end());
+  if (options.math == train::MathMode::bf16) names.insert(names.begin(), rounded.begin(), rounded.end());
   if (options.device == Device::cpu && !options.all && !names.empty()) names.resize(1);
   return names;
 }
@@ -176,7 +176,7 @@ void bench_kernels(const BenchOptions& options) {
   ATROUS_CHECK(options.device != Device::cpu || options.dtype == DType::f32, ErrorKind::usage,
                "[--dtype] the CPU computes in f32. Got {}. Choose a --device, or leave --dtype out.",
                name_of(options.dtype));
-  ATROUS_CHECK(options.device == Device::cpu || options.math == "f32", ErrorKind::usage,
+  ATROUS_CHECK(options.device == Device::cpu || options.math == train::MathMode::f32, ErrorKind::usage,
                "[--math] is for the CPU; on a device the whole ladder runs. Got {}. Use --dtype.",
                options.math);
   if (options.device == Device::sim)
@@ -205,7 +205,7 @@ void bench_kernels(const BenchOptions& options) {
   Json j = {{"device", name_of(options.device)},
             {"device_name", options.device == Device::cpu ? "" : device_properties(options.device).name},
             {"dtype", name_of(options.dtype)},
-            {"math", options.math},
+            {"math", name_of(options.math)},
             {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
             {"repeats", options.rounds()},

@@ -44,12 +44,12 @@ class HandOver {
   const std::string path_;
 };
 
-std::unique_ptr<TorchPeer> start_peer(const NetCase& net, const std::string& mode, const std::string& math,
+std::unique_ptr<TorchPeer> start_peer(const NetCase& net, const std::string& mode, train::MathMode math,
                                       const OwnNet& own, std::string& why) {
   std::vector<std::string> arguments;
   for (const auto& [name, value] : {std::pair<const char*, std::string>{"--network", net.network},
                                     {"--mode", mode},
-                                    {"--math", math},
+                                    {"--math", name_of(math)},
                                     {"--batch", std::to_string(net.batch)},
                                     {"--height", std::to_string(net.height)},
                                     {"--width", std::to_string(net.width)},
@@ -175,7 +175,7 @@ void check(const BenchOptions& options) {
       "[--profile] ops are timed where the host computes them. Got --device {}, which computes while the "
       "host continues. Leave --profile out and use the device's own profiler: ops are named to it.",
       name_of(options.device));
-  ATROUS_CHECK(!on_cpu || options.math != "tf32", ErrorKind::usage,
+  ATROUS_CHECK(!on_cpu || options.math != train::MathMode::tf32, ErrorKind::usage,
                "[--math] the CPU has f32 and bf16. Got {}. Choose a --device, or another --math.",
                options.math);
 }
@@ -198,7 +198,7 @@ void bench_nets(const BenchOptions& options) {
            options.math, options.rounds(), on_cpu ? "; peak memory over that before the network" : "");
   Json j = {{"device", name_of(options.device)},
             {"device_name", on_cpu ? "" : device_properties(options.device).name},
-            {"math", options.math},
+            {"math", name_of(options.math)},
             {"threads", num_threads()},
             {"isa", name_of(cpu_isa())},
             {"repeats", options.rounds()},

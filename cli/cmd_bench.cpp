@@ -28,6 +28,16 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
   return options;
 }
 
+// --math, one of `names` of the config key's values.
+void add_math(CLI::App& command, const std::shared_ptr<BenchOptions>& options,
+              const std::vector<std::string>& names, const std::string& help) {
+  command
+      .add_option_function<std::string>(
+          "--math", [=](const std::string& name) { options->math = *find_named<train::MathMode>(name); }, help)
+      ->check(CLI::IsMember(names))
+      ->default_str(name_of(options->math));
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -46,19 +56,14 @@ void add_bench_command(CLI::App& app) {
           "--dtype", [=](const std::string& name) { kernels->dtype = dtypes.at(name); },
           "Type of the activations (default f32)")
       ->check(CLI::IsMember(dtypes));
-  command->get_subcommand("kernels")
-      ->add_option("--math", kernels->math,
-                   "Arithmetic of convolutions on the CPU: f32, or bf16 (factors rounded to bf16)")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+  add_math(*command->get_subcommand("kernels"), kernels, {"f32", "bf16"},
+           "Arithmetic of convolutions on the CPU: f32, or bf16 (factors rounded to bf16)");
   command->get_subcommand("kernels")->callback([kernels] { bench_kernels(*kernels); });
   auto nets = add_bench(*command, "nets", "Inference and training step of whole networks",
                         "atrous bench nets --filter 'unet32' --peers --json nets.json",
                         "Also time the same networks in PyTorch, if a Python with torch is installed");
-  command->get_subcommand("nets")
-      ->add_option("--math", nets->math, "Arithmetic, as the config key: f32, tf32 (on a device) or bf16")
-      ->check(CLI::IsMember({"f32", "tf32", "bf16"}))
-      ->capture_default_str();
+  add_math(*command->get_subcommand("nets"), nets, all_names<train::MathMode>(),
+           "Arithmetic, as the config key: f32, tf32 (on a device) or bf16");
   command->get_subcommand("nets")->add_flag("--profile", nets->profile, "Also profile one step per op (CPU)");
   command->get_subcommand("nets")->callback([nets] { bench_nets(*nets); });
 }

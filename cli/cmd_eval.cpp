@@ -92,7 +92,7 @@ void run_eval(const Options& o) {
                                      : "that of the label files"},
                   {"inference", describe(inference)},
                   {"device", name_of(device)},
-                  {"math", config.math}};
+                  {"math", name_of(config.math)}};
   std::ranges::copy(facts_of(config.model), std::back_inserter(report.facts));
   report.facts.insert(report.facts.end(), {{"split", o.split}, {"weights", loaded.weights}});
   eval::print_scores(o.report.table(), report);

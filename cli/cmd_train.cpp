@@ -29,7 +29,7 @@ nlohmann::ordered_json maybe(const std::optional<double>& value) {
 nlohmann::ordered_json to_json(const train::RunResult& r, const train::Config& config, Device device) {
   return {{"schema", 1},
           {"device", name_of(device)},
-          {"math", config.math},
+          {"math", name_of(config.math)},
           {"steps", r.steps},
           {"best_" + r.main_score, maybe(r.best_score)},
           {"last_loss", maybe(r.last_loss)},

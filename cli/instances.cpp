@@ -37,7 +37,7 @@ std::vector<std::pair<std::string, std::string>> how_measured(const LoadedDetect
   facts.emplace_back("resolution",
                      "that of the image files; the network resizes by model.detection.min_size and max_size");
   facts.emplace_back("device", name_of(loaded.model->device()));
-  facts.emplace_back("math", config.math);
+  facts.emplace_back("math", name_of(config.math));
   facts.emplace_back("split", options.split);
   facts.emplace_back("weights", loaded.weights);
   return facts;

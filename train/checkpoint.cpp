@@ -272,9 +272,9 @@ namespace {
 void use_stored_math(Config& config, const layers::Model& model, const std::vector<std::string>& overrides) {
   const bool asked_for =
       std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
-  if (asked_for || config.math != "tf32" || model.device() != Device::cpu) return;
+  if (asked_for || config.math != MathMode::tf32 || model.device() != Device::cpu) return;
   print_to(stderr, "note: trained with math {}; the CPU computes in f32\n", config.math);
-  config.math = "f32";
+  config.math = MathMode::f32;
 }
 
 namespace fs = std::filesystem;

@@ -100,6 +100,17 @@ struct TrainOptions {
   int64_t sample_images = 4;             // validation images whose predictions are kept as pictures
 };
 
+// Arithmetic of a run; math.h puts it into effect.
+enum class MathMode {
+  f32,
+  tf32,  // products of convolutions, on a device
+  bf16,  // activations on a device; on the CPU products of convolutions. Parameters stay f32
+};
+constexpr auto names_of(MathMode) {
+  return std::to_array<Named<MathMode>>(
+      {{MathMode::f32, "f32"}, {MathMode::tf32, "tf32"}, {MathMode::bf16, "bf16"}});
+}
+
 struct Config {
   nets::ModelOptions model;
   data::DataOptions data;
@@ -109,10 +120,9 @@ struct Config {
   TrainOptions train;
   eval::InferenceOptions eval;
   uint64_t seed = 1;
-  bool exact =
-      false;  // only implementations that form the sums of the definition (kernels/common/arithmetic.h)
-  std::string math = "f32";  // "f32", "tf32" (products of convolutions), "bf16" (activations; on the CPU
-                             // products of convolutions; f32 masters)
+  // Only implementations that form the sums of the definition (kernels/common/arithmetic.h).
+  bool exact = false;
+  MathMode math = MathMode::f32;
   // "expected": {"miou": [0.60, 0.02]}: the run fails unless the metric ends within tolerance below (above is
   // fine).
   std::map<std::string, std::vector<double>> expected;

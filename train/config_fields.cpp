@@ -384,7 +384,7 @@ const Fields<Config>& fields() {
            "Convolutions are summed as defined. If false, 3x3 convolutions may use Winograd's algorithm, "
            "which is 2-3x faster and has rounding errors about ten times as large (1e-6 to 1e-5 of the "
            "largest value)"),
-      choice("math", &Config::math, {"f32", "tf32", "bf16"},
+      choice("math", &Config::math,
              "Arithmetic. f32: exact f32 everywhere. tf32 (GPU and simulator): convolutions may round their "
              "factors to 10 bits of mantissa. bf16: on a GPU (and on the simulator) activations and their "
              "gradients are bf16, on the CPU convolutions round both factors of their products to bf16; "

@@ -175,14 +175,14 @@ TEST_CASE("the CPU refuses tf32; in bf16 its activations stay f32") {
   config.model.num_classes = 2;
   config.model.base_width = 4;
   config.model.depth = 2;
-  config.math = "tf32";
+  config.math = MathMode::tf32;
   const auto model = nets::make_model(config.model, 1);
   CHECK_THROWS_WITH(use_math(config, *model), Catch::Contains("the CPU has f32 and bf16"));
-  config.math = "bf16";
+  config.math = MathMode::bf16;
   use_math(config, *model);
   CHECK(model->compute_dtype() == DType::f32);
   CHECK(model->math() == kernels::Math{.bf16 = true});
-  config.math = "f32";
+  config.math = MathMode::f32;
   use_math(config, *model);
   CHECK(model->math() == kernels::Math{});
 }
