@@ -33,7 +33,8 @@ void add_math(CLI::App& command, const std::shared_ptr<BenchOptions>& options,
               const std::vector<std::string>& names, const std::string& help) {
   command
       .add_option_function<std::string>(
-          "--math", [=](const std::string& name) { options->math = *find_named<train::MathMode>(name); }, help)
+          "--math", [=](const std::string& name) { options->math = *find_named<train::MathMode>(name); },
+          help)
       ->check(CLI::IsMember(names))
       ->default_str(name_of(options->math));
 }
