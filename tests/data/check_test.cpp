@@ -14,7 +14,7 @@ namespace {
 struct Set : TemporaryFolder {
   DataOptions options;
   explicit Set(const Tensor& label) {
-    options.root = str();
+    options.root = path();
     int seed = 0;
     for (const char* name : {"a", "b", "c"}) {
       Tensor image = ramp({2, 4, 3});

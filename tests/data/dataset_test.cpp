@@ -16,7 +16,7 @@ namespace {
 struct SmallSet : TemporaryFolder {
   DataOptions options;
   SmallSet() {
-    options.root = str();
+    options.root = path();
     for (const char* name : {"a", "b", "c"}) {
       write_png(file(std::string("images/") + name + ".png"), ramp({3, 4, 3}));
       write_png(file(std::string("labels/") + name + ".png"),

@@ -12,7 +12,7 @@ struct Made : TemporaryFolder {
   DataOptions options;
   explicit Made(const std::string& dataset) {
     options.dataset = dataset;
-    options.root = str();
+    options.root = path();
   }
   void image(const std::string& name) { write_bytes(file(name), jpeg_blocks(1, 1, {grey_ += 5}, 3, 0)); }
   // The values one after the other, again and again.
