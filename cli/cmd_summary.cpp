@@ -65,28 +65,45 @@ int64_t peak_of(layers::Model& model, const Shape& input) {
   return device_allocator_stats(Device::meta).peak_in_use - before;
 }
 
-// A receptive field that borders cut off says nothing about the network: the image grows until they do not,
-// as far as it helps.
 struct Fields {
   std::optional<layers::LayerField> of_label;
   std::vector<std::optional<layers::LayerField>> of_layers;
 };
-Fields fields_of(layers::Model& model, Shape input, bool layers_too) {
+
+Fields fields_at(layers::Model& model, const Shape& input, bool layers_too) {
+  const layers::RecordedPass pass = layers::record_pass(model, input);
+  if (pass.output < 0) return {};
+  const layers::ReceptiveField field(pass.graph, pass.input);
+  Fields fields{field.of(pass.output), {}};
+  if (!layers_too) return fields;
+  for (const layers::LayerRow& row : layers::layer_rows(model, pass.graph))
+    fields.of_layers.push_back(field.of(row.value));
+  return fields;
+}
+
+// Fields that the borders of `input` cut off are taken from larger images, as far as that helps: the bins of
+// an adaptive pool grow with the image.
+Fields fields_of(layers::Model& model, const Shape& input, bool layers_too) {
   constexpr int64_t largest = 8192;
-  for (;; input = {1, 2 * input[1], 2 * input[2], input[3]}) {
-    const layers::RecordedPass pass = layers::record_pass(model, input);
-    if (pass.output < 0) return {};
-    const layers::ReceptiveField field(pass.graph, pass.input);
-    Fields fields{field.of(pass.output), {}};
-    if (fields.of_label && fields.of_label->clipped && !fields.of_label->whole &&
-        std::max(input[1], input[2]) < largest)
-      continue;
-    if (layers_too) {
-      for (const layers::LayerRow& row : layers::layer_rows(model, pass.graph))
-        fields.of_layers.push_back(field.of(row.value));
-    }
-    return fields;
+  const auto is_cut_off = [](const std::optional<layers::LayerField>& f) {
+    return f && f->clipped && !f->whole;
+  };
+  Fields fields = fields_at(model, input, layers_too);
+  int64_t height = input[1], width = input[2];
+  while ((is_cut_off(fields.of_label) || std::ranges::any_of(fields.of_layers, is_cut_off)) &&
+         std::min(height, width) < largest) {
+    height = std::min(largest, 2 * height);
+    width = std::min(largest, 2 * width);
+    const Fields larger = fields_at(model, {1, height, width, input[3]}, layers_too);
+    const auto take = [&](std::optional<layers::LayerField>& to,
+                          const std::optional<layers::LayerField>& from) {
+      if (is_cut_off(to) && from && !is_cut_off(from)) to = from;
+    };
+    take(fields.of_label, larger.of_label);
+    ATROUS_ASSERT(larger.of_layers.size() == fields.of_layers.size());
+    for (size_t i = 0; i < fields.of_layers.size(); ++i) take(fields.of_layers[i], larger.of_layers[i]);
   }
+  return fields;
 }
 
 Summary summarise(const train::Config& config, int64_t height, int64_t width, int64_t batch,
@@ -160,8 +177,10 @@ ordered_json to_json(const Memory& m) {
 
 ordered_json to_json(const layers::LayerField& f) {
   if (f.whole) return {{"whole_image", true}};
-  return {{"whole_image", false}, {"smallest", f.smallest}, {"largest", f.largest},
-          {"clipped", f.clipped}, {"jump", f.jump},         {"start", f.start}};
+  ordered_json j = {
+      {"whole_image", false}, {"smallest", f.smallest}, {"largest", f.largest}, {"clipped", f.clipped}};
+  if (!f.clipped) j.update({{"jump", f.jump}, {"start", f.start}});
+  return j;
 }
 
 // "531 pixels", "188 to 204 pixels by position", "the whole image"
@@ -225,7 +244,8 @@ std::string columns_of(const layers::LayerField& f) {
   if (f.whole) return fmt::format("  {:>15}", "whole image");
   const std::string size =
       f.smallest == f.largest ? std::to_string(f.largest) : fmt::format("{} to {}", f.smallest, f.largest);
-  return fmt::format("  {:>15} {:>6.4g} {:>8.4g}{}", size, f.jump, f.start, f.clipped ? "  (cut off)" : "");
+  if (f.clipped) return fmt::format("  {:>15} (cut off by the borders)", size);
+  return fmt::format("  {:>15} {:>6.4g} {:>8.4g}", size, f.jump, f.start);
 }
 
 // 31038283 -> "31,038,283"
@@ -282,6 +302,12 @@ void print(std::FILE* out, const Summary& s) {
 
 void run(const Options& o) {
   const train::Config config = train::load_config(o.config, o.set);
+  ATROUS_CHECK(
+      !o.receptive_field || !nets::is_detector(config.model.name), ErrorKind::usage,
+      "[--receptive-field] the fields of a detection model depend on the boxes and on the size to "
+      "which it resizes an image. Got model.name \"{}\". Leave the flag out, or summarise a semantic "
+      "model with the same backbone.",
+      config.model.name);
   int64_t height = config.augment.crop_height ? config.augment.crop_height : config.data.image_height;
   int64_t width = config.augment.crop_width ? config.augment.crop_width : config.data.image_width;
   if (!o.input_size.empty()) {

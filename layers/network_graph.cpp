@@ -1,6 +1,7 @@
 #include "layers/network_graph.h"
 
 #include <map>
+#include <set>
 
 namespace atrous::layers {
 namespace {
@@ -58,6 +59,7 @@ std::vector<LayerRow> layer_rows(const Model& model, const OpGraph& graph) {
   std::map<std::string, const Module*> leaves;
   collect_leaves(model, "", leaves);
   std::vector<LayerRow> rows;
+  std::set<const Module*> counted;
   uint64_t call = 0;  // of the module whose row is the last
   for (const OpGraph::Node& node : graph.nodes()) {
     if (node.writes.empty()) continue;
@@ -73,7 +75,7 @@ std::vector<LayerRow> layer_rows(const Model& model, const OpGraph& graph) {
       row.kind = is_leaf ? leaf->second->kind() : node.entry.substr(0, node.entry.find('.'));
       row.arguments = is_leaf ? leaf->second->arguments() : node.problem;
       row.input = input->shape;
-      if (is_leaf) {
+      if (is_leaf && counted.insert(leaf->second).second) {  // once, however often it is called
         for (const NamedParameter& p : leaf->second->parameters())
           row.parameters += p.variable.value().numel();
       }

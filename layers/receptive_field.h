@@ -1,20 +1,22 @@
 // The exact receptive field: which pixels of the input a position of a layer's output depends on.
 //
-// Positions go backwards through the recorded graph (core/op_graph.h), op by op, along rows and along
-// columns: so branches, gaps of dilated filters, the phase of transposed convolutions, borders and global ops
-// all count. What is left is the support of d(output)/d(input), but for values that happen to have no
+// Positions go through the recorded graph (core/op_graph.h) op by op, along rows and along columns: so
+// branches, gaps of dilated filters, the phase of transposed convolutions, borders and global ops all count.
+// The result is the hull of the support of d(output)/d(input), but for values that happen to have no
 // gradient.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/op_graph.h"
 
 namespace atrous::layers {
 
-// Pixels first..last along one axis, and whether the op before the border asked for pixels beyond it.
+// Pixels first..last along one axis, none if last < first; and whether an op asked for pixels beyond the
+// border.
 struct Extent {
   int64_t first = 0, last = -1;
   bool clipped = false;
@@ -27,38 +29,55 @@ struct FieldOfPosition {
   bool whole = false;  // through a global op (global pooling, statistics of the image): every pixel
 };
 
-// Of a layer, from positions around the middle of its output (Araujo, Norris, Sim, "Computing receptive
-// fields of convolutional neural networks", Distill 2019). Along rows; columns may differ.
+// Of a layer, over all positions that no border touches (Araujo, Norris, Sim, "Computing receptive fields of
+// convolutional neural networks", Distill 2019). Sizes are those of rows and columns together, jump and
+// start those of rows.
 struct LayerField {
-  bool whole = false;                 // then the rest is of no use
-  int64_t smallest = 0, largest = 0;  // pixels; they differ where positions differ (transposed convolution)
-  double jump = 1;                    // pixels between neighbouring positions
-  double start = 0.5;                 // centre of position 0 in pixels; the first pixel spans 0 to 1
-  bool clipped = false;               // the input is too small: the borders cut the field off
+  bool whole = false;  // then the rest is of no use
+  // Pixels. They differ where positions differ: behind a transposed convolution they have a period.
+  int64_t smallest = 0, largest = 0;
+  double jump = 0;   // pixels between neighbouring positions
+  double start = 0;  // centre of position 0 in pixels, the mean over a period; the first pixel spans 0 to 1
+  // The input has no period of positions that borders do not touch. Then the sizes are those of all
+  // positions, cut off by the borders, and jump and start are not known.
+  bool clipped = false;
 };
 
 class ReceptiveField {
  public:
-  // `input`: a value of the graph with shape [N, H, W, C].
+  // Of all values of a graph. `input`: a value with shape [N, H, W, C].
   ReceptiveField(const OpGraph& graph, int input);
 
-  // The pixels of the input that position (row, col) of `value` [N, h, w, C] depends on; none if it does not
-  // depend on it. Error(internal) for an op that does not say what it reads.
+  // The pixels of the input that position (row, col) of `value` [N, h, w, C] depends on; none if it depends
+  // on padding alone. Error(internal) behind an op that does not say what it reads.
   std::optional<FieldOfPosition> at(int value, int64_t row, int64_t col) const;
 
-  // Over `positions` neighbouring rows and columns in the middle of `value`; none as above.
-  std::optional<LayerField> of(int value, int64_t positions = 65) const;
+  // None for a value that does not depend on the input. Error as above.
+  std::optional<LayerField> of(int value) const;
 
  private:
-  struct Taken {  // positions of a value that count so far
-    std::vector<char> rows, cols;
-    bool whole = false, clipped = false;
+  struct Axis {
+    std::vector<Extent> at;  // of each position
+    int64_t coarsest = 1;    // pixels per position, rounded up, where the path was coarsest
   };
-  void pull(const OpGraph::Node& node, const Taken& out, const OpGraph::Operand& operand,
-            std::vector<Taken>& taken) const;
+  struct Field {
+    Axis rows, cols;  // without positions: the value does not depend on the input
+    bool whole = false;
+    std::string unknown;  // why the field cannot be followed
+  };
+  struct Pattern;
+  static void add(Axis& to, const Axis& from);
+  static Axis read(const Axis& from, const Reach::Axis& reach, int64_t positions);
+  static Axis read_everything(const Axis& from, int64_t positions);
+  static Pattern pattern_of(const Axis& axis, int64_t pixels);
+  Field operand_field(const OpGraph::Operand& operand) const;
+  Field pull(const OpGraph::Node& node, const OpGraph::Operand& operand, const Shape& written) const;
+  void merge(Field& to, Field&& from) const;
+  const Field& known(int value) const;
 
   const OpGraph& graph_;
-  const int input_;
+  int64_t height_, width_;
+  std::vector<Field> fields_;  // of each value
 };
 
 }  // namespace atrous::layers

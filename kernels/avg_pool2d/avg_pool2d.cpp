@@ -22,12 +22,10 @@ void backward_vector(const AvgPool2dProblem& p, const Tensor& dy, const Tensor& 
   average_backward(p.rows(), p.cols(), dy, dx);
 }
 
-Reach::Axis taps_of(const AveragingAxis& axis) {
-  return [axis](int64_t o) { return Taps{axis.inputs(o).begin, axis.inputs(o).size(), 1}; };
-}
-
 Reach reach_of(const AvgPool2dProblem& p) {
-  return Reach::axes(taps_of(p.rows()), taps_of(p.cols()));
+  const Pool2dOptions& o = p.pool.options;
+  return Reach::axes(window_taps(o.kernel_h, o.stride_h, o.pad_h, 1),
+                     window_taps(o.kernel_w, o.stride_w, o.pad_w, 1));
 }
 
 constexpr Entry<AvgPool2dProblem, AvgPool2dFn> forward{

@@ -33,6 +33,14 @@ struct Math {
     }
     return false;
   }
+  // What `inherited` stands for: the least accurate that is allowed.
+  constexpr Accuracy resolve(Accuracy accuracy) const {
+    if (accuracy != Accuracy::inherited) return accuracy;
+    return bf16         ? Accuracy::bf16
+           : tf32       ? Accuracy::tf32
+           : exact_sums ? Accuracy::reordered
+                        : Accuracy::winograd;
+  }
   bool operator==(const Math&) const = default;
 };
 

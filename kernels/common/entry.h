@@ -68,7 +68,7 @@ class Entry final : public AnyEntry {
   consteval Entry(const char* name, const Row (&rows)[n], ReachOf<Problem> reach = nullptr,
                   const char* op = nullptr)
       : AnyEntry(name, op), reach_(reach), count_(n) {
-    static_assert(n <= most_rows);
+    static_assert(n <= most_rows, "raise most_rows");
     for (size_t i = 0; i < n; ++i) rows_[i] = rows[i];
   }
 
@@ -112,7 +112,12 @@ class Entry final : public AnyEntry {
   size_t size() const override { return count_; }
   ImplementationInfo info(size_t i) const override {
     const auto& row = rows_[i];
-    return {row.name, row.device, row.traits.accuracy, row.traits.deterministic, row.traits.needs};
+    return {row.name,
+            row.device,
+            row.traits.accuracy,
+            row.traits.deterministic,
+            row.traits.rounds_prologue,
+            row.traits.needs};
   }
 
  private:
@@ -174,6 +179,7 @@ class Entry final : public AnyEntry {
 
   template <class... Args>
   void run_beside_reference(const Row& row, const Problem& problem, const Args&... args) const {
+    const OpGraph::Pause pause;  // copies and the reference are not part of the graph
     const Problem host_problem = on_host(problem, row.device);
     Validation validation(row.device, is_narrowed(problem, host_problem));
     (each_tensor(value_of(args), access_of(args), validation.note()), ...);
@@ -186,7 +192,7 @@ class Entry final : public AnyEntry {
       (each_tensor(values, access_of(args), validation.expected()), ...);
     };
     std::apply(run_reference, copies);
-    validation.check(name(), problem.str(), row.name, row.traits.accuracy);
+    validation.check(name(), problem.str(), row.name, math_of(problem).resolve(row.traits.accuracy));
   }
 
   static constexpr size_t most_rows = 28;

@@ -31,7 +31,16 @@ struct Traits {
   const Needs* needs = nullptr;
   bool (*prefers)(const Problem&) = nullptr;  // whether it is worth its costs; null: always
   bool deterministic = true;                  // false: adds in the order in which blocks happen to finish
+  bool rounds_prologue = false;  // bf16: rounds what a fused prologue makes of its input before it multiplies
 };
+// Of ops that copy, compare or count.
+struct ExactValues {
+  template <class Problem>
+  constexpr operator Traits<Problem>() const {
+    return {.accuracy = Accuracy::exact};
+  }
+};
+inline constexpr ExactValues exact_values;
 
 template <class Problem, class Fn>
 struct Implementation {
@@ -63,6 +72,7 @@ struct ImplementationInfo {
   Device device;
   Accuracy accuracy;
   bool deterministic;
+  bool rounds_prologue;
   const Needs* needs;
 };
 

@@ -97,6 +97,9 @@ void each_tensor(X& value, Access access, const F& f) {
     }
   } else if constexpr (requires { Value::each_tensor(value, EachTensor<F>{f, access}); }) {
     Value::each_tensor(value, EachTensor<F>{f, access});
+  } else {
+    static_assert(
+        !requires { *value; }, "tensors behind a pointer or an optional would not be seen");
   }
 }
 

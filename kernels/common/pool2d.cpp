@@ -42,8 +42,6 @@ void check_tensor(const char* where, const char* name, const Tensor& t, const Sh
 Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x) {
   if (!out.defined()) return Tensor::empty(shape, x.dtype(), x.device());
   check_tensor(where, "output", out, shape, x.dtype());
-  check_same_device(where, {x, out});
-  out.bump_version();
   return out;
 }
 

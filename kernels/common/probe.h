@@ -13,8 +13,8 @@ namespace atrous::kernels {
 // One question of this thread. The first call of the entry answers it and does not run.
 class Probe {
  public:
-  explicit Probe(std::string entry) : entry_(std::move(entry)) { current_ = this; }
-  ~Probe() { current_ = nullptr; }
+  explicit Probe(std::string entry) : entry_(std::move(entry)), outer_(current_) { current_ = this; }
+  ~Probe() { current_ = outer_; }
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
@@ -29,6 +29,7 @@ class Probe {
  private:
   inline static thread_local Probe* current_ = nullptr;
   const std::string entry_;
+  Probe* const outer_;
   std::vector<ImplementationInfo> able_;
 };
 

@@ -82,12 +82,16 @@ void compare_with_reference(const char* entry, const std::string& problem, const
   for (size_t t = 0; t < chosen.size(); ++t) {
     if (!chosen[t].defined()) continue;
     const Tensor a = chosen[t].to(DType::f64).contiguous_copy_if_needed();
-    const Tensor b = reference[t].to(DType::f64).contiguous_copy_if_needed();
+    // Exact: the reference, rounded once.
+    const bool exact = accuracy == Accuracy::exact;
+    const Tensor rounded = exact ? reference[t].to(chosen[t].dtype()) : reference[t];
+    const Tensor b = rounded.to(DType::f64).contiguous_copy_if_needed();
     // What the dtype of the output and the arithmetic of the implementation cannot hold.
-    const double allowed = chosen[t].dtype() == DType::bf16 ? 0x1p-7
-                           : accuracy == Accuracy::tf32     ? 0x1p-8
-                           : accuracy == Accuracy::bf16     ? 0x1p-6
-                                                            : 1e-4;
+    const double allowed = exact                              ? 0
+                           : chosen[t].dtype() == DType::bf16 ? 0x1p-7
+                           : accuracy == Accuracy::tf32       ? 0x1p-8
+                           : accuracy == Accuracy::bf16       ? 0x1p-6
+                                                              : 1e-4;
     ATROUS_CHECK(chosen[t].shape() == reference[t].shape(), ErrorKind::internal,
                  "[{}] {} writes {} as output {}, the reference {}. Got {}. Report this.", entry, name,
                  chosen[t].describe(), t, reference[t].describe(), problem);

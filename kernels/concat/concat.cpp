@@ -55,21 +55,22 @@ const char* needs_few_parts(const ConcatProblem& p) {
   return p.channels.size() > max_parts ? "takes at most 16 parts" : nullptr;
 }
 
-constexpr Entry<ConcatProblem, ForwardFn> forward{"concat.forward",
-                                                  {
-                                                      ATROUS_ON_GPU("fused", needs_few_parts, forward_fused),
-                                                      ATROUS_ON_GPU("naive", always, forward_naive),
-                                                      {"memcpy", Device::cpu, always, forward_memcpy},
-                                                      {"ref", Device::cpu, always, forward_ref},
-                                                  }};
+constexpr Entry<ConcatProblem, ForwardFn> forward{
+    "concat.forward",
+    {
+        ATROUS_ON_GPU("fused", needs_few_parts, forward_fused, exact_values),
+        ATROUS_ON_GPU("naive", always, forward_naive, exact_values),
+        {"memcpy", Device::cpu, always, forward_memcpy, exact_values},
+        {"ref", Device::cpu, always, forward_ref, exact_values},
+    }};
 
 constexpr Entry<ConcatProblem, BackwardFn> backward{
     "concat.backward",
     {
-        ATROUS_ON_GPU("fused", needs_few_parts, backward_fused),
-        ATROUS_ON_GPU("naive", always, backward_naive),
-        {"memcpy", Device::cpu, always, backward_memcpy},
-        {"ref", Device::cpu, always, backward_ref},
+        ATROUS_ON_GPU("fused", needs_few_parts, backward_fused, exact_values),
+        ATROUS_ON_GPU("naive", always, backward_naive, exact_values),
+        {"memcpy", Device::cpu, always, backward_memcpy, exact_values},
+        {"ref", Device::cpu, always, backward_ref, exact_values},
     }};
 
 }  // namespace

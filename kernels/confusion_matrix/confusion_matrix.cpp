@@ -14,28 +14,29 @@ constexpr auto fits_staged = [](const ConfusionProblem& p) -> const char* {
   return p.classes > most_staged ? "at most 95 classes" : f32_or_bf16(p);
 };
 
-constexpr Entry<ConfusionProblem, CountFn> count{"confusion_matrix.count",
-                                                 {
-                                                     ATROUS_ON_GPU("shared", fits_shared, count_shared),
-                                                     ATROUS_ON_GPU("naive", always, count_naive),
-                                                     {"chunks", Device::cpu, always, count_chunks},
-                                                     {"ref", Device::cpu, always, count_ref},
-                                                 }};
+constexpr Entry<ConfusionProblem, CountFn> count{
+    "confusion_matrix.count",
+    {
+        ATROUS_ON_GPU("shared", fits_shared, count_shared, exact_values),
+        ATROUS_ON_GPU("naive", always, count_naive, exact_values),
+        {"chunks", Device::cpu, always, count_chunks, exact_values},
+        {"ref", Device::cpu, always, count_ref, exact_values},
+    }};
 constexpr Entry<ConfusionProblem, ArgmaxFn> best_class{
     "confusion_matrix.argmax",
     {
-        ATROUS_ON_GPU("staged", fits_staged, argmax_staged),
-        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_naive),
-        {"chunks", Device::cpu, f32_or_f64, argmax_chunks},
-        {"ref", Device::cpu, f32_or_f64, argmax_ref},
+        ATROUS_ON_GPU("staged", fits_staged, argmax_staged, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_naive, exact_values),
+        {"chunks", Device::cpu, f32_or_f64, argmax_chunks, exact_values},
+        {"ref", Device::cpu, f32_or_f64, argmax_ref, exact_values},
     }};
 constexpr Entry<ConfusionProblem, ArgmaxCountFn> argmax_count{
     "confusion_matrix.argmax_count",
     {
-        ATROUS_ON_GPU("staged", fits_staged, argmax_count_staged),
-        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_count_naive),
-        {"chunks", Device::cpu, f32_or_f64, argmax_count_chunks},
-        {"ref", Device::cpu, f32_or_f64, argmax_count_ref},
+        ATROUS_ON_GPU("staged", fits_staged, argmax_count_staged, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, argmax_count_naive, exact_values),
+        {"chunks", Device::cpu, f32_or_f64, argmax_count_chunks, exact_values},
+        {"ref", Device::cpu, f32_or_f64, argmax_count_ref, exact_values},
     }};
 
 bool is_label(DType t) {

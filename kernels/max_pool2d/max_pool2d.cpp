@@ -32,11 +32,11 @@ Reach reach_of(const Pool2dProblem& p) {
 constexpr Entry<Pool2dProblem, MaxPool2dForwardFn> forward{
     "max_pool2d.forward",
     {
-        ATROUS_ON_GPU("unrolled", small_window, max_pool2d_forward_unrolled),
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_pool2d_forward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, max_pool2d_forward_naive),
-        {"vector", Device::cpu, f32_only, max_pool2d_forward_rows},
-        {"ref", Device::cpu, f32_or_f64, max_pool2d_forward_ref},
+        ATROUS_ON_GPU("unrolled", small_window, max_pool2d_forward_unrolled, exact_values),
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_pool2d_forward_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_pool2d_forward_naive, exact_values),
+        {"vector", Device::cpu, f32_only, max_pool2d_forward_rows, exact_values},
+        {"ref", Device::cpu, f32_or_f64, max_pool2d_forward_ref, exact_values},
     },
     reach_of};
 constexpr Entry<Pool2dProblem, MaxPool2dBackwardFn> backward{
@@ -62,19 +62,19 @@ Reach reach_of_unpool(const MaxUnpool2dProblem& p) {
 constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool{
     "max_pool2d.unpool",
     {
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_forward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_forward_naive),
-        {"vector", Device::cpu, f32_only, max_unpool2d_forward_blocks},
-        {"ref", Device::cpu, f32_or_f64, max_unpool2d_forward_ref},
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_forward_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_forward_naive, exact_values),
+        {"vector", Device::cpu, f32_only, max_unpool2d_forward_blocks, exact_values},
+        {"ref", Device::cpu, f32_or_f64, max_unpool2d_forward_ref, exact_values},
     },
     reach_of_unpool};
 constexpr Entry<MaxUnpool2dProblem, MaxUnpool2dFn> unpool_backward{
     "max_pool2d.unpool_backward",
     {
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_backward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_backward_naive),
-        {"vector", Device::cpu, f32_only, max_unpool2d_backward_rows},
-        {"ref", Device::cpu, f32_or_f64, max_unpool2d_backward_ref},
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, max_unpool2d_backward_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, max_unpool2d_backward_naive, exact_values),
+        {"vector", Device::cpu, f32_only, max_unpool2d_backward_rows, exact_values},
+        {"ref", Device::cpu, f32_or_f64, max_unpool2d_backward_ref, exact_values},
     }};
 
 // Indices are i32, so an image must have fewer than 2^31 pixels.

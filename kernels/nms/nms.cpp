@@ -11,10 +11,10 @@ namespace {
 
 constexpr Entry<NmsProblem, NmsFn> suppress{"nms.suppress",
                                             {
-                                                ATROUS_ON_GPU("tiles", always, nms_tiles),
-                                                ATROUS_ON_GPU("naive", always, nms_naive),
-                                                {"runs", Device::cpu, always, nms_runs},
-                                                {"ref", Device::cpu, always, nms_ref},
+                                                ATROUS_ON_GPU("tiles", always, nms_tiles, exact_values),
+                                                ATROUS_ON_GPU("naive", always, nms_naive, exact_values),
+                                                {"runs", Device::cpu, always, nms_runs, exact_values},
+                                                {"ref", Device::cpu, always, nms_ref, exact_values},
                                             }};
 
 // `t` [n] of this type, dense; or undefined as given.

@@ -18,14 +18,15 @@ Reach reach_of(const PadProblem& p) {
   return Reach::axes(taps(p.pads.top, p.in_h), taps(p.pads.left, p.in_w));
 }
 
-constexpr Entry<PadProblem, Fn> forward{"pad.forward",
-                                        {
-                                            ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised),
-                                            ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive),
-                                            {"rows", Device::cpu, f32_only, forward_rows},
-                                            {"ref", Device::cpu, f32_or_f64, forward_ref},
-                                        },
-                                        reach_of};
+constexpr Entry<PadProblem, Fn> forward{
+    "pad.forward",
+    {
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, forward_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, forward_naive, exact_values),
+        {"rows", Device::cpu, f32_only, forward_rows, exact_values},
+        {"ref", Device::cpu, f32_or_f64, forward_ref, exact_values},
+    },
+    reach_of};
 constexpr Entry<PadProblem, Fn> backward{"pad.backward",
                                          {
                                              ATROUS_ON_GPU("vectorised", f32_or_bf16, backward_vectorised),

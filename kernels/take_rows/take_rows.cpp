@@ -6,13 +6,14 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<TakeRowsProblem, TakeFn> rows{"take_rows.rows",
-                                              {
-                                                  ATROUS_ON_GPU("vectorised", always, take_rows_vectorised),
-                                                  ATROUS_ON_GPU("naive", always, take_rows_naive),
-                                                  {"copies", Device::cpu, always, take_rows_copies},
-                                                  {"ref", Device::cpu, always, take_rows_ref},
-                                              }};
+constexpr Entry<TakeRowsProblem, TakeFn> rows{
+    "take_rows.rows",
+    {
+        ATROUS_ON_GPU("vectorised", always, take_rows_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", always, take_rows_naive, exact_values),
+        {"copies", Device::cpu, always, take_rows_copies, exact_values},
+        {"ref", Device::cpu, always, take_rows_ref, exact_values},
+    }};
 constexpr Entry<TakeRowsProblem, TakeFn> rows_backward{
     "take_rows.rows_backward",
     {
@@ -21,19 +22,20 @@ constexpr Entry<TakeRowsProblem, TakeFn> rows_backward{
         {"lists", Device::cpu, f32_or_f64, take_rows_backward_lists},
         {"ref", Device::cpu, f32_or_f64, take_rows_backward_ref},
     }};
-constexpr Entry<TakeRowsProblem, TakeFn> by_class{"take_rows.by_class",
-                                                  {
-                                                      ATROUS_ON_GPU("naive", f32_or_bf16, take_class_naive),
-                                                      {"rows", Device::cpu, f32_or_f64, take_class_rows},
-                                                      {"ref", Device::cpu, f32_or_f64, take_class_ref},
-                                                  }};
+constexpr Entry<TakeRowsProblem, TakeFn> by_class{
+    "take_rows.by_class",
+    {
+        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_naive, exact_values),
+        {"rows", Device::cpu, f32_or_f64, take_class_rows, exact_values},
+        {"ref", Device::cpu, f32_or_f64, take_class_ref, exact_values},
+    }};
 constexpr Entry<TakeRowsProblem, TakeFn> by_class_backward{
     "take_rows.by_class_backward",
     {
-        ATROUS_ON_GPU("vectorised", f32_or_bf16, take_class_backward_vectorised),
-        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_backward_naive),
-        {"rows", Device::cpu, f32_or_f64, take_class_backward_rows},
-        {"ref", Device::cpu, f32_or_f64, take_class_backward_ref},
+        ATROUS_ON_GPU("vectorised", f32_or_bf16, take_class_backward_vectorised, exact_values),
+        ATROUS_ON_GPU("naive", f32_or_bf16, take_class_backward_naive, exact_values),
+        {"rows", Device::cpu, f32_or_f64, take_class_backward_rows, exact_values},
+        {"ref", Device::cpu, f32_or_f64, take_class_backward_ref, exact_values},
     }};
 
 void check_inputs(const char* op, const Tensor& x, const Tensor& index) {

@@ -15,13 +15,14 @@ constexpr auto few = [](const TopKProblem& p) -> const char* {
   return nullptr;
 };
 
-constexpr Entry<TopKProblem, TopKFn> largest{"topk.largest",
-                                             {
-                                                 ATROUS_ON_GPU("select", few, topk_select),
-                                                 ATROUS_ON_GPU("sort", always, topk_sort),
-                                                 {"segments", Device::cpu, always, topk_segments},
-                                                 {"ref", Device::cpu, always, topk_ref},
-                                             }};
+constexpr Entry<TopKProblem, TopKFn> largest{
+    "topk.largest",
+    {
+        ATROUS_ON_GPU("select", few, topk_select, exact_values),
+        ATROUS_ON_GPU("sort", always, topk_sort, exact_values),
+        {"segments", Device::cpu, always, topk_segments, exact_values},
+        {"ref", Device::cpu, always, topk_ref, exact_values},
+    }};
 
 }  // namespace
 

@@ -6,14 +6,15 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<TransposeProblem, TransposeFn> forward{"transpose.forward",
-                                                       {
-                                                           ATROUS_ON_GPU("tiled", always, transpose_tiled),
-                                                           ATROUS_ON_GPU("naive", always, transpose_naive),
-                                                           {"blocks", Device::cpu, always, transpose_blocks},
-                                                           {"ref", Device::cpu, always, transpose_ref},
-                                                       },
-                                                       reach_whole};
+constexpr Entry<TransposeProblem, TransposeFn> forward{
+    "transpose.forward",
+    {
+        ATROUS_ON_GPU("tiled", always, transpose_tiled, exact_values),
+        ATROUS_ON_GPU("naive", always, transpose_naive, exact_values),
+        {"blocks", Device::cpu, always, transpose_blocks, exact_values},
+        {"ref", Device::cpu, always, transpose_ref, exact_values},
+    },
+    reach_whole};
 
 }  // namespace
 

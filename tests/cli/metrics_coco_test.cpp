@@ -6,6 +6,7 @@
 #include "tests/cli/program.h"
 
 using namespace atrous::cli_test;
+using atrous::TemporaryFolder;
 using Catch::Contains;
 using Json = nlohmann::json;
 

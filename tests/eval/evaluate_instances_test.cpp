@@ -12,7 +12,6 @@
 using namespace atrous;
 using namespace atrous::eval;
 using Json = nlohmann::json;
-using data::test::Folder;
 
 namespace {
 
@@ -77,7 +76,7 @@ struct Scores {
 };
 
 Scores scores_of(const Json& annotations, data::Crowds crowds = data::Crowds::ignore) {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (size_t i = 0; i < squares.size(); ++i) {
     data::write_png(folder.file(fmt::format("images/{}.png", i)),
                     Tensor::full({side, side, 3}, static_cast<double>(i), DType::u8));

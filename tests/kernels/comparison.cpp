@@ -55,8 +55,8 @@ double tolerance(DType output, int64_t accumulation, const kernels::Implementati
   if (implementation.accuracy == Accuracy::winograd) allowed *= 2;
   if (implementation.accuracy == Accuracy::tf32) allowed += 0x1p-9;  // both factors of a product keep 10 bits
   if (output == DType::bf16) allowed += 0x1p-8;
-  // Tensor cores take what a prologue makes of exact inputs in bf16: wider outputs show it too.
-  if (output == DType::f64 && implementation.name == "mma_bf16") allowed += 0x1p-9;
+  // Outputs wider than bf16 show the rounding of a prologue, too.
+  if (output == DType::f64 && implementation.rounds_prologue) allowed += 0x1p-9;
   return allowed;
 }
 

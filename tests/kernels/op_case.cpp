@@ -80,7 +80,7 @@ std::vector<ImplementationInfo> implementations_of(const OpCase& c, Device devic
     if (inputs[i].dtype() == DType::f32 && !c.inputs[i].parameter) inputs[i] = inputs[i].to(dtype);
     inputs[i] = inputs[i].to(device);
   }
-  const ImplementationInfo none{no_implementation, device, kernels::Accuracy::exact, true, nullptr};
+  const ImplementationInfo none{no_implementation, device, kernels::Accuracy::exact, true, false, nullptr};
   return kernels::able_implementations(c.op + "." + c.entry, [&] { c.run(inputs); })
       .value_or(std::vector<ImplementationInfo>{none});
 }

@@ -1,4 +1,6 @@
 // Receptive fields from the graph against the support of d(logit)/d(input).
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -167,6 +169,57 @@ TEST_CASE(
   check(0, 3, 1, 1.5);
   check(1, 4, 2, 2);
   check(2, 8, 2, 4);
+}
+
+TEST_CASE(
+    "Receptive fields behind up-convolutions: jump and start are means over a period, at any image size") {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  for (const int64_t factor : {2, 3}) {
+    const auto net = nets::build_model(tiny_options(fmt::format(
+        R"({{"name": "layers", "layer_list": [{{"kind": "conv", "out": 4, "kernel": 3, "pad": 1}},
+            {{"kind": "conv_transpose", "factor": {}, "out": 3}}]}})",
+        factor)));
+    net->eval();
+    for (const int64_t size : {64, 66, 67, 512}) {
+      CAPTURE(factor, size);
+      const layers::RecordedPass pass = layers::record_pass(*net, {1, size, size + 5, 3});
+      const auto rows = layers::layer_rows(*net, pass.graph);
+      const layers::LayerField f =
+          layers::ReceptiveField(pass.graph, pass.input).of(rows.back().value).value();
+      CHECK(!f.clipped);
+      CHECK(f.largest == 3);
+      CHECK(f.jump == 1.0 / static_cast<double>(factor));
+      CHECK(f.start == 0.5 / static_cast<double>(factor));
+    }
+  }
+}
+
+TEST_CASE("Receptive fields of deep U-Nets have every phase, and none of a small image is complete") {
+  const char* deep = R"({"name": "unet", "depth": 8, "base_width": 4, "norm": "none"})";
+  const layers::LayerField small = largest_field(tiny_options(deep), 1024);
+  CHECK(small.clipped);
+  for (const int64_t size : {4096, 4224}) {
+    const layers::LayerField f = largest_field(tiny_options(deep), size);
+    CHECK(!f.clipped);
+    CHECK(f.smallest == 1532);
+    CHECK(f.largest == 1660);
+    CHECK(f.jump == 1);
+    CHECK(f.start == 0.5);
+  }
+}
+
+TEST_CASE("Average pools show that their windows reach beyond the border; padding alone is no field") {
+  const auto list = [](const char* layers) {
+    return tiny_options(fmt::format(R"({{"name": "layers", "layer_list": [{}]}})", layers));
+  };
+  const auto wide = list(
+      R"({"kind": "avg_pool", "kernel": 101, "stride": 1, "pad": 50}, {"kind": "conv", "out": 3, "kernel": 1})");
+  CHECK(largest_field(wide, 64).clipped);
+  const layers::LayerField f = largest_field(wide, 256);
+  CHECK((!f.clipped && f.smallest == 101 && f.largest == 101 && f.jump == 1 && f.start == 0.5));
+  const layers::LayerField padded =
+      largest_field(list(R"({"kind": "conv", "out": 3, "kernel": 1, "pad": 2})"), 33);
+  CHECK((!padded.clipped && padded.largest == 1 && padded.start == -1.5));
 }
 
 TEST_CASE("Described networks: unpadded windows describe the middle; wrong lists are named") {
