@@ -21,8 +21,8 @@ struct FreeBlock {
   FreeBlock* next;
 };
 
-// Small blocks come in size classes, cut out of slabs, and never go back: they are too many for the heap and
-// too little to matter. A free one holds the link to the next: freeing takes no memory.
+// Small blocks come in size classes, cut out of slabs, and are never returned: they are too many for the heap
+// and too small to matter. A free one holds the link to the next: freeing takes no memory.
 struct Pool {
   std::mutex mutex;
   PageHeap heap;
@@ -51,7 +51,7 @@ struct Pool {
     return slab + slab_left;
   }
 
-#ifdef ATROUS_SANITIZED  // the sanitizers see use after free only if the block really goes back
+#ifdef ATROUS_SANITIZED  // the sanitizers detect use after free only if the block is really freed
   std::byte* take(size_t size) {
     ++stats.system_calls;
     return static_cast<std::byte*>(std::aligned_alloc(64, size));
@@ -72,7 +72,7 @@ struct Pool {
 };
 
 // Never destroyed: tensors in static storage may outlive any static pool. Needs no memory of the system's
-// heap: it is asked what tensors hold when that has none left.
+// heap, because it is queried for error messages when the system is out of memory.
 Pool& pool() {
   alignas(Pool) static std::byte memory[sizeof(Pool)];
   static Pool* instance = new (memory) Pool;
@@ -113,7 +113,7 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
     ++p.stats.allocations;
     block = p.take(size);
     if (!block) {
-      p.heap.release();  // free ranges of other sizes may be what the system lacks
+      p.heap.release();  // free ranges of other sizes may hold the memory that the system lacks
       block = p.take(size);
     }
     if (block) p.stats.bytes_in_use += static_cast<int64_t>(size);

@@ -1,8 +1,8 @@
 // Caching host allocator.
 //
-// A fresh page costs a fault, about as much as a kernel that writes it, so freed memory is kept and handed
-// out again: a training step in steady state takes nothing from the system, and holds little more than it
-// uses.
+// A fresh page costs a fault, about as much as a kernel that writes it, so freed memory is kept and reused:
+// once warmed up, a training step allocates nothing from the system, and the cache holds little more than
+// the step uses.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct AllocatorStats {
 // Size classes: eight steps per power of two, at least 256 bytes.
 size_t allocation_class(size_t bytes);
 
-// 64-byte aligned, uninitialised. Throws Error(memory) with what was asked and what is held.
+// 64-byte aligned, uninitialised. Throws Error(memory) with the bytes requested and the bytes held.
 std::shared_ptr<std::byte> allocate(size_t bytes);
 
 AllocatorStats allocator_stats();

@@ -4,7 +4,7 @@
 namespace atrous {
 
 // Whether processor and operating system offer products of bf16 tiles to this process. Linux keeps the unit's
-// 8 KiB of registers only for processes that ask; the first call asks, for all threads.
+// 8 KiB of registers only for processes that request them; the first call does so for all threads.
 bool cpu_has_amx_bf16();
 
 }  // namespace atrous

@@ -1,5 +1,5 @@
-// Files that are there whole or not at all, whatever happens while they are written and however many
-// processes write them.
+// Atomic file writes: a file is there whole or not at all, whatever happens during the write and however many
+// processes write it.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@ namespace atrous {
 
 // Writes to a temporary file in the same folder, syncs it to the disk, renames it to `path` and syncs the
 // folder: after a crash or a power cut at any moment, `path` holds either what it held before or all of the
-// new content. If `keep` is given, the old file replaces that one first, just as whole; `path` exists all the
-// while (but on file systems without hard links). Temporary files have names that no other process uses, so
+// new content. If `keep` is given, the old file is renamed to that path first, also atomically; `path` exists
+// throughout (except on file systems without hard links). Temporary names are unique to a process, so
 // of several processes that write one path the last to finish wins, with a whole file. The first write into a
 // folder removes what killed processes left there (remove_leftovers).
 //
@@ -33,7 +33,7 @@ void remove_leftovers(const std::string& folder) noexcept;
 // The number of the open file that the path names (1 for /dev/stdout), or -1.
 int open_file_named(const std::string& path);
 
-// Why no file can be made in the folder, or what can: 0 or an errno.
+// 0 if files can be created in the folder, else the errno that says why not.
 int why_not_writable(const std::string& folder);
 
 // A file without a name in the folder, open for reading and writing, that is gone when it is closed; -1 and

@@ -102,7 +102,7 @@ void check_gradient(const Node& node, size_t i, const Tensor& grad) {
 
 }  // namespace
 
-// The only code that sees inside Variable.
+// The only code with access to the inside of Variable.
 struct Engine {
   using Impl = Variable::Impl;
 

@@ -38,7 +38,7 @@ class Variable {
   int64_t dim(int axis) const { return value().dim(axis); }
   DType dtype() const { return value().dtype(); }
 
-  // True if gradients flow here: a leaf that asked for them, or the result of an op on one.
+  // True if gradients flow here: a leaf that requires them, or the result of an op on one.
   bool requires_grad() const { return impl_ && (impl_->requires_grad || impl_->node); }
   bool is_leaf() const { return impl_ && !impl_->node; }
   // Only for leaves; freezing a parameter is set_requires_grad(false).
@@ -86,7 +86,7 @@ class Saved {
   uint32_t version_ = 0;
 };
 
-// What a backward function sees.
+// The arguments of a backward function.
 class BackwardContext {
  public:
   // Gradient of output i. Undefined if nothing depended on that output; never undefined for a single output.
@@ -103,8 +103,8 @@ class BackwardContext {
 };
 
 // Returns one gradient per input, in order; undefined where needs(i) is false. The engine checks shape and
-// dtype. A returned gradient may be a view of ctx.grad(). The engine adds into gradients that nobody else
-// refers to, and only into those.
+// dtype. A returned gradient may be a view of ctx.grad(). The engine adds only into gradients to which no
+// other tensor refers.
 using BackwardFn = std::function<std::vector<Tensor>(const BackwardContext&)>;
 
 // Puts `output = op(inputs)` on the tape. If no input requires a gradient, or gradients are off, only the

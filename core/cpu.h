@@ -1,4 +1,4 @@
-// What the CPU can run. Kernels are compiled for several instruction sets and chosen here, at run time.
+// The instruction sets of the CPU. Kernels are compiled for several of them and chosen here, at run time.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ bool cpu_has_bf16();
 }  // namespace atrous
 
 // Compiles a function three times and lets the loader pick. For plain loops that the compiler vectorises; hot
-// micro-kernels have files of their own. Sanitizer builds keep one version (their runtime is not up yet when
-// the loader asks).
+// micro-kernels have separate files. Sanitizer builds keep one version (their runtime is not up yet when
+// the loader resolves the function).
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ATROUS_SANITIZED)
 #define ATROUS_MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -1,4 +1,4 @@
-// What one kind of device must be able to do; device_runtime.cpp builds the rules that all devices share on
+// The interface of one kind of device; device_runtime.cpp builds the rules that all devices share on
 // top (caching, capture, pageable copies). Private to core.
 #pragma once
 

@@ -78,7 +78,7 @@ class CudaBackend final : public DeviceBackend {
   bool event_done(void* event) override {
     const cudaError_t status = cudaEventQuery(event_of(event));
     if (status == cudaErrorNotReady) {
-      (void)cudaGetLastError();  // an answer, not an error: later checks must not find it
+      (void)cudaGetLastError();  // an answer, not an error: clear it so that later checks do not find it
       return false;
     }
     check(status, "cudaEventQuery");

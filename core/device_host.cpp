@@ -1,4 +1,4 @@
-// The CPU as a device: all work is done when it is asked for, so streams are empty and events have always
+// The CPU as a device: all work is done when it is issued, so streams are empty and events have always
 // passed. Code that times or synchronises need not distinguish the CPU from other devices.
 #include <chrono>
 #include <cstring>

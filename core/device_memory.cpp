@@ -166,7 +166,7 @@ std::shared_ptr<std::byte> PinnedCache::allocate(size_t bytes, bool capturing) {
     Block& b = entry.second;
     if (!b.free || b.size != size) return false;
     if (!capturing)
-      std::erase_if(b.uses, [](const Event& e) { return e.done(); });  // no questions while capturing
+      std::erase_if(b.uses, [](const Event& e) { return e.done(); });  // no queries while capturing
     return b.uses.empty();
   };
   auto it = std::find_if(blocks_.begin(), blocks_.end(), reusable);

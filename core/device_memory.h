@@ -15,12 +15,12 @@ namespace atrous {
 struct DeviceBlock {
   std::byte* begin;
   size_t size;
-  DeviceBlock* next = nullptr;  // of the free ones of its size
+  DeviceBlock* next = nullptr;  // of the free blocks of its size
 };
 
 // Free blocks of one stream, or of one graph: a graph keeps the blocks it was captured with, because every
 // replay uses them again. When the stream or graph is gone, its blocks go to `heir`. Freeing takes no memory:
-// blocks are linked, and a size has its entry since its first block was asked for.
+// blocks are linked, and a size gets its entry when its first block is requested.
 struct Arena {
   std::map<size_t, DeviceBlock*> free_blocks;  // by size class
   std::shared_ptr<Arena> heir;
@@ -33,7 +33,7 @@ class BlockCache {
  public:
   BlockCache(Device device, DeviceBackend& backend) : device_(device), backend_(backend) {}
 
-  // `graph` is the arena of the graph being captured on the stream, if any: then nothing may come from the
+  // `graph` is the arena of the graph being captured on the stream, if any: then no block may come from the
   // system.
   std::shared_ptr<std::byte> allocate(size_t bytes, const Stream& stream,
                                       const std::shared_ptr<Arena>& graph);

@@ -32,7 +32,7 @@ class MetaBackend final : public DeviceBackend {
   void abandon_capture(void*) override {}
   void launch_graph(void*, void*) override {}
 
-  // Addresses that nothing else has and nobody may follow: views of one tensor are still told from another's.
+  // Unique addresses that are never dereferenced: views of one tensor are still distinguished from another's.
   std::byte* map_block(size_t size) override {
     return reinterpret_cast<std::byte*>(next_.fetch_add((size + 4095) / 4096 * 4096));
   }

@@ -19,7 +19,7 @@ constexpr size_t index(Device device) {
   return static_cast<size_t>(device);
 }
 
-// A graph under construction, and later what it holds on to.
+// A graph under construction, and later the resources that it keeps alive.
 struct Recording {
   Device device;
   Stream stream;
@@ -30,7 +30,7 @@ struct Recording {
   ~Recording();
 };
 
-// What the runtime keeps per device.
+// The runtime's state per device.
 struct Runtime {
   explicit Runtime(Device d) : device(d), blocks(d, backend(d)), pinned(backend(d)) {}
   Device device;
@@ -57,7 +57,7 @@ const Stream& default_stream(Device device) {
 thread_local std::array<std::optional<Stream>, device_kinds> chosen_streams;
 thread_local std::array<Recording*, device_kinds> recordings{};
 
-// The blocks are free for others only when no replay is under way.
+// The blocks are free for other use only when no replay is under way.
 Recording::~Recording() {
   try {
     if (launched) backend(device).synchronize_event(launched.get());

@@ -1,4 +1,4 @@
-// What a GPU does besides running kernels: memory, streams, events, graphs. One implementation talks to CUDA
+// GPU services besides running kernels: memory, streams, events, graphs. One implementation talks to CUDA
 // (device_cuda.cpp, in builds that found it), one simulates a device on the host (device_sim.cpp), with the
 // same rules: what is illegal on a GPU is an error on the simulator.
 //
@@ -97,7 +97,7 @@ bool is_capturing(Device device);
 void synchronize(Device device);
 
 // Caching device allocator: blocks freed on a stream are handed out again on that stream without waiting.
-// Error(memory) says what was asked, what is held and what to change.
+// Error(memory) gives the bytes requested, the bytes held and what to change.
 std::shared_ptr<std::byte> device_allocate(Device device, size_t bytes);
 AllocatorStats device_allocator_stats(Device device);
 void reset_device_peak_memory(Device device);
@@ -114,7 +114,7 @@ void device_copy(Device device, CopyKind kind, void* to, size_t to_pitch, const 
 void device_zero(Device device, void* to, size_t pitch, size_t row_bytes, size_t rows);
 
 // Element-wise work of Tensor and autograd (fill, conversion, sums of gradients) needs kernels, which core
-// does not know; kernels/ installs them. What is not installed takes the way through host memory.
+// does not know; kernels/ installs them. An operation that is not installed goes through host memory.
 class Tensor;
 struct TensorKernels {
   void (*fill)(const Tensor& to, double value) = nullptr;

@@ -47,7 +47,7 @@ struct Queue {
 
 // One piece of work runs at a time, whichever stream or host thread it comes from. Eagerly, work runs when it
 // is queued. With lag it stays queued until something waits for it; meanwhile other streams run ahead of it
-// or stay behind, as chance wants, so that a missing event gives wrong results rather than right ones by
+// or stay behind at random, so that a missing event gives wrong results rather than right ones by
 // luck.
 class Simulator final : public DeviceBackend {
  public:
@@ -157,7 +157,7 @@ class Simulator final : public DeviceBackend {
     return GuardedMemory::place(block, size, bytes);
   }
 
-  // Called when a tensor dies, possibly while an exception is on its way, so it must not run anybody's
+  // Called when a tensor dies, possibly while an exception propagates, so it must not run any
   // kernels, and needs no memory: open_block made room for the work.
   void close_block(std::byte* block, size_t, void* stream, bool in_graph) noexcept override {
     std::lock_guard lock(mutex_);
@@ -229,10 +229,10 @@ class Simulator final : public DeviceBackend {
     }
   }
 
-  // How a wait goes about the streams that it does not wait for.
+  // How a wait treats the streams that it does not wait for.
   enum class Others { last, first, mixed };
 
-  // What happens between two calls of the host: eagerly everything, with lag a little, now and then.
+  // Run between two calls of the host: eagerly all work, with lag a little of it, now and then.
   void run_some() {
     if (running_) return;
     if (!options_.lag) {
@@ -301,7 +301,7 @@ class Simulator final : public DeviceBackend {
   std::vector<Queue*> queues_, candidates_;  // all, and those of the latest pick()
   Works closings_;                           // room for the closing of each open block
   GuardedMemory memory_;
-  // Those of an sm_90 GPU, whose kernels the simulator runs; few multiprocessors, so that persistent kernels
+  // Limits of an sm_90 GPU, whose kernels the simulator runs; few multiprocessors, so that persistent kernels
   // get several tiles per block even in small tests.
   DeviceProperties properties_{.name = "simulator",
                                .multiprocessors = 4,

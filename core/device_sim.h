@@ -1,4 +1,4 @@
-// What only the simulated device has: damage to its memory can be found and described.
+// What only the simulated device offers: detecting and describing damage to its memory.
 //
 // Every allocation ends (aligned down to 16 bytes) at an inaccessible page and begins after a guard of known
 // bytes and another such page, so a kernel that leaves its memory faults at once or is found out later; freed
@@ -11,7 +11,7 @@
 
 namespace atrous {
 
-// What fresh memory and the shared memory of a fresh block are full of: signalling NaNs as f32 and as two
+// The fill pattern of fresh memory and of a fresh block's shared memory: signalling NaNs as f32 and as two
 // bf16. Arithmetic quiets them: it sets bit 22 or 6.
 inline constexpr uint32_t kGlobalPoison = 0xFFA1FFA1;
 inline constexpr uint32_t kSharedPoison = 0xFFA0FFA0;

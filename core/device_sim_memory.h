@@ -30,7 +30,7 @@ class GuardedMemory {
 
  private:
   struct Block {
-    size_t size = 0;    // as asked for
+    size_t size = 0;    // as requested
     size_t mapped = 0;  // accessible pages, without the inaccessible one on either side
     size_t bytes = 0;   // of the present or last use
     bool in_use = false;

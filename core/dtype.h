@@ -19,7 +19,7 @@ struct bf16 {
   bf16() = default;
   ATROUS_HD explicit bf16(float value) {
 #if defined(__CUDA_ARCH__)
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));  // the same bits, in one instruction
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));  // bit-identical, in one instruction
 #else
     const uint32_t u = std::bit_cast<uint32_t>(value);
     if ((u & 0x7fffffffu) > 0x7f800000u) {

@@ -37,7 +37,7 @@ constexpr Variable variables[] = {
     {"NO_COLOR", "any", "", "no colours on the terminal"},
 };
 
-// The value as set. Error(usage) if it is none of the choices, if there are any.
+// The value as set. Error(usage) if the variable has choices and it is not one of them.
 std::string get(const char* name, std::initializer_list<std::string_view> choices = {}) {
   const char* set = std::getenv(name);
   const std::string value = set ? set : "";

@@ -32,9 +32,9 @@ uint64_t sim_seed();   // ATROUS_SIM_SEED, or its default: every random choice o
 bool sim_check();      // ATROUS_SIM_CHECK=1 or all
 bool sim_check_all();  // ATROUS_SIM_CHECK=all
 
-// Asks for all of them, so that a mistake is reported at the start and not where the value is first used.
-// Returns a warning for each variable that begins with ATROUS_ and is not in the table: most likely a slip as
-// well.
+// Reads all of them, so that a mistake is reported at the start and not where the value is first used.
+// Returns a warning for each variable that begins with ATROUS_ and is not in the table: most likely a typing
+// error as well.
 std::vector<std::string> check();
 
 }  // namespace atrous::env

@@ -1,4 +1,4 @@
-// The objects of one image: what data sets read, augmentation moves, detection networks learn from. It lives
+// The objects of one image: read by data sets, moved by augmentation, targets of detection networks. It lives
 // in core because data/ and nets/ both speak of it and neither may include the other.
 //
 // Boxes are f32 [n, 4]: x1, y1, x2, y2 in pixels on continuous coordinates (pixel i covers [i, i + 1)), so
@@ -56,7 +56,7 @@ Instances select(const Instances& objects, std::span<const int64_t> which);
 // image.
 //
 // The result takes which.size() * height * width bytes, whatever the masks hold. A target depends on the mask
-// of its own object only, so a network asks for the objects that have a positive RoI, some tens at a time,
+// of that object only, so a network passes the objects that have a positive RoI, some tens at a time,
 // and the targets are those of all planes at once: at 800 x 1333, 16 planes are 17 MB.
 Tensor dense_masks(const Instances& objects, std::span<const int64_t> which, int64_t height, int64_t width);
 

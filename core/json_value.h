@@ -12,7 +12,7 @@ namespace atrous {
 struct JsonValue {
   enum class Kind { null, boolean, integer, number, string, array, object };
 
-  // Defined below: clang 14 asks for it while it completes the pair in `object`.
+  // Defined below: clang 14 needs it while it completes the pair in `object`.
   JsonValue();
 
   Kind kind = Kind::null;
@@ -27,7 +27,7 @@ struct JsonValue {
   static JsonValue of(bool value);
   static JsonValue of(int64_t value);
   static JsonValue of(double value);
-  // What does not exist is null.
+  // An absent optional is null.
   static JsonValue of(const std::optional<double>& value) { return value ? of(*value) : JsonValue{}; }
   static JsonValue of(const std::string& value);
   static JsonValue of(const char* value) { return of(std::string(value)); }
@@ -56,7 +56,7 @@ inline JsonValue::JsonValue() = default;
 JsonValue parse_json(const std::string& text, const std::string& origin);
 
 // Objects one key per line, lists of plain values on one line. `indent` < 0: everything on one line.
-// Doubles are written with the fewest digits that read back as the same bits.
+// Doubles are written with the fewest digits that read back bit-identical.
 std::string to_text(const JsonValue& value, int indent = 2);
 
 }  // namespace atrous

@@ -37,7 +37,7 @@ bool OpGraph::overlap(const View& a, const View& b) {
   return at < a.bytes || at + b.bytes > a.stride;
 }
 
-// Whether a write of `a` leaves nothing of `b`.
+// Whether a write of `a` overwrites all of `b`.
 bool OpGraph::covers(const View& a, const View& b) {
   const int64_t shift = b.first - a.first;
   const bool within =

@@ -1,15 +1,15 @@
-// The ops that ran, in order, with the tensors that they read and wrote: one record for everything that asks
-// what a network does (summary, receptive field, export).
+// The ops that ran, in order, with the tensors that they read and wrote: one record from which summary,
+// receptive field and export are computed.
 //
 //   OpGraph graph;
 //   { const OpGraph::Recording recording(graph); y = network.forward(x); }
 //   for (const OpGraph::Node& node : graph.nodes()) ...
 //
-// Ops are recorded where they are entered (kernels/common/entry.h), copies in tensor.cpp; what an op calls
-// inside is not. Works on every device; on Device::meta nothing is computed.
+// Ops are recorded where they are entered (kernels/common/entry.h), copies in tensor.cpp; ops that an op
+// calls inside are not. Works on every device; on Device::meta nothing is computed.
 //
 // Values are in static single assignment form: a write into memory that had a value makes a new one, so
-// in-place ops and slices of a ConcatBuffer need no special care by the reader.
+// in-place ops and slices of a ConcatBuffer need no special handling by the reader.
 #pragma once
 
 #include <map>
@@ -39,7 +39,7 @@ class OpGraph {
     std::string problem;      // its one-line descriptor
     std::string module = {};  // dotted path of the module that ran
     uint64_t call = 0;        // the same for all ops of one call of the module (ModuleScope::call)
-    double flops = 0;         // a multiply and an add count as two; 0 where nobody says
+    double flops = 0;         // a multiply and an add count as two; 0 if unknown
     Reach reach = {};
     std::vector<Operand> reads = {};
     std::vector<int> writes = {};  // values
@@ -47,8 +47,8 @@ class OpGraph {
 
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<Value>& values() const { return values_; }
-  // The values that a tensor holds now, in the order in which they were written. Of a tensor that no op has
-  // touched, one that is made for it.
+  // The values that a tensor holds now, in the order in which they were written. For a tensor that no op has
+  // touched, a new value is made.
   std::vector<int> values_of(const Tensor& t);
 
   // While alive: this thread's ops go into the graph. Error(internal) if it records one already.

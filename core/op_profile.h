@@ -1,4 +1,4 @@
-// Where the time of a piece of host work goes, op by op: what `atrous bench nets --profile` prints.
+// Profile of a piece of host work, op by op: what `atrous bench nets --profile` prints.
 //
 //   OpProfile profile;  // every op of this thread, until it is destroyed
 //   step();
@@ -17,7 +17,7 @@
 
 namespace atrous {
 
-// What an op was asked to do.
+// One op call's problem and cost.
 struct OpWork {
   std::string problem;  // its one-line descriptor
   double flops = 0;     // a multiply and an add count as two; 0 if unknown
@@ -41,7 +41,7 @@ class OpProfile {
 
   // The slowest first.
   std::vector<Row> rows() const;
-  // That of this thread; null if profiling is off, whose check is then the only cost of an op.
+  // The profile of this thread; null if profiling is off, and checking that is then the only cost of an op.
   static OpProfile* current() { return current_; }
 
  private:
@@ -54,7 +54,7 @@ class OpProfile {
 // The time from here to the end of the scope is that of an op.
 class OpTimer {
  public:
-  // `describe` gives the OpWork and is only asked while there is a profile.
+  // `describe` gives the OpWork and is only called while there is a profile.
   template <class Describe>
   OpTimer(const char* entry, const char* implementation, const Describe& describe)
       : profile_(OpProfile::current()) {
@@ -71,7 +71,7 @@ class OpTimer {
   void end();
   OpProfile* const profile_;
   OpProfile::Row* row_ = nullptr;
-  double outer_nested_ = 0;  // of the op around this one, so far
+  double outer_nested_ = 0;  // of the enclosing op, so far
   std::chrono::steady_clock::time_point start_;
 };
 

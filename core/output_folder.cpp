@@ -26,7 +26,7 @@ void make_output_folder(const std::string& path, const char* option) {
 
 void make_new_folder(const std::string& path) {
   remove_leftovers(path);
-  std::error_code unknown;  // making it tells what is wrong
+  std::error_code unknown;  // creating it reports what is wrong
   const std::filesystem::directory_iterator first(path, unknown);
   if (!unknown && first != std::filesystem::directory_iterator()) {
     fail(

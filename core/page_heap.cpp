@@ -87,8 +87,8 @@ std::pair<std::byte*, size_t> FreeRanges::pop() {
   return range;
 }
 
-// Addresses cost nothing until they are made usable. Several times the memory of the machine, because cold
-// ranges leave holes; less where the process may not have so many.
+// Reserved addresses cost nothing until they are made usable. Several times the memory of the machine,
+// because cold ranges leave holes; less where the limits of the process are lower.
 void PageHeap::reserve() {
   constexpr size_t least = size_t{1} << 28;
   const auto machine =

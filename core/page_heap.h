@@ -20,7 +20,7 @@ namespace atrous {
 class NodePool {
  public:
   static constexpr size_t node_size = 64;
-  // Sees to it that at least `count` nodes are free. Throws std::bad_alloc.
+  // Ensures that at least `count` nodes are free. Throws std::bad_alloc.
   void reserve(size_t count);
   void* take();
   void give_back(void* node);
@@ -82,8 +82,8 @@ class PageHeap {
  public:
   static constexpr size_t page = 4096;
 
-  // `size` is a multiple of `page`; the block is aligned to it. Null if the system has no more. `fresh` tells
-  // whether any of it has to come from the system.
+  // `size` is a multiple of `page`; the block is aligned to it. Null if the system has no more. `fresh`
+  // becomes true if any of it has to come from the system.
   std::byte* take(size_t size, bool& fresh);
   // Takes no memory, and neither does release(): take() has reserved what they need.
   void give_back(std::byte* block, size_t size);

@@ -2,7 +2,7 @@
 //
 // Determinism: parallel_for splits [0, n) into chunks of `grain` whatever the number of threads, and a chunk
 // is always computed by one thread in order. An op that reduces keeps one partial result per chunk (or per
-// fixed block) and adds them in chunk order; then its result has the same bits on any number of threads.
+// fixed block) and adds them in chunk order; then its result is bit-identical on any number of threads.
 #pragma once
 
 #include <cstdint>

@@ -21,12 +21,12 @@ struct Problem {
 Problem problem_of(const std::exception& exception) noexcept;
 
 // The new-handler of the program: throws std::bad_alloc and notes it, because some callers of std::terminate
-// hide the exception. no_memory_handled() takes the note back.
+// hide the exception. no_memory_handled() clears the note.
 [[noreturn]] void on_no_memory();
 bool memory_ran_out() noexcept;
 void no_memory_handled() noexcept;
 
-// Whether a smaller batch would help when a request for that many bytes failed: not if tensors take little.
+// Whether a smaller batch would help when a request for that many bytes failed: no if tensors take little.
 bool tensors_take_much(size_t bytes) noexcept;
 const char* memory_advice(size_t bytes) noexcept;
 

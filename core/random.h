@@ -2,7 +2,7 @@
 // SC 2011).
 //
 // Value i of stream s under seed k is a pure function of (k, s, i). Nothing is shared between threads, so a
-// tensor filled in parallel has the same bits on any number of threads, and a resumed run continues by
+// tensor filled in parallel is bit-identical on any number of threads, and a resumed run continues by
 // counting on.
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace atrous {
 
-// Four independent 32-bit words for a 128-bit counter under a 64-bit key. On a device as on the host: masks
-// have the same bits wherever they are drawn.
+// Four independent 32-bit words for a 128-bit counter under a 64-bit key. Bit-identical on host and device,
+// and hence so are dropout masks.
 ATROUS_HD constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c[0];
@@ -30,7 +30,7 @@ ATROUS_HD constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c
 // Mixes values into a stream number, as mix_streams(mix_streams(crop_stream, epoch), sample).
 uint64_t mix_streams(uint64_t a, uint64_t b);
 
-// Names a stream of numbers. Whoever owns the training loop hands these out (seed of the run, stream of step
+// Names a stream of numbers. The training loop hands these out (seed of the run, stream of step
 // and layer), so that a kernel can draw the same numbers again in its backward pass instead of keeping them.
 struct RandomKey {
   uint64_t seed = 0;

@@ -1,5 +1,5 @@
-// Which positions of its inputs an op reads for a position of its output, along rows and along columns: what
-// a receptive field is made of.
+// Which positions of its inputs an op reads for a position of its output, along rows and along columns: from
+// these the receptive field is computed.
 #pragma once
 
 #include <cstdint>

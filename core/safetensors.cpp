@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little,
 constexpr uint64_t header_limit = 100'000'000;  // the reference implementation's
 constexpr const char* metadata_key = "__metadata__";
 
-// What the format knows; `read_as` is empty where atrous has no such type.
+// The dtypes of the format; `read_as` is empty where atrous has no such type.
 struct FileType {
   const char* name;
   uint64_t bits;
@@ -163,7 +163,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool append(std::vector<uint64_t>& list, uint64_t value) {
     list.push_back(value);
-    // One more than any shape may have is enough to report it.
+    // One more than any shape may have is enough to report the error.
     return list.size() <= Shape::max_rank ||
            stop(fmt::format("A tensor has at most {} dimensions and 2 offsets here. \"{}\" has more.",
                             int{Shape::max_rank}, place()));

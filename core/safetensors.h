@@ -29,9 +29,9 @@ struct TensorFile {
   Metadata metadata;
   NamedTensors tensors;  // in the order of their data in the file
 
-  // nullptr if there is none of that name.
+  // nullptr if there is no tensor of that name.
   const Tensor* find(const std::string& name) const;
-  // Error(data) that lists what the file has, if there is none of that name.
+  // Error(data) that lists the tensors of the file if there is none of that name.
   const Tensor& at(const std::string& name) const;
   std::string origin;  // the path, for messages
 };

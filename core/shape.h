@@ -35,7 +35,7 @@ class Shape {
   int64_t numel_ = 1;
 };
 
-// Narrows a size to `Int`, or reports which op met a size that its kernels cannot index.
+// Narrows a size to `Int`; the error names the op whose kernels cannot index the size.
 template <class Int>
 Int narrow(int64_t value, const char* where);
 

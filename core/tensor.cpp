@@ -31,14 +31,14 @@ void copy_bytes(const Tensor& to, const Tensor& from) {
   }
 }
 
-// Converts on the host what changes sides, so that only one device's rules matter at a time.
+// Conversion between devices runs on the host, so that only one device's rules matter at a time.
 void copy_on_device(const Tensor& to, const Tensor& from) {
   const bool from_host = from.device() == Device::cpu, to_host = to.device() == Device::cpu;
   const auto convert_kernel = from.device() == to.device() ? tensor_kernels(to.device()).convert : nullptr;
   if (!from_host && !to_host && from.device() != to.device()) {
     copy_on_device(to, from.to(Device::cpu));
   } else if (from.dtype() == to.dtype()) {
-    // Short rows take a copy engine as long as long ones.
+    // A copy engine takes as long for short rows as for long ones.
     if (convert_kernel && !(to.contiguous() && from.contiguous())) return convert_kernel(to, from);
     copy_bytes(to, from);
   } else if (to_host) {

@@ -90,7 +90,7 @@ class Tensor {
   Tensor narrow_batch(int64_t begin, int64_t count) const;     // of the first axis
   // Same elements, other extents. The last axis must stay the same unless the tensor is contiguous.
   Tensor reshape(const Shape& shape) const;
-  // The same view with a version counter of its own; for slices known not to overlap any other in use.
+  // The same view with a separate version counter; for slices known not to overlap any other in use.
   Tensor with_own_version() const;
 
   // Copies.
@@ -107,7 +107,7 @@ class Tensor {
   // To be called by every op that writes into an existing tensor.
   void bump_version() const { version_->fetch_add(1, std::memory_order_relaxed); }
   bool shares_memory_with(const Tensor& other) const;
-  // What identifies the memory as long as someone holds this, even after it was freed.
+  // Identifies the memory as long as a reference to this exists, even after the memory was freed.
   std::weak_ptr<std::byte> memory() const { return data_; }
   // True if no other tensor refers to this memory, so that it may be overwritten.
   bool sole_owner() const { return data_.use_count() == 1; }

@@ -17,8 +17,8 @@ void show_bar(std::string_view text) noexcept;
 void clear_bar() noexcept;
 
 // Writes the text in one call, so that lines of several processes do not mix. A stream that is closed or full
-// is no error here: a message that cannot be written must not end a command, and the program looks at the end
-// whether all of stdout was written. (fmt::print throws.)
+// is no error here: a message that cannot be written must not end a command, and the program checks at its
+// end whether all of stdout was written. (fmt::print throws.)
 void write_text(std::FILE* out, std::string_view text) noexcept;
 
 template <class... Args>
