@@ -13,7 +13,7 @@ using kernels::Activation;
 struct Context {
   Saved x, y, gamma;
   Saved beta;           // undefined if there was a residual
-  Tensor mean, invstd;  // private to this call: nobody else can change them
+  Tensor mean, invstd;  // private to this call: no other code can change them
   Activation activation;
   bool training;
 };
@@ -39,11 +39,11 @@ std::vector<Tensor> batch_norm_backward(const Context& s, const BackwardContext&
     dbeta = Tensor::empty_like(dgamma);
     kernels::batch_norm_backward_sums(x, y, dy, applied, dgamma, dbeta, masked_dy);
   } else if (masked_dy.defined()) {
-    // Nothing needs the sums, and x may be gone.
+    // The sums are not needed, and x may be freed already.
     const bool relu6 = s.activation == Activation::relu6;
     kernels::unary_backward(relu6 ? kernels::Unary::relu6 : kernels::Unary::relu, y, dy, masked_dy);
   }
-  // With the masked gradient at hand the second pass reads it instead of y and dy.
+  // If the masked gradient exists, the second pass reads it instead of y and dy.
   if (masked_dy.defined()) applied.activation = Activation::none;
   const Tensor& g = masked_dy.defined() ? masked_dy : dy;
   Tensor dx;
@@ -66,8 +66,8 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   const DType dtype = kernels::parameter_dtype(input.dtype());
   Tensor mean, invstd;
   if (options.training) {
-    // One value is its own mean: the result would be the bias, whatever the input, and no gradient. PyTorch
-    // refuses it too.
+    // A single value is its own mean: the result would be the bias, whatever the input, and the gradient 0.
+    // PyTorch refuses it too.
     ATROUS_CHECK(
         input.pixels() > 1, ErrorKind::config,
         "[batch_norm{}{}] training needs more than one value per channel. Got {}. Use at least 2 images per "
@@ -88,7 +88,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   } else {
     ATROUS_CHECK(running_mean.defined() && running_var.defined(), ErrorKind::usage,
                  "[batch_norm] evaluation needs running statistics. Got none. Load weights or train first.");
-    // A copy: the running statistics may move on before backward.
+    // A copy: the running statistics may change before backward.
     mean = running_mean.dtype() == dtype ? running_mean.clone() : running_mean.to(dtype);
     invstd = kernels::batch_norm_invstd(running_var, options.eps, dtype);
   }
@@ -99,7 +99,7 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
   std::vector<Variable> inputs{x, gamma, beta};
   if (residual.defined()) inputs.push_back(residual);
   const bool keep_y = options.activation != Activation::none;
-  // With constant statistics and frozen parameters the gradient is dy times a constant: x can go.
+  // With constant statistics and frozen parameters the gradient is dy times a constant: x is not saved.
   const bool keep_x = options.training || any_requires_grad({&gamma, &beta});
   Context saved{keep_x ? Saved(input) : Saved(),
                 keep_y ? Saved(y) : Saved(),

@@ -15,8 +15,8 @@ BackwardFn slices_of_gradient(const std::vector<Variable>& parts) {
       Tensor slice;
       if (ctx.needs(static_cast<int>(i))) {
         slice = ctx.grad().narrow_channels(offset, channels[i]);
-        // The tape goes on with the newest part, by custom the last. The gradients of the others wait, often
-        // for long (skip connections), and a view would keep all of dy alive until then.
+        // Backward continues with the newest part, by convention the last. The gradients of the others wait,
+        // often for long (skip connections), and a view would keep all of dy alive until then.
         if (i + 1 < channels.size() && 2 * channels[i] <= ctx.grad().channels()) slice = slice.clone();
       }
       grads.push_back(slice);

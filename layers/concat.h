@@ -7,7 +7,7 @@
 
 namespace atrous::layers {
 
-// y[.., o_i + c] = x_i[.., c]. Shapes may differ in the last axis only. Copies; backward hands out
+// y[.., o_i + c] = x_i[.., c]. Shapes may differ in the last axis only. Copies; backward returns
 // channel slices of dy, copied only where a view would keep too much of dy alive.
 Variable concat(const std::vector<Variable>& parts);
 
@@ -16,13 +16,13 @@ Variable concat(const std::vector<Variable>& parts);
 Variable concat_in_place(const ConcatBuffer& buffer, const std::vector<Variable>& producers);
 
 // A concatenation that is read while it grows (dense blocks): parts are written one behind the other into
-// memory that was set aside for all of them, so nothing is copied. The memory may be a slice of another
+// memory allocated for all of them, so nothing is copied. The memory may be a slice of another
 // buffer.
 class GrowingConcat {
  public:
   // memory: [N, H, W, channels of all parts]
   explicit GrowingConcat(Tensor memory) : memory_(std::move(memory)) {}
-  // Where the next part of so many channels must be written.
+  // The slice into which the next part of so many channels must be written.
   Tensor room(int64_t channels) const;
   // Error (internal) if the part has not been written there.
   void append(const Variable& part);

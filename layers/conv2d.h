@@ -13,7 +13,7 @@ using kernels::Conv2dOptions;
 Variable conv2d(const Variable& x, const Variable& w, const Variable& bias, const Conv2dOptions& options = {},
                 Tensor out = {});
 
-// The tape's part of it, for a y that has been computed already (in one pass with other work).
+// Records the node alone, for a y that has been computed already (in one pass with other work).
 Variable conv2d_on_tape(const Tensor& y, const Variable& x, const Variable& w, const Variable& bias,
                         const Conv2dOptions& options);
 

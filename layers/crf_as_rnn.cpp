@@ -91,7 +91,7 @@ Variable CrfKernels::gaussian(const Variable& q) const {
   return gaussian_filter(q, gaussian_xy_, {}, gaussian_factor_);
 }
 
-// Transposed, values are normalised before they are splat, and all steps go backwards.
+// Transposed: values are normalised before they are splat, and all steps run in reverse order.
 Tensor CrfKernels::filter(const Lattices& lattices, const Tensor& x, bool transposed) {
   const Tensor y = Tensor::empty_like(x);
   for (size_t i = 0; i < lattices.size(); ++i) {

@@ -4,8 +4,8 @@
 // From the scores U of L classes at every pixel, `iterations` times, beginning with z = U:
 //
 //   q = softmax(z)
-//   m = W_g G q + W_b B q      every pixel gathers the opinions of those around it, near and alike
-//   z = U - C m                and pays what the compatibility of the classes makes of them
+//   m = W_g G q + W_b B q      message passing: weighted means of q, by position and by position and colour
+//   z = U - C m                compatibility transform of the classes, and the unary scores again
 //
 // G and B are the Gaussian and the bilateral kernel of layers/dense_crf.h, each divided by its row sums: a
 // weighted mean over the image. W_g, W_b (per pair of classes, or per class) and C (per pair) are learned.
@@ -26,7 +26,7 @@
 
 namespace atrous::layers {
 
-// What is learned of the weights of a kernel.
+// Which weights of a kernel are learned.
 enum class CrfWeightShape {
   full,      // L x L: per pair of classes
   diagonal,  // L: per class
@@ -43,8 +43,8 @@ struct CrfAsRnnOptions {
   double gaussian_xy = 3, bilateral_xy = 160, bilateral_rgb = 3;
   CrfWeightShape weights = CrfWeightShape::full;     // of the kernels
   double gaussian_weight = 3, bilateral_weight = 5;  // start values on the diagonal
-  // What images were normalised with, per channel, for values in [0, 1]; empty: not at all. Not keys of a
-  // config: they follow from its data.mean and data.std.
+  // Mean and std with which images were normalised, per channel, for values in [0, 1]; empty: not normalised.
+  // Not keys of a config: they follow from its data.mean and data.std.
   std::vector<double> mean, std;
 };
 
@@ -60,8 +60,8 @@ class CrfKernels {
   Variable bilateral(const Variable& q) const;
 
  private:
-  // A lattice, and the same one whose weights are divided by the row sums: what is sliced from it is
-  // normalised.
+  // A lattice, and the same one whose weights are divided by the row sums: slicing from the latter gives
+  // normalised values.
   struct ImageLattice {
     kernels::Lattice plain, normalised;
   };
@@ -88,9 +88,9 @@ class CrfAsRnn : public Module {
   // than 1 or 3 channels.
   CrfAsRnn(int64_t classes, int64_t channels, const CrfAsRnnOptions& options);
 
-  // logits: [N, H, W, L]; image: [N, H, W, C] as the network saw it, normalised. The CRF computes in f32, and
-  // so are its results, whatever the type of the logits: their differences decide, and there are no more
-  // activations behind them to save memory on.
+  // logits: [N, H, W, L]; image: [N, H, W, C], the network's normalised input. The CRF computes in f32, and
+  // so are its results, whatever the type of the logits: their differences decide, and no further
+  // activations follow whose memory bf16 would save.
   Variable forward(const Variable& logits, const Tensor& image) const;
 
   std::string kind() const override { return "CrfAsRnn"; }

@@ -10,7 +10,7 @@ using kernels::CrossEntropyOptions;
 using kernels::LossReduction;
 
 // Scalar loss of logits [N,H,W,K] against labels [N,H,W] (i32 or u8): kernels/cross_entropy/cross_entropy.h.
-// The gradient is made by the forward pass if one will be wanted.
+// The gradient is computed by the forward pass if backward will need it.
 Variable cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 
 }  // namespace atrous::layers

@@ -49,7 +49,7 @@ void check_options(const DenseCrfOptions& o) {
   check_kernel("bilateral", o.bilateral_weight, {o.bilateral_xy, o.bilateral_rgb});
 }
 
-// What the rows are multiplied by before and after a filter; undefined: 1.
+// Factors of the rows before and after a filter; undefined: 1.
 struct Factors {
   Tensor before, after;
 };
@@ -96,7 +96,7 @@ Tensor positions(int64_t height, int64_t width, double deviation) {
   return features;
 }
 
-// The costs C as kernels/mean_field.h takes them.
+// The costs C in the form of kernels/mean_field.h.
 Tensor compatibility_tensor(const char* name, const std::vector<float>& values, double weight,
                             int64_t classes, Device device) {
   if (values.empty()) return Tensor::full({1}, -weight, DType::f32, device);
@@ -205,7 +205,7 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
   const Tensor bilateral_costs = compatibility_tensor("bilateral", options_.bilateral_compatibility,
                                                       options_.bilateral_weight, classes, device_);
   const Tensor q = kernels::mean_field_update(log_unary, {});
-  // Memory that every iteration uses again.
+  // Memory reused by every iteration.
   Tensor filtered;
   kernels::LatticeBuffers bilateral_buffers, spatial_buffers;
   for (int64_t i = 0; i < options_.iterations; ++i) {
@@ -229,7 +229,7 @@ Tensor DenseCrf::refine(const Tensor& probabilities) const {
 }
 
 size_t DenseCrf::state_bytes() const {
-  std::set<const std::byte*> counted;  // both sides may share
+  std::set<const std::byte*> counted;  // the two may share memory
   size_t bytes = 0;
   const auto count = [&](const Tensor& t) {
     if (t.defined() && counted.insert(t.device_raw()).second) bytes += t.bytes();

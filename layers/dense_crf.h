@@ -10,7 +10,7 @@
 //
 // as in the authors' code and pydensecrf: K Q includes the pixel itself, all pixels are updated at once. The
 // bilateral kernel is approximated on a permutohedral lattice (kernels/lattice_filter), the spatial one
-// summed exactly (kernels/gaussian_filter) or on a lattice of its own, as pydensecrf does.
+// summed exactly (kernels/gaussian_filter) or on a second lattice, as pydensecrf does.
 #pragma once
 
 #include <span>
@@ -23,7 +23,7 @@
 
 namespace atrous::layers {
 
-// What becomes of a kernel K with row sums n = K 1.
+// Normalisation of a kernel K with row sums n = K 1.
 enum class CrfNormalization {
   symmetric,  // D K D, D = diag(n)^-1/2
   before,     // K diag(1/n)
@@ -56,7 +56,7 @@ struct DenseCrfOptions {
   CrfSpatial spatial = CrfSpatial::exact;
   // The costs C(v) of L classes, with pydensecrf's meaning. Empty: Potts, -weight v. L values: their product
   // with v, so that negative ones attract. L*L, a matrix M: (M + M^T) / 2 v, so that positive ones off the
-  // diagonal repel. The latter two stand instead of the weight.
+  // diagonal repel. The latter two replace the weight.
   std::vector<float> gaussian_compatibility = {}, bilateral_compatibility = {};
 };
 
@@ -94,7 +94,7 @@ class DenseCrf {
 
   int64_t height() const { return height_; }
   int64_t width() const { return width_; }
-  // Of both lattices.
+  // Vertices of both lattices.
   int64_t vertices() const { return bilateral_.slice.vertices + spatial_.slice.vertices; }
   size_t state_bytes() const;  // held between calls
 

@@ -1,5 +1,5 @@
-// What every detection network gives: boxes with a class and a score, and for instance segmentation a mask in
-// each box. Images go in as they are; normalising, resizing and padding are the network's own business.
+// The result of every detection network: boxes with a class and a score, some with masks for instance
+// segmentation. The network itself normalises, resizes and pads the images.
 //
 //   const auto model = nets::make_detector(options, seed);
 //   model->train();                                             // a training step
@@ -30,7 +30,7 @@ struct ImageSize {
   friend bool operator==(const ImageSize&, const ImageSize&) = default;
 };
 
-// What was found in an image, the highest score first. In host memory.
+// The detections in an image, the highest score first. In host memory.
 struct Detections {
   ImageSize image;              // the size to which boxes and masks belong: that of the image as given
   Tensor boxes;                 // f32 [n,4], inside the image
@@ -47,13 +47,13 @@ using kernels::PasteRule;  // torchvision's or Detectron2's: kernels/paste_masks
 Tensor image_masks(const Detections& found, double threshold = 0.5, PasteRule rule = PasteRule::torchvision);
 // The probabilities themselves, f32 [n,H,W]; 0 outside the box.
 Tensor image_mask_probabilities(const Detections& found, PasteRule rule = PasteRule::torchvision);
-// Detections [begin, begin + count) of them.
+// The `count` detections from `begin` on.
 Detections only(const Detections& found, int64_t begin, int64_t count);
 
 // The five terms of Mask R-CNN (Ren et al., arXiv:1506.01497, He et al., arXiv:1703.06870), scalars on the
 // tape. `mask` is undefined for a network without masks.
 struct DetectionLosses {
-  Variable objectness;   // is there an object at this anchor: mean over the sampled anchors
+  Variable objectness;   // objectness: binary cross-entropy, mean over the sampled anchors
   Variable rpn_box_reg;  // offsets of positive anchors, per sampled anchor
   Variable classifier;   // class of a proposal: mean over the sampled proposals
   Variable box_reg;      // offsets of positive proposals, per sampled proposal
@@ -65,7 +65,7 @@ struct DetectionLosses {
   std::vector<std::pair<std::string, Variable>> named() const;
 };
 
-// Gets what is computed on the way under names such as "rpn.objectness.0" (docs/commands.md lists them).
+// Receives intermediate results under names such as "rpn.objectness.0" (docs/commands.md lists them).
 using StageObserver = std::function<void(const std::string& name, const Tensor& value)>;
 
 class DetectionModel : public Model {
@@ -79,24 +79,24 @@ class DetectionModel : public Model {
   virtual std::vector<Detections> detect(const std::vector<Tensor>& images,
                                          const StageObserver& observe = {}) = 0;
 
-  // The losses of a batch; targets (core/instances.h) belong to the images one by one. Crowd regions are left
-  // out, and what lies on them counts as background. `rng` chooses the scale of each image and the anchors
-  // and proposals that count: the same position of the same stream gives the same losses, bit by bit, on any
-  // number of threads. Images without objects are fine (all is background), also if no image has any. A term
+  // The losses of a batch; targets[i] (core/instances.h) belongs to images[i]. Crowd regions are left
+  // out, and what lies on them counts as background. `rng` chooses the scale of each image and samples the
+  // anchors and proposals: the same position of the same stream gives bit-identical losses on any
+  // number of threads. Images without objects are valid (all is background), also if no image has any. A term
   // without a single sample is a constant 0, through which no gradients flow. Error(data): a box without area
-  // or not finite, a label outside 1 ... num_classes - 1, no masks where the network wants them, sizes that
+  // or not finite, a label outside 1 ... num_classes - 1, no masks where the network needs them, sizes that
   // do not agree.
   virtual DetectionLosses losses(const std::vector<Tensor>& images, const std::vector<Instances>& targets,
                                  Rng& rng, const StageObserver& observe = {}) = 0;
 
-  // How many regions the heads see per image.
+  // Number of regions per image in the heads.
   struct Regions {
     int64_t boxes = 0, masks = 0;
   };
   virtual Regions regions(bool training) const = 0;
-  // All convolutions and matrix products of a pass, for what it costs: an image [N,H,W,C] that is resized and
-  // padded already, with so many regions per image, as their real number depends on what is seen. Nothing is
-  // sampled or suppressed.
+  // All convolutions and matrix products of a pass, to measure its cost: the image [N,H,W,C] is resized and
+  // padded already, and the number of regions per image is given, as the real one depends on the image; no
+  // region is sampled or suppressed.
   virtual void run_heads(const Variable& image, const Regions& regions) = 0;
 };
 

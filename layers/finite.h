@@ -17,7 +17,7 @@ void check_weights_finite(const Module& module, const std::string& where, std::s
 // A forward pass whose output is not finite.
 struct BadPass {
   const char* where = "inference";
-  std::string output;  // what it is called
+  std::string output;  // its name in the message
   std::span<const Tensor> inputs;
   std::function<void()> repeat;  // the same pass once more
 };

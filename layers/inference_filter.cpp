@@ -7,7 +7,7 @@ namespace atrous::layers {
 bool InferenceFilter::is_current(const std::vector<Tensor>& sources, DType dtype) const {
   if (!ready_ || dtype != dtype_ || sources.size() != sources_.size()) return false;
   for (size_t i = 0; i < sources.size(); ++i) {
-    // The kept tensor shares the memory, so no other tensor can have come to lie there.
+    // The kept tensor shares the memory, so it cannot have been reused by another tensor.
     if (sources[i].defined() != sources_[i].tensor.defined()) return false;
     if (!sources[i].defined()) continue;
     if (sources[i].device_raw() != sources_[i].tensor.device_raw() ||

@@ -1,4 +1,4 @@
-// What inference makes of a layer's filter: batch norm folded in, and the forms into which kernels pack it.
+// A layer's filter prepared for inference: batch norm folded in, and the packed forms that kernels read.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,8 @@
 
 namespace atrous::layers {
 
-// Made at the first call without gradients, made again when a tensor that it was made of has changed, and
-// dropped when the layer trains on: a validation run in the middle of a training leaves nothing behind.
+// Made at the first call without gradients, made again when one of its source tensors has changed, and
+// dropped when the layer trains again: a validation run during training leaves no memory occupied.
 class InferenceFilter {
  public:
   struct Ready {
@@ -20,7 +20,7 @@ class InferenceFilter {
     kernels::KeptFilters forms;
   };
 
-  // Of a convolution with `weight` and `bias` (or undefined) and the batch norm behind it, if
+  // The filter of a convolution with `weight` and `bias` (or undefined) and the batch norm behind it, if
   // norm.gamma is defined, for activations of `dtype`. Safe to call from several threads.
   std::shared_ptr<Ready> get(const Variable& weight, const Variable& bias,
                              const kernels::BatchNormConstants& norm, DType dtype);

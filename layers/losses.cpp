@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t ignore_index = 255;
 
-// Logits of a head and the labels they are scored against. What several terms need is made once.
+// Logits of a head and the labels they are scored against. Results that several terms need are computed once.
 class Head {
  public:
   Head(const Variable& logits, const Tensor& labels, bool align_corners)
@@ -83,7 +83,7 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, doub
   const auto valid = static_cast<int64_t>(hardness.size());
   const auto share = static_cast<int64_t>(std::ceil(keep_fraction * static_cast<double>(valid)));
   const int64_t keep = std::min(valid, std::max({share, min_kept, int64_t{1}}));
-  if (keep == 0) return kept.to(all_labels.device());  // nothing is valid
+  if (keep == 0) return kept.to(all_labels.device());  // no pixel is valid
   std::nth_element(hardness.begin(), hardness.begin() + (keep - 1), hardness.end(), std::greater<>());
   const double threshold = hardness[static_cast<size_t>(keep - 1)];
   int64_t ties =
@@ -125,7 +125,7 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
 }
 
 // The labels of the region. Bad labels are reported with their position in the whole image, so they are
-// looked for here.
+// searched here.
 Tensor labels_of(const Tensor& labels, const Region& r, int64_t classes) {
   const int64_t height = labels.dim(1), width = labels.dim(2);
   ATROUS_CHECK(
@@ -187,7 +187,7 @@ Variable segmentation_loss(const SegmentationOutput& output, const Tensor& label
                ErrorKind::usage,
                "[loss] labels must be u8 or i32 [N, H, W] for logits [N, h, w, K]. Got {} for {}.",
                labels.describe(), output.logits.value().describe());
-  // What has to be cut out is cut out where the labels are; the rest travels.
+  // Labels are cropped on their own device; only the region is copied.
   const Tensor part =
       labels_of(labels, output.region, output.logits.value().channels()).to(output.logits.value().device());
   std::vector<Variable> losses;

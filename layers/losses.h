@@ -24,13 +24,13 @@ struct LossTerm {
   LossKind kind = LossKind::cross_entropy;
   double weight = 1.0;
   double keep_fraction = 0.25;  // share of the hardest pixels that count
-  int64_t min_kept = 0;         // but at least so many (or all that are valid)
+  int64_t min_kept = 0;         // but at least this many (or all that are valid)
   double gamma = 2.0;           // exponent
   double smooth = 1.0;          // added to numerator and denominator
   bool squared = false;         // squared probabilities in the denominator
 };
 
-// What a run is trained with.
+// The loss options of a run.
 struct LossOptions {
   std::vector<LossTerm> terms;        // their weighted sum; empty: one cross-entropy
   std::vector<double> class_weights;  // one per class; empty: all 1

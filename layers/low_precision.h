@@ -11,7 +11,7 @@ Tensor low_precision(const Variable& parameter);
 // Installs a copy that belongs to the parameter's present value (an optimiser writes both in one pass).
 void set_low_precision(const Variable& parameter, Tensor copy);
 
-// A filter as the kernels want it beside activations of `dtype`.
+// The filter in the type that kernels need for activations of `dtype`.
 Tensor filter_for(const Variable& filter, DType dtype);
 
 }  // namespace atrous::layers

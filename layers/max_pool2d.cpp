@@ -11,7 +11,7 @@ PooledWithIndices pool(const Variable& x, const Pool2dOptions& options, bool wan
   Tensor indices;
   if (want_indices || any_requires_grad({&x})) indices = Tensor::empty(shape, DType::i32, input.device());
   kernels::max_pool2d_forward(input, options, y, indices);
-  // The input itself is not needed again: its memory can go while the tape still stands.
+  // The input itself is not needed again: its memory can be freed before backward.
   auto backward = [options, indices = Saved(indices),
                    like = input.shape()](const BackwardContext& ctx) -> std::vector<Tensor> {
     const Tensor dx = Tensor::empty(like, ctx.grad().dtype(), ctx.grad().device());

@@ -17,7 +17,7 @@ struct PooledWithIndices {
 };
 PooledWithIndices max_pool2d_with_indices(const Variable& x, const Pool2dOptions& options);
 
-// Puts every x where max_pool2d found it; the rest of [N, height, width, C] is zero.
+// Writes every x to the position where max_pool2d found it; the rest of [N, height, width, C] is zero.
 Variable max_unpool2d(const Variable& x, const Tensor& indices, int64_t height, int64_t width);
 
 }  // namespace atrous::layers

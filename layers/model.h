@@ -1,4 +1,4 @@
-// What every network is, whatever it finds in an image.
+// The common base of all networks, semantic and detection models.
 #pragma once
 
 #include "layers/module.h"
@@ -9,10 +9,10 @@ class Model : public Module {
  public:
   // Where the parameters are; cpu if there are none.
   Device device() const;
-  // The type of activations, f32 or bf16 (beside f32 parameters). It is that of the image given to forward.
+  // The type of activations, f32 or bf16 (with f32 parameters). The image given to forward has this type.
   DType compute_dtype() const { return compute_dtype_; }
   void set_compute_dtype(DType dtype) { compute_dtype_ = dtype; }
-  // An f32 image as forward wants it: on the device, in the type of activations.
+  // An f32 image converted for forward: on the device, in the type of activations.
   Tensor input_of(const Tensor& image) const { return image.to(device()).to(compute_dtype_); }
   // The background included.
   virtual int64_t num_classes() const = 0;

@@ -19,7 +19,7 @@ bool has_name(const Items& items, const std::string& name) {
 
 thread_local Device build_device = Device::cpu;
 
-// A module that made its tensor on a device has chosen it.
+// A module that created its tensor on a device has chosen that device.
 Tensor placed(const Tensor& initial) {
   return initial.device() == Device::cpu && initial.dtype() != DType::i64 ? initial.to(build_device)
                                                                           : initial;

@@ -1,7 +1,7 @@
 // Modules: trees of named parameters and buffers.
 //
 // A module registers its parameters, buffers and children in its constructor, in the order in which they
-// shall appear in a state_dict, under torchvision's names. Members keep typed handles to children; nothing is
+// appear in a state_dict, under torchvision's names. Members keep typed handles to children; nothing is
 // found by position.
 //
 //   struct Block : Module {
@@ -56,7 +56,7 @@ class Module {
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
-  // The arithmetic that this module and all below allow.
+  // The arithmetic that this module and all below may use.
   void set_math(kernels::Math math);
   kernels::Math math() const { return math_; }
 
@@ -64,8 +64,8 @@ class Module {
   std::vector<NamedParameter> parameters() const;
   std::vector<NamedBuffer> buffers() const;
   // Parameters and buffers interleaved as PyTorch's state_dict has them: per module parameters, then buffers,
-  // then children. Filters are K,R,S,C here; files hold K,C,R,S (core/safetensors.h does not know;
-  // layers/state_dict.h converts).
+  // then children. Filters are K,R,S,C here; files hold K,C,R,S (core/safetensors.h does not convert;
+  // layers/state_dict.h does).
   void visit(const std::function<void(const std::string& name, const Variable* parameter,
                                       const Tensor* buffer)>& f) const;
   // The name under which the parent registered this module; empty for a root. For a ModuleScope around
@@ -78,10 +78,10 @@ class Module {
   // One line of arguments for summaries, e.g. "3 -> 64, 3x3, stride 2".
   virtual std::string arguments() const { return ""; }
 
-  // Fills all parameters and buffers with their start values. Each draws from a stream of its own, named by
+  // Fills all parameters and buffers with their start values. Each draws from a separate stream, named by
   // `seed` and its dotted name: neither the order nor the presence of other modules matters.
   void initialise(uint64_t seed);
-  // For modules that draw random numbers in training (dropout). Whoever owns the loop calls it before each
+  // For modules that draw random numbers in training (dropout). The training loop calls it before each
   // forward pass, with the seed of the run and a stream that names the step; every module mixes its own name
   // in.
   void set_random_key(RandomKey key);

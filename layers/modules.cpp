@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t values_per_task = 1 << 14;
 
-// Element i becomes value(i). Drawn on the host, so that start values have the same bits on every device.
+// Element i becomes value(i). Drawn on the host, so that start values are bit-identical on every device.
 template <class F>
 void fill_each(const Tensor& t, F&& value) {
   const Tensor host = t.device() == Device::cpu ? t : Tensor::empty(t.shape());
@@ -108,7 +108,7 @@ ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, int64_t k, int64_t s, 
       bias(with_bias ? register_parameter("bias", Tensor::empty({out})) : Variable()) {}
 
 void ConvTranspose2d::initialise_own(const KeyOf& key_of) {
-  // PyTorch takes the fan from the second axis of [in,out,R,S], whatever the layer does with it.
+  // PyTorch computes the fan from the second axis of [in,out,R,S] for transposed convolutions too.
   const int64_t taps = kernel * kernel;
   fill_start_values(init, weight, bias, weight.dim(3) * taps, weight.dim(0) * taps, key_of);
 }

@@ -109,7 +109,7 @@ class Dropout : public Module {
       0;  // since the key was set: several forward passes in one step draw different masks
 };
 
-// What can follow a convolution: normalisation, residual add and activation in one pass.
+// What may follow a convolution: normalisation, residual add and activation in one pass.
 class Norm : public Module {
  public:
   // y = activation(norm(x) + residual). `residual`, `out` and `sums` (f64 [2,C]: sum x, sum x^2) may be
@@ -119,7 +119,7 @@ class Norm : public Module {
                            const Tensor& sums = {}) const = 0;
   // True if forward would make use of sums.
   virtual bool wants_sums() const { return false; }
-  // What norm(x) is made of if it is an affine function of x now (constant statistics); else undefined.
+  // The constants of norm(x) if it is an affine function of x now (constant statistics); else undefined.
   virtual kernels::BatchNormConstants constants() const { return {}; }
   std::string arguments() const override;
 
@@ -180,10 +180,10 @@ class FrozenBatchNorm2d : public Norm {
   void initialise_own(const KeyOf& key_of) override;
 };
 
-// Which norm follows a convolution. eps and momentum are those of batch norm's two kinds; group norm takes
+// Which norm follows a convolution. eps and momentum are those of batch norm's two kinds; group norm uses
 // eps only.
 struct NormOptions {
-  // Implicit: a kind is enough.
+  // Implicit, so that a kind alone can be passed.
   NormOptions(NormKind norm_kind, double norm_eps = 1e-5, double norm_momentum = 0.1)
       : kind(norm_kind), eps(norm_eps), momentum(norm_momentum) {}
   NormKind kind;

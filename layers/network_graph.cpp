@@ -19,7 +19,7 @@ void collect_leaves(const Module& module, const std::string& path,
   }
 }
 
-// The tensor that a layer works on: of floating type and first among those that a node wrote, if there are
+// The main input of a layer: of floating type and the first among the tensors that a node wrote, if there are
 // any.
 const OpGraph::Operand* main_input(const OpGraph& graph, const OpGraph::Node& node) {
   for (const OpGraph::Operand& operand : node.reads) {
@@ -49,7 +49,7 @@ RecordedPass record_pass(Model& model, const Shape& image) {
     const Tensor logits =
         model.training() ? pass.result.logits.value() : full_resolution_logits(pass.result).value();
     const std::vector<int> values = pass.graph.values_of(logits);
-    ATROUS_ASSERT(values.size() == 1);  // not a concatenation, of which one part would be followed
+    ATROUS_ASSERT(values.size() == 1);  // not a concatenation, where only one part would be followed
     pass.output = values[0];
   }
   return pass;
@@ -60,7 +60,7 @@ std::vector<LayerRow> layer_rows(const Model& model, const OpGraph& graph) {
   collect_leaves(model, "", leaves);
   std::vector<LayerRow> rows;
   std::set<const Module*> counted;
-  uint64_t call = 0;  // of the module whose row is the last
+  uint64_t call = 0;  // of the module of the last row
   for (const OpGraph::Node& node : graph.nodes()) {
     if (node.writes.empty()) continue;
     const auto leaf = leaves.find(node.module);

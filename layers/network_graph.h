@@ -18,14 +18,14 @@ namespace atrous::layers {
 struct RecordedPass {
   OpGraph graph;
   int input = -1;   // value of the image
-  int output = -1;  // of the logits, in evaluation at the size of what they describe; -1 for detection models
+  int output = -1;  // of the logits, in evaluation at the size of output.region; -1 for detection models
   SegmentationOutput result;  // of a semantic model; keeps the tape, if there is one
   // Multiply-accumulates of convolutions and matrix products.
   int64_t macs() const;
 };
 
 // The pass of `model`, which lies on Device::meta (or any other), for an image [N, H, W, C]. A detection
-// model gets an image that is resized and padded already and as many regions as it has at most.
+// model gets an image that is already resized and padded, and its maximum number of regions.
 RecordedPass record_pass(Model& model, const Shape& image);
 
 // A module's call, or an op of a container that reads more than its own position (pooling, resizing).

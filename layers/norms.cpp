@@ -142,8 +142,8 @@ Tensor run_conv(const Tensor& x, const FusedConv& f, const Conv2dOptions& option
   return kernels::conv2d(x, f.weight, options, fusion, f.out);
 }
 
-// Whether more than a bias may run in the convolution's pass: the kernels for depthwise filters have no room
-// for it.
+// Whether more than a bias may run in the convolution's pass: the kernels for depthwise filters do not
+// support it.
 bool is_fusible(const Conv2d& conv) {
   return conv.args.groups == 1 || conv.args.groups != conv.args.in;
 }
@@ -171,7 +171,7 @@ Variable conv_on_tape(const Conv2d& conv, const Variable& x, bool relu, const Te
   const Variable z = conv2d_on_tape(y, x, conv.weight, conv.bias, options);
   if (!relu) return z;
   // One pass forward, two entries on the tape: so dy is freed before the convolution runs backward from its
-  // masked copy. The ReLU is told from the output; nothing more is kept than without it.
+  // masked copy. The ReLU's mask is computed from the output; nothing more is kept than without it.
   return record("relu", y, {z}, [y = Saved(y)](const BackwardContext& ctx) -> std::vector<Tensor> {
     const Tensor masked = ctx.room_for_grad();
     kernels::unary_backward(kernels::Unary::relu, y.get(), ctx.grad(), masked);
@@ -210,7 +210,7 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options) {
   const bool fusible = is_fusible(conv);
   if (!norm) {
-    // The epilogue of the convolution takes a ReLU; the rarer cases are passes of their own.
+    // The epilogue of the convolution can apply a ReLU; the rarer cases are separate passes.
     const ModuleScope scope(conv.name());
     const bool fused = fusible && options.activation == Activation::relu && !options.residual.defined();
     Variable z = conv_on_tape(conv, x, fused, options.out, {});

@@ -80,7 +80,7 @@ Variable binary(Binary op, const Variable& x, const Variable& z) {
   } else {
     kernels::binary_forward(op, x.value(), z.value(), y);
   }
-  // Sums keep nothing; a product needs an operand only for the gradient of the other one.
+  // Sums save no operand; a product saves an operand only for the gradient of the other one.
   const bool linear = op == Binary::add || op == Binary::sub;
   const bool product = op == Binary::mul;
   const Saved kept_x = linear || (product && broadcast && !z.requires_grad()) ? Saved() : Saved(x.value());

@@ -1,8 +1,8 @@
 // Differentiable elementwise functions (kernels/pointwise/pointwise_math.h has the formulas).
 //
 // Inputs are f32, f64 or bf16 of any shape; results are new tensors. The functions that end in _ overwrite
-// their input instead: its version is bumped, so that whoever saved it for backward finds out. They refuse
-// leaves that want gradients.
+// their input instead: its version is bumped, so that backward detects the change of a saved value. They
+// refuse leaves that require gradients.
 #pragma once
 
 #include "core/autograd.h"
@@ -12,7 +12,7 @@ namespace atrous::layers {
 
 // Any op of the table; a and b are its parameters.
 Variable unary(kernels::Unary op, const Variable& x, double a = 0, double b = 0);
-// Only ops whose gradient follows from the output or from nothing (kernels::keeps_of).
+// Only ops whose gradient needs the output or nothing (kernels::keeps_of).
 Variable unary_(kernels::Unary op, const Variable& x, double a = 0, double b = 0);
 // Equal shapes; add and mul also take z of shape [C] or [N, 1, ..., 1, C] (bias, squeeze-and-excitation), or
 // of one channel (spatial attention).

@@ -1,4 +1,4 @@
-// Differentiable losses that compare element with element (formulas:
+// Differentiable losses that compare element by element (formulas:
 // kernels/pointwise_loss/pointwise_loss.h).
 #pragma once
 
@@ -9,8 +9,8 @@ namespace atrous::layers {
 
 using kernels::LossReduction;
 
-// Scalar losses of x against targets of its shape; gradients go to x only, and are made by the forward pass
-// if one will be wanted. The mean of nothing is 0.
+// Scalar losses of x against targets of its shape; gradients go to x only, and are computed by the forward
+// pass if backward will need them. The mean of nothing is 0.
 Variable binary_cross_entropy_with_logits(const Variable& x, const Tensor& targets,
                                           LossReduction reduction = LossReduction::mean);
 // beta 0 is L1.

@@ -6,7 +6,7 @@
 namespace atrous::layers {
 
 // Equals cross_entropy(resize(logits, labels' size, bilinear, align_corners), labels, options) within
-// rounding, without ever holding full-resolution logits
+// rounding, without ever storing full-resolution logits
 // (kernels/resize_cross_entropy/resize_cross_entropy.h).
 Variable resize_cross_entropy(const Variable& logits, const Tensor& labels, bool align_corners,
                               const CrossEntropyOptions& options = {});

@@ -8,7 +8,7 @@ Variable roi_pool(const Variable& x, const Tensor& rois, const RoiPoolOptions& o
   Tensor argmax;
   if (any_requires_grad({&x})) argmax = Tensor::empty(problem.output_shape(), DType::i32, input.device());
   const Tensor y = kernels::roi_pool_forward(input, rois, options, argmax);
-  // The map itself is not needed again: its memory can go while the tape still stands.
+  // The map itself is not needed again: its memory can be freed before backward.
   auto backward = [rois = Saved(rois), argmax = Saved(argmax), shape = input.shape(),
                    options](const BackwardContext& ctx) -> std::vector<Tensor> {
     return {kernels::roi_pool_backward(ctx.grad(), rois.get(), argmax.get(), shape, options)};

@@ -5,7 +5,7 @@
 namespace atrous::layers {
 namespace {
 
-// In double on the CPU; on a device in f32 kernels, so that nobody waits for the terms.
+// In double on the CPU; on a device in f32 kernels, so that the host need not wait for the terms.
 Tensor sum_of(const std::vector<Variable>& terms, const std::vector<double>& weights) {
   const Tensor& first = terms[0].value();
   if (first.device() == Device::cpu) {

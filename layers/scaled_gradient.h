@@ -1,4 +1,4 @@
-// For losses whose forward pass already made the gradient of their one input.
+// For losses whose forward pass has already computed the gradient of their one input.
 #pragma once
 
 #include "core/autograd.h"
@@ -10,8 +10,8 @@ namespace atrous::layers {
 Variable record_with_gradient(const char* op, const Tensor& loss, const Variable& input,
                               const Tensor& gradient);
 
-// sum_i weights[i] * terms[i], for scalar terms of one dtype, on their device. Gradients lie where the
-// incoming one does.
+// sum_i weights[i] * terms[i], for scalar terms of one dtype, on their device. Gradients lie on the device of
+// the incoming one.
 Variable weighted_sum(const std::vector<Variable>& terms, const std::vector<double>& weights);
 
 }  // namespace atrous::layers

@@ -1,4 +1,4 @@
-// What every semantic network gives: logits, possibly at a lower resolution than the image.
+// What every semantic network returns: logits, possibly at a lower resolution than the image.
 #pragma once
 
 #include "layers/model.h"
@@ -19,7 +19,7 @@ struct SegmentationOutput {
   Variable aux;     // [N, h', w', K] of the auxiliary head; undefined if there is none
   Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
   bool align_corners = false;       // of that resize
-  std::vector<Variable> more = {};  // in training: further logits, whose losses count like that of `logits`
+  std::vector<Variable> more = {};  // in training: further logits, with losses of the same weight
 };
 
 class SegmentationModel : public Model {
@@ -33,7 +33,7 @@ class SegmentationModel : public Model {
   virtual int64_t context() const { return 0; }
 };
 
-// Error(config) for a network that is no semantic model. `where` starts the message.
+// Error(config) for a network that is not a semantic model. `where` starts the message.
 void require_pixel_labels(const SegmentationModel& model, const char* where);
 
 // Logits (and auxiliary logits, if any) that describe the whole image.

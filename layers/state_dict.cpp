@@ -79,7 +79,7 @@ void load_one(const std::string& name, const Tensor& target, const Tensor& in_fi
   report.misshaped.push_back({name, in_file.shape(), wanted});
 }
 
-// A frozen batch norm counts no batches; a file of an ordinary one says how many it has seen.
+// A frozen batch norm counts no batches; a file of an ordinary one holds the number that it has seen.
 bool counts_for_frozen_norm(const std::string& name, const std::set<std::string>& model_names) {
   const std::string counter = ".num_batches_tracked";
   return name.ends_with(counter) &&
@@ -110,7 +110,7 @@ std::string wrapper_prefix(const TensorFile& file, const Module& module) {
     });
     return in_file && !in_model;
   };
-  // Wrappers wrap wrappers: DataParallel of a Lightning module gives "module.model.".
+  // Wrappers may be nested: DataParallel of a Lightning module gives "module.model.".
   for (bool found = true; found;) {
     found = false;
     for (const std::string prefix : wrapper_prefixes) {
@@ -134,7 +134,7 @@ NamedTensors state_dict(const Module& module) {
 
 namespace {
 
-// The names of a module and those of a file, brought together.
+// Matches the names of a module with those of a file.
 struct Matched {
   std::vector<std::pair<std::string, Tensor>> targets;
   std::map<std::string, const Tensor*> in_file;  // without the wrapper's prefix

@@ -2,7 +2,7 @@
 //
 // A filter is [K,R,S,C] in memory and [K,C,R,S] in files (transposed convolutions: [in,R,S,out] and
 // [in,out,R,S]); every rank-4 tensor is permuted that way, all others are the same. So a PyTorch state_dict
-// saved as safetensors loads here, and what is saved here loads there.
+// saved as safetensors loads here, and files saved here load in PyTorch.
 #pragma once
 
 #include <string>
@@ -22,7 +22,7 @@ Tensor from_file_layout(const Tensor& t);
 NamedTensors state_dict(const Module& module);
 
 struct LoadOptions {
-  // true: Error(checkpoint) unless names and shapes agree completely. false: what fits is loaded, the rest
+  // true: Error(checkpoint) unless names and shapes agree completely. false: loads what matches, the rest
   // keeps its values (transfer learning: another class count leaves the head as initialised).
   bool strict = true;
   // Partial loading only: the first convolution (the first parameter of rank 4), where it has other input
@@ -49,7 +49,7 @@ struct LoadReport {
     return folded.empty() && missing.empty() && unexpected.empty() && misshaped.empty();
   }
   enum class Outcome { loaded, refused };
-  // A few lines for people: counts, and the names of what was not simply loaded (the first dozen of each
+  // A few lines for people: counts, and the names of all that was not simply loaded (the first dozen of each
   // kind; all with another shape, if something was loaded).
   std::string str(Outcome outcome = Outcome::loaded) const;
 };
@@ -58,11 +58,11 @@ struct LoadReport {
 // ("module.model."); "" if there are none.
 std::string wrapper_prefix(const TensorFile& file, const Module& module);
 
-// What keeps the file from fitting the module exactly; nothing is loaded. complete() if it fits.
+// The reasons why the file does not fit the module exactly; nothing is loaded. complete() if it fits.
 LoadReport compare_state_dict(const Module& module, const TensorFile& file);
 
 // Accepts names with common wrapper prefixes ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
-// Lightning, compile; also one in another). num_batches_tracked may be missing (files from before PyTorch
+// Lightning, compile; also nested). num_batches_tracked may be missing (files from before PyTorch
 // 0.4.1), and may be there where the model's batch norm is frozen and has none. Tensors are converted to the
 // model's dtype.
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});

@@ -1,4 +1,4 @@
-// Differentiable picking of rows and of a class's channels (kernels/take_rows/take_rows.h).
+// Differentiable selection of rows and of a class's channels (kernels/take_rows/take_rows.h).
 #pragma once
 
 #include "core/autograd.h"
