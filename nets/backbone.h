@@ -1,4 +1,4 @@
-// Backbones: what turns an image into feature maps of falling resolution.
+// Backbones: networks that turn an image into feature maps of falling resolution.
 #pragma once
 
 #include <memory>
@@ -18,16 +18,16 @@ struct BackboneOptions {
   // Input pixels per pixel of the last map: strides beyond it become dilation (Chen et al., "Rethinking
   // atrous convolution", arXiv:1706.05587, section 3.1). 32, 16 or 8.
   int64_t output_stride = 32;
-  // The first block of a stage that trades its stride for dilation: keeps the rate of the stage before
+  // The first block of a stage whose stride became dilation: keeps the rate of the stage before
   // (false; torchvision), or has the new rate like the others (true; the PSPNet and DeepLab papers' code).
   // The weights fit both; the logits differ.
   bool uniform_dilation = false;
   std::vector<int64_t> multi_grid;  // factors of the rates of the last stage's blocks; empty: ones
   StemKind stem = StemKind::plain;  // ResNets
   // MobileNets: the 1x1 convolution behind the last block (MobileNetV2: 320 to 1280 channels). DeepLab on
-  // MobileNetV2 goes without.
+  // MobileNetV2 omits it.
   bool last_conv = true;
-  // ResNets: what their norms add to the variance.
+  // ResNets: eps of their norms.
   double norm_eps = 1e-5;
 };
 
@@ -51,7 +51,7 @@ class Backbone : public layers::Block {
 std::vector<std::string> backbone_names();
 // Error(config), with the names, unless it is one of them.
 void check_backbone_name(const std::string& name);
-// Error(config) for an unknown name, or what the backbone has no form for.
+// Error(config) for an unknown name, or options that the backbone does not support.
 std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options);
 // The options of a network's backbone: name (or `default_name`), channels, width, norm, stem, output stride
 // (or the default). Error(config) for a norm of a backbone that has none.
@@ -68,7 +68,7 @@ std::shared_ptr<Backbone> make_mobilenet_v2(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_mobilenet_v3_large(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_xception(const BackboneOptions& options);
 
-// Which strides stay and which become dilation, block by block from the stem on.
+// Which strides are kept and which become dilation, block by block from the stem on.
 class DilationPlan {
  public:
   // `stride`: that of the stem.
@@ -76,7 +76,7 @@ class DilationPlan {
   struct Step {
     int64_t stride, dilation;
   };
-  // Of the next block, whose stride is 1 or 2 without a limit.
+  // The step of the next block, whose stride is 1 or 2 without a limit.
   Step next(int64_t stride);
 
  private:

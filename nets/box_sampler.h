@@ -1,4 +1,4 @@
-// Which anchors or proposals of an image a network learns from in a step.
+// Samples the anchors or proposals of an image that enter the loss of a step.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct Sampled {
   std::vector<int32_t> positives, negatives;  // indices, ascending
 };
 
-// labels: above 0 positive, 0 negative, below 0 neither. With fewer than wanted of a kind, all of them.
+// labels: above 0 positive, 0 negative, below 0 neither. If fewer than requested exist, all of them.
 Sampled sample_balanced(std::span<const int32_t> labels, const SamplerOptions& options, Rng& rng);
 
 }  // namespace atrous::nets

@@ -1,4 +1,4 @@
-// Classification networks of torchvision, under its names: a backbone and a few fully connected layers. So
+// Classification networks of torchvision, under its names: a backbone and a few fully connected layers, so
 // that ImageNet weights can be loaded, checked and saved whole. Logits are [N, 1, 1, K].
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"

@@ -7,8 +7,8 @@
 namespace atrous::nets {
 
 // `network` followed by the CRF. Its logits are f32 and have the resolution of the region that they describe;
-// auxiliary ones, and those of further losses, are the network's own: they teach it as before. Names of its
-// parameters stay as they are, the CRF's begin with "crf.". Error(config): what layers::CrfAsRnn refuses.
+// auxiliary ones, and those of further losses, are the network's, trained as without the CRF. Names of its
+// parameters stay as they are, the CRF's begin with "crf.". Error(config): those of layers::CrfAsRnn.
 ModelPtr with_crf(const ModelPtr& network, const layers::CrfAsRnnOptions& options);
 
 }  // namespace atrous::nets

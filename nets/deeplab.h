@@ -1,4 +1,4 @@
-// What the members of the DeepLab family share.
+// Parts that the members of the DeepLab family share.
 #pragma once
 
 #include "layers/segmentation_model.h"
@@ -12,11 +12,11 @@ namespace atrous::nets {
 // as in the authors' code and in smp. Its first map of the last resolution is maps[5].
 BackboneOptions deeplab_backbone(const ModelOptions& model, int64_t default_output_stride);
 
-// ASPP on that backbone with 256 channels. The paper's rates see the same part of the image at every output
+// ASPP on that backbone with 256 channels. The paper's rates cover the same part of the image at every output
 // stride: 6, 12, 18 at 16, doubled at 8. The mean over the image comes first in the paper's concatenation.
 AsppOptions deeplab_aspp(const ModelOptions& model, int64_t in_channels, int64_t output_stride);
 
-// What every DeepLab v3 and v3+ has: a dilated backbone, "backbone" or smp's "encoder", whose scores are
+// The base of every DeepLab v3 and v3+: a dilated backbone, "backbone" or smp's "encoder", whose scores are
 // resized to the image, by default with align_corners.
 class DeepLab : public layers::SegmentationModel {
  public:

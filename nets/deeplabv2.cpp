@@ -9,8 +9,8 @@
 // ResNet: four 3x3 convolutions of those rates from the last map to scores, added; all blocks of a dilated
 // stage have its rate.
 //
-// With input_scales deeplabv2 scores the image at several sizes; the score of a pixel is the largest that any
-// size gives it. The loss is that of the fused scores plus that of each size on its own.
+// With input_scales deeplabv2 scores the image at several sizes; the score of a pixel is the largest of all
+// sizes. The loss is that of the fused scores plus that of each size by itself.
 //
 // The papers' inputs have extents of 8n + 1, their logits n + 1, and all resizing of logits has
 // align_corners.
@@ -37,7 +37,7 @@ class Scorer : public Block {
   virtual std::string backbone_prefix() const = 0;
 };
 
-// Sums what `branch(i)` gives; the receptive field is that of the last.
+// The sum of all `branch(i)`.
 template <class Branch>
 Variable sum_of_branches(size_t count, const Branch& branch) {
   Variable sum;

@@ -9,7 +9,7 @@
 
 namespace atrous::nets {
 
-// What the RPN says about each map.
+// The RPN's outputs for each map.
 struct RpnOutput {
   std::vector<Variable> objectness;  // [N,H,W,A] per map, logits
   std::vector<Variable> deltas;      // [N,H,W,4A] per map: of each anchor x, y, log width, log height

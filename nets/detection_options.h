@@ -10,7 +10,7 @@
 
 namespace atrous::nets {
 
-// How features of a region are taken.
+// How the features of a region are pooled.
 enum class RoiOp {
   align,  // Mask R-CNN
   pool,   // Fast R-CNN, on one map only
@@ -20,7 +20,7 @@ constexpr auto names_of(RoiOp) {
       {{RoiOp::align, "align", "aligned sampling_ratio"}, {RoiOp::pool, "pool"}});
 }
 
-// Which anchors and proposals count in a step.
+// Which anchors and proposals are sampled in a step.
 enum class SamplerKind {
   random,
   first,  // the first positives and negatives in order, for comparisons with other programs
@@ -58,7 +58,7 @@ struct DetectionOptions {
   double box_positive_iou = 0.5, box_negative_iou = 0.5;
   int64_t box_samples = 0;  // per image
   double box_positive_fraction = 0.25;
-  double box_score = 0.05;  // detections must score more
+  double box_score = 0.05;  // minimum score of detections (exclusive)
   double box_nms = 0.5;
   int64_t max_detections = 100;  // per image
 

@@ -11,9 +11,9 @@ namespace atrous::nets {
 
 using layers::ImageSize;
 
-// Both sides by min(min_size / shorter, max_size / longer), rounded down, at least 1. If `exact`, the scale
-// is computed in double as torchvision 0.29 does (424x640 to 800x1207 for 800 and 1333), otherwise in single
-// precision as torchvision 0.14 does (799x1207).
+// Scales both sides by min(min_size / shorter, max_size / longer), rounded down, at least 1. If `exact`, the
+// scale is computed in double as torchvision 0.29 does (424x640 to 800x1207 for 800 and 1333), otherwise in
+// single precision as torchvision 0.14 does (799x1207).
 ImageSize resized_size(const ImageSize& image, int64_t min_size, int64_t max_size, bool exact);
 
 // The smallest multiples of 32 that hold every image.

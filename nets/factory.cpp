@@ -18,7 +18,7 @@ using layers::DetectionModel;
 using layers::Model;
 using layers::SegmentationModel;
 
-// A network and which of the options below it takes, separated by blanks.
+// A network and those of the options below that it takes, separated by blanks.
 template <class Ptr>
 struct NetworkOf {
   const char* name;
@@ -93,11 +93,11 @@ constexpr Detector detectors[] = {
     {"fasterrcnn_vgg16", build_rcnn, "backbone backbone_norm width_multiplier dropout detection"},
 };
 
-// What "unet" is once a backbone is given: little is common to the two but the name.
+// "unet" with a backbone: it has little in common with the plain one but the name.
 constexpr Network unet_on_backbone = {"unet with a backbone", build_backbone_unet,
                                       "backbone backbone_norm width_multiplier attention"};
 
-// The options that not every network takes, and whether they are as they were.
+// The options that not every network takes, and whether they have their default values.
 struct OptionalKey {
   std::string_view key;
   bool (*is_default)(const ModelOptions&);
@@ -127,7 +127,7 @@ const OptionalKey optional_keys[] = {
     {"detection", [](const ModelOptions& o) { return o.detection == defaults.detection; }},
 };
 
-// Null if there is none of that kind.
+// Null if there is no network of that name and kind.
 const Network* find_network(const ModelOptions& o) {
   if (o.name == "unet" && !o.backbone.empty()) return &unet_on_backbone;
   const auto* found = std::find_if(std::begin(networks), std::end(networks),
@@ -153,7 +153,7 @@ void check_range(const char* option, int64_t value, OptionRange range) {
                "[model.{}] must be {} to {}. Got {}.", option, range.low, range.high, value);
 }
 
-// An option that a network ignores is more likely a mistake than a wish.
+// An option that a network ignores is more likely a mistake than intended.
 void check_options(const char* network, std::string_view takes, const ModelOptions& o) {
   check_range("num_classes", o.num_classes, num_classes_range);
   check_range("in_channels", o.in_channels, in_channels_range);

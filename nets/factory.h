@@ -20,7 +20,7 @@ bool is_detector(const std::string& model_name);
 
 // The network with uninitialised parameters: enough for names, shapes and traces. Applies `freeze`.
 std::shared_ptr<layers::Model> build_network(const ModelOptions& options);
-// Builds the network and initialises it from `seed` (counter-based: the same bits anywhere). Loads
+// Builds the network and initialises it from `seed` (counter-based: bit-identical everywhere). Loads
 // `options.weights` and `options.backbone_weights` if set and reports what was loaded, missing and mis-shaped
 // to stderr. Error(config) for a bad combination.
 std::shared_ptr<layers::Model> make_network(const ModelOptions& options, uint64_t seed);
@@ -30,7 +30,7 @@ std::shared_ptr<layers::SegmentationModel> build_model(const ModelOptions& optio
 std::shared_ptr<layers::SegmentationModel> make_model(const ModelOptions& options, uint64_t seed);
 std::shared_ptr<layers::DetectionModel> build_detector(const ModelOptions& options);
 std::shared_ptr<layers::DetectionModel> make_detector(const ModelOptions& options, uint64_t seed);
-// `network` as what it is; Error(config) if it is of the other kind.
+// `network` as the type that it has; Error(config) if it is of the other kind.
 std::shared_ptr<layers::SegmentationModel> as_segmentation(const std::shared_ptr<layers::Model>& network);
 std::shared_ptr<layers::DetectionModel> as_detector(const std::shared_ptr<layers::Model>& network);
 

@@ -3,15 +3,15 @@
 //
 // A layer of a dense block is norm, ReLU, 3x3 convolution to `growth` channels, dropout; it sees the block's
 // input and all layers before it. Down: five dense blocks, each followed by norm, ReLU, 1x1 convolution,
-// dropout and max pooling. Up: only what the block below has added is doubled, by a 3x3 transposed
+// dropout and max pooling. Up: only the channels added by the block below are doubled, by a 3x3 transposed
 // convolution of stride 2, and concatenated before the skip; then a dense block again. 1x1 scores.
 //
 // Any image size: pooling drops odd last rows and columns, and the transposed convolution, which makes 2h + 1
 // rows of h, is cropped to the skip's size around the centre (for 2h rows: the last one goes). An extent of
 // one is not pooled.
 //
-// The features of a level lie in one piece of memory from the beginning: [doubled | block's input | layers
-// down | layers up]. Every convolution writes where it belongs, and a layer's input is what stands there so
+// The features of a level lie in one buffer, allocated at the start: [doubled | block's input | layers
+// down | layers up]. Every convolution writes into its slice, and a layer's input is what has been written so
 // far; a concatenation costs nothing but the sum of gradients in the backward pass.
 //
 // layers: 56 (growth 12, four layers per block), 67 (16, five) or 103 (16, and 4, 5, 7, 10, 12, 15 and back);
@@ -61,7 +61,7 @@ class PreactivatedConv : public Block {
         "conv", Conv2dArgs{.in = in, .out = out, .kernel = kernel, .pad = kernel / 2, .init = init});
     drop_ = register_module<Dropout>("drop", dropout);
   }
-  // `result`, if given, is where the outcome is written.
+  // `result`, if given, receives the output.
   Variable forward(const Variable& x, const Tensor& result = {}) const {
     const ModuleScope scope(name());
     const Variable active = norm_ ? norm_->forward(x, Activation::relu) : relu(x);

@@ -20,8 +20,8 @@ using namespace layers;
 // A window of the original's "deconvolution": transposed convolution of kernel 2f and stride f with bilinear
 // weights w(i) = 1 - |i - (f - 1/2)| / f, per class. Output o takes x[i] with weight max(0, 1 - |(o + 1/2)/f
 // - (i + 1)|). That is the hat function of bilinear interpolation (align_corners = false, scale f) on x with
-// one zero around it, from offset f/2 on. So it is computed as that: two taps per axis instead of a filter of
-// mostly one class.
+// one zero around it, from offset f/2 on. So it is computed that way: two taps per axis instead of a filter
+// that is zero between different classes.
 Variable bilinear_deconvolution(const Variable& x, int64_t factor, int64_t top, int64_t left, int64_t height,
                                 int64_t width) {
   const int64_t h = x.dim(1) + 2, w = x.dim(2) + 2;
@@ -89,8 +89,8 @@ class FcnVgg : public SegmentationModel {
   }
 
   const int64_t classes_, in_channels_, stride_;
-  const bool at_once_;  // pool4 times 0.01 and pool3 times 0.0001 before their scores: trains in one go
-                        // instead of in stages
+  const bool at_once_;  // pool4 times 0.01 and pool3 times 0.0001 before their scores: trains all skips
+                        // at once instead of in stages
   std::shared_ptr<VggFeatures> features_;
   std::shared_ptr<Conv2d> fc6_, fc7_, score_fr_, score_pool4_, score_pool3_;
   std::shared_ptr<Dropout> drop6_, drop7_;

@@ -26,13 +26,13 @@ class FeaturePyramid : public layers::Module {
   std::shared_ptr<ModuleList<Level>> inner_, layer_;
 };
 
-// What turns a batch of images into the maps that the heads look at.
+// The base of a detection network: turns a batch of images into the maps that the heads read.
 class DetectionBackbone : public layers::Module {
  public:
   // image: [N,H,W,C], normalised. Finest map first, all with channels() channels.
   virtual std::vector<Variable> forward(const Variable& image) const = 0;
   int64_t channels() const { return channels_; }
-  // Image pixels per pixel of each map that regions are cut from, a power of two. The RPN may look at more.
+  // Image pixels per pixel of each map that regions are cut from, a power of two. The RPN may read more maps.
   const std::vector<int64_t>& region_strides() const { return region_strides_; }
   // Image pixels per pixel of each map.
   const std::vector<int64_t>& strides() const { return strides_; }

@@ -1,4 +1,4 @@
-// Parts that several networks put on a backbone.
+// Heads and other modules that several networks put on a backbone.
 #pragma once
 
 #include <vector>
@@ -74,7 +74,7 @@ class ScoreHead : public Head {
   std::shared_ptr<layers::Conv2d> score_;
 };
 
-// Depthwise 3x3, then 1x1, with norm and ReLU behind the second, and behind the first too or not.
+// Depthwise 3x3, then 1x1, with norm and ReLU behind the second, and optionally behind the first.
 struct SeparableArgs {
   int64_t in = 0, out = 0, dilation = 1;
   layers::NormOptions norm = layers::NormKind::batch;

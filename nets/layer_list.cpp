@@ -1,5 +1,5 @@
 // A network that the config describes layer by layer (name "layers"), like PyTorch's nn.Sequential, whose
-// names it has: "0.weight" is the filter of the first layer, if that is a convolution. For exercises and
+// names it uses: "0.weight" is the filter of the first layer, if that is a convolution. For exercises and
 // experiments, and for `atrous summary --receptive-field`.
 #include <cmath>
 #include <functional>
@@ -16,7 +16,7 @@ namespace {
 
 using namespace layers;
 
-// Where positions lie along an axis, in pixels of the image: position i is centred on start + i*jump.
+// Positions along an axis in pixels of the image: position i is centred on start + i*jump.
 struct Grid {
   double start = 0.5, jump = 1;
 
@@ -29,7 +29,7 @@ struct Grid {
     jump /= static_cast<double>(factor);
     start += jump / 2;
   }
-  // The edge of what position 0 stands for.
+  // The edge of the pixels that position 0 represents.
   double edge() const { return start - jump / 2; }
 };
 
@@ -71,7 +71,7 @@ class LayerList : public SegmentationModel {
   std::string kind() const override { return "Sequential"; }
 
  private:
-  // Registers layer i, which gets `in` channels; returns how many it gives.
+  // Registers layer i, which gets `in` channels; returns its number of output channels.
   int64_t add(size_t i, int64_t in) {
     const LayerOptions& l = options_.layer_list[i];
     const std::string name = std::to_string(i);
@@ -144,7 +144,7 @@ class LayerList : public SegmentationModel {
     return out;
   }
 
-  // Of pooling layer i.
+  // Options of pooling layer i.
   Pool2dOptions window_of(size_t i) {
     const LayerOptions& l = options_.layer_list[i];
     const int64_t kernel = l.kernel ? l.kernel : 2, stride = l.stride ? l.stride : kernel;

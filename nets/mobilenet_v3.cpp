@@ -29,8 +29,8 @@ struct ConvBn : Block {
   const Act activation;
 };
 
-// Squeeze and excitation (Hu et al., arXiv:1709.01507): every channel is scaled by a number in [0, 1] that
-// two 1x1 convolutions make of the means of all channels.
+// Squeeze and excitation (Hu et al., arXiv:1709.01507): every channel is scaled by a factor in [0, 1] that
+// two 1x1 convolutions compute from the means of all channels.
 class SqueezeExcitation : public Block {
  public:
   explicit SqueezeExcitation(int64_t channels) {
@@ -151,7 +151,7 @@ class MobileNetV3 : public Backbone {
   std::string kind() const override { return "MobileNetV3"; }
 
  protected:
-  // [1] ... [4]: the first map of each resolution, as torchvision's networks take them; [5]: the last of all.
+  // [1] ... [4]: the first map of each resolution, as torchvision's networks use them; [5]: the last of all.
   std::vector<Variable> maps(const Variable& image, size_t last) const override {
     std::vector<Variable> maps{image, first_->forward(image)};
     Variable x = maps[1];

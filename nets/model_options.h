@@ -27,7 +27,7 @@ constexpr auto names_of(Upsampling) {
       {{Upsampling::transposed, "transposed"}, {Upsampling::bilinear, "bilinear"}});
 }
 
-// How a ResNet begins.
+// The stem of a ResNet.
 enum class StemKind {
   plain,  // 7x7
   deep,   // three 3x3
@@ -75,8 +75,8 @@ inline constexpr OptionRange num_classes_range{1, 65536}, in_channels_range{1, 2
     base_width_range{1, 4096};
 inline constexpr double largest_width_multiplier = 16;
 
-// Not every network takes every option: the table in factory.cpp says which, and one that is set although the
-// network ignores it is an error.
+// Not every network takes every option: the table in factory.cpp lists them, and setting one that the network
+// ignores is an error.
 struct ModelOptions {
   std::string name;  // one of model_names()
   int64_t num_classes = 0;

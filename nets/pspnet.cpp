@@ -9,8 +9,8 @@
 //
 // Names: layer0.* (or conv1, bn1), layer1 ... layer4, ppm.features.i.{1,2}, cls.{0,1,4}, aux.{0,1,4}.
 //
-// Form "smp" is segmentation_models_pytorch's, a much smaller network: the pyramid stands on the undilated
-// map of stride 8 (or whatever output_stride says) of any backbone, whose later stages are in the weights but
+// Form "smp" is segmentation_models_pytorch's, a much smaller network: the pyramid reads the undilated
+// map of stride 8 (or that of output_stride) of any backbone, whose later stages are in the weights but
 // do not run; the 1x1 mean has a bias instead of a norm; the map comes last in the concatenation; then 1x1 to
 // 512 channels, dropout 0.2 and 3x3 scores. No auxiliary head.
 //
@@ -186,7 +186,7 @@ class SmpPspNet : public SegmentationModel {
         align_corners_(o.align_corners.value_or(true)),
         level_(stride_level("model.output_stride", output_stride_)) {
     BackboneOptions b = backbone_options(o, "resnet50");
-    b.output_stride = 32;  // nothing is dilated: what lies behind the map is not used
+    b.output_stride = 32;  // nothing is dilated: stages behind the map are not used
     backbone_ = make_backbone(b);
     add_child(smp_encoder_name(b.name), backbone_);
     const int64_t inner = scaled_width(512, o.width_multiplier);
@@ -209,7 +209,7 @@ class SmpPspNet : public SegmentationModel {
  private:
   const int64_t classes_, in_channels_, output_stride_;
   const bool align_corners_;
-  const size_t level_;  // the map that the pyramid stands on
+  const size_t level_;  // the map that the pyramid reads
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<SmpDecoder> decoder_;
   std::shared_ptr<ScoreHead> head_;

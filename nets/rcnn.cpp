@@ -1,12 +1,12 @@
 // Faster R-CNN (Ren, He, Girshick, Sun, arXiv:1506.01497) and Mask R-CNN (He, Gkioxari, Dollar, Girshick,
 // arXiv:1703.06870) as torchvision has them, with Detectron2's variants as options.
 //
-//   fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn     ResNet with feature pyramid; two fully connected
-//   layers
-//   ..._v2                                             norms in pyramid and heads; convolutions in the box
-//   head fasterrcnn_vgg16                                   one map of stride 16, as in the first paper
+//   fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
+//                        ResNet with feature pyramid; two fully connected layers
+//   ..._v2               norms in pyramid and heads; convolutions in the box head
+//   fasterrcnn_vgg16     one map of stride 16, as in the first paper
 //
-// `norm` is that of everything that has one (v1: the ResNet alone). Any ResNet can be the backbone.
+// `norm` is that of all parts that have one (v1: the ResNet alone). Any ResNet can be the backbone.
 #include <algorithm>
 #include <cmath>
 
@@ -27,7 +27,7 @@ void set_default(T& value, const T& otherwise) {
   if (value == T{}) value = otherwise;
 }
 
-// The options with the network's own defaults put in, checked.
+// The options with the network's defaults filled in, checked.
 DetectionOptions resolved(const ModelOptions& model, bool vgg, size_t maps) {
   DetectionOptions o = model.detection;
   set_default(o.min_size, {vgg ? 600 : 800});
@@ -105,8 +105,8 @@ class Rcnn : public DetectionModel {
   std::vector<Detections> detect(const std::vector<Tensor>& images, const StageObserver& observe) override {
     const NoGradGuard no_tape;
     check(images);
-    // Outputs of the heads are small, and NaN and Inf of everything before them reach them. Boxes and masks
-    // hide them: a score that is not a number is above no threshold.
+    // Checks the outputs of the heads: they are small, and NaN and Inf of all layers before reach them. Boxes
+    // and masks hide them: a NaN score is above no threshold.
     std::string not_finite;
     const StageObserver watch = [&](const std::string& name, const Tensor& value) {
       if (observe) observe(name, value);
@@ -211,7 +211,7 @@ class Rcnn : public DetectionModel {
     }
   }
 
-  // The objects to learn from, without crowds, checked.
+  // The training targets, without crowds, checked.
   Instances objects_of(const Instances& target, const ImageSize& image, size_t number) const {
     ATROUS_CHECK(target.boxes.shape() == Shape({target.size(), 4}), ErrorKind::data,
                  "[{}] there must be a box per label. Got boxes {} and {} labels for image {} of the batch.",

@@ -28,17 +28,17 @@ namespace {
 constexpr int64_t box_grid = 7, mask_grid = 14;  // cells that a region is divided into
 constexpr double smallest_detection = 1e-2;      // pixels of width and height
 constexpr kernels::BoxCoderOptions box_coder{.wx = 10, .wy = 10, .ww = 5, .wh = 5};
-// Masks of that many objects are planes at once: whole images are large.
+// Number of objects whose masks are planes at the same time: whole images are large.
 constexpr size_t masks_at_once = 16;
 
-// The map on which a region of this size is looked at: 4 levels for 1/4 ... 1/32, where one of 224 pixels
+// The map from which a region of this size is cut: 4 levels for 1/4 ... 1/32, where one of 224 pixels
 // belongs to 1/16 (Lin et al., eq. 1). In f32, with torchvision's epsilon.
 int32_t level_of(const float* box, const std::vector<int64_t>& strides) {
   const float side = std::sqrt((box[2] - box[0]) * (box[3] - box[1]));
   const float level = std::floor(4.0f + std::log2(side / 224.0f) + 1e-6f);
   const auto finest = static_cast<float>(std::log2(strides.front()));
   const auto coarsest = static_cast<float>(std::log2(strides.back()));
-  // Written so that NaN is the finest.
+  // Written so that NaN maps to the finest level.
   return static_cast<int32_t>((level > finest ? std::min(level, coarsest) : finest) - finest);
 }
 
@@ -67,12 +67,12 @@ struct RoiHeads::Regions {
   }
 };
 
-// The proposals that count in a step.
+// The sampled proposals of a step.
 struct RoiHeads::Samples {
   Regions regions;
   std::vector<int32_t> labels;     // of each
   std::vector<int32_t> positives;  // numbers of those with an object
-  std::vector<int32_t> objects;    // of the positives: which object of their image
+  std::vector<int32_t> objects;    // index of the object in its image, for each positive
   std::vector<float> deltas;       // [P,4] of the positives
 };
 
@@ -123,7 +123,7 @@ Variable RoiHeads::mask_logits(const RegionMaps& maps, const Regions& regions,
 // scores [n,K] in host memory, deltas [n,4K] and proposals on the device.
 Detections RoiHeads::choose(const Tensor& scores, const Tensor& deltas, const Tensor& proposals,
                             const ImageSize& size) const {
-  // Every class of every proposal is a candidate; those that score too little, nearly all, stay here.
+  // Every class of every proposal is a candidate; low scores, nearly all of them, are dropped here.
   const int64_t classes = form_.classes;
   std::vector<int32_t> proposal_of, entry_of, labels;
   std::vector<float> kept_scores;
@@ -225,7 +225,7 @@ RoiHeads::Samples RoiHeads::sample(const std::vector<Tensor>& proposals, const s
                                    Rng& rng) const {
   Samples s;
   for (size_t image = 0; image < proposals.size(); ++image) {
-    // The objects themselves are proposals too: early on they are the only good ones.
+    // The objects themselves are proposals too: early in training they are the only good ones.
     const Instances& truth = truths[image];
     const int64_t proposed = proposals[image].dim(0), count = proposed + truth.size();
     const Tensor boxes = Tensor::empty({count, 4});

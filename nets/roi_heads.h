@@ -23,7 +23,7 @@ struct RoiHeadsForm {
   layers::Init box_init = layers::Init::uniform_fan_in;  // of TwoLayerHead
 };
 
-// What the heads look at, and on which scale.
+// Inputs of the heads: feature maps and their scales.
 struct RegionMaps {
   std::vector<Variable> maps;    // [N,H_l,W_l,C], finest first
   std::vector<int64_t> strides;  // image pixels per pixel, powers of two
@@ -45,7 +45,7 @@ class RoiHeads : public layers::Module {
   Losses losses(const RegionMaps& maps, const std::vector<Tensor>& proposals,
                 const std::vector<Instances>& truths, const std::vector<ImageSize>& sizes, Rng& rng,
                 const layers::StageObserver& observe) const;
-  // All heads on so many regions of no size, for what they cost.
+  // All heads on that many regions of zero size, to measure their cost.
   void run(const RegionMaps& maps, int64_t boxes, int64_t masks) const;
   std::string kind() const override { return "RoIHeads"; }
 

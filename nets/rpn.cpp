@@ -28,7 +28,7 @@ Variable flattened(const std::vector<Variable>& maps) {
   return concat(rows);
 }
 
-// 1 for anchors to learn as objects, 0 as background, -1 to leave out.
+// 1 for positive anchors, 0 for background, -1 for ignored ones.
 std::vector<int32_t> anchor_labels(const int32_t* matches, int64_t count) {
   std::vector<int32_t> labels(static_cast<size_t>(count));
   for (size_t i = 0; i < labels.size(); ++i)
@@ -36,10 +36,10 @@ std::vector<int32_t> anchor_labels(const int32_t* matches, int64_t count) {
   return labels;
 }
 
-// What the anchors of one image that count should say, gathered over a batch.
+// The targets of the sampled anchors, gathered over a batch.
 struct AnchorTargets {
   std::vector<int32_t> counted;    // rows of [N*A]: of each image first the positives, then the negatives
-  std::vector<float> is_object;    // of these
+  std::vector<float> is_object;    // 1 or 0, one per element of `counted`
   std::vector<int32_t> positives;  // rows of the positives
   std::vector<Tensor> deltas;      // [P_i,4] of each image that has some, on the device
 };

@@ -1,11 +1,11 @@
-// SegNet (Badrinarayanan, Kendall, Cipolla, arXiv:1511.00561): a decoder that puts each value back where the
-// encoder's pooling found it (max unpooling), then fills in between by convolutions. Pools round up, so every
-// image size works, and logits have the size of the image.
+// SegNet (Badrinarayanan, Kendall, Cipolla, arXiv:1511.00561): a decoder that writes each value back to where
+// the encoder's pooling found it (max unpooling), then fills in between by convolutions. Pools round up, so
+// all image sizes work, and logits have the size of the image.
 //
 // form "vgg16" (the default): the 13 convolutions of VGG16 and their mirror image, each with norm and ReLU;
 // the last one gives the scores. form "basic": SegNet-Basic, four levels of one 7x7 convolution of 64
 // channels; no ReLU in the decoder, 1x1 scores, and the image goes through a local response normalisation
-// over its channels first (which does something to images of 0 to 255, and next to nothing to normalised
+// over its channels first (which changes images of 0 to 255, and hardly changes normalised
 // ones).
 //
 // Convolutions have biases although a norm follows, as in the authors' models.
@@ -26,7 +26,7 @@ namespace {
 
 using namespace layers;
 
-// A convolution with its norm. It keeps its bias, other than a Block's own.
+// A convolution with its norm. It keeps its bias, unlike those of a Block.
 class Convs : public Block {
  public:
   ConvNorm add(const std::string& conv, const std::string& norm_name, const Conv2dArgs& args, NormKind norm) {
@@ -53,7 +53,7 @@ Conv2dArgs square(int64_t in, int64_t out, int64_t kernel) {
 }
 
 PooledWithIndices pool(const Variable& x) {
-  // An extent of one stays.
+  // An extent of one is not pooled.
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
   return max_pool2d_with_indices(
       x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w, .ceil_mode = true});
@@ -147,7 +147,7 @@ class SegNet : public SegmentationModel {
 
   const int64_t classes_, in_channels_;
   const bool basic_;
-  std::shared_ptr<Convs> own_;  // all that is not in "features"
+  std::shared_ptr<Convs> own_;  // layers that are not under "features"
   std::vector<Level> down_, up_;
 };
 

@@ -1,4 +1,4 @@
-// What the networks in the form of the library segmentation_models_pytorch (Iakubovskii, 2019; "smp") share.
+// Code shared by the networks in the form of segmentation_models_pytorch (Iakubovskii, 2019; "smp").
 #pragma once
 
 #include <string>
@@ -7,11 +7,11 @@
 
 namespace atrous::nets {
 
-// Whether `form` asks for the network of segmentation_models_pytorch instead of the paper's. Error(config)
+// Whether `form` selects the network of segmentation_models_pytorch instead of the paper's. Error(config)
 // for other forms.
 bool is_smp_form(const ModelOptions& model);
 
-// What such a network calls its backbone: "encoder", and "encoder.features" for those whose classification
+// The name of such a network's backbone: "encoder", and "encoder.features" for those whose classification
 // network keeps them under "features" in torchvision (VGG, MobileNet).
 std::string smp_encoder_name(const std::string& backbone);
 

@@ -40,8 +40,8 @@ void adopt_fully_connected(TensorFile& file, const std::map<std::string, Shape>&
   }
 }
 
-// Where files keep the features of a network: classification networks at the top or under "features.",
-// segmentation and detection networks under a name of their own.
+// Prefixes of a network's features in files: classification networks at the top or under "features.",
+// segmentation and detection networks under a separate name.
 constexpr const char* feature_prefixes[] = {"",         "features.",         "backbone.",
                                             "encoder.", "encoder.features.", "backbone.body."};
 
@@ -90,7 +90,7 @@ std::map<std::string, Shape> shapes_of(const Model& model) {
   return shapes;
 }
 
-// Gives every tensor of the file the name that the network has for it, if there is one.
+// Renames every tensor of the file to the network's name for it, if there is one.
 void rename_all(TensorFile& file, const Model& model) {
   const std::map<std::string, Shape> wanted = shapes_of(model);
   for (auto& [name, t] : file.tensors) {
@@ -107,7 +107,7 @@ void rename_all(TensorFile& file, const Model& model) {
   }
 }
 
-// Names of two versions in one file may mean one tensor. Which of them holds the weights is unknown.
+// Names of two versions in one file may mean the same tensor. Which of them holds the weights is unknown.
 void check_distinct(const TensorFile& file, const std::vector<std::string>& before, const char* where) {
   std::map<std::string, size_t> seen;
   for (size_t i = 0; i < before.size(); ++i) {
@@ -156,7 +156,7 @@ struct Likeness {
   double width = 1;
 };
 
-// How the file's tensors below a prefix resemble a backbone: all of its parameters must be there, with
+// How well the file's tensors below a prefix match a backbone: all of its parameters must be there, with
 // kernels of its size. Channels may differ, as model.width_multiplier and in_channels make them.
 Likeness likeness(const TensorFile& file, const std::string& prefix, const std::string& name) {
   Likeness like{name};
@@ -217,7 +217,7 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
   ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
                "[{}] the file must exist. Got \"{}\". Check the path.", options.where, path);
   TensorFile file = read_safetensors(path);
-  std::erase_if(file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
+  std::erase_if(file.tensors, [](const auto& t) {  // members of a checkpoint besides the network
     return t.first.starts_with("optimizer.") || t.first.starts_with("average.");
   });
   // First the wrapper, so that the names below it are recognised.
@@ -239,7 +239,7 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
   report.load.stripped_prefix = wrapper + report.load.stripped_prefix;
   if (options.backbone_only)
     std::erase_if(report.load.missing, [&](const std::string& n) { return !model.in_backbone(n); });
-  // Counters fit every network; they say nothing.
+  // Counters fit every network; they identify none.
   const auto says_something = [](const std::string& name) { return !name.ends_with("num_batches_tracked"); };
   ATROUS_CHECK(std::any_of(report.load.loaded.begin(), report.load.loaded.end(), says_something),
                ErrorKind::checkpoint,

@@ -1,4 +1,4 @@
-// Weights of other programs, by name: what a network starts from.
+// Weights of other programs, loaded by name as start values of a network.
 #pragma once
 
 #include <string>
@@ -23,8 +23,8 @@ struct ImportReport {
   std::string str() const;  // a few lines for people
 };
 
-// Loads what fits, by name and shape, of a safetensors file; the rest keeps its values, and the first
-// convolution may be folded to other input channels. Understood are the network's own names, wrapped
+// Loads the tensors of a safetensors file that match by name and shape; the rest keeps its values, and the
+// first convolution may be folded to other input channels. Accepted are the network's own names, wrapped
 // ("module.") or not; names of earlier versions (current_name); and those of another network whose features
 // are this one's backbone: a classification network ("layer1.0.conv1.weight", "features.0.weight"), a
 // segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits,
@@ -35,11 +35,11 @@ ImportReport import_weights(const layers::Model& model, const std::string& path,
 // The same network, initialised from the seed alone.
 ModelOptions without_start_weights(ModelOptions options);
 
-// What kind of network a file is for, as far as its names and shapes show: "backbone resnet18,
-// width_multiplier 0.5, the heads of a Mask R-CNN". For messages; empty if it looks like none of ours.
+// The kind of network that a file is for, as far as its names and shapes show: "backbone resnet18,
+// width_multiplier 0.5, the heads of a Mask R-CNN". For messages; empty if it looks like none of atrous.
 std::string recognised(const TensorFile& file);
 
-// What a name of an earlier version is called today; other names as they are.
+// The current form of a name of an earlier version; other names as they are.
 std::string current_name(const std::string& name);
 
 }  // namespace atrous::nets

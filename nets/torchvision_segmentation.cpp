@@ -36,7 +36,7 @@ class DeepLabHead : public Head {
 
 class BackboneAndHead : public SegmentationModel {
  public:
-  // `o.name` is that of a head and, behind the first "_", of a backbone.
+  // `o.name` consists of the name of a head and, behind the first "_", that of a backbone.
   explicit BackboneAndHead(const ModelOptions& o) : classes_(o.num_classes), in_channels_(o.in_channels) {
     const std::string backbone_name = o.name.substr(o.name.find('_') + 1);
     const bool mobile = backbone_name.starts_with("mobilenet");

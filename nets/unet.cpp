@@ -20,7 +20,7 @@ class DoubleConv : public Block {
     add_child("double_conv", convs);
     convs_ = convs;
   }
-  // `result`, if given, is where the second convolution writes.
+  // `result`, if given, receives the output of the second convolution.
   Variable forward(const Variable& x, const Tensor& result = {}) const {
     const ModuleScope scope(name());
     const ModuleScope inner(convs_->name());
@@ -60,7 +60,7 @@ class Down : public Block {
   Variable forward(const Variable& x, const Tensor& result = {}) const {
     const ModuleScope scope(name());
     const ModuleScope inner(inner_->name());
-    // An extent of one cannot be halved any more; it stays, so that every image size works.
+    // An extent of one cannot be halved any more and is kept, so that every image size works.
     const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
     const Pool2dOptions pool{.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w};
     return inner_->convs->forward(max_pool2d(x, pool), result);
@@ -79,7 +79,7 @@ class Down : public Block {
   std::shared_ptr<Inner> inner_;
 };
 
-// A skip connection: the level's own result, and the buffer whose first slice it shall fill.
+// A skip connection: the level's own result, and the buffer whose first slice receives it.
 struct Skip {
   Variable value;
   std::unique_ptr<ConcatBuffer> buffer;
@@ -88,7 +88,7 @@ struct Skip {
 // Doubles the map, joins it with the skip, two convolutions.
 class Up : public Block {
  public:
-  // `crop`: rows and columns of the skip above and left of what the doubled map describes (valid form).
+  // `crop`: rows and columns of the skip above and left of the part that the doubled map covers (valid form).
   Up(int64_t skip_channels, int64_t below_channels, int64_t out, int64_t crop, const UNetOptions& o)
       : valid_(o.valid), crop_(crop) {
     // The doubled map has as many channels as the skip; with bilinear doubling the level below has been
@@ -151,8 +151,8 @@ class UNet : public SegmentationModel {
     for (int64_t l = 1; l <= bottom; ++l)
       downs_.push_back(register_module<Down>(fmt::format("down{}", l), width(l - 1),
                                              l == bottom ? width(l) / halved : width(l), o));
-    // Two unpadded convolutions take 2 pixels off each side and a doubled pixel is two, so pixel 0 of the
-    // doubled map lies over pixel 4 of the lowest skip, and over pixel 2 * (crop + 4) of the next one. Where
+    // Two unpadded convolutions take 2 pixels off each side and doubling makes two of a pixel, so pixel 0 of
+    // the doubled map lies over pixel 4 of the lowest skip, and over pixel 2 * (crop + 4) of the next. Where
     // pooling drops an odd last row this is not half of the difference in size: poolings begin at the top
     // left.
     int64_t crop = 4;
@@ -168,7 +168,7 @@ class UNet : public SegmentationModel {
     const Shape& in = image.shape();
     const std::vector<std::pair<int64_t, int64_t>> joined = joined_extents(in[1], in[2]);
     const int64_t bottom = options_.depth - 1;
-    // Padded form: each level writes its result straight into the buffer in which it will meet the way up.
+    // Padded form: each level writes its result straight into the buffer of its concatenation on the way up.
     std::vector<Skip> skips;
     Variable x = image;
     for (int64_t l = 0; l < bottom; ++l) {
@@ -206,8 +206,8 @@ class UNet : public SegmentationModel {
   std::string kind() const override { return "UNet"; }
 
  private:
-  // Height and width of what meets on each level but the lowest: the skip (padded form) or the doubled map
-  // (valid form).
+  // Height and width of the concatenation on each level but the lowest: those of the skip (padded form) or of
+  // the doubled map (valid form).
   std::vector<std::pair<int64_t, int64_t>> joined_extents(int64_t height, int64_t width) const {
     const std::vector<int64_t> h = joined_extents(height, "height"), w = joined_extents(width, "width");
     std::vector<std::pair<int64_t, int64_t>> both;
@@ -236,7 +236,7 @@ class UNet : public SegmentationModel {
   }
   // Smallest input of the valid form with at least one output pixel.
   int64_t smallest_extent() const {
-    int64_t x = 1;  // way up, backwards: before two convolutions, then half of it, rounded up
+    int64_t x = 1;  // the way up, in reverse: before two convolutions, then half of it, rounded up
     for (int64_t l = 0; l + 1 < options_.depth; ++l) x = (x + 4 + 1) / 2;
     x += 4;
     for (int64_t l = 0; l + 1 < options_.depth; ++l) x = 2 * x + 4;
@@ -260,7 +260,7 @@ ModelPtr make_unet(const UNetOptions& options) {
 ModelPtr build_unet(const ModelOptions& o) {
   const bool valid = o.padding == UNetPadding::valid;
   const bool bilinear = o.upsampling == Upsampling::bilinear;
-  // The paper drops out "at the end of the contracting path" and does not say how much; one half is the usual
+  // The paper drops out "at the end of the contracting path" without stating the rate; one half is the usual
   // reading.
   return make_unet({o.in_channels, o.num_classes, o.base_width, o.depth, valid, bilinear, o.norm,
                     o.dropout_or(valid ? 0.5 : 0.0)});

@@ -6,12 +6,12 @@
 // and convolved twice; 1x1 scores.
 //
 // Two forms:
-//   padding "valid": the paper's. Unpadded convolutions, 572x572 in and 388x388 out; with norm "none" and
-//   dropout at the end of the contracting path. A skip is cropped to the pixels that the doubled map
-//   describes: its centre at the paper's sizes; where pooling drops an odd last row or column, that much less
-//   at the bottom or right. So an output does not depend on how far the image extends beyond what the output
-//   sees. padding "same":  any input size; where pooling rounded an odd size down, the doubled map is padded
-//   at the bottom and right.
+//   padding "valid": the paper's. Unpadded convolutions, 572x572 in and 388x388 out; norm "none" and dropout
+//     at the end of the contracting path. A skip is cropped to the pixels that the doubled map covers: its
+//     centre at the paper's sizes; where pooling drops an odd last row or column, that much less below or on
+//     the right. So an output does not depend on how far the image extends beyond its receptive field.
+//   padding "same": any input size; where pooling rounded an odd size down, the doubled map is padded
+//     at the bottom and right.
 //
 // upsampling "transposed": 2x2 transposed convolution that halves the channels. "bilinear": align_corners =
 // true, and the channels of the lowest level and of each block on the way up are halved instead.

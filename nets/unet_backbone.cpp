@@ -132,7 +132,7 @@ class DecoderBlock : public Block {
                  : register_module<Attention>(child, channels, a.attention == AttentionKind::scse);
     };
     conv1_ = register_module<ConvBlock>("conv1", in + skip, out, a.norm);
-    // The last block joins nothing and does not use its first attention; weights files have it all the same.
+    // The last block joins nothing and does not use its first attention; weights files have it nevertheless.
     attention1_ = attention("attention1", in + skip);
     conv2_ = register_module<ConvBlock>("conv2", out, out, a.norm);
     attention2_ = attention("attention2", out);
@@ -153,7 +153,7 @@ class DecoderBlock : public Block {
   std::string kind() const override { return "UnetDecoderBlock"; }
 
  private:
-  // The enlarged map is made where it belongs; only the skip, which the backbone continues with, is copied.
+  // The enlarged map is written into its slice; only the skip, which the backbone reads as well, is copied.
   static Variable joined(const Variable& below, const Variable& skip) {
     const int64_t height = skip.dim(1), width = skip.dim(2);
     const int64_t channels[] = {below.dim(3), skip.dim(3)};

@@ -29,7 +29,7 @@ const Form& form_of(int64_t layers) {
 VggFeatures::VggFeatures(const VggOptions& o) : ceil_pools_(o.ceil_pools), large_pools_(o.large_pools) {
   const Form& form = form_of(o.layers);
   const size_t last_level = stride_level("model.output_stride", o.output_stride);
-  // ReLUs, norms and pools are children of their own in torchvision's sequence and count in the names.
+  // ReLUs, norms and pools are separate children in torchvision's sequence and count in the names.
   const int children = o.norm == NormKind::none ? 2 : 3;
   int index = 0;
   int64_t in = o.in_channels, dilation = 1;
@@ -64,7 +64,7 @@ Variable VggFeatures::pool(const Stage& stage, const Variable& x) const {
   if (!stage.strided) return max_pool2d(x, Pool2dOptions::square(3, 1, 1));
   if (large_pools_) return max_pool2d(x, Pool2dOptions::square(3, 2, 1));
   if (ceil_pools_) return max_pool2d(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
-  // An extent of one cannot be halved any more; it stays, so that every image size works.
+  // An extent of one cannot be halved any more and is kept, so that every image size works.
   const int64_t h = std::min<int64_t>(2, x.dim(1)), w = std::min<int64_t>(2, x.dim(2));
   return max_pool2d(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
 }

@@ -10,7 +10,7 @@
 namespace atrous::nets {
 
 struct VggOptions {
-  int64_t layers = 16;  // 11, 13, 16 or 19, of which three are fully connected and not here
+  int64_t layers = 16;  // 11, 13, 16 or 19 layers, three of them fully connected and not part of this module
   int64_t in_channels = 3;
   double width_multiplier = 1;
   layers::NormKind norm =

@@ -9,13 +9,13 @@
 //   exit    block20:              728, 1024, 1024; stride 2; 1x1 shortcut
 //           block21:              1536, 1536, 2048; no shortcut, ReLU after each norm, not before
 //
-// A block's stride is that of its third separable convolution. Blocks that give up their stride keep the rate
-// of the block before, and the rate doubles after them; the factors of multi_grid belong to block21. The map
-// of stride 4 is the result of the second separable convolution of block2 (256 channels, before its ReLU),
-// which is where the decoder of v3+ reads.
+// A block's stride is that of its third separable convolution. Blocks with dilation for a stride keep the
+// rate of the block before, and the rate doubles after them; the factors of multi_grid belong to block21. The
+// map of stride 4 is the result of the second separable convolution of block2 (256 channels, before its
+// ReLU), which the decoder of v3+ reads.
 //
 // Batch norm has TensorFlow's eps of 1e-3. Its decay of 0.9997 there fits runs of 30000 steps from ImageNet
-// weights; shorter ones would be evaluated with statistics of the start, so momentum is 0.1 as elsewhere.
+// weights; in shorter runs evaluation would use statistics of the start, so momentum is 0.1 as elsewhere.
 //
 // Names: conv1, bn1, conv2, bn2, blockN.sepM.{0,1,3,4} (depthwise, norm, 1x1, norm), blockN.skip.{0,1}.
 #include <array>
@@ -55,7 +55,7 @@ class Separable : public Block {
                               .init = init},
                              norm)),
         pointwise_(conv_norm("3", "4", {.in = in, .out = out, .kernel = 1, .init = init}, norm)) {}
-  // `between` and the activation of `last` stand behind the norms.
+  // `between` and the activation of `last` run behind the norms.
   Variable forward(const Variable& x, Activation between, const ConvNormActOptions& last) const {
     const ModuleScope scope(name());
     return pointwise_(depthwise_(x, {.activation = between, .residual = {}, .out = {}}), last);
@@ -144,7 +144,7 @@ class Xception : public Backbone {
     conv2_ = conv_norm("conv2", "bn2", {.in = width(32), .out = width(64), .pad = 1, .init = init}, norm);
     BlockArgs a{.in = width(64), .norm = norm};
     BackboneOptions limits = o;
-    limits.uniform_dilation = false;  // Xception has but one form
+    limits.uniform_dilation = false;  // Xception has only one form
     DilationPlan dilation(limits, 2);
     const auto add = [&](const std::array<int64_t, 3>& channels, int64_t stride, Shortcut shortcut) {
       for (size_t i = 0; i < 3; ++i) a.out[i] = width(channels[i]);
