@@ -84,7 +84,7 @@ std::vector<uint8_t> sample_warp(const Sample& sample, const internal::Warp& war
   return outside;
 }
 
-// The border keeps its colour whatever happened to the picture.
+// The border keeps its colour, whatever the colour changes.
 void fill_outside(const Tensor& image, const std::vector<uint8_t>& outside,
                   const std::vector<double>& color) {
   const int64_t channels = image.dim(2);

@@ -9,7 +9,7 @@
 
 namespace atrous::data {
 
-// What lies outside the image.
+// How pixels outside the image are filled.
 enum class Border {
   zero,     // border_color, label ignored
   reflect,  // mirrored about the outermost pixels
@@ -45,7 +45,7 @@ struct AugmentOptions {
   std::vector<double> border_color = {};
 };
 
-// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label moved along (nearest; no new
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1] before normalisation, label warped along (nearest; no new
 // values but ignore_label). Flips, turns, scale, rotation, elastic deformation and crop are one inverse map
 // from output to source pixels, so the image is interpolated once:
 //   source = (crop corner + rotate(output + elastic(output))) / scale, then flips and quarter turns

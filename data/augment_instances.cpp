@@ -1,4 +1,4 @@
-// Boxes and masks follow the picture. The map is that of the image (warp.h), so that all stay in register.
+// Boxes and masks are warped with the picture, by the same map (warp.h), so that all stay aligned.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -22,14 +22,14 @@ Rect intersection(const Rect& a, const Rect& b) {
   return {std::max(a.x1, b.x1), std::max(a.y1, b.y1), std::min(a.x2, b.x2), std::min(a.y2, b.y2)};
 }
 
-// More than rounding.
+// More than rounding error.
 bool differ(const Rect& a, const Rect& b) {
   constexpr double eps = 1e-3;
   return std::abs(a.x1 - b.x1) > eps || std::abs(a.y1 - b.y1) > eps || std::abs(a.x2 - b.x2) > eps ||
          std::abs(a.y2 - b.y2) > eps;
 }
 
-// The upright rectangle around a rectangle that is mapped.
+// The bounding rectangle of a mapped rectangle.
 Rect mapped(const Rect& r, const Affine& m) {
   Rect out{1e300, 1e300, -1e300, -1e300};
   for (const auto& [x, y] : {std::array{r.x1, r.y1}, {r.x2, r.y1}, {r.x1, r.y2}, {r.x2, r.y2}}) {
@@ -39,14 +39,14 @@ Rect mapped(const Rect& r, const Affine& m) {
   return out;
 }
 
-// Upright rectangles stay upright rectangles.
+// The map keeps upright rectangles upright.
 bool keeps_upright(const Warp& warp) {
   const Affine& m = warp.map;
   return warp.grid == 0 && ((m.b == 0 && m.d == 0) || (m.a == 0 && m.e == 0));
 }
 
-// Farthest that the elastic part moves a pixel: its cubic weights add up to at most 1.25 per axis in absolute
-// value.
+// The largest distance by which the elastic part moves a pixel: its cubic weights add up to at most 1.25 per
+// axis in absolute value.
 double elastic_reach(const Warp& warp) {
   double reach = 0;
   for (const auto* shifts : {&warp.dx, &warp.dy}) {
@@ -122,7 +122,7 @@ Instances moved(const Instances& objects, const Warp& warp) {
       if (!upright) {
         box = fitted;
       } else if (is_cut) {
-        // Annotated boxes may be a little smaller than their masks; what neither covers is gone.
+        // Annotated boxes may be a little smaller than their masks; pixels that neither covers are removed.
         const Rect both = intersection(box, fitted);
         box = both.empty() ? fitted : both;
       }

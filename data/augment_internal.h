@@ -1,4 +1,4 @@
-// Pieces of augment.cpp that tests and the loader reach for. Internal to data/.
+// Parts of augment.cpp that tests and the loader use. Internal to data/.
 #pragma once
 
 #include "data/augment.h"

@@ -55,7 +55,7 @@ FileReport check_file(const ListDataset& dataset, int64_t index) {
     const auto& pixels = out.histogram.pixels;
     out.single_class = std::count_if(pixels.begin(), pixels.end(), [](int64_t n) { return n > 0; }) == 1;
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::memory) throw;  // says nothing about the file
+    if (error.kind() == ErrorKind::memory) throw;  // not an error of the file
     out.error = error.what();
   }
   return out;
@@ -101,7 +101,7 @@ class Checker {
     report_.splits.push_back(std::move(split));
   }
 
-  // What all splits together show.
+  // Checks over all splits together.
   void finish() {
     for (Finding& f : copies_.findings()) report_.findings.push_back(std::move(f));
   }
@@ -175,7 +175,7 @@ class Checker {
           split));
       return;
     }
-    // Palette pictures that were converted to grey show the luminance of VOC's first colours.
+    // Palette pictures that were converted to grey hold the luminance of VOC's first colours.
     const std::set<int64_t> grey_palette{38, 75, 113, 14, 52, 89, 128, 19, 57, 94, 132, 33, 71, 108, 147};
     const auto greys =
         std::count_if(values.begin(), values.end(), [&](int64_t v) { return grey_palette.contains(v); });
@@ -241,7 +241,7 @@ CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t 
       checker.error(fmt::format("{}: {}", split, error.what()));
     }
   }
-  // What the readers of files had to say is part of the result, not only of stderr.
+  // Notes of the file readers are part of the result, not only printed on stderr.
   for (const Note& n : notes()) report.notes.push_back(n.line());
   checker.finish();
   return report;

@@ -1,5 +1,5 @@
-// `atrous data check`: reads every image and label of a data set and names likely mistakes before a training
-// run does.
+// `atrous data check`: reads every image and label of a data set and reports likely mistakes before training
+// starts.
 #pragma once
 
 #include <map>
@@ -39,7 +39,7 @@ struct CheckReport {
   std::string json() const;
 };
 
-// Never throws for bad data: everything wrong with it becomes a finding. Error(config) only for impossible
+// Never throws for bad data: every error in it becomes a finding. Error(config) only for impossible
 // options. num_classes and in_channels as for open_dataset. Without `splits`: train and val, which must be
 // there, and test where it is there.
 CheckReport check_data(const DataOptions& options, int64_t num_classes, int64_t in_channels,

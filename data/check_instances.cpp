@@ -35,7 +35,7 @@ struct FileReport {
   std::string example;          // an object whose box and mask disagree
   // By label: a vector for all classes and images of a large set would take gigabytes.
   std::map<int32_t, int64_t> class_objects;
-  // Of mask pictures.
+  // For mask pictures only.
   std::vector<int64_t> values;
   std::string scattered;  // its most scattered object
 };
@@ -86,7 +86,7 @@ void count(FileReport& out, const Instances& objects) {
   c.images_with_crowds_only = c.objects == 0 && c.crowds > 0;
 }
 
-// Whether the values of a mask picture may be classes: then one value is often in several places. Of real
+// Whether the values of a mask picture may be classes: then one value often occurs in several pieces. Of real
 // masks of nuclei and persons less than 1 % are that scattered, of label pictures 16 % and more.
 void look_for_classes(FileReport& out, const Instances& objects) {
   int64_t most = 0;
@@ -112,7 +112,7 @@ FileReport check_file(const InstanceDataset& dataset, int64_t index, bool is_id_
     count(out, sample.instances);
     if (is_id_masks) look_for_classes(out, sample.instances);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::memory) throw;  // says nothing about the file
+    if (error.kind() == ErrorKind::memory) throw;  // not an error of the file
     out.error = error.what();
   }
   return out;
@@ -173,7 +173,7 @@ class Checker {
     report_.splits.push_back(std::move(split));
   }
 
-  // What all splits together show.
+  // Checks over all splits together.
   void finish() {
     for (Finding& f : copies_.findings()) report_.findings.push_back(std::move(f));
   }
@@ -220,7 +220,7 @@ class Checker {
     warn_of_absent(s, dataset);
   }
 
-  // Label pictures in the place of masks: each class would become one object.
+  // Label pictures given as masks: each class would become one object.
   void warn_of_classes(const InstanceSplitReport& s, const std::vector<FileReport>& files) {
     constexpr size_t enough_images = 10, most_named = 3;
     std::vector<const FileReport*> with_objects, scattered;
@@ -291,8 +291,8 @@ std::string split_table(const InstanceSplitReport& s) {
   return out;
 }
 
-// A split by the labels of train. Classes that are not those of train are an error, and do not keep the rest
-// from being checked, by the split's own labels.
+// A split with the labels of train. Classes that train lacks are an error, but the rest is still
+// checked, with the split's own labels.
 std::unique_ptr<InstanceDataset> open_for_check(Checker& checker, const DataOptions& options,
                                                 const std::string& split, int64_t num_classes,
                                                 int64_t in_channels, const ClassList& training,
@@ -354,7 +354,7 @@ std::string InstanceCheckReport::json() const {
   json["errors"] = Json::array();
   json["warnings"] = Json::array();
   for (const Finding& f : findings) json[f.is_error ? "errors" : "warnings"].push_back(f.message);
-  // Names of files may hold any bytes; JSON may not.
+  // File names may hold any bytes; JSON may not.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -364,7 +364,7 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
   report.dataset = options.dataset;
   report.root = options.root;
   Checker checker(report, options.allow_overlap);
-  // What labels mean is what they mean in training.
+  // The training split defines the meaning of labels.
   ClassList training{
       .what = "the train split", .classes = {}, .objects = true, .numbers = {}, .can_grow = true};
   for (const std::string split : {"train", "val", "test"}) {
@@ -392,7 +392,7 @@ InstanceCheckReport check_instances(const DataOptions& options, int64_t num_clas
       checker.say(true, fmt::format("{}: {}", split, error.what()));
     }
   }
-  // What the readers of files had to say is part of the result, not only of stderr.
+  // Notes of the file readers are part of the result, not only printed on stderr.
   for (const Note& n : notes()) report.notes.push_back(n.line());
   checker.finish();
   return report;

@@ -1,4 +1,4 @@
-// `atrous data check` for data sets of objects.
+// `atrous data check` for instance data sets.
 #pragma once
 
 #include <array>
@@ -46,8 +46,8 @@ struct InstanceCheckReport {
   std::string json() const;
 };
 
-// As check_data(): everything wrong with the data becomes a finding, also classes of a split that are not
-// those of train.
+// As check_data(): every error in the data becomes a finding, also classes of a split that train
+// lacks.
 InstanceCheckReport check_instances(const DataOptions& options, int64_t num_classes, int64_t in_channels,
                                     const std::vector<std::string>& splits = {});
 

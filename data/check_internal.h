@@ -1,4 +1,4 @@
-// What both kinds of check share. Internal to data/.
+// Code shared by both kinds of check. Internal to data/.
 #pragma once
 
 #include <map>
@@ -27,7 +27,7 @@ class CopyFinder {
 
  private:
   struct Copies {
-    std::string split, other;  // that of the copies, and that in which they were seen first
+    std::string split, other;  // the split of the copies, and that in which they were found first
     int64_t count = 0;
     std::vector<std::string> examples = {};
   };
@@ -38,7 +38,7 @@ class CopyFinder {
   std::vector<Copies> copies_;
 };
 
-// The parts of a mask that do not touch each other, not even at corners.
+// Connected pieces of a mask (8-connectivity).
 struct Pieces {
   int64_t count = 0;
   int64_t largest = 0;  // pixels
@@ -49,7 +49,7 @@ Pieces pieces_of(const Mask& mask);
 // "480x360 (120), 640x480 (3), and 7 more"; "none"
 std::string list_counts(const std::map<std::string, int64_t>& counts);
 double percent(int64_t part, int64_t whole);
-// "2 errors, 1 warning" under a line each. Of many findings that differ only in where they are, the first ten
+// "2 errors, 1 warning", with one line for each. Of many findings that differ only in position, the first ten
 // are shown and the others counted.
 std::string findings_table(const std::vector<Finding>& findings);
 

@@ -6,7 +6,7 @@
 namespace atrous::data::internal {
 
 Pieces pieces_of(const Mask& mask) {
-  // Runs of the rows, joined with those of the row above that they touch.
+  // Runs of the rows, joined with the runs of the row above that they touch.
   struct Run {
     int64_t begin, end;
     size_t parent;

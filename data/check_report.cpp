@@ -1,4 +1,4 @@
-// How the findings of check.cpp are shown.
+// Text and JSON of the findings of check.cpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -71,7 +71,7 @@ std::string CheckReport::json() const {
   json["errors"] = Json::array();
   json["warnings"] = Json::array();
   for (const Finding& f : findings) json[f.is_error ? "errors" : "warnings"].push_back(f.message);
-  // Names of files may hold any bytes; JSON may not.
+  // File names may hold any bytes; JSON may not.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

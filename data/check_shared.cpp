@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t most_shown = 10;  // findings of a kind
 
-// The rule that a finding is about: split and message, without "[place]", values and numbers.
+// The rule that a finding violates: split and message, without "[place]", values and numbers.
 std::string kind_of(const Finding& finding) {
   const std::string& m = finding.message;
   const size_t begin = m.find('['), end = m.find("] "), values = m.find(". Got");

@@ -27,7 +27,7 @@ int64_t number_of(const ClassList& list, size_t k) {
   return list.numbers.empty() ? static_cast<int64_t>(k) : list.numbers[k];
 }
 
-// The name of a category that has none in its file.
+// The generated name of a category that has none in its file.
 bool is_id_name(const std::string& name) {
   constexpr std::string_view start = "category ";
   return name.size() > start.size() && name.starts_with(start) &&
@@ -55,7 +55,7 @@ bool has_id_names(const ClassList& list) {
   return all_classes(list, [&](size_t k) { return is_id_name(key_of(list.classes[k])); });
 }
 
-// Without what people write differently: case, blanks, dashes.
+// Without the differences in spelling that are common: case, blanks, dashes.
 std::string plain(const std::string& name) {
   std::string out;
   for (const unsigned char c : name) {
@@ -73,8 +73,8 @@ std::string escaped(const std::string& name) {
   return out;
 }
 
-// Entries of the class map that may be meant: names that differ in spelling alone go together, others are
-// left out, but not every class of a list.
+// Suggested entries of the class map: names that differ in spelling alone are paired, others are
+// ignored, but never all classes of a list.
 std::string suggestion(const std::vector<std::string>& theirs, std::vector<std::string> ours, bool any_left) {
   constexpr size_t most = 5, shortest_typo = 4;
   std::vector<std::string> entries;
@@ -107,7 +107,7 @@ class Matcher {
     }
   }
 
-  // Labels of theirs whose names ours lack.
+  // Labels in `theirs` whose names are not in `ours`.
   std::vector<size_t> strangers() const {
     std::vector<size_t> out;
     for (size_t k = 0; k < theirs_.classes.size(); ++k) {
@@ -123,7 +123,7 @@ class Matcher {
   }
   bool knows_all() const { return strangers().empty(); }
 
-  // Whether a name of theirs has another number in ours.
+  // Whether a name in `theirs` has another number in `ours`.
   bool contradicts_numbers() const {
     for (size_t k = 0; k < theirs_.classes.size(); ++k) {
       if (is_skipped(theirs_, k) || is_generated(theirs_, k)) continue;
@@ -185,7 +185,7 @@ class Matcher {
     return static_cast<int64_t>(labels.front());
   }
 
-  // Lists with a name twice match if they are the same altogether.
+  // Lists with duplicate names match if they are identical.
   bool are_the_same() const { return std::ranges::equal(theirs_.classes, ours_.classes, {}, key_of, key_of); }
 
   [[noreturn]] void refuse(const ClassMatch& match, const std::vector<std::string>& strangers,
@@ -223,14 +223,14 @@ class Matcher {
   std::vector<bool> used_;
 };
 
-// Whether classes without names of a data set have names that a user gave them.
+// Whether classes of a data set without names have names that a user gave them.
 bool has_given_names(const ClassList& list) {
   return !has_names(list) && !all_classes(list, [&](size_t k) {
     return list.classes[k].set_name.empty() || list.classes[k].set_name == list.classes[k].name;
   });
 }
 
-// Neither side can say more than a number.
+// Both sides have numbers only.
 ClassMatch match_numbers(const ClassList& theirs, const ClassList& ours) {
   ClassMatch out;
   const bool they_have = has_names(theirs), we_have = has_names(ours);

@@ -1,4 +1,4 @@
-// How much all masks of one COCO file may take together. Internal to data/.
+// A limit on the memory of all masks of one COCO file. Internal to data/.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 
 namespace atrous::data::internal {
 
-// What is left; shared by the threads that make the masks. Error(data) when it is used up.
+// The remaining budget; shared by the threads that make the masks. Error(data) when it is used up.
 class CocoBudget {
  public:
   CocoBudget(const CocoLimits& limits, const std::string& path)

@@ -36,7 +36,7 @@ int64_t place_of(const std::vector<CocoCategory>& categories, int64_t id) {
   return at == categories.end() || at->id != id ? -1 : at - categories.begin();
 }
 
-// The place among the annotated categories of each of `found`, by names if both have them; -1: not annotated.
+// The index among the annotated categories of each of `found`, by names if both have them; -1: not annotated.
 std::vector<int64_t> annotated_places(const std::vector<CocoCategory>& found,
                                       const CocoAnnotations& annotations, const std::string& path,
                                       const ClassMap* map, std::vector<std::string>& notes) {

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 const Json* find(const Json& record, const char* key);
 const Json& need(const Json& record, const char* key, const std::string& where);
 
-// What a record says in another way than the format.
+// Deviations of a record from the format that do not make it invalid.
 struct Oddities {
   bool text_id = false, rle_in_list = false, empty_polygon = false;
   void count(CocoRepairs& repairs) const;
@@ -47,7 +47,7 @@ struct Outline {
 // Empty if there is none, or only empty polygons. Each polygon may have a fault; false if one has.
 bool read_outline(const Json& record, Outline& outline, const std::string& where, Oddities& odd,
                   const Faults& faults);
-// Takes the outline's memory.
+// Moves the outline's memory.
 Rle outline_mask(Outline& outline, const CocoImage& image, const std::string& where, CocoBudget& budget);
 
 }  // namespace atrous::data::internal

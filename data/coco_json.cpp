@@ -41,12 +41,12 @@ int64_t category_index(const CocoAnnotations& all, int64_t id, const std::string
   return category;
 }
 
-// Results that number their images themselves would be scored against other images.
+// Results with image numbers of another file would be scored against the wrong images.
 void check_same_image(const Json& record, const CocoAnnotations& all, const std::string& where) {
   Oddities odd;
   const CocoImage image = read_image(record, where, odd);
   const int64_t at = all.find_image(image.id);
-  if (at < 0) return;  // a result that has it is refused
+  if (at < 0) return;  // a result for it is refused
   const std::string &here = image.file_name, &there = all.images[static_cast<size_t>(at)].file_name;
   // Without folders, which Windows separates by back slashes.
   const auto name = [](const std::string& file) { return file.substr(file.find_last_of("/\\") + 1); };
@@ -56,7 +56,7 @@ void check_same_image(const Json& record, const CocoAnnotations& all, const std:
                where, all.path, image.id, there, here);
 }
 
-// An annotation file in the making.
+// An annotation file under construction.
 class AnnotationFile {
  public:
   AnnotationFile(const std::string& path, CocoMasks masks, const CocoLimits& limits, const Faults& faults)
@@ -79,13 +79,13 @@ class AnnotationFile {
   }
 
  private:
-  // What an annotation needs beside what it becomes.
+  // Values of an annotation that are needed only until it is complete.
   struct Draft {
     Outline outline;
     std::string place = {};  // only of a record without an id
     bool good = true;        // no fault so far
     bool has_area = false, box_from_mask = false, area_from_mask = false;
-    // Whether the ids of image and category are known: otherwise nothing more is said of them.
+    // Whether the ids of image and category are known: otherwise the record is not checked further.
     bool has_image = false, has_category = false;
   };
 
@@ -106,7 +106,7 @@ class AnnotationFile {
     odd.count(all_.repairs);
   }
 
-  // The id of a record with a fault, so that records which name it do not count as faults too.
+  // Notes the id of a faulty record, so that records which refer to it do not count as faults too.
   static void lose(const Json& r, std::unordered_set<int64_t>& lost) {
     Oddities odd;
     std::vector<std::string> unread;
@@ -114,7 +114,7 @@ class AnnotationFile {
   }
 
   void annotation(const Json& r, const std::string& place) {
-    // Of the file, not of the record: none of them is an object.
+    // An error of the file, not of the record: none of its records is an object.
     ATROUS_CHECK(!find(r, "segments_info"), ErrorKind::data,
                  "[{}] annotations of objects must be in COCO's instance format. Got the panoptic format "
                  "(\"segments_info\"), whose masks are PNG files. Use the set's instances_*.json, or convert "
@@ -230,7 +230,7 @@ class AnnotationFile {
     if (masks_ == CocoMasks::keep) a.mask = budget.keep(std::move(mask));
   }
 
-  // Counts what was derived, and leaves out what has a fault.
+  // Counts the derived values, and leaves out faulty records.
   void complete() {
     size_t kept = 0;
     for (size_t i = 0; i < drafts_.size(); ++i) {

@@ -1,4 +1,4 @@
-// What users of a COCO file must know about it.
+// Notes for users of a COCO file.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -22,7 +22,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   RecordReader(const std::string& path, const CocoLimits& limits, OnRecord on_result, OnRecord on_image,
                OnRecord on_category);
 
-  // Error(data) for what is no such file.
+  // Error(data) for text that is not such a file.
   void read();
 
   bool null() override { return value(nullptr); }
@@ -45,7 +45,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   std::string where() const;
   bool deeper();
   bool value(Json v);
-  // What stands in the place of a list of records, or of a record.
+  // Placeholder for a list of records, or for a record.
   void check_is_outside();
   bool open(Json container);
   Json* add(Json v);
@@ -55,7 +55,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   CocoLimits limits_;
   std::map<std::string, OnRecord> sections_;
   Faults faults_;
-  OnRecord on_record_;  // of the list that is being read; empty in what is skipped
+  OnRecord on_record_;  // of the list that is being read; empty in skipped parts
   bool is_results_ = false, needs_categories_ = true;
   std::unordered_set<std::string> seen_;
   std::string section_, key_;

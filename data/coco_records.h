@@ -1,4 +1,4 @@
-// Reads a COCO file as a stream and hands out its records one by one. Internal to data/.
+// Reads a COCO file as a stream and passes on its records one by one. Internal to data/.
 #pragma once
 
 #include <functional>
@@ -14,13 +14,13 @@ namespace atrous::data::internal {
 using Json = nlohmann::json;
 using OnRecord = std::function<void(const Json& record, const std::string& where)>;
 
-// The records of an annotation file: the members of lists of its one object (`sections`). Error(data) for
-// what is no such file; a record that is no object is a fault, and so may be what OnRecord does.
+// The records of an annotation file: the members of lists of its one object (`sections`). Error(data) for any
+// other text; a record that is not an object is a fault, and OnRecord may find further faults.
 void read_records(const std::string& path, const CocoLimits& limits, std::map<std::string, OnRecord> sections,
                   const Faults& faults = Faults());
 
 // Those of a results file: the members of its one list, or of the list "annotations" of an object that also
-// says which images and categories its results are of.
+// defines the images and categories of its results.
 void read_result_records(const std::string& path, const CocoLimits& limits, OnRecord on_result,
                          OnRecord on_image, OnRecord on_category);
 

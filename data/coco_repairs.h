@@ -1,4 +1,4 @@
-// What a reader of COCO files made up for.
+// Deviations in COCO files that the reader repaired.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace atrous::data {
 
-// Records that leave something out, or say it in another way than the format, and were read all the same.
+// Records that omit a field, or deviate from the format, and were read all the same.
 struct CocoRepairs {
   int64_t boxes_from_masks = 0;
   int64_t areas_from_masks = 0, areas_from_boxes = 0;
@@ -15,7 +15,7 @@ struct CocoRepairs {
   int64_t rles_in_lists = 0;   // [{"size", "counts"}]: the mask is their union
   int64_t text_ids = 0;        // "12" for 12
 
-  // One line each of what there is, for people.
+  // One line for each kind that occurred, for people.
   std::vector<std::string> lines(const std::string& path) const;
 };
 

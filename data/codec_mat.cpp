@@ -16,7 +16,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values of .mat files are copied as they are");
 
-// Where the sets keep their labels: SBD, PASCAL-Context, CrackForest, COCO-Stuff 10k.
+// Names of the labels in the sets' files: SBD, PASCAL-Context, CrackForest, COCO-Stuff 10k.
 constexpr std::string_view label_variables[] = {"GTcls.Segmentation", "LabelMap", "groundTruth.Segmentation",
                                                 "S"};
 
@@ -76,7 +76,7 @@ class Elements {
   size_t at_ = 0;
 };
 
-// A matrix up to its contents, which `rest` walks over.
+// A matrix up to its contents, over which `rest` iterates.
 struct Matrix {
   Elements rest;
   uint32_t kind = 0;  // mx_...; 0: empty

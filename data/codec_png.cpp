@@ -1,5 +1,5 @@
 // libpng. It reports errors by longjmp, which must not jump over destructors: every call into it that may
-// fail runs inside `guarded`, as a lambda without objects of its own.
+// fail runs inside `guarded`, as a lambda that holds no objects with destructors.
 #include <png.h>
 
 #include <algorithm>
@@ -48,7 +48,7 @@ bool guarded(png_structp png, F&& f) {
   return true;
 }
 
-// What happens to the samples on their way into memory.
+// How libpng converts the samples.
 void set_transforms(png_structp png, png_infop info, Use use) {
   const int type = png_get_color_type(png, info);
   const int depth = png_get_bit_depth(png, info);
@@ -58,7 +58,7 @@ void set_transforms(png_structp png, png_infop info, Use use) {
     png_set_packing(png);  // one value per byte, not rescaled
   }
   if (depth == 16) png_set_swap(png);  // files are big-endian
-  // libpng would paint indices without a colour black. As labels, the label map judges them.
+  // libpng would paint indices without a colour black. In labels, the label map checks them.
   if (type == PNG_COLOR_TYPE_PALETTE) png_set_check_for_invalid_index(png, 0);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);

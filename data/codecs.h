@@ -20,7 +20,7 @@ struct Decoded {
   std::vector<Color> palette = {};
 };
 
-// A file as messages call it: "image a.png".
+// A file as named in messages: "image a.png".
 struct FileName {
   const char* what = "image";  // or "label"
   std::string path;
@@ -51,10 +51,10 @@ Tensor apply_orientation(const Tensor& image, int orientation);
 
 [[noreturn]] void bad_image(const FileName& name, std::string_view format, std::string_view reason);
 // Checks the size that a header claims, before anything of that size is allocated. `max_pixels_in_file`
-// bounds what the compressed bytes can hold at all.
+// bounds the pixels that the compressed bytes can hold at all.
 void check_size(const FileName& name, std::string_view format, int64_t width, int64_t height,
                 const ImageLimits& limits, int64_t max_pixels_in_file);
-// Formats without compression: all bytes of the pixels must be there.
+// Formats without compression: all bytes of the pixels must be present.
 void check_bytes(const FileName& name, std::string_view format, int64_t needed, int64_t available);
 
 // Unsigned integer of 1 to 4 bytes, lowest byte first. The caller has checked that they are there.
@@ -70,7 +70,7 @@ Tensor expand_palette(const Tensor& indices, const std::vector<Color>& palette, 
                       const FileName& name, const std::string& format);
 
 // u8 [H, W, 4] whose fourth byte need not be transparency. Where the file does not say that it is, it is not
-// if all pixels hold 0 or all 255; where it does, all 0 (nothing would be visible) means that the writer left
+// if all pixels hold 0 or all 255; where it does, all 0 (an invisible image) means that the writer left
 // it out. Then the result has 3 channels.
 Tensor without_void_alpha(const Tensor& rgba, bool declared);
 

@@ -1,4 +1,4 @@
-// Opening a data set: what each named set knows about itself, and what the options say.
+// Opening a data set: properties of each named set, combined with the options.
 #include "data/dataset.h"
 
 #include <fmt/ranges.h>
@@ -34,7 +34,7 @@ const NamedSet& set_called(const std::string& name) {
        nearest.empty() ? "" : fmt::format(" Did you mean `{}`?", nearest));
 }
 
-// What the labels of a split mean before the classes of others are matched.
+// The classes of a split's labels before other lists of classes are matched.
 struct OwnClasses {
   LabelMap map;
   ClassList list;
@@ -50,7 +50,7 @@ void check_class_names(const DataOptions& options, size_t classes) {
                options.class_names.size(), classes);
 }
 
-// The classes of a label map of the user's: called as the set calls the values that become them.
+// The classes of a user's label map, named as the set names the values that become them.
 void name_by_values(std::vector<ClassInfo>& classes, const LabelMap& map, const SplitPlan& plan) {
   constexpr size_t most_joined = 3;
   const LabelMap source = set_map(plan, static_cast<int64_t>(plan.classes.size()));
@@ -88,7 +88,7 @@ OwnClasses own_classes(const DataOptions& options, const SplitPlan& plan, int64_
   return own;
 }
 
-// Numbers the classes as the class map and `ours` want it.
+// Numbers the classes according to the class map and `ours`.
 void match(OwnClasses& own, const DataOptions& options, const ClassList* ours, int64_t num_classes,
            std::vector<std::string>& notes) {
   const auto relabel = [&](ClassMatch& found, bool changes) {
@@ -124,8 +124,8 @@ SplitPlan plan_of(PlanFunction plan, const DataOptions& options, const std::stri
 }
 
 // An image in both splits would make validation meaningless. With data.allow_overlap, a note for the
-// validation split; otherwise an error, which counts the others. What is wrong with the other split's files
-// is said where it is opened.
+// validation split; otherwise an error, which counts the others. Errors in the other split's files
+// are reported when it is opened.
 void check_disjoint(PlanFunction function, const DataOptions& options, const std::string& split,
                     SplitPlan& plan) {
   if (split == "test" || (options.allow_overlap && split == "train")) return;
@@ -236,7 +236,7 @@ SplitPlan checked_plan(PlanFunction function, const DataOptions& options, const 
                split, plan.missing);
   report(plan.faults, faults);
   check_unique(plan, split, sink);
-  // Where all faults are collected, one that two splits share is reported once.
+  // If all faults are collected, one that two splits share is reported once.
   if (!faults || split == "val") sink.attempt([&] { check_disjoint(function, options, split, plan); });
   return plan;
 }

@@ -11,13 +11,13 @@
 
 namespace atrous::data {
 
-// The one value for "no class" inside atrous. Files use whatever their label map says.
+// The one value for "no class" inside atrous. Files use the value in their label map.
 inline constexpr uint8_t ignore_label = 255;
 
 struct ClassInfo {
   std::string name;
   std::array<uint8_t, 3> color{};
-  // What the files of the data set call it, by which classes are matched (class_match.h). Empty: the same.
+  // The name in the files of the data set, by which classes are matched (class_match.h). Empty: the same.
   std::string set_name = {};
 };
 struct ClassList;  // class_match.h
@@ -53,7 +53,7 @@ class Dataset {
 // Labels of sets with COCO annotations.
 enum class CategoryIds {
   contiguous,  // the categories counted from 1
-  raw,         // their ids in the file: what torchvision's weights for COCO mean, 91 classes with gaps
+  raw,         // their ids in the file: the labels of torchvision's weights for COCO, 91 classes with gaps
 };
 constexpr auto names_of(CategoryIds) {
   return std::to_array<Named<CategoryIds>>(
@@ -62,8 +62,8 @@ constexpr auto names_of(CategoryIds) {
 
 // Annotations with iscrowd 1.
 enum class Crowds {
-  ignore,   // as COCO does: no targets, and neither right nor wrong in scores
-  objects,  // iscrowd is not looked at
+  ignore,   // as COCO does: no targets, and ignored in scores
+  objects,  // iscrowd has no effect
 };
 constexpr auto names_of(Crowds) {
   return std::to_array<Named<Crowds>>({{Crowds::ignore, "ignore"}, {Crowds::objects, "objects"}});
@@ -82,7 +82,7 @@ struct DataOptions {
   // empty: the set's own. For RGB label images: "#ff0000:0,#00ff00:1,#000000:ignore".
   std::string label_map;
   std::vector<std::string> class_names;  // empty: the set's own or class0, class1, ...
-  // "theirs:ours" or "theirs:ignore": what the model calls classes of the set (class_match.h).
+  // "theirs:ours" or "theirs:ignore": the model's names for classes of the set (class_match.h).
   std::vector<std::string> class_map;
   bool allow_overlap = false;  // an image may be in train and val: to test whether a network overfits
   bool map_unknown_to_ignore = false;
@@ -115,7 +115,7 @@ std::unique_ptr<Dataset> open_dataset(const DataOptions& options, const std::str
                                       int64_t num_classes, int64_t in_channels,
                                       const ClassList* classes = nullptr);
 
-// One image file read as the data sets read theirs: u8 [H, W, channels]. Error(data) names file and reason.
+// One image file, read as by the data sets: u8 [H, W, channels]. Error(data) names file and reason.
 Tensor load_image(const std::string& path, const DataOptions& options, int64_t channels);
 
 }  // namespace atrous::data

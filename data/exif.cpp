@@ -1,4 +1,4 @@
-// The one EXIF field that matters: the orientation.
+// The only EXIF field that is used: the orientation.
 #include <cstring>
 
 #include "data/codecs.h"
@@ -78,7 +78,7 @@ Tensor apply_orientation(const Tensor& image, int orientation) {
   if (orientation <= 1 || orientation > 8) return image;
   const int64_t height = image.dim(0), width = image.dim(1), channels = image.dim(2);
   const bool transposed = orientation >= 5;
-  // Where the upright pixel (x, y) lies in the file: columns or rows run backwards.
+  // Where the upright pixel (x, y) lies in the file: columns or rows may be in reverse order.
   const bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   Tensor out = Tensor::empty(transposed ? Shape{width, height, channels} : image.shape(), image.dtype());

@@ -1,4 +1,4 @@
-// What happens to the faults of a data set's records: the first one ends the reading, or, for `atrous data
+// Handling of faults in a data set's records: the first one ends the reading, or, for `atrous data
 // check`, all of them are collected. Internal to data/.
 #pragma once
 

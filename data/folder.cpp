@@ -48,13 +48,13 @@ std::string reason_to_skip(const std::string& path, const std::string& name, Fol
   if (is_system_file(name)) return "left behind by the operating system";
   if (name.starts_with('.')) return "hidden";
   std::vector<uint8_t> bytes;
-  if (!read_first_bytes(path, bytes)) return "";  // reading it says why
+  if (!read_first_bytes(path, bytes)) return "";  // the error appears when it is read
   const ImageKind kind = kind_of_image(bytes);
   if (!kind.unsupported.empty()) return fmt::format("{} is not read: convert it to PNG", kind.unsupported);
   const bool labels = of == FolderOf::labels;
   if (labels && kind.format == "JPEG") return "JPEG cannot hold labels, which must be stored without loss";
   if (!labels && kind.format == "MATLAB") return "no image";
-  // A header of TGA says little: its name has to say it too.
+  // A header of TGA has no signature: the file name must say it too.
   const bool known = !kind.format.empty() && kind.format != "TGA";
   return known || named_like_image(name, !labels) ? "" : "no image";
 }
@@ -91,7 +91,7 @@ FolderListing list_images(const std::string& folder, FolderOf of) {
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    std::error_code dangling;  // a link to nothing is neither
+    std::error_code dangling;  // a dangling link is neither
     if (entry->is_directory(dangling)) {
       out.skipped.push_back({name + "/", is_system_file(name) ? "left behind by the operating system"
                                                               : "folders inside a folder are not searched"});

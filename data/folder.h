@@ -1,4 +1,4 @@
-// The image files of a folder, and what of it is left out and why.
+// The image files of a folder, and which of its files are left out and why.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace atrous::data {
 
-// What operating systems leave behind: ._x and .DS_Store of macOS, Thumbs.db and desktop.ini of Windows, the
+// Files that operating systems create: ._x and .DS_Store of macOS, Thumbs.db and desktop.ini of Windows, the
 // folder
 // __MACOSX of its archives.
 bool is_system_file(std::string_view name);
@@ -29,7 +29,7 @@ enum class FolderOf { images, labels };
 
 // The files of a folder, not of its sub-folders, that can be images, or labels (which are stored without
 // loss). The content decides, not the name; but a file that is named like an image and holds none is kept, so
-// that reading it says what is wrong. Error(io) if the folder cannot be read.
+// that reading it reports the error. Error(io) if the folder cannot be read.
 FolderListing list_images(const std::string& folder, FolderOf of);
 
 }  // namespace atrous::data

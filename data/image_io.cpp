@@ -15,7 +15,7 @@ namespace atrous::data {
 namespace codecs {
 
 void bad_image(const FileName& name, std::string_view format, std::string_view reason) {
-  // The libraries have only a text for a lack of memory, which says nothing about the file.
+  // The libraries report a lack of memory only as text; it is not an error of the file.
   ATROUS_CHECK(reason.find("memory") == std::string_view::npos, ErrorKind::memory,
                "[{} {}] there must be memory to read {}. Got: {}. {}", name.what, name.path, format, reason,
                memory_advice(0));
@@ -93,7 +93,7 @@ bool is_netpbm(Bytes bytes, std::string_view digits) {
          (bytes[2] == '#' || bytes[2] == ' ' || (bytes[2] >= '\t' && bytes[2] <= '\r'));
 }
 
-// A format that is known but not read, and what to do; empty for others.
+// The name of a format that is known but not read, and the remedy; empty for others.
 std::pair<std::string_view, std::string_view> unsupported_format(Bytes bytes) {
   constexpr std::string_view tiff_le{"II*\0", 4}, tiff_be{"MM\0*", 4}, icon{"\0\0\1\0", 4};
   constexpr std::string_view convert = "atrous does not read this format. Convert it to PNG";
@@ -114,7 +114,7 @@ std::pair<std::string_view, std::string_view> unsupported_format(Bytes bytes) {
   return {};
 }
 
-// By the first bytes; `other` for what is not read.
+// By the first bytes; `other` for formats that are not read.
 Format format_of(Bytes bytes) {
   if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return Format::png;
   if (starts_with(bytes, "\xff\xd8\xff")) return Format::jpeg;
@@ -292,7 +292,7 @@ Tensor with_channels(const Tensor& image, int64_t channels, const std::string& p
       target[0] = source[0];
     }
   }
-  // What a reader of four bands can leave out is no colour.
+  // A second or fourth band that data.alpha=drop can leave out is not a colour.
   const bool has_extra = have == channels + 1 && (have == 2 || have == 4);
   ATROUS_CHECK(possible, ErrorKind::data,
                "[image {}] images must have the channels the model takes. Got {} channels, model.in_channels "

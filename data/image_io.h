@@ -2,9 +2,9 @@
 //
 // Reading an untrusted file is safe: its size is checked before it is read, and the width and height in its
 // header are checked against `ImageLimits` and against what that many bytes can hold at all before any pixel
-// is allocated. PNG goes through libpng, JPEG through libjpeg-turbo; BMP, PGM/PPM and TGA have readers of our
-// own. A file that lacks one byte of its pixels is an error in every format, and so are damaged data (bad
-// checksum, bad codes). Remarks of a library on header fields that change no pixel are notes (notes.h).
+// is allocated. PNG is read by libpng, JPEG by libjpeg-turbo; BMP, PGM/PPM and TGA by readers of
+// atrous. A file that lacks one byte of its pixels is an error in every format, and so are damaged data (bad
+// checksum, bad codes). Warnings of a library on header fields that change no pixel are notes (notes.h).
 // Errors are Error(data) that name file, format and reason.
 #pragma once
 
@@ -41,19 +41,19 @@ Tensor read_image(const std::string& path, const ImageReadOptions& options = {})
 Tensor decode_image(std::span<const uint8_t> bytes, const std::string& name,
                     const ImageReadOptions& options = {});
 
-// image u8 [H, W, C] with as many channels as a network takes. Grey images serve as RGB; RGB images whose
-// channels agree serve as grey. Both lose nothing; all else is Error(data), which names `path`.
+// image u8 [H, W, C] with as many channels as a network takes. Grey images are expanded to RGB; RGB images
+// whose channels agree are reduced to grey. Both lose nothing; all else is Error(data), which names `path`.
 Tensor with_channels(const Tensor& image, int64_t channels, const std::string& path);
 
-// What the first bytes (64 are enough) of a file say about its format.
+// The format of a file by its first bytes (64 are enough).
 struct ImageKind {
   std::string_view format;       // "PNG", "JPEG", "BMP", "PNM", "TGA" or "MATLAB"; empty: none of these
   std::string_view unsupported;  // else: a known format that is not read, "TIFF"
 };
 ImageKind kind_of_image(std::span<const uint8_t> first_bytes);
 
-// For an image that was read with a size other than that of its partner, height x width: what to do.
-// `exif_key` is what turns EXIF orientations on and off: "data.exif".
+// The advice for an image that was read with a size other than that of its partner, height x width.
+// `exif_key` is the key that turns EXIF orientations on and off: "data.exif".
 std::string size_advice(const std::string& image_path, const ImageReadOptions& options, int64_t height,
                         int64_t width, const std::string& exif_key);
 

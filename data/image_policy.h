@@ -1,4 +1,4 @@
-// What becomes of properties of image files that a network has no use for.
+// How properties of image files that a network cannot use are handled.
 #pragma once
 
 #include "core/names.h"

@@ -14,9 +14,9 @@
 namespace atrous::data {
 namespace {
 
-// What must be known of an image before any batch is made.
+// Facts about an image that are needed before any batch is made.
 struct Survey {
-  bool useful = false;  // an object to learn from
+  bool useful = false;  // has an object to train on
   bool crowd = false;   // a crowd
   int64_t bin = 0;      // of its aspect ratio
 };
@@ -37,7 +37,7 @@ Survey survey_of(const Instances& annotated, int64_t bins) {
   const Instances targets = training_targets(annotated);
   for (int64_t i = 0; i < targets.size(); ++i) {
     const float* b = targets.box(i);
-    // A box of a pixel or less teaches nothing (torchvision's references leave such images out).
+    // A box of a pixel or less is useless for training (torchvision's references leave such images out).
     out.useful = out.useful || (b[2] - b[0] > 1 && b[3] - b[1] > 1);
   }
   out.crowd = std::ranges::any_of(annotated.crowd, [](uint8_t crowd) { return crowd != 0; });
@@ -75,7 +75,7 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
   }
   if (!out.members.empty()) return out;
   const auto crowds = std::ranges::count_if(surveys, &Survey::crowd);
-  std::string notes;  // say, among others, which tools write iscrowd 1 everywhere
+  std::string notes;  // among others, name the tools that write iscrowd 1 everywhere
   for (const std::string& note : dataset.notes()) notes += "\n" + note;
   fail(ErrorKind::data,
        "[loader] training needs an image with an object. Got {}: {} with crowds, {} with boxes of a pixel or "
@@ -127,8 +127,8 @@ struct InstanceLoader::State {
     return resize_sample(sample, data.image_height, data.image_width);
   }
 
-  // torchvision's GroupedBatchSampler: an image waits in its bin until a batch is full. What is left when the
-  // epoch is over fills further batches, the fullest bin first, with images of the same bin that came before.
+  // torchvision's GroupedBatchSampler: an image waits in its bin until a batch is full. Images left at the
+  // epoch's end fill further batches, the fullest bin first, with images of the same bin that came before.
   Batches group(const std::vector<int64_t>& order) const {
     const auto size = static_cast<size_t>(data.batch_size);
     Batches out;

@@ -1,4 +1,4 @@
-// Cropped masks and COCO's run lengths, either way.
+// Conversion between cropped masks and COCO's run lengths.
 #include <algorithm>
 
 #include "data/instances.h"

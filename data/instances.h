@@ -24,7 +24,7 @@ class InstanceDataset {
   virtual ~InstanceDataset() = default;
   virtual int64_t size() const = 0;
   virtual std::string id(int64_t index) const = 0;
-  // The image's id in COCO results. Sets without ids of their own count from 1.
+  // The image's id in COCO results. Sets without ids count from 1.
   virtual int64_t image_id(int64_t index) const = 0;
   // Decodes the image and all of its objects as annotated: crowds and objects without area included, boxes
   // not clipped. Error(data) names file, object and remedy, also for masks beyond max_window_pixels.
@@ -32,9 +32,9 @@ class InstanceDataset {
   virtual InstanceSample load(int64_t index) const = 0;
   // The objects alone, no image is decoded.
   virtual Instances instances(int64_t index) const = 0;
-  // The same without masks: what the loader wants to know of every image before it starts.
+  // The same without masks: the loader needs it of every image before it starts.
   virtual Instances boxes(int64_t index) const = 0;
-  // All that is annotated, in full precision, for scores: its images are those of the data set in the same
+  // All annotations, in full precision, for scores: their images are those of the data set in the same
   // order. Sets of mask pictures read every one of them.
   virtual CocoAnnotations annotations() const = 0;
   virtual int64_t num_classes() const = 0;  // background included
@@ -45,7 +45,7 @@ class InstanceDataset {
   virtual int64_t category_id(int64_t label) const = 0;
   // One line per fact for the start of a run.
   virtual std::string describe() const = 0;
-  // Of these the lines on how classes were matched by name, and on what was repaired or assumed.
+  // Those of these lines that say how classes were matched by name, and what was repaired or assumed.
   virtual std::vector<std::string> notes() const { return {}; }
 };
 
@@ -64,7 +64,7 @@ bool has_instance_split(const DataOptions& options, const std::string& split);
 // some kilobytes can name thousands of objects that each reach from corner to corner.
 inline constexpr int64_t max_window_pixels = int64_t{1} << 30;
 
-// A mask as COCO's run lengths, and back.
+// Conversion between a mask and COCO's run lengths.
 Mask mask_of(const Rle& rle);
 Rle rle_of(const Mask& mask, int64_t height, int64_t width);
 
@@ -74,15 +74,15 @@ bool is_instance_set(const std::string& name);
 // Whether its objects come from COCO annotations.
 bool has_coco_annotations(const std::string& name);
 
-// What a network learns from, by torchvision's rules: without crowds, boxes clipped to the image, without
+// The objects that a network is trained on, by torchvision's rules: no crowds, boxes clipped to the image, no
 // boxes that are then empty.
 Instances training_targets(const Instances& annotated);
 
-// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1]; boxes and masks move along. The same draws and the same
+// image u8 [H, W, C] -> f32 [h, w, C] in [0, 1]; boxes and masks are warped too. The same draws and the same
 // picture as augment() of the image alone (augment.h).
 //
 // Boxes: corners through the map, then clipped. A box that the crop cuts, or that was rotated or deformed, is
-// fitted to the mask that is left. Objects of which no pixel (no box, in sets without masks) is left are
+// fitted to the rest of its mask. Objects of which no pixel (no box, in sets without masks) is left are
 // removed. Error(config) for border "reflect", which would show objects that have no annotation.
 InstanceSample augment(const InstanceSample& sample, const AugmentOptions& options, Rng& rng);
 
@@ -92,7 +92,7 @@ InstanceSample resize_sample(const InstanceSample& sample, int64_t height, int64
 // The loader holds up to 2 * workers batches ahead (at least 2, with workers): 4 * H * W * C bytes per image
 // and one per pixel of the windows of its masks.
 struct InstanceBatch {
-  std::vector<Tensor> images;  // f32 [H, W, C] in [0, 1], each of its own size; networks normalise and pad
+  std::vector<Tensor> images;  // f32 [H, W, C] in [0, 1], of different sizes; the networks normalise and pad
   std::vector<Instances> targets;  // of each image; may be without objects
   std::vector<std::string> ids;
   int64_t step = 0;  // global batch number
@@ -110,16 +110,16 @@ TrainingImages training_images(const InstanceDataset& dataset, const DataOptions
 // function of (dataset, options, seed), whatever the number of workers and wherever reading started.
 class InstanceLoader {
  public:
-  // Images without an object to learn from are left out unless data.keep_empty_images.
+  // Images without an object to train on are left out unless data.keep_empty_images.
   //
   // data.aspect_ratio_bins = k > 0 makes batches of images of like shape, as torchvision's
   // GroupedBatchSampler does: bins are edged by 2^(-1), ..., 2^1 in 2k + 1 steps of width / height. An epoch
   // has floor(n / batch_size) batches (at least one), filled up within the bins at its end, those with the
   // most images left first. An image beyond that comes with other epochs' orders, unless its bin always has
-  // too few left: one of a rare shape may never come.
+  // too few left: an image of a rare shape may never come.
   InstanceLoader(const InstanceDataset& dataset, const DataOptions& data, const AugmentOptions& augment,
                  uint64_t seed, int64_t first_step);
-  // The same for those who know the images already.
+  // The same for callers that know the images already.
   InstanceLoader(const InstanceDataset& dataset, TrainingImages images, const DataOptions& data,
                  const AugmentOptions& augment, uint64_t seed, int64_t first_step);
   ~InstanceLoader();

@@ -25,7 +25,7 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-// What to do about a value without a class, from what else is in the file.
+// The advice for a value without a class, from the other values in the file.
 std::string remedy(const std::set<int64_t>& values, int64_t num_classes) {
   const int64_t largest = *values.rbegin();
   const bool has_zero = values.contains(0);

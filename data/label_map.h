@@ -1,7 +1,7 @@
-// The one place where values of label files become classes.
+// The only code in which values of label files become classes.
 //
-// A label map says for every value (or colour) that may occur in a file which class it is, or that it is
-// ignored. Anything else is an error that names file, position, value and remedy: values are never guessed,
+// A label map maps every value (or colour) that may occur in a file to a class, or to
+// "ignored". Anything else is an error that names file, position, value and remedy: values are never guessed,
 // shifted or clamped.
 //
 // Text form, entries separated by commas:

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The list line's path in normal form. Lists are data from elsewhere: they must not reach outside the root.
+// The list line's path in normal form. Lists are untrusted input: they must not reach outside the root.
 std::string checked_path(std::string path, const std::string& list, int64_t line,
                          const std::string& strip_prefix, const std::string& root) {
   if (!strip_prefix.empty() && path.starts_with(strip_prefix)) path.erase(0, strip_prefix.size());

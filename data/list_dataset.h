@@ -20,7 +20,7 @@ struct ListEntry {
   int64_t line = 0;
 };
 
-// `label_optional` admits lines with an image only. `strip_prefix` is removed from the front of each path if
+// `label_optional` admits lines with an image only. `strip_prefix` is removed from the start of each path if
 // present. Absolute paths must lie below `root`. `faults` as in read_list_lines().
 std::vector<ListEntry> read_list(const std::string& path, bool label_optional,
                                  const std::string& strip_prefix = "", const std::string& root = "",
@@ -46,17 +46,17 @@ void write_class_table(const std::string& path, const ClassTable& table);
 // Colours for classes that have none: well separated, class 0 is black.
 Color default_color(int64_t k);
 
-// What may be the matter with a name of which there is no file: "", or a sentence.
+// A likely reason why there is no file of that name: "", or a sentence.
 std::string missing_file_hint(const std::string& name);
 
-// Error(data) names the first file of the entries that is not there.
+// Error(data) names the first file of the entries that does not exist.
 void check_files_exist(const std::string& root, const std::string& split,
                        const std::vector<ListEntry>& entries);
 
 // The same for one entry, for `atrous data check`, which lists them all.
 void check_entry_exists(const std::string& root, const ListEntry& entry);
 
-// How the options want images read.
+// Options for reading images.
 ImageReadOptions image_options(const DataOptions& options);
 
 class ListDataset final : public Dataset {
@@ -70,9 +70,9 @@ class ListDataset final : public Dataset {
     bool unknown_to_ignore = false;
     bool accept_wide_labels = false;      // 16-bit labels: only where the label map says what they mean
     std::string left_out = {};            // SplitPlan's
-    std::vector<std::string> notes = {};  // how classes were matched and what was assumed, lines for people
+    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines for people
     bool check_files = true;              // when the set is opened; otherwise check_exists() does
-    // What a label file of this set must not hold, though the label map allows it: "", or what is wrong.
+    // Checks label values that the label map allows but a file of this set must not hold: "", or the error.
     std::function<std::string(const LabelFile&)> objection = {};
     ImageReadOptions image;
   };
@@ -91,11 +91,11 @@ class ListDataset final : public Dataset {
   const std::vector<std::string>& notes() const { return parts_.notes; }
   const LabelMap& label_map() const { return parts_.label_map; }
   const std::string& left_out() const { return parts_.left_out; }
-  // Error(data) if a file of the image is not there.
+  // Error(data) if a file of the image does not exist.
   void check_exists(int64_t index) const { check_entry_exists(parts_.root, entry(index)); }
   std::string image_path(int64_t index) const;
   std::string label_path(int64_t index) const;  // empty: no label
-  LabelFile label_file(int64_t index) const;    // as stored; there must be one
+  LabelFile label_file(int64_t index) const;    // as stored; the image must have a label
 
  private:
   const ListEntry& entry(int64_t index) const { return parts_.entries.at(static_cast<size_t>(index)); }
@@ -109,8 +109,8 @@ const std::string& list_name(const DataOptions& options, const std::string& spli
 // other.
 bool has_split(const DataOptions& options, const std::string& split);
 
-// open_dataset() for those who need the list itself. With `faults`, those of the lines of its lists are added
-// to them and the line left out, and whether files exist is not checked: check_exists() does.
+// open_dataset() for callers that need the list itself. With `faults`, those of the lines of its lists are
+// added to them and the line left out, and whether files exist is not checked: check_exists() does.
 std::unique_ptr<ListDataset> open_list_dataset(const DataOptions& options, const std::string& split,
                                                int64_t num_classes, int64_t in_channels,
                                                const ClassList* classes = nullptr,

@@ -37,7 +37,7 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-// What the loader fills the outside of an image with: the mean that normalisation turns into zero.
+// The value with which the loader fills the outside of an image: the mean, which normalises to zero.
 std::vector<double> loader_border_color(const DataOptions& data, int64_t channels);
 
 }  // namespace atrous::data

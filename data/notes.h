@@ -1,4 +1,4 @@
-// What the readers of files assumed or skipped without losing anything: said once per kind, then counted.
+// Harmless assumptions and omissions of file readers: printed once per kind, then counted.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace atrous::data {
 
 struct Note {
   std::string what;        // "the end marker (EOI) is missing; all pixels are there"
-  std::string first_file;  // where it was seen first
+  std::string first_file;  // where it occurred first
   int64_t files = 0;       // in how many files
 
   std::string line() const;  // "note: a.jpg and 2 more: the end marker ..."
@@ -20,7 +20,7 @@ struct Note {
 void note(const std::string& what, const std::string& file);
 // All kinds so far, in the order in which they came.
 std::vector<Note> notes();
-// A line on stderr for each kind that more than one file had: how many. Then all is forgotten.
+// A line on stderr for each kind that more than one file had: how many. Then all is cleared.
 void print_note_counts();
 
 }  // namespace atrous::data

@@ -18,7 +18,7 @@ namespace atrous::data::internal {
 // Decoding must not take a core from the threads that train: lowers the priority of the calling thread.
 void yield_to_training();
 
-// Calls make(step) for step = first_step, first_step + 1, ... on `workers` threads, and hands the results out
+// Calls make(step) for step = first_step, first_step + 1, ... on `workers` threads, and returns the results
 // in order. `make` must depend on nothing but the step.
 template <class Batch>
 class Prefetcher {
@@ -52,7 +52,7 @@ class Prefetcher {
       return batch;
     }
     std::unique_lock lock(mutex_);
-    // An error surfaces at its own step, so that it too does not depend on the workers.
+    // An error is rethrown at its own step, so that it too does not depend on the workers.
     Slot& slot = slot_of(next_step_);
     produced_.wait(lock, [&] { return slot.full; });
     count_time();

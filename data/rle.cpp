@@ -22,7 +22,7 @@ int64_t checked_pixels(int64_t height, int64_t width, const std::string& where) 
   return height * width;
 }
 
-// Collects runs in their shortest form and watches their sum.
+// Collects runs in their shortest form and checks their sum.
 class Runs {
  public:
   Runs(int64_t height, int64_t width, const std::string& where)

@@ -5,9 +5,9 @@
 // its shortest form: only the first count may be 0, and they add up to height * width.
 //
 // Results equal those of COCO's maskApi bit for bit (cocodataset/cocoapi, common/maskApi.c): areas, boxes,
-// IoU, strings, and which pixels a polygon covers. Unlike it, nothing here trusts a file: every text, list or
-// polygon is checked before memory is taken for it, and refused with Error(data). `where` names it in that
-// message.
+// IoU, strings, and the pixels of a polygon. Unlike it, this code does not trust files: every text, list or
+// polygon is checked before memory is allocated for it, and refused with Error(data). `where` names it in
+// that message.
 #pragma once
 
 #include <cstdint>
@@ -88,7 +88,7 @@ CocoBox rle_box(const Rle& rle);
 double box_iou(const CocoBox& detection, const CocoBox& object, bool crowd);
 double rle_iou(const Rle& detection, const Rle& object, bool crowd);
 
-// What comparing a mask with many others needs once.
+// Precomputed data for comparing a mask with many others.
 struct MeasuredMask {
   const Rle* mask = nullptr;
   CocoBox box;

@@ -1,8 +1,8 @@
 // Which pixels a polygon covers, by COCO's rule (data/rle.h).
 //
-// maskApi draws every point of every edge on the fine grid and then looks where the column changes. Here each
-// edge is asked for its crossings of column middles alone: the same crossings from the same formulas, in time
-// that depends on the image instead of on how far away a corner lies.
+// maskApi draws every point of every edge on the fine grid and then checks where the column changes. Here
+// only each edge's crossings of column middles are computed: the same crossings from the same formulas, in
+// time that depends on the image instead of on how far away a corner lies.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr int fine = 5;    // steps of the fine grid per pixel
 constexpr int middle = 2;  // a column's middle lies between fine columns 5 c + 2 and 5 c + 3
-// Of the polygons of one object together.
+// For all polygons of one object together.
 constexpr size_t max_crossings = size_t{1} << 24;
 
 struct Point {
@@ -54,7 +54,7 @@ class Crossings {
   Rle finish() {
     positions_.push_back(static_cast<uint32_t>(height_ * width_));
     std::sort(positions_.begin(), positions_.end());
-    // Two crossings at one place cancel.
+    // Two crossings at the same position cancel.
     Rle rle{height_, width_, {}};
     std::vector<uint32_t>& counts = rle.counts;
     uint32_t before = 0;

@@ -1,4 +1,4 @@
-// What loaders read: the order of the samples, and the samples themselves while memory allows. Internal to
+// The order in which loaders read samples, and a cache of the samples within a memory limit. Internal to
 // data/.
 #pragma once
 
@@ -10,14 +10,14 @@
 
 namespace atrous::data::internal {
 
-// Streams of random numbers, apart from each other and from those of the model.
+// Streams of random numbers, separate from each other and from those of the model.
 inline constexpr uint64_t shuffle_stream = 0x73687566666c65;  // "shuffle"
 inline constexpr uint64_t augment_stream = 0x6175676d656e74;  // "augment"
 
 // The permutation of 0 .. n - 1 in which an epoch reads its samples.
 std::vector<int64_t> shuffled_order(int64_t n, uint64_t seed, int64_t epoch);
 
-// What each epoch needs (its order, its batches), made once and kept while workers may still ask for it.
+// Per-epoch values (its order, its batches), made once and kept while workers may still need them.
 template <class Value>
 class PerEpoch {
  public:
@@ -29,7 +29,7 @@ class PerEpoch {
     std::lock_guard lock(mutex_);
     auto [found, inserted] = values_.try_emplace(epoch);
     if (inserted) found->second = make_(epoch);
-    // Batches are made in order and few at a time; an older epoch that is asked for after all is made again.
+    // Batches are made in order and few at a time; an older epoch that is needed after all is made again.
     while (values_.size() > kept && values_.begin()->first < epoch) values_.erase(values_.begin());
     return f(values_.at(epoch));
   }
@@ -41,12 +41,12 @@ class PerEpoch {
   std::map<int64_t, Value> values_;
 };
 
-// Samples as decoded and resized, until the byte limit is reached. What does not fit is reloaded each
+// Samples as decoded and resized, until the byte limit is reached. Samples that do not fit are reloaded each
 // time: with a shuffled order no replacement policy would do better. Thread-safe.
 template <class Sample>
 class SampleCache {
  public:
-  // bytes_of(sample) says what keeping a sample costs.
+  // bytes_of(sample) returns the bytes that keeping a sample takes.
   SampleCache(int64_t size, int64_t limit_mb, std::function<Sample(int64_t)> load,
               std::function<int64_t(const Sample&)> bytes_of)
       : load_(std::move(load)),

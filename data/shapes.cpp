@@ -122,8 +122,8 @@ Placement draw_placement(const ShapesOptions& options, Rng& rng) {
   return p;
 }
 
-// Pixels whose centre the shape covers, if it may be put here: large enough, and no earlier shape loses more
-// than three quarters.
+// Pixels whose centre the shape covers, if it may be placed here: it is large enough, and no earlier shape
+// loses more than three quarters.
 std::vector<int64_t> footprint(const Placement& p, const ShapeScene& scene,
                                const std::vector<int64_t>& full_area) {
   const int64_t width = scene.label.dim(1);
@@ -223,8 +223,8 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
     const Placement place = draw_placement(options, rng);
     const std::vector<int64_t> pixels = footprint(place, scene, full_area);
     if (pixels.empty()) continue;
-    // The hue leans towards the class; the tails of neighbouring classes overlap, and there the outline
-    // decides.
+    // The hue depends on the class; the tails of neighbouring classes overlap, so that only the outline
+    // distinguishes them there.
     const double class_hue = static_cast<double>(place.label) / 7 + 0.03 * rng.normal();
     const double strength = rng.uniform(0.5, 0.9), brightness = rng.uniform(0.5, 0.95);
     const Texture fill(rng, class_hue, strength, brightness, grain_seed());

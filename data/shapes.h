@@ -41,7 +41,7 @@ std::vector<ClassInfo> shape_classes(int64_t count);
 
 ShapeScene generate_scene(const ShapesOptions& options, int64_t index);
 
-// Error(usage) for options that no set can have; write_shapes() asks it too.
+// Error(usage) for options that no set can have; write_shapes() calls it too.
 void check_shapes(const ShapesOptions& options);
 
 // Writes images/, labels/ (palette PNG), instances/ (grey PNG), train.txt, val.txt, classes.json and COCO

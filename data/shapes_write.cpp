@@ -46,7 +46,7 @@ SceneFiles write_scene(const fs::path& root, const ShapesOptions& options, const
   write_png((root / "instances" / (files.name + ".png")).string(), scene.instance);
   for (size_t i = 0; i < scene.instances.size(); ++i) {
     const ShapeInstance& s = scene.instances[i];
-    files.annotations.push_back({{"id", 0},  // numbered when all scenes are there
+    files.annotations.push_back({{"id", 0},  // numbered when all scenes exist
                                  {"image_id", number + 1},
                                  {"category_id", s.label},
                                  {"iscrowd", 0},
@@ -99,7 +99,7 @@ void check_shapes(const ShapesOptions& options) {
 
 void write_shapes(const std::string& folder, const ShapesOptions& options) {
   const fs::path root(folder);
-  check_shapes(options);  // before anything is written
+  check_shapes(options);  // before any file is written
   for (const char* name : {"images", "labels", "instances"}) {
     std::error_code error;
     fs::create_directories(root / name, error);

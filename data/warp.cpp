@@ -58,7 +58,7 @@ Affine Affine::inverse() const {
 }
 
 // The draws before the elastic part happen in every call, so that switching one of these changes off does not
-// alter the others; elastic displacements, colours and blur draw only where they are asked for.
+// alter the others; elastic displacements, colours and blur draw only if they are switched on.
 Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions& options, Rng& rng) {
   const auto h = static_cast<double>(source_height), w = static_cast<double>(source_width);
   const int64_t turns = rng.integer(0, 3);
@@ -89,7 +89,7 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
                                     corner(upright_h * scale, warp.height, shift_y)};
   const Eigen::Vector2d center{static_cast<double>(warp.width) / 2, static_cast<double>(warp.height) / 2};
   // Rotation about the centre of the crop, then its corner, then the scale. Exact for scale 1 without
-  // rotation. The order of the sums is part of a run's results: another one changes the last bit of the map,
+  // rotation. The order of the sums determines a run's results: another one changes the last bit of the map,
   // and with it samples.
   const Eigen::Matrix2d turn = Eigen::Rotation2Dd(angle).toRotationMatrix();
   const Eigen::Affine2d rotate =

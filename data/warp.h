@@ -1,5 +1,5 @@
 // Where the pixels of an augmented picture come from: one map for all geometric changes together, which
-// image, label map, boxes and masks follow alike. Internal to data/.
+// apply to image, label map, boxes and masks alike. Internal to data/.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ struct Affine {
   Affine inverse() const;  // the maps used here never collapse an axis
 };
 
-// Where each output pixel comes from: an affine map, and displacements on a grid that are added before it.
+// The source of each output pixel: an affine map, and displacements on a grid that are added before it.
 struct Warp {
   int64_t height = 0, width = 0;
   Affine map;
@@ -30,7 +30,7 @@ struct Warp {
   std::vector<double> column_weights;
 };
 
-// What the options say for an image of this size, drawn from `rng`.
+// The map that the options give for an image of this size, drawn from `rng`.
 Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions& options, Rng& rng);
 
 // Source coordinates (pixel centres at whole numbers) of the outputs [begin, end) of row y.

@@ -78,7 +78,7 @@ void write(const std::string& path, const Tensor& image, int color_type, std::sp
         png_error(png, "write error");
     };
     png_set_write_fn(writer.png, &out, append, [](png_structp) {});
-    // After a failed write the error has the reason of the system instead.
+    // After a failed write the error gives the system's reason instead.
     ATROUS_CHECK(encode(writer, image, color_type, palette, bit_depth), kind_of(writer.message),
                  "[image {}] the picture must be encodable. Got {}: {}.", path, image.describe(),
                  writer.message);
@@ -106,7 +106,7 @@ std::string encode_png(const Tensor& image) {
   Writer writer;
   ATROUS_CHECK(writer.png && writer.info, ErrorKind::memory,
                "[encode_png] libpng could not start: out of memory.");
-  // No exception may pass through libpng: running out of memory becomes its error.
+  // Exceptions must not propagate through libpng: running out of memory becomes its error.
   const auto append = [](png_structp png, png_bytep data, size_t count) {
     bool full = false;
     try {

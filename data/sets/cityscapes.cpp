@@ -42,7 +42,7 @@ SplitPlan without_files() {
   return plan;
 }
 
-// Both mistakes give labels that a label map accepts in part or in full, and scores that mean nothing.
+// Both mistakes give labels that a label map accepts in part or in full, and scores that are meaningless.
 std::string objection(const LabelFile& label) {
   if (label.is_rgb || label.values.dtype() != DType::u8) return "";  // the label map refuses it
   const uint8_t* begin = label.values.data<uint8_t>();
@@ -60,7 +60,7 @@ std::string objection(const LabelFile& label) {
   return "";
 }
 
-// The usual reason for labels that are not found.
+// The usual reason for missing labels.
 void check_label_files(const path& folder) {
   if (!files::fs::is_directory(folder) || !files::stems_in(folder, label_suffix).empty()) return;
   const bool has_train_ids = !files::stems_in(folder, "_gtFine_labelTrainIds.png").empty();

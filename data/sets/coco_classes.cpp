@@ -17,8 +17,8 @@ struct OwnLabels {
   ClassList list;
   std::vector<int64_t> label_of;  // by category
   std::vector<std::string> notes;
-  std::string problem;  // of raw ids, if the numbers of this file are to count
-  std::string counted;  // whose categories these are
+  std::string problem;  // of raw ids, if this file's numbers are kept
+  std::string counted;  // the origin of the categories, for messages
   int64_t categories = 0;
   int64_t raw_classes = 0;  // with `raw`; 0: not possible, or not known
 };
@@ -84,7 +84,7 @@ void add_categories(OwnLabels& all, const OwnLabels& split, const DataOptions& o
   all.counted = "all splits of " + options.root;
 }
 
-// The numbers of one split. Nothing if its file cannot be read, which becomes a note, or has no categories.
+// The numbers of one split. Empty if its file cannot be read, which becomes a note, or has no categories.
 std::optional<OwnLabels> read_split(const SplitFile& file, const LabelQuestion& q,
                                     std::vector<std::string>& notes) {
   CocoAnnotations other{.path = file.path, .images = {}, .categories = {}, .annotations = {}};
@@ -100,7 +100,7 @@ std::optional<OwnLabels> read_split(const SplitFile& file, const LabelQuestion& 
   }
 }
 
-// The classes of the splits together: those of the training split first, then what the others have besides.
+// The classes of all splits: those of the training split first, then further classes of the others.
 struct Together {
   std::optional<OwnLabels> all;
   std::optional<OwnLabels> fitting;  // of as many splits as model.num_classes has room for

@@ -1,4 +1,4 @@
-// Which label each category of an annotation file is. Internal to data/.
+// Maps the categories of an annotation file to labels. Internal to data/.
 #pragma once
 
 #include <string>

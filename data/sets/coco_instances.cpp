@@ -1,5 +1,5 @@
-// Sets whose objects are in a JSON file of COCO's form: COCO itself (Lin et al., ECCV 2014), the generated
-// shapes, and whatever annotation tools export.
+// Sets whose objects are in a JSON file of COCO's format: COCO itself (Lin et al., ECCV 2014), the generated
+// shapes, and exports of any annotation tool.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ std::vector<std::string> split_folders(const std::string& split) {
   return split == "val" ? std::vector<std::string>{"valid", "val"} : std::vector<std::string>{split};
 }
 
-// Where people keep the annotations of a split.
+// Common paths of a split's annotations.
 std::vector<std::string> annotation_places(const std::string& split) {
   std::vector<std::string> places = {"annotations/instances_" + split + "2017.json",
                                      "annotations/instances_" + split + "2014.json",
@@ -36,7 +36,7 @@ std::vector<std::string> annotation_places(const std::string& split) {
   return places;
 }
 
-// A list option that names a JSON file wins. Empty if the split is not there.
+// A list option that names a JSON file wins. Empty if the split does not exist.
 std::string annotation_file(const DataOptions& options, const std::string& split) {
   const std::string& given = list_name(options, split);
   if (given.ends_with(".json")) return (path(options.root) / given).string();
@@ -85,7 +85,7 @@ void keep_images(CocoAnnotations& all, const std::vector<uint8_t>& good) {
   });
 }
 
-// An image's file below the folder of images.
+// The path of an image, checked to be below the folder of images.
 std::string checked_file(const CocoImage& image, const CocoAnnotations& all) {
   const path file = path(image.file_name).lexically_normal();
   const bool inside = !file.empty() && file.is_relative() && *file.begin() != "..";
@@ -98,7 +98,7 @@ std::string checked_file(const CocoImage& image, const CocoAnnotations& all) {
   return file.string();
 }
 
-// The place of the first image that is in any of them: files of some may be missing.
+// The folder that holds the first image found in any of them: files of some images may be missing.
 std::string find_images(const std::vector<ListEntry>& entries, const std::string& root,
                         const std::vector<std::string>& places) {
   constexpr size_t enough = 100;
@@ -151,7 +151,7 @@ void check_disjoint(InstanceFiles::Parts& parts, const DataOptions& options, con
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
     if (split == "val") parts.notes.push_back(overlap_unknown_note());
-    return;  // opening the other split says what is wrong with it
+    return;  // opening the other split reports what is wrong with it
   }
   const auto is_theirs = [&](const ListEntry& e) { return theirs.contains(e.image); };
   const auto first = std::ranges::find_if(parts.entries, is_theirs);
@@ -264,7 +264,7 @@ class CocoInstances final : public InstanceFiles {
   std::vector<std::vector<size_t>> objects_of_;  // annotations of each image, in the order of the file
 };
 
-// The annotation files that there are, that of the training split first.
+// The annotation files that exist, that of the training split first.
 std::vector<SplitFile> split_files(const DataOptions& options) {
   std::vector<SplitFile> found;
   for (const char* split : {"train", "val", "test"}) {
@@ -300,7 +300,7 @@ std::unique_ptr<InstanceDataset> open_coco_instances(const DataOptions& options,
   parts.check_files = !sink.collects();
   parts.entries = entries_of(all, options, split, sink);
   read_crowds(all, options, parts.notes);
-  // Where all faults are collected, one that two splits share is reported once.
+  // If all faults are collected, one that two splits share is reported once.
   if (!faults || split == "val") sink.attempt([&] { check_disjoint(parts, options, split); });
   check_geometry(all, sink);
   CategoryLabels labels = label_categories(all, {.options = options,

@@ -205,7 +205,7 @@ bool occurs(int64_t value) {
          std::end(never_annotated);
 }
 
-// The first of the folders in use for this; the first of all if none is there.
+// The first of the usual folders that exists; the first of all if none does.
 path pick(const std::string& root, std::initializer_list<const char*> folders, const std::string& split) {
   for (const char* folder : folders) {
     if (files::fs::is_directory(path(root) / folder / split)) return path(folder) / split;
@@ -224,7 +224,7 @@ SplitPlan plan_cocostuff(const DataOptions& options, const std::string& split, b
   for (int64_t value = 0; value < categories; ++value) {
     if (!all_categories && !occurs(value)) continue;
     const auto k = static_cast<int64_t>(plan.classes.size());
-    plan.classes.push_back({names[value], default_color(k + 1)});  // black is for what is no class
+    plan.classes.push_back({names[value], default_color(k + 1)});  // black is for values without a class
     plan.label_map += fmt::format("{}:{},", value, k);
   }
   plan.label_map += "255:ignore";

@@ -23,7 +23,7 @@ std::vector<std::string> difference(const std::vector<std::string>& a, const std
   return out;
 }
 
-// No part of a set.
+// Files and folders that are not part of a set.
 bool is_hidden(const std::string& name) {
   return name.starts_with('.') || is_system_file(name);
 }

@@ -13,18 +13,18 @@ namespace atrous::data::files {
 
 namespace fs = std::filesystem;
 
-// Where below the root a set begins: people give the folder of the set, or the one they unpacked it into.
+// The folder below the root in which a set begins: users give the set's folder or one that contains it.
 // The first of `candidates` (relative to the root) that holds the folder `marker`; Error(data) names all of
 // them.
 fs::path find_base(const std::string& root, std::span<const char* const> candidates,
                    const std::string& marker);
 
 // Names of the files of a folder that end in `suffix`, without it, sorted. Hidden files and what systems
-// leave behind (._x, .DS_Store, Thumbs.db, __MACOSX) are none.
+// create (._x, .DS_Store, Thumbs.db, __MACOSX) are left out.
 std::vector<std::string> stems_in(const fs::path& folder, const std::string& suffix);
 std::vector<std::string> subfolders(const fs::path& folder);
 
-// Image folder and label folder, both relative to the root; what the names end in after the common stem.
+// Image folder and label folder, both relative to the root; the endings of names after the common stem.
 struct FolderPair {
   fs::path images;
   std::string image_suffix;
@@ -33,11 +33,11 @@ struct FolderPair {
 };
 // One entry per image. Error(data) names images without label and labels without image.
 std::vector<ListEntry> pair_folders(const std::string& root, const FolderPair& pair);
-// Adds them to the plan, and what its line says of the other files in the image folder.
+// Adds them to the plan, and its note on the other files in the image folder.
 void add_pairs(SplitPlan& plan, const std::string& root, const FolderPair& pair);
 
 // The ids of an official list: the first field of each line; for lists of file pairs, the stem of the first.
-// Error(data) for an empty list, an id given twice and ids that are no plain names.
+// Error(data) for an empty list, a duplicate id and ids that are not plain names.
 // With `faults`, errors of single lines are added to them and the line left out.
 std::vector<ListEntry> read_ids(const fs::path& list, std::vector<std::string>* faults = nullptr);
 

@@ -133,7 +133,7 @@ class IdMasks final : public InstanceFiles {
 constexpr const char* bases[] = {"", "PennFudanPed"};
 
 // 50 of the 170 images are for validation, as in PyTorch's tutorial. There it is a random draw; here the last
-// 5 of every 17 file names of either place, because neighbours often show the same scene.
+// 5 of every 17 file names from either city, because neighbours often show the same scene.
 bool is_validation(const std::vector<ListEntry>& all, size_t i) {
   const auto place = [&](size_t k) { return all[k].id.substr(0, all[k].id.find("Ped")); };
   const auto same = [&](const ListEntry& e) { return e.id.substr(0, e.id.find("Ped")) == place(i); };
@@ -174,7 +174,7 @@ std::unique_ptr<InstanceDataset> open_id_masks(const InstanceSet& set, const Dat
   SplitPlan plan = checked_plan(set.plan, options, split, faults);
   parts.entries = std::move(plan.entries);
   parts.notes = std::move(plan.notes);
-  // Files of numbers name no class: the set's name for it gives way to the user's.
+  // The files name no class, so the user's name replaces the set's.
   DataOptions naming = options;
   naming.category_ids = CategoryIds::contiguous;
   naming.class_names.clear();

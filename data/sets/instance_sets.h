@@ -1,6 +1,6 @@
-// The data sets of objects that are known by name, and what their readers share. Internal to data/.
+// The instance data sets that are known by name, and code shared by their readers. Internal to data/.
 //
-// Two kinds of files say which pixels are an object's: COCO's JSON (coco_instances.cpp), and PNG masks whose
+// Two kinds of files define the pixels of an object: COCO's JSON (coco_instances.cpp), and PNG masks whose
 // values are the objects' numbers (id_masks.cpp). A set is a row in the table of instance_sets.cpp.
 #pragma once
 
@@ -16,13 +16,13 @@ namespace atrous::data {
 struct InstanceSet {
   std::string name;     // data.dataset
   std::string summary;  // one line for help texts
-  // Where images and id masks lie; null: COCO annotations say it.
+  // Folders of images and id masks; null: COCO annotations.
   PlanFunction plan;
-  const char* object;  // id masks: what the one class is called
+  const char* object;  // id masks: name of the one class
 };
 
 const std::vector<InstanceSet>& instance_sets();
-// Whether data.train_list and its like mean something to the set.
+// Whether the set uses data.train_list and the other lists.
 bool takes_instance_lists(const std::string& name);
 // Whether the set's masks are pictures of numbers.
 bool has_id_masks(const std::string& name);
@@ -45,8 +45,8 @@ class InstanceFiles : public InstanceDataset {
     std::vector<int64_t> category_ids = {};  // by label; 0 for background
     int64_t in_channels = 3;
     ImageReadOptions image = {};
-    std::vector<std::string> notes = {};  // how classes were matched and what was assumed, lines for people
-    bool check_files = true;              // otherwise load() says what is missing
+    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines for people
+    bool check_files = true;              // otherwise load() reports missing files
   };
   // Checks that every file exists.
   explicit InstanceFiles(Parts parts);

@@ -22,7 +22,7 @@ SplitPlan plan_loveda(const DataOptions& options, const std::string& split) {
   plan.classes = files::classes_of(classes);
   plan.label_map = "0:ignore,1-7:0";  // 0: no data
   plan.global_ids = true;
-  // A selection of one's own goes by lists.
+  // Other selections are given by lists.
   if (files::fs::is_regular_file(root / list_name(options, split))) {
     plan.entries = read_list((root / list_name(options, split)).string(), split == "test", "", options.root,
                              &plan.faults);

@@ -1,7 +1,7 @@
 // PASCAL-Context (Mottaghi et al., CVPR 2014): VOC 2010 images, everything in them labelled.
 //
 // The authors publish 459 raw labels; papers use the 59 most frequent as classes. Class order here is that of
-// the raw numbers, which is the alphabet: so do the Detail API and the PNG files made with it. (Older lists
+// the raw numbers, which is alphabetical, as in the Detail API and the PNG files made with it. (Older lists
 // of names begin with VOC's 20 classes; they do not fit those files.)
 #include "data/sets/files.h"
 #include "data/sets/sets.h"
@@ -49,7 +49,7 @@ std::string raw_map(int64_t first_class, const std::string& rest) {
 SplitPlan plan_context(const DataOptions& options, const std::string& split, bool with_background) {
   const path base = files::find_base(options.root, bases, "JPEGImages");
   const path root = options.root;
-  // The authors' archive has the raw labels in trainval/; PNG files with 0 to 59 go by mmsegmentation's
+  // The authors' archive has the raw labels in trainval/; PNG files with 0 to 59 have mmsegmentation's
   // layout.
   const bool is_png = files::fs::is_directory(root / base / "SegmentationClassContext");
   path labels = base / (is_png ? "SegmentationClassContext" : "trainval");

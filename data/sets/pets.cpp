@@ -10,7 +10,7 @@ using files::fs::path;
 constexpr const char* bases[] = {"", "oxford-iiit-pet"};
 
 // The set has a list for training and validation and one for testing. Every tenth image of the first, counted
-// from its first line, is for validation: so does segmentation_models_pytorch.
+// from its first line, is for validation, as in segmentation_models_pytorch.
 constexpr size_t validation_period = 10;
 
 SplitPlan plan_pets(const DataOptions& options, const std::string& split) {

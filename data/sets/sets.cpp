@@ -40,20 +40,20 @@ std::vector<std::string> set_names() {
 bool takes_lists(const std::string& name) {
   const std::vector<NamedSet>& sets = named_sets();
   const auto set = std::ranges::find(sets, name, &NamedSet::name);
-  // Of instance sets, the name of the annotation file (COCO) or those of plan_list.
+  // For instance sets, a list option names the annotation file (COCO) or a list of plan_list.
   return set != sets.end() ? set->takes_lists : takes_instance_lists(name);
 }
 
 std::vector<ClassInfo> class_table(const DataOptions& options) {
   std::vector<ClassInfo> classes;
   for (const NamedSet& set : named_sets()) {
-    // Lists and generated sets are what their folder says.
+    // Lists and generated sets are defined by their folder.
     const bool needs_folder = set.name == "list" || set.name == "shapes";
     if (set.name != options.dataset || (needs_folder && options.root.empty())) continue;
     try {
       classes = set_classes(options, set.plan(options, "val"));
     } catch (const Error&) {
-      // Files that contradict each other say nothing about names.
+      // Files that contradict each other give no names.
     }
   }
   if (is_instance_set(options.dataset) && !options.root.empty()) {

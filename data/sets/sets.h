@@ -1,7 +1,7 @@
-// The data sets that are known by name: where their files lie, what their label values mean, what their
-// classes are called.
+// The data sets that are known by name: where their files lie, what their label values mean, and the names of
+// their classes.
 //
-// A set is a function that answers for one split, and a row in the table of sets.cpp. What it answers is
+// A set is a function that describes one split, and a row in the table of sets.cpp. Its result is
 // plain data: everything after that (label map, checks, decoding) is the same for all sets.
 #pragma once
 
@@ -14,10 +14,10 @@
 namespace atrous::data {
 
 struct SplitPlan {
-  // Why the split is not there, for example "train.txt does not exist"; empty if it is. Then nothing else
-  // counts.
+  // Why the split does not exist, for example "train.txt does not exist"; empty if it does. If not empty, the
+  // other members are meaningless.
   std::string missing = {};
-  // What is wrong with lines of its lists; the entries lack these lines. checked_plan() makes errors of them.
+  // Errors in lines of its lists; the entries lack these lines. checked_plan() throws them.
   std::vector<std::string> faults = {};
   std::vector<ListEntry> entries = {};  // paths relative to the root
   std::vector<ClassInfo> classes = {};  // empty: as many as the model has, without names
@@ -26,16 +26,16 @@ struct SplitPlan {
   bool wide_labels = false;  // label values may exceed 255
   // An id means one image in all splits. Otherwise the path of an image does.
   bool global_ids = false;
-  // What of the folders was left out, a line for people; empty: nothing.
+  // Files of the folders that were left out, a line for people; empty: none.
   std::string left_out = {};
-  // What was assumed, lines for people.
+  // Assumptions, lines for people.
   std::vector<std::string> notes = {};
-  // Looks at the values in a label file for what a label map cannot say. Empty, or what is wrong and what to
-  // do.
+  // Checks the values in a label file for errors that a label map cannot express. Empty, or the error and the
+  // remedy.
   std::function<std::string(const LabelFile&)> objection = {};
 };
 
-// split: "train", "val" or "test". Error(data) if files of a split that is there contradict each other.
+// split: "train", "val" or "test". Error(data) if files of an existing split contradict each other.
 using PlanFunction = SplitPlan (*)(const DataOptions& options, const std::string& split);
 
 struct NamedSet {
@@ -50,10 +50,10 @@ void check_split(const std::string& split);
 // data.root must be given and exist.
 void check_root(const DataOptions& options);
 
-// What is said where train and val share images and data.allow_overlap admits it.
+// The note where train and val share images and data.allow_overlap admits it.
 std::string overlap_note(int64_t shared, int64_t images);
 
-// What is said where a fault of the training split's files keeps it from being compared with validation.
+// The note where a fault of the training split's files prevents comparing it with validation.
 std::string overlap_unknown_note();
 
 // The plan of a split that must exist. Error(data) also for an id that occurs twice and for an image that
@@ -67,10 +67,10 @@ std::vector<ClassInfo> set_classes(const DataOptions& options, const SplitPlan& 
 
 const std::vector<NamedSet>& named_sets();
 std::vector<std::string> set_names();
-// Whether data.train_list, val_list and test_list mean something to the set.
+// Whether the set uses data.train_list, val_list and test_list.
 bool takes_lists(const std::string& set);
-// What the classes of a set are called, also without its files; empty if unknown. `class_names`
-// win.
+// The names of the classes of a set, also without its files; empty if unknown. `class_names`
+// take precedence.
 std::vector<ClassInfo> class_table(const DataOptions& options);
 
 // One function per row; families of sets share a file.

@@ -1,5 +1,5 @@
-// PASCAL VOC 2012 and its training set extended by SBD (Hariharan et al., ICCV 2011), as every network since
-// DeepLab v1 is trained on.
+// PASCAL VOC 2012 and its training set extended by SBD (Hariharan et al., ICCV 2011), on which every network
+// since DeepLab v1 is trained.
 #include "data/sets/voc.h"
 
 #include <algorithm>
@@ -37,7 +37,7 @@ bool is_file(const DataOptions& options, const path& relative) {
   return files::fs::is_regular_file(path(options.root) / relative);
 }
 
-// SBD's folder with img/, cls/, train.txt and val.txt, relative to the root; empty if it is not there.
+// SBD's folder with img/, cls/, train.txt and val.txt, relative to the root; empty if it does not exist.
 path find_sbd(const DataOptions& options) {
   for (const char* candidate : sbd_bases) {
     if (files::fs::is_directory(path(options.root) / candidate / "cls")) return candidate;
@@ -45,7 +45,7 @@ path find_sbd(const DataOptions& options) {
   return {};
 }
 
-// The list of the extended training set: the one that is configured, else the usual names. Empty: none.
+// The list of the extended training set: the configured one, else the usual names. Empty: none.
 path find_aug_list(const DataOptions& options, const path& base) {
   std::vector<path> candidates;
   if (options.train_list != DataOptions{}.train_list) {
@@ -139,7 +139,7 @@ SplitPlan plan_voc2012_aug(const DataOptions& options, const std::string& split)
       "[data] VOC's validation list must be there, to keep its images out of training. Got no {} in {}.",
       val_list.string(), options.root);
   std::unordered_map<std::string, int64_t> val;
-  std::vector<std::string> unsaid;  // opening the validation split says what is wrong with its list
+  std::vector<std::string> unsaid;  // opening the validation split reports what is wrong with its list
   for (const ListEntry& e : files::read_ids(path(options.root) / val_list, &unsaid))
     val.emplace(e.id, e.line);
   plan.entries = list.empty() ? union_of_lists(options, base, sbd, val, plan.faults)

@@ -1,4 +1,4 @@
-// What the sets made from VOC's images share. Internal to data/.
+// Code shared by the sets made from VOC's images. Internal to data/.
 #pragma once
 
 #include <filesystem>
