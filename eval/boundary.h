@@ -14,8 +14,8 @@
 //
 // theta = 0.0075 * sqrt(H^2 + W^2) pixels, Euclidean (4.5 pixels at 360x480). A boundary pixel of class c is
 // a pixel of class c with a 4-neighbour of another class. Ignored pixels have no class in either map, and
-// next to them nothing is a boundary: nobody drew one there. A class without boundary in both maps (it fills
-// the image) scores 1; without boundary in only one of them, 0.
+// next to them no pixel is a boundary pixel: no contour was annotated there. A class without boundary in both
+// maps (it fills the image) scores 1; without boundary in only one of them, 0.
 #pragma once
 
 #include <array>

@@ -43,7 +43,7 @@ class ImageMatcher {
   struct Members {
     Indices objects, detections;
   };
-  // A detection at its place in out_, wrong in a way that points at an object.
+  // A detection by its position in out_, with an error that refers to an object.
   struct Pointer {
     size_t object, detection;
     CocoImageMatches::Detection* place;
@@ -54,7 +54,7 @@ class ImageMatcher {
     return type_ == IouType::bbox ? data::box_iou(detections_[d].box, objects_[o].box, crowd)
                                   : data::rle_iou(detection_masks_[d], object_masks_[o], crowd);
   }
-  // Not part of the task at all, as far as errors go.
+  // Detections that are not part of the task: the error analysis leaves them out.
   bool left_out(size_t o) const { return objects_[o].crowd || area_ranges[0].outside(objects_[o].area); }
 
   void match(const Members& members, CocoImageMatches::Class& out);
@@ -102,7 +102,7 @@ CocoImageMatches ImageMatcher::run(int64_t classes) {
     for (const CocoObject& o : objects_) object_masks_.emplace_back(*o.mask);
     for (const CocoDetection& d : detections_) detection_masks_.emplace_back(*d.mask);
   }
-  // Places in out_.classes must not move while errors point at them.
+  // Elements of out_.classes must not move while errors point at them.
   out_.classes.reserve(members.size());
   for (size_t c = 0; c < members.size(); ++c) {
     Members& m = members[c];
@@ -215,7 +215,7 @@ void ImageMatcher::name_errors(const Members& m, const std::vector<double>& ious
   }
 }
 
-// Of the detections that point at a free object, the one with the highest score would find it.
+// Of the detections that refer to a free object, the one with the highest score would find it.
 void ImageMatcher::mend(const std::vector<Pointer>& pointers) {
   std::vector<const Pointer*> best(objects_.size(), nullptr);
   const auto better = [&](const Pointer& a, const Pointer& b) {

@@ -36,7 +36,7 @@ double numpy_sum(const double* v, size_t n) {
   return numpy_sum(v, half) + numpy_sum(v + half, n - half);
 }
 
-// Of the values that exist; -1 if none does.
+// Mean of the values that exist; -1 if none does.
 double mean_of_existing(std::vector<double> values) {
   std::erase_if(values, [](double v) { return !(v > -1); });
   return values.empty() ? -1 : numpy_sum(values.data(), values.size()) / static_cast<double>(values.size());
@@ -69,7 +69,7 @@ double average(const Curve& curve) {
   return mean_of_existing({curve.begin(), curve.end()});
 }
 
-// All there is of one class, over the images by rising id.
+// All detections and objects of one class, over the images by rising id.
 struct ClassPool {
   std::vector<const Detection*> ranked;  // by falling score; equals in the order of images
   std::array<int64_t, ranges> objects{};
@@ -112,7 +112,7 @@ struct ClassPool {
   }
 };
 
-// AP at IoU 0.5 if errors of one kind are mended; none: as it is. `arrivals`: scores of other classes'
+// AP at IoU 0.5 if errors of one kind are fixed; none: as it is. `arrivals`: scores of other classes'
 // detections that then match objects of this class.
 double mended_ap(const ClassPool& pool, DetectionError kind, const std::vector<double>& arrivals) {
   struct Entry {

@@ -3,11 +3,11 @@
 // The rules, and every bit of the numbers, are those of pycocotools (cocodataset/cocoapi, cocoeval.py). Per
 // image and class, detections in falling order of score (the first 100; ties keep their order) each take the
 // free object of highest IoU that reaches the threshold, of equals the last. Objects that are crowds or
-// outside of the area range are ignored: they are taken only if no other will do, crowds by any number of
-// detections, and what takes them, or takes nothing and is itself outside of the range, counts neither way.
+// outside of the area range are ignored: they are taken only if no other one matches, crowds by any number
+// of detections; a detection that takes such an object, or takes none and is itself out of range, is ignored.
 // Over all images, precision is made to fall with recall and read at 101 recalls.
 //
-// Beside them stands what the errors cost (eval/detection_errors.h).
+// What each kind of error costs is computed too (eval/detection_errors.h).
 #pragma once
 
 #include <array>
@@ -54,7 +54,7 @@ std::array<double, thresholds> iou_thresholds();
 std::array<double, recalls> recall_points();
 }  // namespace coco
 
-// Printed instead of scores where there is no object to find.
+// Printed instead of scores if there are no objects.
 inline constexpr const char* no_scored_object =
     "nothing to score: the images have no annotated objects (crowds do not count)";
 
@@ -84,16 +84,16 @@ struct CocoSummary {
   double ap50() const { return stats[1]; }
 };
 
-struct CocoImageMatches {  // what one image adds to the scores
+struct CocoImageMatches {  // contribution of one image to the scores
   struct Detection {
     double score;
-    // Bit t: with IoU threshold t it has found an object; it counts neither way. By area range.
+    // Bit t, for IoU threshold t: the detection has found an object; the detection is ignored. By area range.
     std::array<uint16_t, coco::areas> found, ignored;
     DetectionError error = DetectionError::none;
-    bool mended = false;  // finds its object if errors of its kind are mended
+    bool mended = false;  // finds its object if errors of its kind are fixed
     int64_t target = 0;   // class of that object
-    size_t index = 0;     // place among the image's detections
-    int64_t object = -1;  // what it found at IoU 0.5 over all areas: place among the objects
+    size_t index = 0;     // position among the image's detections
+    int64_t object = -1;  // the object found at IoU 0.5 over all areas: position among the objects
   };
   struct Class {
     int64_t category;
@@ -105,7 +105,7 @@ struct CocoImageMatches {  // what one image adds to the scores
   std::vector<Class> classes;
 };
 
-// Fed image by image, in any order.
+// Images may be added in any order.
 class CocoScores {
  public:
   CocoScores(IouType type, std::vector<data::CocoCategory> classes);
@@ -127,7 +127,7 @@ class CocoScores {
   std::vector<CocoImageMatches> images_;
 };
 
-// What the id 0 means: what it means to pycocotools (CocoObject::never_found), or an id like any other.
+// Treatment of annotation id 0: as in pycocotools (CocoObject::never_found), or like any other id.
 enum class IdZero { never_found, any_other };
 
 // Scores of a results file. Error(data) if the type needs boxes or masks that the annotations lack.

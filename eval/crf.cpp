@@ -18,7 +18,7 @@ struct Rectangle {
   int64_t pixels() const { return height * width; }
 };
 
-// Of maps [H, W, C] in host memory.
+// Rectangles of maps [H, W, C] in host memory.
 void copy_rectangle(const Tensor& from, int64_t from_top, int64_t from_left, const Tensor& to, int64_t to_top,
                     int64_t to_left, int64_t height, int64_t width) {
   const auto pixel = static_cast<int64_t>(size_of(from.dtype())) * from.dim(2);
@@ -64,7 +64,7 @@ struct Need {
     return static_cast<double>(classes) *
            (maps * static_cast<double>(pixels) + 8 * static_cast<double>(vertices));
   }
-  // The size of a lattice is known only when it is built; this much is sure without it.
+  // The size of a lattice is known only when it is built; this much is a lower bound.
   double at_least(int64_t pixels) const {
     return std::max(building * static_cast<double>(pixels),
                     4 * static_cast<double>(pixels) + refining(pixels, 0));
@@ -80,7 +80,7 @@ double mib(double bytes) {
   return std::ceil(bytes / (1 << 20));
 }
 
-// Halves what does not fit. Parts are taken in a fixed order and depend on nothing but the arguments.
+// Halves the parts that do not fit. Parts are taken in a fixed order; only the arguments determine them.
 class Refiner {
  public:
   Refiner(const Tensor& rgb, const Tensor& probabilities, const CrfOptions& options)
@@ -124,7 +124,7 @@ class Refiner {
     }
   }
 
-  // None if they would be too small.
+  // Empty if the parts would be too small.
   static std::vector<Rectangle> halves(const Rectangle& core) {
     const bool rows = core.height >= core.width;
     const int64_t first = (rows ? core.height : core.width) / 2;
@@ -153,9 +153,9 @@ class Refiner {
          options_.max_memory);
   }
 
-  // The least bound in bytes with which a core gets refined, at once (seen, in need_'s way) or in parts. What
-  // a lattice takes is known only when it is built. Parts come first and rule most larger ones out, so
-  // nothing is built that could not be within a bound that works.
+  // The least bound in bytes with which a core gets refined, whole (seen, as need_ counts) or in parts. The
+  // need of a lattice is known only when it is built. Parts are tried first and rule most larger ones out, so
+  // no lattice is built that could not be within a bound that works.
   double least_for(const Rectangle& core, const Rectangle& seen) {
     const Need own = need_;
     double least = std::numeric_limits<double>::infinity();

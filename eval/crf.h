@@ -10,7 +10,7 @@ struct CrfRefined {
   int64_t tiles = 1;     // more than 1: the image did not fit, see refine
 };
 
-// What layers/dense_crf.h makes of the probabilities f32 [H, W, L] of an image u8 [H, W, 3], or of a grey one
+// Applies layers/dense_crf.h to the probabilities f32 [H, W, L] of an image u8 [H, W, 3], or of a grey one
 // [H, W, 1], in host memory. The work is done on the device of the probabilities.
 //
 // Memory. Besides the image and the probabilities before and after, at most options.max_memory MiB are taken.
@@ -25,7 +25,7 @@ struct CrfRefined {
 //
 // Errors: sizes that differ, another number of channels (data); parts that cannot be halved, as
 // a side would be shorter than crf_least_tile pixels, and do not fit either (usage; says the least
-// max_memory that works); those of layers::DenseCrf.
+// max_memory that works); the errors of layers::DenseCrf.
 CrfRefined refine(const Tensor& image, const Tensor& probabilities, const CrfOptions& options);
 inline constexpr int64_t crf_widest_margin = 256, crf_least_tile = 64;
 

@@ -9,7 +9,7 @@
 
 namespace atrous::eval {
 
-// The compatibilities that DenseCrfOptions has besides are Potts' here.
+// Of the compatibilities of DenseCrfOptions only Potts' are available here.
 struct CrfOptions : layers::DenseCrfOptions {
   bool enabled = false;
   int64_t max_memory = 4096;  // MiB: see refine in eval/crf.h
@@ -26,10 +26,10 @@ struct CrfNumber {
 std::span<const CrfNumber> crf_numbers();
 inline constexpr int64_t crf_most_iterations = 1000;
 
-// "bilateral_xy=60,iterations=5": `base` with what the text names changed. `preset=NAME` takes all values of
-// a preset of layers/dense_crf.h first, wherever it stands. Error(usage) with the known keys or the range for
-// an unknown key, a key given twice, no value, a value that is no number or out of range. `where`: the
-// option, for messages.
+// "bilateral_xy=60,iterations=5": `base` with the named parameters changed. `preset=NAME` sets all values to
+// those of a preset of layers/dense_crf.h first, wherever it stands. Error(usage) with the known keys or the
+// range for an unknown key, a duplicate key, a missing value, a value that is no number or out of range.
+// `where`: the option, for messages.
 CrfOptions parse_crf(const std::string& text, const CrfOptions& base, const char* where);
 
 // Sets `iterations` or one of crf_numbers() (for grids). Error(usage) as above.

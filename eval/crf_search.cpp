@@ -68,7 +68,7 @@ double value_of(const Parameters& p, const std::string& key) {
   return 0;
 }
 
-// Half the step on either side of the best; what is out of a parameter's range is left out.
+// Half the step on either side of the best; values out of a parameter's range are left out.
 std::vector<CrfAxis> around(const Parameters& best, const std::vector<CrfAxis>& grid) {
   std::vector<CrfAxis> finer = grid;
   for (CrfAxis& axis : finer) {
@@ -95,7 +95,7 @@ auto kernels_of(const Parameters& p) {
                     p.bilateral_weight != 0);
 }
 
-// What the set's images need for all trials.
+// Memory that the set's images need for all trials.
 class Searcher {
  public:
   Searcher(layers::SegmentationModel& model, const data::Dataset& dataset, const CrfSearchOptions& options,

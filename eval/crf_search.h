@@ -26,17 +26,17 @@ inline constexpr const char* crf_usual_grid =
 struct CrfTrial {
   layers::DenseCrfOptions options;
   int64_t round = 1;
-  SemanticScores scores;  // with the metrics of boundaries
+  SemanticScores scores;  // with the boundary metrics
 };
 
 struct CrfSearchOptions {
   std::vector<CrfAxis> grid;
-  CrfOptions base;              // what the grid does not name; max_memory bounds one image
+  CrfOptions base;              // parameters that the grid does not name; max_memory bounds one image
   int64_t rounds = 1;           // each further one tries half the step on either side of the best so far
-  std::string metric = "miou";  // what best means: a key of eval/semantic_metrics.h
+  std::string metric = "miou";  // the metric that selects the best: a key of eval/semantic_metrics.h
   int64_t images = 0;           // spread evenly over the set; 0: all
-  int64_t cache_bytes = int64_t{2} << 30;  // of predictions in memory; what is more goes to a temporary file
-  std::string temporary_folder = ".";      // for it
+  int64_t cache_bytes = int64_t{2} << 30;  // of predictions in memory; the rest goes to a temporary file
+  std::string temporary_folder = ".";      // for that file
 };
 
 struct CrfSearchResult {
@@ -52,7 +52,7 @@ struct CrfSearchHooks {
   std::function<void(int64_t done, int64_t total)> predicted, tried;
   // After the network and whenever trials have come: for tables that survive an interruption.
   std::function<void(const CrfSearchResult& so_far)> rows;
-  std::function<bool()> stop;  // asked before each image; true ends the search with the trials so far
+  std::function<bool()> stop;  // called before each image; true ends the search with the trials so far
 };
 
 // Runs the network once over the images and keeps its probabilities; then tries the grid. All weights and

@@ -21,8 +21,8 @@ struct Scored {
   double loss_sum = 0;  // over scored pixels
 };
 
-// Cross-entropy of the rows [first, first + count) of a label map. Row sums are added in row order: same bits
-// on any number of threads.
+// Cross-entropy of the rows [first, first + count) of a label map. Row sums are added in row order:
+// bit-identical on any number of threads.
 void add_loss(const PredictedRows& rows, const Tensor& label, int64_t k, Scored& s) {
   const int64_t w = label.dim(1);
   std::vector<double> row_loss(static_cast<size_t>(rows.count));
@@ -42,12 +42,12 @@ void add_loss(const PredictedRows& rows, const Tensor& label, int64_t k, Scored&
   for (const double loss : row_loss) s.loss_sum += loss;
 }
 
-// From logits [1, H, W, K] on a device: counts, the loss and the labels travel, the logits do not.
+// From logits [1, H, W, K] on a device: only counts, loss and labels are copied between devices.
 Scored score_on_device(const Tensor& logits, const Tensor& label) {
   const Tensor there = label.to(logits.device()).reshape({1, label.dim(0), label.dim(1)});
   const Tensor prediction = kernels::argmax(logits);
   Scored s{ConfusionMatrix(logits.channels())};
-  s.confusion.add(there, prediction, data::ignore_label);  // first: it explains bad labels
+  s.confusion.add(there, prediction, data::ignore_label);  // first: its error explains bad labels
   const kernels::CrossEntropyOptions sum{.ignore_index = data::ignore_label,
                                          .reduction = kernels::LossReduction::sum};
   s.loss_sum = kernels::cross_entropy(logits, there, sum, /*want_gradient=*/false).loss.item();

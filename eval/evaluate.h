@@ -23,7 +23,7 @@ struct ImageScore : MetricValues<MetricOf::set> {
 
 // Scores of a set.
 struct SetScores {
-  SemanticScores scores;  // with the metrics of boundaries if they were asked for
+  SemanticScores scores;  // with the boundary metrics if they were requested
   ConfusionMatrix confusion{0};
   std::vector<ImageScore> images;  // in the order of the set
   // Cross-entropy (natural log) per scored pixel, over all pixels of the set; unweighted, whatever the
@@ -38,12 +38,12 @@ struct EvaluationResult : SetScores {
   double seconds = 0;
 };
 
-// What hooks see of an image.
+// What hooks receive for an image.
 struct ScoredImage {
   const data::Sample& sample;  // as decoded
   Tensor prediction;           // u8 [H, W]
   ImageScore score;
-  // If options.crf is enabled: what it was before.
+  // If options.crf is enabled: the prediction before it.
   Tensor prediction_before;
   std::optional<ImageScore> score_before;
 };
@@ -51,9 +51,9 @@ struct ScoredImage {
 struct EvaluationHooks {
   // After each image, in order: images done and all.
   std::function<void(int64_t done, int64_t total)> progress;
-  // Each image with what was predicted, for pictures.
+  // Each image with its prediction, for pictures.
   std::function<void(const ScoredImage& image)> image;
-  // Asked before each image; true ends early (the scores then cover the images so far). For signals.
+  // Called before each image; true ends early (the scores then cover the images so far). For signals.
   std::function<bool()> stop;
 };
 
@@ -66,7 +66,7 @@ class SetScorer {
   SetScorer(int64_t num_classes, ScoredClasses classes, bool boundary_f1);
   // prediction: u8 [H, W]; probabilities: f32 [H, W, K] in host memory, or undefined: no loss.
   ImageScore add(const data::Sample& sample, const Tensor& prediction, const Tensor& probabilities = {});
-  // The same with the counts and the summed cross-entropy known already.
+  // The same with the counts and the summed cross-entropy already computed.
   ImageScore add(const data::Sample& sample, const Tensor& prediction, const ConfusionMatrix& confusion,
                  std::optional<double> loss_sum);
   SetScores scores() const;
@@ -85,7 +85,7 @@ class SetScorer {
 void check_labelled(const data::Sample& sample);
 
 // Puts the model into eval mode for the time of the call. While one image runs, the next one is decoded by a
-// thread of its own. Images run one by one, so no score depends on a batch size. With
+// separate thread. Images run one by one, so no score depends on a batch size. With
 // options.crf the scores before it are given too. Error(data) if a sample has
 // no label.
 EvaluationResult evaluate(layers::SegmentationModel& model, const data::Dataset& dataset,

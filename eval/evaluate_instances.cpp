@@ -67,7 +67,7 @@ Tensor as_detector_input(const Tensor& image) {
 }
 
 layers::Detections above(const layers::Detections& found, double score) {
-  int64_t count = 0;  // they come by falling score
+  int64_t count = 0;  // detections are sorted by falling score
   while (count < found.size() && found.scores[static_cast<size_t>(count)] >= score) ++count;
   return layers::only(found, 0, count);
 }
@@ -145,7 +145,7 @@ InstanceEvaluation evaluate(layers::DetectionModel& model, const data::InstanceD
     boxes.add(index, truth, detections_of(here, IouType::bbox));
     if (with_masks) masks.add(index, truth, detections_of(here, IouType::segm));
     if (hooks.image) {
-      // Matched anew: a weak detection that is not shown must not take an object from one that is.
+      // Matched again: a weak detection that is not shown must not take an object from one that is.
       const CocoScores& scores = with_masks ? masks : boxes;
       const int64_t sure = above(found, hooks.min_score).size();
       std::vector<int64_t> shown;  // those of a class that is scored: the first results

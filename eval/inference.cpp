@@ -70,8 +70,8 @@ Tensor network_input(const Tensor& image, const data::DataOptions& data, double 
 //
 // Logits of a whole image are mostly coarse: 64 times fewer than labels at output stride 8. They are kept as
 // they are and resized when the mean is read, so that no map of H x W x K exists. Only when those kept would
-// exceed such a map (passes at full resolution) are they added up in one; then no more than it and one pass
-// are held, however many scales there are.
+// exceed such a map (passes at full resolution) are they added up in one; then no more than that map and one
+// pass are held, however many scales there are.
 class MeanOfPasses {
  public:
   MeanOfPasses(int64_t height, int64_t width, int64_t classes, int64_t passes)
@@ -131,15 +131,15 @@ class MeanOfPasses {
   Tensor sum_;
 };
 
-// Whether logits that lie on a device can be brought to the size of the label there: by one interpolation, as
-// everywhere; aligned corners are those of what the network saw.
+// Whether logits on a device can be resized to the label there: by one interpolation, as everywhere; with
+// aligned corners, which refer to the network's input.
 bool resizes_on_device(const Tensor& logits, const LogitGeometry& g) {
   const bool same_size = logits.dim(0) == g.height && logits.dim(1) == g.width;
   const bool saw_label_size = g.input_height == g.height && g.input_width == g.width;
   return logits.device() != Device::cpu && (same_size || !g.align_corners || saw_label_size);
 }
 
-// Of [h, w, K] on a device: f32 [1, H, W, K]. Interpolated in f32, as on the host.
+// Resizes [h, w, K] on a device to f32 [1, H, W, K]. Interpolated in f32, as on the host.
 Tensor resized(const Tensor& logits, const LogitGeometry& g) {
   const Tensor all = logits.to(DType::f32).reshape({1, logits.dim(0), logits.dim(1), logits.dim(2)});
   if (all.dim(1) == g.height && all.dim(2) == g.width) return all;
@@ -147,7 +147,7 @@ Tensor resized(const Tensor& logits, const LogitGeometry& g) {
                                  {.height = g.height, .width = g.width, .align_corners = g.align_corners});
 }
 
-// Hands rows to the sink with their labels; softmax is left out where nobody asked for it.
+// Hands rows to the sink with their labels; softmax is skipped if no probabilities were requested.
 class Emitter {
  public:
   Emitter(int64_t width, int64_t classes, bool logits, bool wants_probabilities,

@@ -35,8 +35,8 @@ struct InferenceOptions {
   int64_t window_width = 0;
   double window_overlap = 0.5;  // fraction of the window
   WindowBlend window_blend = WindowBlend::gaussian;
-  CrfOptions crf = {};     // refines what the passes gave
-  double min_score = 0.5;  // detectors: what is drawn in pictures scores at least this
+  CrfOptions crf = {};     // refines the averaged probabilities
+  double min_score = 0.5;  // detectors: minimum score for drawn detections
 };
 
 // A few rows of a prediction, at the size of the image.
@@ -44,10 +44,10 @@ struct PredictedRows {
   int64_t first = 0;  // rows [first, first + count)
   int64_t count = 0;
   const uint8_t* labels = nullptr;       // [count, W]: class of the largest probability
-  const float* probabilities = nullptr;  // [count, W, K]; null unless they were asked for
+  const float* probabilities = nullptr;  // [count, W, K]; null unless they were requested
 };
 
-// Takes the prediction of an image in the form in which it is made.
+// Receives the prediction of an image in the form in which it is made.
 struct PredictionSink {
   // One pass over the whole image on a device: its logits there, f32 [1, H, W, K], of which labels, scores
   // and losses can be made without a way through host memory.
@@ -56,7 +56,7 @@ struct PredictionSink {
   std::function<void(const PredictedRows&)> rows;
 };
 
-// From an image to a prediction at its size: the one way, of evaluation, `predict` and the CRF.
+// From an image to a prediction at its size: the only path, used by evaluation, `predict` and the CRF.
 //
 // image: u8 [H, W, C] as decoded. For each scale, mirrored or not, the image is resized and normalised as
 // `data` says and run (whole, or in windows); the logits are resized bilinearly to H x W, whatever size the

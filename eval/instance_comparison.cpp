@@ -106,7 +106,7 @@ Tensor compare_instances(const data::InstanceSample& sample, const layers::Detec
   };
   const Tensor left = draw_instances(sample.image, sample.instances, classes, {}, truth);
   const Tensor right = draw_instances(sample.image, as_instances(found, masks), classes, found.scores, ours);
-  const int64_t scale = 1 + left.dim(1) / 500;  // of letters that can be read on a page
+  const int64_t scale = 1 + left.dim(1) / 500;  // of letters that are legible on a page
   const Tensor both = side_by_side(
       {with_text(left, counted("Annotated", sample.instances.size(), verdict.not_found(), "not found"), true,
                  scale),

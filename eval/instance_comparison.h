@@ -1,4 +1,4 @@
-// What a detector found in an image, beside what was annotated.
+// Pictures of an image's detections beside its annotations.
 #pragma once
 
 #include <span>

@@ -97,7 +97,7 @@ class Canvas {
     }
   }
 
-  // Notes whose the pixels of an object are: its mask, or else its box.
+  // Records which object each pixel belongs to: by its mask, or else its box.
   void claim(int64_t object, const Area& box, const Mask* mask) {
     const Area a = mask ? Area{mask->x0 * factor_, mask->y0 * factor_, (mask->x0 + mask->width) * factor_,
                                (mask->y0 + mask->height) * factor_}
@@ -110,8 +110,8 @@ class Canvas {
     }
   }
 
-  // Pixels of the place that belong to other objects; those of its own count half, so that a tag prefers to
-  // lie outside.
+  // Pixels under the tag that belong to other objects; those of the tag's object count half, so that a tag
+  // prefers to lie outside.
   double hidden(const Area& a, int64_t object) const {
     double pixels = 0;
     for (int64_t y = a.top; y < a.bottom; ++y) {
@@ -179,7 +179,7 @@ bool tag(Canvas& canvas, int64_t object, const Area& box, const std::string& tex
     if (inside && width > box.right - box.left) return;
     const auto in_the_way = [&](const Area& a) { return a.overlaps(place); };
     if (!canvas.holds(place) || std::any_of(taken.begin(), taken.end(), in_the_way)) return;
-    // Of a large object, a tag inside hides next to nothing.
+    // In a large object, a tag inside hides hardly anything.
     const double hides = canvas.hidden(place, object) * (inside ? 0.5 : 1);
     if (hides >= least) return;
     least = hides;
@@ -202,7 +202,7 @@ bool tag(Canvas& canvas, int64_t object, const Area& box, const std::string& tex
   return true;
 }
 
-// Where all objects are of one class its name says nothing.
+// If all objects are of one class its name is no information.
 std::string tag_text(const Instances& objects, int64_t i, const std::vector<data::ClassInfo>& classes,
                      std::span<const float> scores, bool crowd) {
   const auto label = static_cast<size_t>(objects.labels[static_cast<size_t>(i)]);

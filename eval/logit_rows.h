@@ -10,7 +10,7 @@
 
 namespace atrous::eval {
 
-// Where rows (or columns) of a bilinear resize come from.
+// The two source positions and weights of each output row (or column) of a bilinear resize.
 struct Tap {
   int64_t first = 0;   // source index
   int64_t second = 0;  // its right or lower neighbour
@@ -26,7 +26,7 @@ std::vector<Tap> logit_taps(int64_t source, int64_t input, int64_t target, bool 
 
 // The sizes that a resize goes through.
 struct LogitGeometry {
-  int64_t input_height = 0;  // what the network saw
+  int64_t input_height = 0;  // the network's input
   int64_t input_width = 0;
   int64_t height = 0;  // of the label
   int64_t width = 0;

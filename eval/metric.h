@@ -1,4 +1,4 @@
-// What the tables of metrics (semantic_metrics.h, coco_metrics.h) say of every row, and what follows from it.
+// The fields that the tables of metrics (semantic_metrics.h, coco_metrics.h) share, and their use.
 #pragma once
 
 namespace atrous::eval {

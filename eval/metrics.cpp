@@ -11,7 +11,7 @@ int64_t value_at(const Tensor& t, int64_t i) {
   return t.dtype() == DType::u8 ? t.data<uint8_t>()[i] : t.data<int32_t>()[i];
 }
 
-// The counts know that there is a bad value: finds the first one and says where.
+// The counts show that there is a bad value: finds the first one and reports its position.
 [[noreturn]] void explain_bad_value(const Tensor& label, const Tensor& prediction, int64_t ignore,
                                     int64_t classes) {
   const int64_t width = label.shape()[-1];
@@ -48,7 +48,7 @@ void ConfusionMatrix::add(const Tensor& label, const Tensor& prediction, int64_t
                  "[metrics] label maps must be u8 or i32. Got {}. Convert with Tensor::to.",
                  name_of(t->dtype()));
   }
-  // Counted where the maps lie; only the counts travel.
+  // Counted on the device of the maps; only the counts are copied.
   const Tensor counts = kernels::confusion_matrix(label, prediction, num_classes_, ignore).to(Device::cpu);
   const int64_t* added = counts.data<int64_t>();
   if (added[kernels::invalid_bin(num_classes_)] > 0) {

@@ -82,7 +82,7 @@ class ConfusionMatrix {
   }
   int64_t ignored() const { return ignored_; }
   // A pixel that is predicted as an excluded class is wrong for the class that it is labelled as. `boundary`:
-  // of the same images, for the metrics of boundaries; null: they are not computed.
+  // of the same images, for the boundary metrics; null: they are not computed.
   SemanticScores scores(const ScoredClasses& classes, const BoundaryMean* boundary = nullptr) const;
 
  private:

@@ -84,8 +84,8 @@ int64_t window_or(int64_t window, int64_t extent) {
 
 }  // namespace
 
-// Valid convolutions describe only the centre of what they see. Such a network gets the surroundings of the
-// window (mirrored beyond the image, as in the U-Net paper), as much as it asks for, until its region covers
+// Valid convolutions give logits only for the centre of their input. Such a network gets the surroundings of
+// the window (mirrored beyond the image, as in the U-Net paper), as much as it needs, until its region covers
 // the window. Its poolings drop odd rows and columns at the bottom and right, up to output_stride - 1 in all.
 PassLogits run_window(layers::SegmentationModel& model, const Tensor& image, int64_t top, int64_t left,
                       int64_t height, int64_t width) {

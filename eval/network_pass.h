@@ -9,8 +9,8 @@
 namespace atrous::eval {
 
 struct PassLogits {
-  // [h, w, K]; they cover the window but may be coarser than it. In the type and on the device in which the
-  // network leaves them, unless it takes context: then f32 in host memory.
+  // [h, w, K]; they cover the window but may be coarser than it. In the type and on the device of the output
+  // of the network, unless it needs context: then f32 in host memory.
   Tensor logits;
   bool align_corners = false;  // of the resize to the window
 };
@@ -38,7 +38,7 @@ using LogitSink = std::function<void(int64_t count, const float* rows)>;
 void slide_windows(layers::SegmentationModel& model, const Tensor& image, const InferenceOptions& options,
                    const LogitSink& sink);
 
-// Whether the options ask for windows smaller than the image.
+// Whether the options request windows smaller than the image.
 bool windowed(const InferenceOptions& options, const Tensor& image);
 
 }  // namespace atrous::eval

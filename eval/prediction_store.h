@@ -10,14 +10,14 @@ namespace atrous::eval {
 
 class PredictionStore {
  public:
-  // The file is made in `folder` when it is needed, and has no name there: it is gone with this object, or
+  // The file is created in `folder` when it is needed, without a name there: it is gone with this object, or
   // with the process however that ends.
   PredictionStore(int64_t memory_bytes, std::string folder);
   ~PredictionStore();
   PredictionStore(const PredictionStore&) = delete;
   PredictionStore& operator=(const PredictionStore&) = delete;
 
-  // A contiguous tensor in host memory. Error(io) if the disk takes no more.
+  // A contiguous tensor in host memory. Error(io) if the disk is full.
   void add(const Tensor& tensor);
   // Number i, in the order of adding. Error(io).
   Tensor get(size_t i) const;

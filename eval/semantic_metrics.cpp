@@ -12,7 +12,7 @@ namespace {
 
 using Value = std::optional<double>;
 
-// Part of a whole; undefined if the whole is 0.
+// Share of a whole; undefined if the whole is 0.
 Value ratio(int64_t part, int64_t whole) {
   if (whole == 0) return std::nullopt;
   return static_cast<double>(part) / static_cast<double>(whole);
@@ -26,7 +26,7 @@ int64_t hits(const ScoreInput& in, int64_t c) {
   return in.confusion.at(c, c);
 }
 
-// Of the classes for which the metric exists.
+// The mean over the classes for which the metric exists.
 Value mean_over_classes(const ScoreInput& in, const char* class_key) {
   double sum = 0;
   int64_t classes = 0;
@@ -81,7 +81,7 @@ Value fw_iou(const ScoreInput& in) {
 // Products of counts, which need more than 64 bits.
 __extension__ typedef __int128 Wide;
 
-// Of the pixels n, those with the right class and, by class, those labelled t_k and those predicted p_k.
+// Of the n pixels: those with the right class and, by class, those labelled t_k and those predicted p_k.
 struct Agreement {
   Wide n = 0, correct = 0, label_prediction = 0;  // the last: sum over k of t_k p_k
 

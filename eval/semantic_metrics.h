@@ -14,15 +14,15 @@
 
 namespace atrous::eval {
 
-// What the scores of a set, or of one image, are computed from.
+// The values from which the scores of a set, or of one image, are computed.
 struct ScoreInput {
   const ConfusionMatrix& confusion;
-  // Counts, and the classes with theirs. The metrics of classes are computed before those of the set.
+  // Counts, and per-class scores with counts. The metrics of classes are computed before those of the set.
   const SemanticScores& scores;
   const BoundaryMean* boundary = nullptr;  // null: not computed
 };
 
-// What a metric needs. Only those of the confusion matrix are always computed.
+// Inputs that a metric needs. Only the metrics of the confusion matrix are always computed.
 enum class MetricSource { confusion, boundary };
 
 // Where a metric is shown, besides JSON and the tables that hold all of them.
@@ -31,7 +31,7 @@ enum Shown : unsigned {
   shown_training_card = 2,  // cards of a run's report
   shown_curve = 4,          // curves and the console line of validations
   shown_per_image = 8,      // scores of single images
-  shown_definition = 16,    // its definition stands in `eval --report`
+  shown_definition = 16,    // its definition is printed in `eval --report`
 };
 
 struct SemanticMetric {
@@ -69,7 +69,7 @@ std::vector<const SemanticMetric*> crf_metrics(size_t most);
 // False if the metric needs more than the confusion matrix, and that was not computed.
 bool was_computed(const SemanticMetric& metric, const SemanticScores& scores);
 
-// Computes all metrics of scores.per_class and of `scores`, whose counts are there.
+// Computes all metrics of scores.per_class and of `scores`, whose counts are already filled in.
 void fill_metrics(const ConfusionMatrix& confusion, const BoundaryMean* boundary, SemanticScores& scores);
 
 }  // namespace atrous::eval

@@ -1,4 +1,4 @@
-// The scores that a validation during training gives, under the names that `expected` of configs,
+// The scores of a validation during training, under the names that `expected` of configs,
 // metrics.jsonl, best.json and checkpoints use.
 #pragma once
 
@@ -14,8 +14,8 @@ struct ValidationMetric {
   Better better = Better::higher;
 };
 
-// The semantic metrics of the confusion matrix; for detection models the COCO numbers so marked, of boxes and
-// of masks.
+// The semantic metrics of the confusion matrix; for detection models the COCO numbers marked for it, of boxes
+// and of masks.
 const std::vector<ValidationMetric>& validation_metrics(bool detection);
 std::vector<std::string> validation_keys(bool detection);
 

@@ -1,10 +1,10 @@
 // Average precision by the rules of the PASCAL VOC challenges, for boxes.
 //
-// Over all images, detections of a class in falling order of score (equals in the order in which they were
-// added) each look at the object of their class with the highest IoU in their image, of equals the first.
-// From IoU 0.5 on they have found it, unless a detection before has: then they are wrong, though another
-// object may be free. Those that find a `difficult` object count neither way, nor does the object. A class
-// without objects that count has no AP.
+// Over all images, detections of a class in falling order of score (ties in the order in which they were
+// added) are each matched to the object of their class with the highest IoU in the image, of ties the first.
+// From IoU 0.5 on the object is found, unless an earlier detection has found it: then this one is a false
+// positive, even if another object is free. Detections of a `difficult` object are ignored, and so is the
+// object. A class without objects that count has no AP.
 #pragma once
 
 #include <cstdint>
@@ -60,10 +60,10 @@ class VocScores {
   VocSummary summary(VocRule rule, double min_iou = 0.5) const;
 
  private:
-  // A detection and what it looks at.
+  // A detection and the object to which it is matched.
   struct Ranked {
     double score, iou;
-    int64_t object;  // number among the objects of its class; -1: there is none in its image
+    int64_t object;  // index among the objects of its class; -1: there is none in its image
   };
   struct Class {
     std::string name;

@@ -13,13 +13,13 @@
 namespace atrous::eval {
 namespace {
 
-constexpr size_t charted = 100;  // classes with a chart of their own
+constexpr size_t charted = 100;  // classes with a separate chart
 
 std::string cell(double score) {
   return fmt::format("<td>{}</td>", percent_text(existing(score)));
 }
 
-// A bar stands beside it.
+// The metric that is shown with a bar.
 bool is_main(const CocoMetric& m) {
   return &m == &coco_metrics().front();
 }

@@ -1,4 +1,4 @@
-// COCO scores for HTML reports: those of `train`, `eval` and `metrics coco` show the same.
+// COCO scores for HTML reports: `train`, `eval` and `metrics coco` show the same.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@ namespace atrous::eval {
 
 // Cards of the most important numbers, for <div class="cards">. `what`: "box" or "mask".
 std::string coco_cards(const CocoSummary& summary, const std::string& what);
-// Cards of how many objects, detections and images: the same for boxes and masks.
+// Cards with the numbers of objects, detections and images: the same for boxes and masks.
 std::string coco_count_cards(const CocoSummary& summary);
-// The 12 numbers, the scores of classes, what errors cost, and precision by recall.
+// The 12 numbers, the scores of classes, the cost of each kind of error, and precision by recall.
 std::string coco_sections(const CocoSummary& summary, const std::string& what);
 
 // All of it on a page; `sub` stands below the heading.

@@ -11,7 +11,7 @@ namespace atrous::eval {
 // (precision of classes with objects at the 101 recalls), errors (kind -> count, ap50_gain). What does not
 // exist (scores of a class without objects, of the 12 numbers those of sizes without objects) is null.
 JsonValue coco_to_json(const CocoSummary& summary);
-// Back again; what is missing keeps its default.
+// The inverse; missing members keep their defaults.
 CocoSummary coco_from_json(const JsonValue& json);
 
 // rule, mean_ap, per_class[].

@@ -11,7 +11,7 @@ namespace atrous::eval {
 
 // Three digits; a dash for what does not exist.
 std::string coco_score_text(double score);
-// The 12 numbers in pycocotools' form, and what was counted. `absent` stands for what does not exist;
+// The 12 numbers in pycocotools' form, and the counts. `absent` is printed for scores that do not exist;
 // pycocotools prints -1.000.
 void print_coco_stats(std::FILE* out, const CocoSummary& summary, const char* absent);
 void print_coco_errors(std::FILE* out, const CocoSummary& summary);

@@ -15,7 +15,7 @@ namespace atrous::eval {
 namespace {
 
 constexpr int64_t shown_width = 560;  // of pictures on the page
-// How many of crf_metrics: of the set; of classes and images, which have the first two.
+// How many of crf_metrics are shown: for the set; for classes and images, which have the first two.
 constexpr size_t all_metrics = 100, class_metrics = 2;
 
 // The photograph in pale grey; changed pixels green where they became right, red where they were right,
@@ -54,7 +54,7 @@ std::string change_cells(const std::optional<double>& before, const std::optiona
                      change_text(before, after, better));
 }
 
-// No share: nats per scored pixel, of which less is better.
+// Not a share: nats per scored pixel, lower is better.
 std::string loss_row(const std::optional<double>& before, const std::optional<double>& after) {
   if (!before || !after) return "";
   const double change = *after - *before;

@@ -1,4 +1,4 @@
-// What a CRF changed, for the page of `eval --report DIR`.
+// The changes that a CRF made, for the page of `eval --report DIR`.
 //
 //   DIR/crf/NN_<id>_{before,after,change}.png    NN = 01 is the image that it changed the most
 #pragma once
@@ -11,8 +11,8 @@
 
 namespace atrous::eval {
 
-// Keeps what is needed for pictures of the images of which the CRF changed the largest share of the scored
-// pixels. Images in which it changed none are none of them.
+// Keeps what the pictures need, for the images in which the CRF changed the largest share of the scored
+// pixels. Images without a change are not kept.
 class ChangedImages {
  public:
   struct Image {

@@ -2,7 +2,7 @@
 //
 //   DIR/report.html    everything on one page, pictures shrunk; needs no other file
 //   DIR/scores.json    what --json writes
-//   DIR/worst/NN_<id>_objects.png    as annotated and as found; NN = 01 has the most errors
+//   DIR/worst/NN_<id>_objects.png    annotations and detections; NN = 01 has the most errors
 #pragma once
 
 #include <functional>
@@ -24,8 +24,8 @@ struct InstanceScoresReport {
   std::string network;  // nets::describe
   InstanceEvaluation result;
   std::vector<InstanceImageScore> images;
-  double min_score = 0;  // of detections that count as found in an image
-  // What was scored and how: {"network", "maskrcnn_resnet50_fpn"}. Keys of the JSON too.
+  double min_score = 0;  // minimum score of detections that count as found in an image
+  // What was scored and how: {"network", "maskrcnn_resnet50_fpn"}. The keys are also those of the JSON.
   Facts facts;
 };
 

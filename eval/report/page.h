@@ -1,4 +1,4 @@
-// What the reports of all networks share: the head of the page, the table of facts, and the names of picture
+// Parts shared by the reports of all networks: the head of the page, the table of facts, and names of picture
 // files.
 #pragma once
 
@@ -17,7 +17,7 @@ std::string fact_key(std::string name);
 std::string report_head(const std::string& network, const Facts& facts);
 std::string facts_table(const Facts& facts);
 
-// The folder `worst`, made and without an earlier report's pictures.
+// The folder `worst`, created if needed, without an earlier report's pictures.
 void prepare_worst_folder(const std::string& report_folder);
 std::string picture_name(size_t rank, const std::string& id, const char* kind);
 // Removes the pictures of these kinds (NN_<id>_<kind>.png) that an earlier report left in `folder`, if it is

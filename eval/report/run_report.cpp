@@ -66,7 +66,7 @@ std::vector<Series> score_curves(const std::vector<JsonValue>& lines) {
   return curves;
 }
 
-// "expected" of the config beside what the run has reached, as check_expectations compares them.
+// "expected" of the config beside the scores that the run has reached, as check_expectations compares them.
 std::string expectations(const JsonValue& config, const JsonValue& best) {
   const JsonValue* expected = config.find("expected");
   if (!expected || expected->object.empty()) return "";

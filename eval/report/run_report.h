@@ -9,7 +9,7 @@
 namespace atrous::eval {
 
 // Made from config.json, best.json and samples/*.png in the folder of the run, and from `lines` of its
-// metrics.jsonl; what is missing is left out. `network`: the title. Error(io).
+// metrics.jsonl; missing files are left out. `network`: the title. Error(io).
 void write_run_report(const std::string& run_folder, const std::string& network,
                       const std::vector<JsonValue>& lines);
 

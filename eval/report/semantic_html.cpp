@@ -11,7 +11,7 @@
 namespace atrous::eval {
 namespace {
 
-// Enough of a name to tell it by; whole UTF-8 characters only.
+// A name cut short but still recognisable; whole UTF-8 characters only.
 std::string shortened(const std::string& name, size_t characters) {
   size_t count = 0;
   for (size_t i = 0; i < name.size(); ++i) {
@@ -87,7 +87,7 @@ std::string axis_names(const Layout& l, const std::vector<std::string>& names) {
   return out;
 }
 
-// Lines that lead the eye from a cell to its names.
+// Lines that connect a cell to its names.
 std::string guides(const Layout& l) {
   std::string out;
   for (int64_t i = 5; l.classes > 15 && i < l.classes; i += 5) {
@@ -166,7 +166,7 @@ std::string semantic_cards(const SemanticScores& scores, Shown place, const std:
 std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
                           SvgPlace place) {
   const Layout l(confusion, names);
-  // Colours that read on white and on black, since a page may be either.
+  // Colours that are legible on white and on black, since a page may be either.
   std::string out = fmt::format(
       "<svg{2} class=\"confusion\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
       "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"confusion matrix\"><style>"

@@ -1,4 +1,4 @@
-// Scores and confusion matrix for HTML reports: those of `train` and of `eval` show the same.
+// Scores and confusion matrix for HTML reports: `train` and `eval` show the same.
 #pragma once
 
 #include <optional>
@@ -13,20 +13,20 @@ namespace atrous::eval {
 // "Pixel accuracy" of "pixel accuracy"; "mIoU" stays.
 std::string heading_of(const char* title);
 
-// Percent with one digit; a dash for what does not exist.
+// Percent with one digit; a dash for an undefined score.
 std::string percent_text(const std::optional<double>& share);
 
-// A card (eval/report/html.h) with a share in percent; with a dash for what does not exist.
+// A card (eval/report/html.h) with a share in percent; a dash for an undefined score.
 std::string percent_card(const std::optional<double>& share, const std::string& label);
 
 // Cards of the metrics with this flag. `classes` ends the label of the main score: "mIoU over 11 of 12
 // classes".
 std::string semantic_cards(const SemanticScores& scores, Shown place, const std::string& classes);
 
-// The confusion matrix as an SVG picture, for a file of its own or to stand in a page: rows are labelled
+// The confusion matrix as an SVG picture, for a separate file or inline in a page: rows are labelled
 // classes, columns predicted ones, cells their share of the row (green where they agree, red where not; the
 // square root of the share is the strength, which makes rare confusions visible). Shares stand in the cells
-// while there is room (up to 25 classes); each cell tells names, share and pixels to a mouse.
+// while there is room (up to 25 classes); each cell has a tooltip with names, share and pixels.
 enum class SvgPlace { file, page };
 std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
                           SvgPlace place = SvgPlace::file);

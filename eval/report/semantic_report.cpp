@@ -41,7 +41,7 @@ std::string class_name(const std::vector<data::ClassInfo>& classes, int64_t c) {
                                                  : fmt::format("class{}", c);
 }
 
-// What an image was mistaken for, the most pixels first, and the colours of the classes in its pictures.
+// The pairs of classes that an image confuses, the most pixels first, and the colours of these classes.
 std::string explanation(const WorstImages::Image& w, const std::vector<data::ClassInfo>& classes,
                         const Palette& palette, int64_t num_classes) {
   ConfusionMatrix own(num_classes);

@@ -16,8 +16,8 @@
 
 namespace atrous::eval {
 
-// Keeps what is needed for pictures of the images with the lowest mIoU (of the lowest pixel accuracy among
-// equals). Images without a scored pixel are none of them.
+// Keeps what the pictures need, for the images with the lowest mIoU (of the lowest pixel accuracy among
+// equals). Images without a scored pixel are not kept.
 class WorstImages {
  public:
   struct Image {

@@ -27,8 +27,8 @@ struct ScoresReport {
   std::optional<double> loss;
   std::vector<ImageScore> image_scores;
   std::optional<CrfScores> crf;
-  // What was scored and how, in order of printing: {"resolution", "that of the label files"}. Keys of the
-  // JSON too.
+  // What was scored and how, in order of printing: {"resolution", "that of the label files"}. JSON has the
+  // same keys.
   Facts facts;
 };
 
@@ -36,8 +36,8 @@ void print_scores(std::FILE* out, const ScoresReport& report);
 // Keys: the metrics (eval/semantic_metrics.h; null if not computed), boundary_tolerance, loss, images,
 // pixels, ignored_pixels, classes_in_mean, absent_classes[], excluded_classes[], per_class[],
 // confusion[gt][pred], per_image[], with a CRF crf (its
-// parameters, tiled_images, most_tiles, and `before` with the scores before it), and the facts. What does not
-// exist (the IoU of an absent class, all means without a scored pixel) is null.
+// parameters, tiled_images, most_tiles, and `before` with the scores before it), and the facts. Undefined
+// scores (the IoU of an absent class, all means without a scored pixel) are null.
 std::string scores_json(const ScoresReport& report);
 
 }  // namespace atrous::eval
