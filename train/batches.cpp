@@ -25,7 +25,7 @@ DataSets open_datasets(const Config& config, const data::ClassList* stored) {
       sets.classes.push_back(info);
     }
     if (stored) {
-      // Given labels cannot be renumbered.
+      // Labels of given batches cannot be renumbered.
       const data::ClassMatch match =
           data::match_classes(class_list(sets.classes, config, "data.class_names"), *stored);
       sets.notes.insert(sets.notes.end(), match.notes.begin(), match.notes.end());

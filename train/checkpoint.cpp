@@ -26,7 +26,7 @@ bool is_reserved(const std::string& name) {
   return name.starts_with(optimizer_prefix) || name.starts_with(average_prefix);
 }
 
-// Settings of how fast and how long a run goes, not of what it computes: left at their defaults in the file.
+// Settings that change speed and length of a run, not its results: stored with their defaults in the file.
 Config without_machine_settings(Config config) {
   config.data.workers = data::DataOptions{}.workers;
   config.data.cache_mb = data::DataOptions{}.cache_mb;
@@ -67,7 +67,7 @@ RunState state_from_text(const std::string& text, const std::string& origin) {
   s.stale_validations = member(in, "stale_validations", origin).integer;
   for (const auto& [name, value] : member(in, "best", origin).object) s.best[name] = value.number;
   for (const JsonValue& w : member(in, "class_weights", origin).array) s.class_weights.push_back(w.number);
-  // Only the next line of the log needs these; files without them are as good.
+  // Only the next line of the log needs these, so files without them are accepted.
   if (const JsonValue* sum = in.find("loss_sum")) s.loss_sum = sum->number;
   if (const JsonValue* steps = in.find("loss_steps")) s.loss_steps = steps->integer;
   if (const JsonValue* terms = in.find("term_sums")) {
@@ -164,7 +164,7 @@ void save_checkpoint(const std::string& path, const CheckpointContent& content, 
     }
   }
   Metadata metadata;
-  metadata["format"] = "pt";  // what PyTorch's loaders look for: names and layout are PyTorch's
+  metadata["format"] = "pt";  // PyTorch's loaders check this: names and layout are PyTorch's
   metadata["atrous.format"] = format_version;
   metadata["atrous.config"] = to_json(without_machine_settings(*content.config));
   metadata["atrous.classes"] = classes_to_text(*content.classes);
@@ -178,7 +178,7 @@ void save_checkpoint(const std::string& path, const CheckpointContent& content, 
 
 namespace {
 
-// What is wrong in the metadata of a file is an error of that file, not of the user's config.
+// An error in the metadata of a file is an error of that file, not of the user's config.
 template <class Read>
 auto read_metadata(const std::string& path, Read&& read) {
   try {
@@ -268,7 +268,7 @@ void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& o
 namespace {
 
 // A network that was trained in tf32 has its weights in f32, so the CPU, which lacks that arithmetic, can use
-// it as well. What the user asked for himself is refused there instead.
+// it as well. A value that the user sets explicitly is refused there instead.
 void use_stored_math(Config& config, const layers::Model& model, const std::vector<std::string>& overrides) {
   const bool asked_for =
       std::ranges::any_of(overrides, [](const std::string& set) { return set.starts_with("math="); });
@@ -279,7 +279,7 @@ void use_stored_math(Config& config, const layers::Model& model, const std::vect
 
 namespace fs = std::filesystem;
 
-// The file itself, or of a run's folder the best weights of the run.
+// The file itself, or for a run's folder the best weights of the run.
 std::string weights_file(const std::string& path) {
   std::error_code unknown;
   ATROUS_CHECK(fs::exists(path, unknown), ErrorKind::checkpoint,
@@ -308,7 +308,7 @@ std::string config_beside(const std::string& weights) {
   return "";
 }
 
-// What to do about weights that do not fit.
+// The advice for weights that do not fit.
 std::string advice(const layers::LoadReport& fit, const TensorFile& file, const Config& config,
                    const std::string& config_path) {
   std::string text;
@@ -361,7 +361,7 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
                  config_beside(weights_path).empty() ? "" : ", such as " + config_beside(weights_path));
     const std::string& text = m.at("atrous.config");
     read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}, ConfigFrom::run); });
-    // What fails now is an override.
+    // Any error from here on comes from an override.
     loaded.config = parse_config(text, weights_path, overrides, ConfigFrom::run);
   }
   std::erase_if(file.tensors, [](const auto& entry) { return is_reserved(entry.first); });

@@ -1,15 +1,15 @@
-// Checkpoints: one safetensors file that holds everything needed to go on with the same bits.
+// Checkpoints: one safetensors file that holds everything needed to resume with bit-identical results.
 //
 //   tensors    the network's state_dict under its own names and in PyTorch's layout, so that the file loads
-//   anywhere;
+//              anywhere;
 //              "optimizer.<moment>.<parameter>" and "average.<name>" (weight average) in the same layout
 //   metadata   "atrous.format" (version), "atrous.config" (resolved config), "atrous.state" (RunState),
-//   "atrous.classes" (names and
-//              colours), "atrous.checksum" (CRC-32C of all of these and all tensors)
+//              "atrous.classes" (names and colours),
+//              "atrous.checksum" (CRC-32C of all of these and all tensors)
 //
 // All random numbers of a run are functions of seed and step, and a loader's position is the number of
 // batches taken: the step number is their whole state. Nothing in the file depends on time, on the folder of
-// the run, or on the number of threads and loader workers; but the config holds the paths that it was given
+// the run, or on the number of threads and loader workers; but the config holds the paths as they were given
 // (data.root, model.weights), and the last bits of numbers depend on the kind of processor. best.safetensors
 // has only the network (the average, if there is one).
 #pragma once
@@ -29,7 +29,7 @@
 
 namespace atrous::train {
 
-// What a run has to remember besides tensors.
+// State of a run besides tensors.
 struct RunState {
   int64_t step = 0;             // optimiser steps done; the next batch is number step * accumulate
   int64_t last_validation = 0;  // step of it
@@ -73,16 +73,16 @@ void note_given_names(std::vector<data::ClassInfo>& classes, const std::vector<s
 // Error(checkpoint) if the file is torn, changed, or no checkpoint; Error(io) if it cannot be read.
 StoredCheckpoint read_checkpoint(const std::string& path);
 
-// The first of `paths` that exists and is whole. Each broken one is told to `message`. Empty if none exists;
-// Error(checkpoint) if all that exist are broken.
+// The first of `paths` that exists and is whole. Each broken one is reported to `message`. Empty if none
+// exists; Error(checkpoint) if all that exist are broken.
 std::optional<StoredCheckpoint> read_newest_checkpoint(
     const std::vector<std::string>& paths, const std::function<void(const std::string&)>& message);
 
-// Puts the stored tensors back. `average` may be null.
+// Copies the stored tensors into the model. `average` may be null.
 void restore(const StoredCheckpoint& stored, layers::Module& model, Optimizer& optimizer,
              WeightAverage* average);
 
-// What predict and eval need from a checkpoint.
+// The part of a checkpoint that predict and eval need.
 template <class Kind>
 struct Loaded {
   Config config;

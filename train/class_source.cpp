@@ -29,7 +29,7 @@ std::optional<data::ClassList> start_classes(const Config& config, const std::st
     if (static_cast<int64_t>(classes.size()) != config.model.num_classes) return std::nullopt;
     return class_list(classes, config, fmt::format("the checkpoint {}", path));
   } catch (const Error&) {
-    return std::nullopt;  // loading the weights says what is wrong with them
+    return std::nullopt;  // loading the weights reports what is wrong with them
   }
 }
 

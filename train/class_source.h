@@ -19,7 +19,7 @@ namespace atrous::train {
 data::ClassList class_list(const std::vector<data::ClassInfo>& classes, const Config& config,
                            const std::string& what);
 
-// The classes in a checkpoint whose last layers such a network can take over; empty for other files.
+// The classes in a checkpoint whose last layers such a network can load; empty for other files.
 std::optional<data::ClassList> start_classes(const Config& config, const std::string& path);
 
 // Whether the config has settings by label, in the order of the training split.

@@ -1,4 +1,4 @@
-// Class weights of the loss, against rare classes being drowned by frequent ones.
+// Class weights of the loss, so that frequent classes do not dominate rare ones.
 #pragma once
 
 #include <string>

@@ -215,7 +215,7 @@ void apply_override(JsonValue& root, const std::string& assignment) {
   if (path == "train.epochs" && !switches_off) erase_key(*parent, "max_steps");
 }
 
-// The same for options whose use another section decides.
+// The same for options whose use depends on another section.
 void take_unused_across(Config& c, std::vector<schema::Unused>& found) {
   const auto take = [&]<class T>(bool used, const char* path, T& value, const T& initial, schema::Need need) {
     if (used || value == initial) return;
@@ -236,7 +236,7 @@ void take_unused_across(Config& c, std::vector<schema::Unused>& found) {
         "no such term in train.losses"});
 }
 
-// Options that nothing uses are more likely mistakes than wishes. A program from before this rule may have
+// Options that nothing uses are more likely mistakes than intended. A program from before this rule may have
 // stored them: they are dropped then, and refused only if an override gives them.
 void refuse_unused(Config& config, const std::string& origin, const std::vector<std::string>& overrides,
                    ConfigFrom from) {
@@ -302,7 +302,7 @@ void check_together(const Config& c, const std::string& origin) {
       origin, c.data.class_names.size(), c.model.num_classes);
 }
 
-// JSON has no other text, and a changed one would name another file.
+// JSON can hold no other text, and a changed one would name another file.
 void check_utf8(const JsonValue& value, const std::string& path) {
   for (const auto& [key, member] : value.object) check_utf8(member, path.empty() ? key : path + "." + key);
   for (const JsonValue& element : value.array) check_utf8(element, path);
@@ -313,7 +313,7 @@ void check_utf8(const JsonValue& value, const std::string& path) {
 }
 
 std::string read_file(const std::string& path) {
-  constexpr size_t limit = size_t{4} << 20;  // parse_json's, plus one byte to see that there is more
+  constexpr size_t limit = size_t{4} << 20;  // parse_json's limit, plus one byte to detect longer files
   std::string text;
   if (path == "-") {
     char c;
@@ -348,7 +348,7 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   Config config;
   schema::read_struct(config, root, "");
   // Checkpoints hold every option. Those of semantic models from before the default of this one changed have
-  // the old value, which means nothing to them.
+  // the old value, which they do not use.
   if (!nets::is_detector(config.model.name))
     config.model.detection.exact_scale = nets::DetectionOptions{}.exact_scale;
   refuse_unused(config, origin, overrides, from);

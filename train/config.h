@@ -22,15 +22,15 @@ namespace atrous::train {
 // The value of data.dataset for batches from a file (train/batches.h).
 inline constexpr const char* given_tensors = "tensors";
 
-// Parameters that learn otherwise: those whose name has this beginning and this end (empty: any). Factors of
-// all groups that a parameter is in multiply.
+// Per-parameter overrides, for parameters whose name has this beginning and this end (empty: any). Factors of
+// all groups that contain a parameter multiply.
 struct ParameterGroup {
   std::string prefix, suffix;
   double lr_factor = 1;
   double weight_decay_factor = 1;
 };
 
-// Which options each takes. Formulas: train/optimizer.cpp.
+// The options of each optimiser. Formulas: train/optimizer.cpp.
 enum class OptimizerKind { sgd, adam, adamw, rmsprop };
 constexpr auto names_of(OptimizerKind) {
   return std::to_array<Named<OptimizerKind>>({{OptimizerKind::sgd, "sgd", "momentum nesterov"},
@@ -55,7 +55,7 @@ struct OptimizerOptions {
   double clip_norm = 0;  // 0: no clipping
 };
 
-// Which options each takes. Formulas: train/schedule.h.
+// The options of each schedule. Formulas: train/schedule.h.
 enum class ScheduleKind { constant, poly, step, cosine, exponential };
 constexpr auto names_of(ScheduleKind) {
   return std::to_array<Named<ScheduleKind>>({{ScheduleKind::constant, "constant"},
@@ -128,8 +128,8 @@ struct Config {
   std::map<std::string, std::vector<double>> expected;
 };
 
-// Who wrote a config. Options that its choices do not use are errors in a user's. In one that a run has
-// stored, by a program that ignored them, they are reset to their defaults unless an override gives them.
+// The source of a config. Unused options are errors in a user's config. In one that a run has stored with a
+// program that ignored them, they are reset to their defaults unless an override gives them.
 enum class ConfigFrom { user, run };
 
 // Reads a file ("-": standard input), applies `--set a.b=value` overrides, checks everything. Error(config)
@@ -138,7 +138,7 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
                    ConfigFrom from = ConfigFrom::user);
 Config parse_config(const std::string& json_text, const std::string& origin,
                     const std::vector<std::string>& overrides, ConfigFrom from = ConfigFrom::user);
-// The JSON text with its overrides, not checked yet: whether a key is given at all.
+// The JSON text with its overrides, unchecked: to see whether a key is given at all.
 JsonValue config_json(const std::string& json_text, const std::string& origin,
                       const std::vector<std::string>& overrides);
 // Every field, indented JSON; parse_config(to_json(c)) == c.

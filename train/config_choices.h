@@ -44,8 +44,8 @@ Field<S> choice(const char* key, std::string S::*member, const std::vector<std::
   return f;
 }
 
-// `table` with what the rows of E take (Named::takes) tied to the choice `key`: their help begins with the
-// names that use them, and with others they are unused.
+// `table` with the options that the rows of E take (Named::takes) tied to the choice `key`: their help begins
+// with the names that use them, and with other names they are unused.
 template <class S, NamedEnum E>
 Fields<S> with_options_of(const char* key, E S::*member, Fields<S> table) {
   for (Field<S>& f : table) {
@@ -61,7 +61,7 @@ Fields<S> with_options_of(const char* key, E S::*member, Fields<S> table) {
   return table;
 }
 
-// The field means nothing if `unmet` names a need.
+// The field is unused if `unmet` names a need.
 template <class S>
 Field<S> unless(std::optional<Need> (*unmet)(const S&), Field<S> field) {
   field.unmet = unmet;

@@ -18,7 +18,7 @@ std::vector<std::string> dataset_choices() {
   return names;
 }
 
-// What options of data sets need.
+// Conditions under which options of data sets are used.
 std::optional<Need> unless_set(bool fits, const char* wanted, const data::DataOptions& o) {
   if (fits) return std::nullopt;
   return Need{wanted, fmt::format("data.dataset \"{}\"", o.dataset)};

@@ -42,7 +42,7 @@ struct Entry {
   std::string help;
 };
 
-// What an option needs ("kind \"dice\" or \"soft_iou\"") and what is there instead ("kind \"focal\"").
+// The condition of an option ("kind \"dice\" or \"soft_iou\"") and the actual value ("kind \"focal\"").
 struct Need {
   std::string wanted, got;
 };
@@ -65,7 +65,7 @@ struct Field {
   std::function<void(const std::string& path, std::vector<Entry>&)> list_members = {};
   // For section: the type of a member by dotted path.
   std::function<std::optional<Type>(const std::string& rest)> type_of_member = {};
-  // What the field needs to mean anything, if it is not so; empty: it counts in any case.
+  // The condition under which the field is used, if it does not hold; empty: the field is used.
   std::function<std::optional<Need>(const Struct&)> unmet = {};
   // For section and section_list: take_unused of the members below.
   std::function<void(Struct&, const std::string& path, std::vector<Unused>&)> take_unused_members = {};
@@ -106,7 +106,7 @@ const Fields<eval::InferenceOptions>& fields();
 template <>
 const Fields<Config>& fields();
 
-// " (did you mean \"x\"?)", or nothing when no candidate is near.
+// " (did you mean \"x\"?)", or empty if no candidate is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
 
 // Reads every member of `value` into `target`; unknown keys are errors.

@@ -8,7 +8,7 @@ namespace {
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
 // tables[k][b]: the effect of byte b followed by k zero bytes. With eight of them, eight bytes need eight
-// look-ups that do not wait for each other.
+// look-ups that do not depend on each other.
 Tables make_tables() {
   Tables tables{};
   for (uint32_t b = 0; b < 256; ++b) {

@@ -63,7 +63,7 @@ Validation summary_of(const eval::InstanceEvaluation& result) {
   v.seconds = result.seconds;
   for (const auto& [name, score] : v.scores)
     v.text += fmt::format("{}{} {:.4f}", v.text.empty() ? "" : "  ", name, score);
-  v.scored = !v.scores.empty();  // boxes and masks are those of the same objects
+  v.scored = !v.scores.empty();  // boxes and masks cover the same objects
   if (!v.scored) v.text = eval::no_scored_object;
   if (result.boxes.objects == 0)
     v.warnings.push_back("warning: the validation images have no objects that count: crowds do not");

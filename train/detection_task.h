@@ -23,14 +23,14 @@ class DetectionTask : public Task {
 
  private:
   const Config config_;
-  std::vector<std::string> notes_;  // on classes, lines for people
+  std::vector<std::string> notes_;  // notes on classes, for people
   const std::unique_ptr<data::InstanceDataset> train_, val_;
   const std::shared_ptr<layers::DetectionModel> model_;
   const data::TrainingImages images_;
   std::optional<data::InstanceLoader> loader_;
 };
 
-// The loss of a batch. `seed` and the number of the batch determine which anchors and proposals count.
+// The loss of a batch. `seed` and the number of the batch determine which anchors and proposals are sampled.
 TrainingBatch detection_batch(layers::DetectionModel& model, data::InstanceBatch batch, uint64_t seed);
 
 }  // namespace atrous::train

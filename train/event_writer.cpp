@@ -64,7 +64,7 @@ EventWriter::EventWriter(const std::string& folder, int64_t first_step) {
                std::strerror(errno));
   record(field_double(1, wall_time()) + field_bytes(3, "brain.Event:2"));
   constexpr int64_t status_start = 1;
-  // TensorBoard forgets the points of earlier files from this step on; that of first_step itself stays good.
+  // TensorBoard drops the points of earlier files from this step on; that of first_step itself stays.
   if (first_step > 0) event(first_step + 1, 7, field_varint(1, status_start));
 }
 

@@ -15,8 +15,8 @@ namespace atrous::train {
 
 class EventWriter {
  public:
-  // Creates `folder`/events.out.tfevents.<time>.<host>.<pid>. first_step > 0 tells TensorBoard that the run
-  // continues after that step, so that it forgets later points of an earlier file. Error(io).
+  // Creates `folder`/events.out.tfevents.<time>.<host>.<pid>. first_step > 0 makes TensorBoard treat the run
+  // as continued after that step, so that it drops later points of an earlier file. Error(io).
   EventWriter(const std::string& folder, int64_t first_step);
   ~EventWriter();
   EventWriter(const EventWriter&) = delete;

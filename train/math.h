@@ -1,4 +1,4 @@
-// Puts a config's choice of arithmetic into effect.
+// Applies a config's choice of arithmetic.
 #pragma once
 
 #include "layers/model.h"
@@ -6,7 +6,7 @@
 
 namespace atrous::train {
 
-// Error(config) if `device` cannot do the arithmetic that `math` asks for. `remedy` ends the message.
+// Error(config) if `device` cannot do the arithmetic that `math` selects. `remedy` ends the message.
 void check_math(const Config& config, Device device,
                 const std::string& remedy = "Use --device cuda or sim, or --set math=f32 or bf16");
 

@@ -18,7 +18,7 @@ namespace atrous::train {
 // Whether the parameter of that name is the backbone's; null: none is.
 using InBackbone = std::function<bool(const std::string& name)>;
 
-// What a choice of the config stands for: a rule of the op, and the names of the moments that it keeps.
+// The rule of the op that a config's choice selects, and the names of the moments that it keeps.
 struct OptimizerForm {
   kernels::OptimizerRule rule;
   std::vector<std::string> moments;
@@ -35,14 +35,14 @@ class Optimizer {
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
             const InBackbone& in_backbone = nullptr, bool bf16_copies = false);
 
-  // Clips the gradients, updates all parameters that have one, and forgets the gradients. `lr` is this step's
-  // rate. `gradient_norm`: of these gradients, where the caller has it already.
+  // Clips the gradients, updates all parameters that have one, and clears the gradients. `lr` is this step's
+  // rate. `gradient_norm`: of these gradients, if the caller has computed it already.
   void step(double lr, double gradient_norm);
   void step(double lr) { step(lr, options_.clip_norm > 0 ? gradient_norm() : 0); }
-  // L2 norm over all gradients. Added in a fixed order: the same bits on any number of threads. Not finite if
+  // L2 norm over all gradients. Added in a fixed order: bit-identical on any number of threads. Not finite if
   // any gradient is not. Waits for the device once.
   double gradient_norm() const;
-  // Its square, one f64 on the device, for who wants to read it together with something else.
+  // Its square, one f64 on the device, so that it can be read together with other values.
   Tensor squared_gradient_norm() const;
   void clear_gradients();
 
@@ -59,7 +59,7 @@ class Optimizer {
     std::vector<Tensor> moments;
     Tensor bf16_copy;  // undefined without bf16_copies
   };
-  // Parameters with the same coefficients: they take a step in one call.
+  // Parameters with the same coefficients: one call of the op updates them.
   struct Group {
     double lr_factor = 1;
     double weight_decay = 0;

@@ -74,7 +74,7 @@ void check_detector(const Config& c) {
 }
 
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed) {
-  // These say where, how fast and how talkative, not what is computed.
+  // These determine paths, speed and logging, not the results.
   static const std::vector<std::string> free = {
       "data.root",       "data.workers",           "data.cache_mb",       "train.max_minutes",
       "train.log_every", "train.checkpoint_every", "train.sample_images", "expected"};

@@ -1,4 +1,4 @@
-// What a run will do, and what has to hold before, while and after it does.
+// The plan of a run, and the conditions that must hold before, while and after it runs.
 #pragma once
 
 #include <string>
@@ -20,14 +20,14 @@ struct Plan {
 // `training_images`: 0 for given batches.
 Plan make_plan(const Config& config, int64_t training_images);
 
-// What training needs beyond a valid config. Error(config).
+// Requirements of training beyond a valid config. Error(config).
 void check_trainable(const Config& config);
 
 // Refuses settings that a detection model would ignore. Error(config).
 void check_detector(const Config& config);
 
-// A run that goes on must be the same run: Error(config) lists the keys that differ, except `allowed` and
-// those that say where, how fast and how talkative the run is.
+// A resumed run must be the same run: Error(config) lists the keys that differ, except `allowed` and
+// those that determine paths, speed and logging.
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);
 
 struct Verdict {

@@ -35,9 +35,9 @@ bool only_entry(const std::filesystem::path& folder, const char* name) {
   return entries == 1;
 }
 
-// A file or folder in `path` that no run writes, or "". A run that failed early leaves some of its own.
+// A file or folder in `path` that no run writes, or "". A run that failed early may leave its own files.
 std::string foreign_entry(const std::string& path) {
-  std::error_code unreadable;  // locking tells
+  std::error_code unreadable;  // locking reports the error
   for (std::filesystem::directory_iterator entry(path, unreadable), end; !unreadable && entry != end;
        entry.increment(unreadable)) {
     const std::string name = entry->path().filename().string();
@@ -53,7 +53,7 @@ std::filesystem::path without_slash(const std::filesystem::path& path) {
   return path.has_filename() ? path : path.parent_path();
 }
 
-// What creating the folders of a run will create.
+// The folders that creating those of a run will create.
 std::vector<std::filesystem::path> missing_folders(const std::filesystem::path& path) {
   std::error_code unknown;
   std::vector<std::filesystem::path> missing;
@@ -82,8 +82,8 @@ bool has_name(int fd, const std::string& path) {
        reason);
 }
 
-// The lock file is the probe as well: hours of training must not end in "permission denied". The system drops
-// the lock when the process ends, however it ends, so a stale file is harmless.
+// The lock file also tests write access: hours of training must not end in "permission denied". The system
+// drops the lock when the process ends, however it ends, so a stale file is harmless.
 int lock(const std::string& folder) {
   const std::string path = folder + "/.lock";
   for (;;) {
@@ -111,7 +111,7 @@ int lock(const std::string& folder) {
 
 RunFolder::RunFolder(const std::string& path, bool resume) : path_(path) {
   const auto holds_run = [&] {
-    std::error_code unreadable;  // locking tells
+    std::error_code unreadable;  // locking reports the error
     return std::filesystem::exists(last(), unreadable) || std::filesystem::exists(previous(), unreadable) ||
            written(file("metrics.jsonl"));
   };
@@ -151,7 +151,7 @@ void RunFolder::remove_unused() const {
   for (const std::filesystem::path& folder : made_) {
     if (only_entry(folder, ".lock")) std::filesystem::remove(folder / ".lock", kept);
     const bool inner = folder.parent_path() == run;
-    // A folder that holds something stays, and with it those around it and those that the way to it names.
+    // A folder that is not empty stays, and so do those that contain it and those on the path to it.
     if (!std::filesystem::remove(folder, kept) && !inner) return;
   }
 }

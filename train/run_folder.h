@@ -1,10 +1,10 @@
-// The folder of a run: what is where, and that only one process writes into it.
+// The folder of a run: its files, and the lock that lets only one process write into it.
 //
-//   config.json            resolved config                    checkpoints/last.safetensors           newest
-//   checkpoint metrics.jsonl          one JSON object per line checkpoints/last.previous.safetensors  the one
-//   before best.json              scores of the best validation      checkpoints/best.safetensors weights of
-//   the best validation events.out.tfevents.*  TensorBoard                        samples/*.png, report.html
-//   to look at
+//   config.json   resolved config                   checkpoints/last.safetensors            newest checkpoint
+//   metrics.jsonl one JSON object per line          checkpoints/last.previous.safetensors   the one before
+//   best.json     scores of the best validation     checkpoints/best.safetensors            best weights
+//   events.out.tfevents.*   TensorBoard             samples/*.png, report.html              pictures, report
+// (Paths are relative to the folder.)
 #pragma once
 
 #include <filesystem>
@@ -15,11 +15,11 @@ namespace atrous::train {
 
 class RunFolder {
  public:
-  // Makes the folder, checks that files can be made in it, locks it, and removes what killed runs left half
-  // written. Error(io) if another process holds the lock. Error(usage) if the folder already holds a run and
+  // Makes the folder, checks that files can be made in it, locks it, and removes incomplete files of killed
+  // runs. Error(io) if another process holds the lock. Error(usage) if the folder already holds a run and
   // `resume` is false, or files but no run.
   RunFolder(const std::string& path, bool resume);
-  // Folders that it made are removed if nothing was written into them: a run that is refused leaves no trace.
+  // Folders that it made are removed if nothing was written into them: a refused run leaves no trace.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

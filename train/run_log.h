@@ -1,4 +1,4 @@
-// What a run tells while it runs: metrics.jsonl for scripts, TensorBoard events for curves, stderr for
+// The outputs of a run while it runs: metrics.jsonl for scripts, TensorBoard events for curves, stderr for
 // people.
 #pragma once
 
@@ -26,17 +26,17 @@ struct StepRecord {
   std::vector<std::pair<std::string, double>> terms = {};  // of the loss, means like it
 };
 
-// What a validation found, in the forms in which it is told.
+// The results of a validation, in the forms in which they are written.
 struct Validation {
-  // By the names that configs and commands use; what does not exist is left out, here and among the curves.
+  // By the names of configs and commands; undefined scores are left out, here and among the curves.
   std::vector<std::pair<std::string, double>> scores;
   JsonValue line;                                      // members of its line in metrics.jsonl
   JsonValue best;                                      // members of best.json, if it is the best
   std::vector<std::pair<std::string, double>> curves;  // of TensorBoard, by tag
   std::string text;                                    // for people
   std::vector<std::string> warnings;                   // results that are probably a mistake
-  // False if the set has nothing that the main score could be computed from: no weights are then better than
-  // others, and the newest stand as the best.
+  // False if the set has nothing from which the main score could be computed: no weights are then better than
+  // others, and the newest count as the best.
   bool scored = true;
   double seconds = 0;
 };
@@ -45,7 +45,7 @@ class RunLog {
  public:
   // Lines of metrics.jsonl after `first_step`, and validations after `last_validation`, are dropped: the run
   // that wrote them died before its next checkpoint, and they are about to be written again. Lines name the
-  // device: a run may go on on another one.
+  // device: a run may be resumed on another one.
   RunLog(const std::string& folder, int64_t first_step, int64_t last_validation, int64_t total_steps,
          Device device);
   ~RunLog();
@@ -56,7 +56,7 @@ class RunLog {
   void validation(int64_t step, const Validation& validation, bool is_best);
   void image(const std::string& tag, int64_t step, const std::string& png_path, int64_t height,
              int64_t width);
-  // The progress bar; does nothing where stderr is no terminal.
+  // The progress bar; does nothing if stderr is not a terminal.
   void progress(int64_t step, double loss);
   void validation_progress(int64_t done, int64_t total);
   // A line for people. A closed stderr is no error.

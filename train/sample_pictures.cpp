@@ -10,7 +10,7 @@ SamplePictures::SamplePictures(int64_t wanted, int64_t total)
     : wanted_(std::min(wanted, total)), total_(total) {}
 
 bool SamplePictures::take() {
-  // Evenly over the set: neighbours in a list are often frames of one film.
+  // Evenly over the set: neighbours in a list are often frames of one video.
   const bool mine = taken_ < wanted_ && index_ >= taken_ * total_ / wanted_;
   ++index_;
   taken_ += mine;

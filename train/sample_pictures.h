@@ -11,11 +11,11 @@ namespace atrous::train {
 
 class SamplePictures {
  public:
-  // Takes `wanted` of `total` images.
+  // Selects `wanted` of `total` images.
   SamplePictures(int64_t wanted, int64_t total);
-  // Once for each image in order: whether it is one of them.
+  // To be called once for each image in order: whether it is selected.
   bool take();
-  // Writes samples/<number>_<id>.png of the image just taken, and tells the log. picture: u8 [H, W, 3].
+  // Writes samples/<number>_<id>.png of the image just selected and logs it. picture: u8 [H, W, 3].
   void write(const Tensor& picture, const std::string& id, int64_t step, const RunFolder& folder,
              RunLog& log) const;
 

@@ -119,8 +119,8 @@ TrainingBatch SemanticTask::next() {
   return semantic_batch(*model_, batches_->next(), loss_, config_.seed);
 }
 
-// With random weights all classes are about equally likely, so a cross-entropy near ln(classes) is what a
-// sound start looks like.
+// With random weights all classes are about equally likely, so a correct start has a cross-entropy near
+// ln(classes).
 std::string SemanticTask::first_loss_warning(double loss) const {
   const auto& terms = config_.train.losses;
   const bool plain =

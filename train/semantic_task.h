@@ -1,4 +1,4 @@
-// Training a network that gives every pixel a class.
+// Training a semantic model.
 #pragma once
 
 #include "eval/evaluate.h"
@@ -33,7 +33,7 @@ class SemanticTask : public Task {
   std::optional<BatchSource> batches_;
 };
 
-// The loss of a batch. `seed` and the number of the batch determine what dropout leaves out.
+// The loss of a batch. `seed` and the number of the batch determine the dropout masks.
 TrainingBatch semantic_batch(layers::SegmentationModel& model, data::Batch batch,
                              const layers::LossOptions& options, uint64_t seed);
 

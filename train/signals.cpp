@@ -19,7 +19,7 @@ void on_signal(int number) {
   if (number == SIGHUP) {
     save_request.store(true);
   } else if (stop_signal.exchange(number) != 0) {
-    _exit(128 + number);  // asked twice: the checkpoint on the disk is whole at any moment
+    _exit(128 + number);  // second request: the checkpoint on the disk is whole at any moment
   }
 }
 

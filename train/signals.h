@@ -1,14 +1,14 @@
-// Signals as requests that the training loop looks at between steps.
+// Signals as requests that the training loop checks between steps.
 //
 //   SIGINT, SIGTERM, SIGUSR1: finish the step, save, stop with exit code 128 + n; a second one ends the
 //                             process at once
-//   SIGHUP:                   save and go on
-//   SIGPIPE:                  nothing; a run outlives the terminal or pipe that it talks to
+//   SIGHUP:                   save and continue
+//   SIGPIPE:                  nothing; a run outlives the terminal or pipe that it writes to
 #pragma once
 
 namespace atrous::train {
 
-// While alive, the signals above are requests; afterwards they do what they did before. One at a time.
+// While alive, the signals above are requests; afterwards their earlier actions are restored. One at a time.
 class SignalGuard {
  public:
   SignalGuard();
@@ -16,7 +16,7 @@ class SignalGuard {
   SignalGuard(const SignalGuard&) = delete;
   SignalGuard& operator=(const SignalGuard&) = delete;
 
-  // The signal that asks to stop; 0 if none.
+  // The signal that requests a stop; 0 if none.
   static int stop_requested();
   // True once per SIGHUP.
   static bool take_save_request();

@@ -8,7 +8,7 @@ namespace atrous::train {
 namespace {
 
 // Forward and backward of one batch; gradients add up in the parameters. The losses are not read: the host
-// runs ahead of a device and puts the whole step on its queue.
+// runs ahead of a device and queues the whole step.
 BatchLoss accumulate_gradients(const TrainingBatch& batch, double share) {
   BatchLoss loss = batch.loss();
   backward(loss.total, Tensor::scalar(share, loss.total.dtype()));
@@ -29,7 +29,7 @@ std::vector<double> read_together(const std::vector<Tensor>& scalars) {
 [[noreturn]] void explain_divergence(Optimizer& optimizer, const std::vector<TrainingBatch>& batches,
                                      int64_t step, double loss) {
   optimizer.clear_gradients();
-  kernels::report_bad_labels();  // a device says with a NaN that it met one
+  kernels::report_bad_labels();  // bad labels on a device show as a NaN loss
   std::string ids, cause;
   for (const TrainingBatch& batch : batches) {
     for (const std::string& id : batch.ids) ids += (ids.empty() ? "" : ", ") + id;
@@ -70,7 +70,7 @@ StepResult train_step(Optimizer& optimizer, const std::function<TrainingBatch()>
     for (const auto& term : loss.terms) facts.push_back(term.second.value());
   }
   facts.push_back(optimizer.squared_gradient_norm());
-  // The only wait of a step: nothing may reach the weights that is not finite.
+  // The only wait of a step: values that are not finite must not reach the weights.
   const std::vector<double> values = read_together(facts);
   const size_t per_batch = 1 + result.terms.size();
   for (size_t i = 0; i + 1 < values.size(); i += per_batch) {

@@ -84,7 +84,7 @@ void add_losses(const StepResult& step, RunState& state) {
   for (const auto& [name, value] : step.terms) state.term_sums[name] += value;
 }
 
-// Means since the last line of the log, which begin anew.
+// Means since the last line of the log; resets the sums.
 void take_losses(const StepResult& step, RunState& state, StepRecord& record) {
   const auto steps = static_cast<double>(state.loss_steps);
   record.loss = state.loss_sum / steps;
@@ -101,7 +101,7 @@ bool is_best(const Validation& v, const char* main_score, const RunState& state)
          eval::is_better(eval::better_of(main_score), scores.at(main_score), state.best.at(main_score));
 }
 
-// Takes the scores of a validation over into the state and the files of the run.
+// Stores the scores of a validation in the state and the files of the run.
 void record_validation(const Validation& v, bool best, RunState& state, const RunFolder& folder,
                        RunLog& log) {
   if (state.last_validation == 0) {
@@ -120,12 +120,12 @@ void record_validation(const Validation& v, bool best, RunState& state, const Ru
   log.validation(state.step, v, best);
 }
 
-// A run: what is trained, how far it has come, and the files that it leaves.
+// A run: its task, its progress, and the files that it leaves.
 class Run {
  public:
   Run(const Config& config, const RunOptions& options);
 
-  // One step, of which nothing is kept.
+  // One step, whose result is not kept.
   RunResult dry_run() {
     result_.last_loss = optimise().loss;
     result_.peak_memory_bytes = peak_memory(options_.device);
@@ -136,7 +136,7 @@ class Run {
     speed_.restart();
     for (;;) {
       // Events of the step just done. They come before the next step, so that a run that was stopped among
-      // them makes up for them.
+      // them does them when it is resumed.
       if (!stop_asked() && validation_is_due()) validate();
       const bool done = stop_asked() || is_complete() || patience_ended();
       if (done || checkpoint_is_due()) save();
@@ -151,7 +151,7 @@ class Run {
   }
 
  private:
-  // Of the loop, in its order.
+  // The steps of the loop, in order.
   bool stop_asked();
   bool validation_is_due() const;
   void validate();
@@ -170,7 +170,7 @@ class Run {
   const Config& config_;
   const RunOptions& options_;
   const Clock::time_point start_ = Clock::now();
-  const std::string config_text_;  // what cannot be kept shows before anything is read
+  const std::string config_text_;  // text that JSON cannot hold is an error before anything is read
   std::optional<SignalGuard> signals_;
   std::optional<RunFolder> folder_;  // none in a dry run, as signals_ and log_
   const layers::BuildDeviceGuard build_on_;
@@ -183,7 +183,7 @@ class Run {
   SpeedMeter speed_;
   RunResult result_;
   bool unsaved_ = false;   // steps or scores that no checkpoint has
-  bool keep_last_ = true;  // the last checkpoint is worth keeping beside the next
+  bool keep_last_ = true;  // keep the last checkpoint as the previous one at the next save
 };
 
 Run::Run(const Config& config, const RunOptions& options)
@@ -202,7 +202,7 @@ Run::Run(const Config& config, const RunOptions& options)
     keep_last_ = stored->file.origin == folder_->last();
     classes = class_list(stored->classes, config, fmt::format("the checkpoint ({})", stored->file.origin));
   }
-  // The weights that a run started from are not needed, and may be gone, once there is a checkpoint.
+  // Once there is a checkpoint, the weights that a run started from are not needed, and may be deleted.
   task_ = make_task(config, /*weights_follow=*/stored.has_value(), classes ? &*classes : nullptr);
   plan_ = make_plan(config, task_->training_images());
   layers::Model& model = task_->model();
@@ -229,7 +229,7 @@ Run::Run(const Config& config, const RunOptions& options)
   log_.emplace(folder_->path(), state_.step, state_.last_validation, plan_.total_steps, options.device);
 }
 
-// That of the run to be resumed, if it has one.
+// The checkpoint of the run to be resumed, if it has one.
 std::optional<StoredCheckpoint> Run::stored_checkpoint() const {
   if (!folder_ || !options_.resume) return std::nullopt;
   std::optional<StoredCheckpoint> stored =
@@ -260,11 +260,11 @@ bool Run::validation_is_due() const {
 }
 
 void Run::validate() {
-  save();  // a validation that fails loses nothing
+  save();  // a validation that fails loses no training step
   if (average_) average_->swap();
   const std::optional<Validation> found = task_->validate(state_.step, *folder_, *log_);
   const bool best = found && is_best(*found, task_->main_score(), state_);
-  // Weights before their scores: best.json never speaks of weights that are not there.
+  // Weights before their scores: best.json never names weights that are not there.
   if (best) save_checkpoint(folder_->best(), content(/*to_resume=*/false));
   if (average_) average_->swap();
   if (found) {

@@ -14,7 +14,7 @@ struct RunOptions {
   Device device = Device::cpu;
   bool resume = false;
   std::vector<std::string> allow_change;  // config keys that may differ from the checkpoint's on resume
-  bool dry_run = false;                   // build, forecast memory, one batch, stop
+  bool dry_run = false;                   // build, estimate memory, one batch, stop
   // Called after each optimiser step, before it is saved or validated, with the number of steps done.
   std::function<void(int64_t step)> on_step;
 };
@@ -31,12 +31,12 @@ struct RunResult {
   bool timed_out = false;         // by train.max_minutes, after a clean save
   bool expectation_met = true;    // true as well for a run that was stopped before its end
   int64_t parameters = 0;         // trainable and frozen
-  int64_t peak_memory_bytes = 0;  // held by tensors at the worst moment of this process
+  int64_t peak_memory_bytes = 0;  // peak memory held by tensors in this process
 };
 
 // Trains as `config` says and leaves config.json, metrics.jsonl, TensorBoard events, checkpoints, pictures
-// and report.html in out_dir. A run that is stopped by a signal or by time and resumed leaves what an
-// unbroken one leaves. Error(diverged) names the first layer with NaN or Inf; the last good checkpoint stays.
+// and report.html in out_dir. A run stopped by a signal or by time and resumed leaves what an uninterrupted
+// one leaves. Error(diverged) names the first layer with NaN or Inf; the last good checkpoint stays.
 RunResult run_training(const Config& config, const RunOptions& options);
 
 }  // namespace atrous::train

@@ -10,7 +10,7 @@
 namespace atrous::train {
 
 // Running average of all weights and floating-point buffers, on the device where they are:
-// a += (1 - d) (w - a), with d = min(decay, (1 + t) / (10 + t)) so that the start is soon forgotten.
+// a += (1 - d) (w - a), with d = min(decay, (1 + t) / (10 + t)) so that the start values lose weight quickly.
 // Integer buffers are copied.
 class WeightAverage {
  public:
