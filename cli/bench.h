@@ -22,38 +22,38 @@ struct BenchOptions {
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
   train::MathMode math = train::MathMode::f32;  // as the config key; kernels: on the CPU, f32 or bf16
-  bool profile = false;      // nets only: op by op, where a step's time goes
+  bool profile = false;      // nets only: profile of a step, op by op
   Report report;
 
-  // The times of a simulator say nothing that more rounds would make more certain.
+  // More rounds would not make the times of a simulator more accurate.
   int64_t rounds() const { return repeats > 0 ? repeats : device == Device::sim ? 1 : 30; }
 };
 
 void bench_kernels(const BenchOptions& options);
 void bench_nets(const BenchOptions& options);
 
-// The same problem in oneDNN, on the same inputs; empty if oneDNN is not built in or the case is no f32
+// The same problem in oneDNN, on the same inputs; empty if oneDNN is not built in or the case is not an f32
 // convolution. Weights are packed ahead of the call (ours packs within it).
 std::optional<std::function<void()>> onednn_peer(const cases::OpCase& op_case,
                                                  const std::vector<Tensor>& inputs);
 // "oneDNN 2.6.3", or empty if not built in.
 std::string onednn_name();
 
-// benchmarks/torch_nets.py in a process of its own, running one step per request.
+// benchmarks/torch_nets.py in a separate process, running one step per request.
 class TorchPeer {
  public:
-  // `arguments` of the script, less --threads, which are ours. Fails (empty result of start) if there is no
-  // Python with torch, or if it lacks what the network needs; `why` then says so.
+  // `arguments` of the script, except --threads, which is set here. Fails (empty result of start) without a
+  // Python with torch, or if that lacks what the network needs; `why` then gives the reason.
   static std::unique_ptr<TorchPeer> start(const std::vector<std::string>& arguments, std::string& why);
   ~TorchPeer();
   TorchPeer(const TorchPeer&) = delete;
   TorchPeer& operator=(const TorchPeer&) = delete;
   const std::string& version() const { return version_; }
-  // Elements of all parameters: whether it is the same network.
+  // Elements of all parameters, to check that it is the same network.
   int64_t parameters() const { return parameters_; }
   // Seconds that one step took, by the child's own clock.
   double step();
-  // Resident memory at its highest less that before the network was built, in bytes; -1 if it cannot tell.
+  // Peak resident memory minus that before the network was built, in bytes; -1 if unknown.
   int64_t memory();
 
  private:

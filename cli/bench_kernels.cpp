@@ -71,7 +71,7 @@ struct Contender {
   std::function<double(int64_t)> run;
 };
 
-// On a device the whole ladder is of interest: what each rung buys. On the CPU what `math` takes first.
+// On a device the whole ladder is timed, to compare its rungs. On the CPU, what dispatch chooses for `math`.
 std::vector<std::string> names_of(const cases::OpCase& c, const BenchOptions& options) {
   std::vector<std::string> names, rounded;
   for (const auto& it : cases::implementations_of(c, options.device, options.dtype))
@@ -86,7 +86,7 @@ std::vector<Contender> contenders_of(const cases::OpCase& c, const std::vector<s
   std::vector<Contender> contenders;
   const std::vector<std::string> names = names_of(c, options);
   for (const std::string& name : names) {
-    if (name == "ref" && names.size() > 1) continue;  // the specification is not written for speed
+    if (name == "ref" && names.size() > 1) continue;  // the reference is not written for speed
     contenders.push_back({name, [&c, &inputs, name, device = options.device](int64_t round) {
                             const kernels::ForceImplementation op(c.op, name),
                                 entry(c.op + "." + c.entry, name);
@@ -122,7 +122,7 @@ Json measure(const cases::OpCase& c, const Peaks& peaks, const BenchOptions& opt
   for (size_t i = 0; i < contenders.size(); ++i) {
     const Timing t = summarize(seconds[i]);
     Json row = {{"name", contenders[i].name}, {"median_s", t.median}, {"low_s", t.low}, {"high_s", t.high}};
-    // Right of the ridge. 20 FLOPs per byte is where it lies on GPUs in f32.
+    // Beyond the ridge point of the roofline, which lies at 20 FLOPs per byte on GPUs in f32.
     const bool compute =
         peaks.gflops > 0 ? c.flops * peaks.gbytes > c.bytes * peaks.gflops : c.flops > 20 * c.bytes;
     const double rate = (compute ? c.flops : c.bytes) / t.median * 1e-9;

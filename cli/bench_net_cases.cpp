@@ -18,7 +18,7 @@ namespace {
 constexpr size_t batches = 4;
 constexpr int64_t objects_per_image = 8;
 constexpr double learning_rate = 1e-3;
-// The gradients of a detector with random weights and constant norms are large; it shall find as many regions
+// The gradients of a detector with random weights and constant norms are large; it must find as many regions
 // in the last step as in the first.
 constexpr double detector_learning_rate = 1e-7;
 
@@ -131,7 +131,7 @@ OwnNet own_segmentation(const NetCase& net, bool training, const BenchOptions& b
     const size_t i = static_cast<size_t>(round) % images.size();
     return seconds_on(device, [&] {
       const Variable loss = layers::segmentation_loss(model->forward(Variable(images[i])), labels[i], {});
-      backward(loss, Tensor::scalar(1, loss.dtype()));  // known here: no device is asked for it
+      backward(loss, Tensor::scalar(1, loss.dtype()));  // known already: no device query is needed
       optimizer->step(learning_rate);
     });
   };
@@ -238,7 +238,7 @@ OwnNet own_detector(const NetCase& net, bool training, const BenchOptions& bench
       return seconds_on(device, [&] {
         for (const layers::Detections& found :
              model->detect((*inputs)[static_cast<size_t>(round) % batches].images))
-          layers::image_mask_probabilities(found);  // torchvision's result has them, too
+          layers::image_mask_probabilities(found);  // torchvision's results include them, too
       });
     };
     return own;
@@ -284,7 +284,7 @@ OwnNet own_net(const NetCase& net, bool training, const BenchOptions& bench) {
   options.base_width = net.base_width;
   options.num_classes = net.classes;
   if (!nets::is_detector(options.name)) return own_segmentation(net, training, bench, options);
-  // As it is fine-tuned from published weights: constant norms, the first stages fixed. The image is not
+  // As fine-tuned from published weights: constant norms, the first stages fixed. The image is not
   // enlarged.
   options.norm = layers::NormKind::frozen;
   options.freeze = {"backbone.body.conv1.", "backbone.body.layer1."};

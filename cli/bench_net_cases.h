@@ -27,18 +27,18 @@ struct NetCase {
   Where where = Where::everywhere;
 
   bool runs(bool training, Device device) const;
-  // "unet32 train batch 4", which --filter is matched with.
+  // "unet32 train batch 4", which --filter matches.
   std::string name(bool training) const;
 };
 
 std::span<const NetCase> net_cases();
 
-// A network and a few batches, all on the device: what is timed is the network.
+// A network and a few batches, all on the device, so that only the network is timed.
 struct OwnNet {
   std::shared_ptr<layers::Model> model;
   std::function<double(int64_t round)> step;  // seconds; the round chooses the batch
-  // Writes weights and batches for a peer. Empty where the work of a step does not depend on values:
-  // detectors do as much as they find, so both sides must look at the same images with the same weights.
+  // Writes weights and batches for a peer. Empty if the work of a step does not depend on values: that of
+  // detectors depends on what they find, so both sides must use the same images and weights.
   std::function<void(const std::string& path)> save;
 
   int64_t parameters() const;  // elements

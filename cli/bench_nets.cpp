@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Weights and inputs for the peer, as long as it reads them.
+// Weights and inputs for the peer, kept until it has read them.
 class HandOver {
  public:
   explicit HandOver(const OwnNet& own)
@@ -116,7 +116,7 @@ Json measure(const NetCase& net, bool training, const BenchOptions& options) {
   std::unique_ptr<TorchPeer> peer;
   std::string why;
   if (options.peers) peer = start_peer(net, mode, options.math, own, why);
-  memory.restart();  // what was written for the peer is no memory of a step
+  memory.restart();  // memory of what was written for the peer does not count for a step
   if (peer) contenders.push_back([&](int64_t) { return peer->step(); });
   const auto seconds = interleave(contenders, options.rounds());
   const MemoryTraffic traffic = MemoryTraffic::so_far() - warmed_up;

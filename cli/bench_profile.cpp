@@ -12,7 +12,7 @@ namespace {
 constexpr size_t most_problems = 25;
 constexpr double least_share = 0.005;
 
-// Rows of the same entry and implementation as one.
+// Merges rows of the same entry and implementation.
 std::vector<OpProfile::Row> by_implementation(const std::vector<OpProfile::Row>& rows) {
   std::map<std::pair<std::string, std::string>, OpProfile::Row> sums;
   for (const OpProfile::Row& row : rows) {

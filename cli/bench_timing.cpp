@@ -123,7 +123,7 @@ Peaks measure_peaks() {
     peaks.gflops = std::max(peaks.gflops, operations / fma * 1e-9);
     peaks.gbytes = std::max(peaks.gbytes, 2.0 * static_cast<double>(bytes) / copy * 1e-9);
   }
-  // The sums must be looked at, or the compiler may drop the loops.
+  // The sums must be used, or the compiler may drop the loops.
   for (float s : sink) {
     if (!std::isfinite(s)) peaks.gflops = 0;
   }

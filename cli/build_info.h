@@ -1,4 +1,4 @@
-// What this build is: for `--version`, `doctor` and bug reports.
+// The build: for `--version`, `doctor` and bug reports.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ std::string git_hash();    // of the source tree at configure time; empty outsid
 std::string build_type();  // "Release"
 std::string sanitizers();  // value of -fsanitize=, usually empty
 std::string compiler();    // "GCC 12.2.0"
-// Name and version of each library; the one that runs where the library can tell, else the one compiled
+// Name and version of each library: the version that runs if the library reports it, else the one compiled
 // against.
 std::vector<std::pair<std::string, std::string>> libraries();
 // "atrous 0.1.0 (4db85e3)"

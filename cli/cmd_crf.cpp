@@ -35,7 +35,7 @@ struct Options {
   Report report;
 };
 
-// A value that is no number is named by its place: the sums that the CRF checks cannot say what is wrong.
+// A NaN or infinity is reported with its position: the CRF checks sums only and could not name it.
 void check_numbers(const std::string& path, const Tensor& probs) {
   const int64_t h = probs.dim(1), w = probs.dim(2);
   for (int64_t i = 0; i < probs.numel(); ++i) {
@@ -75,7 +75,7 @@ Tensor read_probabilities(const std::string& path, int64_t height, int64_t width
   return layers::from_file_layout(probs.reshape({1, k, h, w})).reshape({h, w, k});
 }
 
-// No result may replace an input or another result.
+// A result must not replace an input or another result.
 void check_places(const Options& o) {
   std::error_code unknown;
   const auto same = [&](const std::string& a, const std::string& b) {

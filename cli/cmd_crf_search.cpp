@@ -38,7 +38,7 @@ struct Options : ScoredNetwork {
 
 constexpr size_t shown_metrics = 3;  // of eval::crf_metrics
 
-// What --metric may name.
+// Valid names for --metric.
 std::vector<std::string> searchable() {
   std::vector<std::string> keys;
   for (const eval::SemanticMetric* m : eval::crf_metrics(2)) keys.push_back(m->key);
@@ -157,7 +157,7 @@ void run_search(const Options& o) {
       data::open_dataset(config.data, o.split, config.model.num_classes, config.model.in_channels, &meant);
   print_to(stderr, "{}\n", dataset->describe());
   eval::InferenceOptions inference = o.inference.apply(config.eval);
-  inference.crf.enabled = false;  // the search's own instead
+  inference.crf.enabled = false;  // the search runs the CRFs itself
 
   const train::SignalGuard signals;
   auto progress = std::make_unique<Progress>("predict", "images");

@@ -1,4 +1,4 @@
-// `atrous data check|show|sets|make-shapes`: looking at data before training on it.
+// `atrous data check|show|sets|make-shapes`: inspecting data before training on it.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
@@ -26,7 +26,7 @@
 namespace atrous::cli {
 namespace {
 
-// Which data set: a config, or the few settings that matter given directly.
+// The data set: given by a config, or by the few settings that matter.
 struct Source {
   std::string config;
   std::vector<std::string> overrides;
@@ -59,7 +59,7 @@ struct Source {
   }
 
   // The options are the first overrides of an empty config, so that a --set replaces them as it would replace
-  // what a file says.
+  // values in a file.
   train::Config resolve() const {
     if (!config.empty()) return train::load_config(config, overrides);
     std::vector<std::string> settings;
@@ -71,7 +71,7 @@ struct Source {
     give("data.label_map", label_map);
     if (channels > 0) give("model.in_channels", std::to_string(channels));
     settings.insert(settings.end(), overrides.begin(), overrides.end());
-    // 0: the set's own.
+    // 0: the set's default.
     const std::string text = fmt::format(R"({{"model": {{"num_classes": {}}}}})", classes);
     const char* origin = "the command line";
     train::Config out = train::parse_config(text, origin, settings);
@@ -188,7 +188,7 @@ void show(const train::Config& config, const std::string& split, const std::stri
   }
 }
 
-// Each sample as it is annotated, and as a network sees it after augmentation.
+// Each sample as annotated, and as the network's input after augmentation.
 void show_objects(const train::Config& config, const std::string& split, const std::string& folder,
                   int64_t count) {
   const auto dataset =

@@ -1,4 +1,4 @@
-// `atrous doctor`: what a bug report needs.
+// `atrous doctor`: the information that a bug report needs.
 #include <fmt/core.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -24,7 +24,7 @@
 namespace atrous::cli {
 namespace {
 
-// A field of /proc/meminfo in MiB, or -1 where the system has none.
+// A field of /proc/meminfo in MiB, or -1 if the system has none.
 int64_t memory_mib(const std::string& field) {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
@@ -44,7 +44,7 @@ std::string operating_system() {
   return fmt::format("{} ({} {} {})", name, kernel.sysname, kernel.release, kernel.machine);
 }
 
-// One entry per device; what is not available says why.
+// One entry per device; for unavailable ones with the reason.
 nlohmann::ordered_json devices() {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   for (Device d : {Device::cpu, Device::cuda, Device::sim}) {

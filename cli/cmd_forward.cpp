@@ -1,5 +1,5 @@
-// `atrous forward`: runs a network on given tensors, and back. How any other framework is compared with this
-// one.
+// `atrous forward`: runs a network on given tensors, forward and backward, to compare other frameworks with
+// this one.
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
@@ -41,7 +41,7 @@ Network load(const Options& o) {
     return {loaded.model, loaded.config.seed};
   }
   const train::Config config = train::load_config(o.config, o.set);
-  // What a recipe starts from need not be there to look at the network.
+  // The weights that a recipe starts from need not exist for running its network.
   if (!config.model.weights.empty() || !config.model.backbone_weights.empty())
     print_to(stderr, "note: the network is as initialised; model.weights are not read (give --weights)\n");
   auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
@@ -122,8 +122,8 @@ void run(const Options& o) {
       o.input);
   const TensorFile in = read_safetensors(o.input);
   const Network network = load(o);
-  // This command exists to be compared with: rounding that switches a ReLU would show in every gradient
-  // behind it.
+  // The outputs of this command are compared with others': rounding that flips a ReLU would change every
+  // gradient behind it.
   kernels::Math math = network.model->math();
   math.exact_sums = !o.fast;
   network.model->set_math(math);

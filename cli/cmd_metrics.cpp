@@ -56,8 +56,8 @@ class LabelFolder {
     return by_stem_.contains(std::filesystem::path(file).stem().string());
   }
 
-  // The partner of a file of the other folder: of the same name; else of the same stem, if it is the only one
-  // there and `other` has no second file of that stem. Empty: none.
+  // The file of the other folder that belongs to a file: of the same name; else of the same stem, if it is
+  // the only one there and `other` has no second file of that stem. Empty: none.
   std::string partner_of(const std::string& file, const LabelFolder& other) const {
     const std::filesystem::path path(file);
     const auto found = by_stem_.find(path.stem().string());
@@ -118,7 +118,7 @@ eval::ScoredClasses scored_classes(const Options& o) {
   return classes;
 }
 
-// Every pair is looked at before anything is reported: one run names all that is wrong.
+// Every pair is checked before anything is reported: one run lists all errors.
 std::vector<PairResult> score_pairs(const std::vector<std::pair<std::string, std::string>>& pairs,
                                     const Options& o, eval::ConfusionMatrix& confusion) {
   std::vector<PairResult> results(pairs.size());

@@ -76,7 +76,7 @@ void write_report_page(const eval::CocoSummary& s, const std::string& scores, co
                         eval::coco_page(s, what, fmt::format("{} against {}", o.dt, o.gt)));
 }
 
-// Both numbers of a file with an annotation of id 0; returns the one asked for.
+// Computes both sets of numbers of a file with an annotation of id 0; returns the requested one.
 eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
                                  const std::vector<data::CocoResult>& results, eval::IouType type,
                                  const Options& o) {
@@ -85,7 +85,7 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
   if (!data::has_id_zero(annotations)) return as_pycocotools;
   eval::CocoSummary strict =
       eval::score_coco_results(annotations, results, type, eval::IdZero::any_other).summary();
-  if (strict.ap() >= 0) {  // else there is nothing to find
+  if (strict.ap() >= 0) {  // else there is no object
     print_to(stderr,
              "note: {} has an annotation with id 0, which pycocotools takes for \"no match\": a detection of "
              "it counts as wrong. AP is {} that way, and {} if it is treated like any other. These numbers "

@@ -45,11 +45,11 @@ struct Job {
   std::string overlay;  // OUT/overlays/<name>.png
   std::string objects;  // OUT/objects/<name>.json, of detection models
 
-  // What is written last: its presence means that all is done.
+  // Written last: its presence means that all is done.
   const std::string& last() const { return objects.empty() ? labels : objects; }
 };
 
-// Files as given; of a folder its images, sorted. What is left out of a folder is printed, and added to
+// Files as given; of a folder its images, sorted. Files left out of a folder are printed, and added to
 // `skipped`.
 std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann::ordered_json& skipped) {
   std::vector<std::string> files;
@@ -72,14 +72,14 @@ std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann
   return files;
 }
 
-// One name per file, whatever the way to it.
+// One name per file, whatever path leads to it.
 std::string canonical(const std::string& path) {
   std::error_code error;
   const fs::path name = fs::weakly_canonical(path, error);
   return error ? fs::path(path).lexically_normal().string() : name.string();
 }
 
-// A result may never replace a photograph, be it its own or another's.
+// A result must not replace a photograph, neither its own nor another's.
 void check_inputs_survive(const std::vector<Job>& jobs) {
   std::map<std::string, std::string> images;
   for (const Job& job : jobs) images.emplace(canonical(job.image), job.image);
@@ -95,8 +95,8 @@ void check_inputs_survive(const std::vector<Job>& jobs) {
   }
 }
 
-// What each result is called: the image's name without its ending; with it where another image differs from
-// it in the ending alone.
+// The name of each result: the image's name without its extension; with it if another image differs from
+// it in the extension alone.
 std::vector<std::string> result_names(const std::vector<std::string>& images) {
   std::map<std::string, std::set<std::string>> by_stem;
   for (const std::string& image : images)
@@ -128,7 +128,7 @@ std::vector<Job> plan(const std::vector<std::string>& images, const std::string&
   return jobs;
 }
 
-// Says which results are not named by the stems of their images.
+// Lists the results that are not named by the stems of their images.
 void note_names_with_endings(const std::vector<Job>& jobs) {
   int64_t count = 0;
   const Job* first = nullptr;
@@ -142,7 +142,7 @@ void note_names_with_endings(const std::vector<Job>& jobs) {
   }
 }
 
-// Gives the number of parts in which a CRF refined the image; 1 without one.
+// Returns the number of parts in which a CRF refined the image; 1 without one.
 int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval::InferenceOptions& inference,
                     const eval::Palette& palette) {
   const Tensor image = data::load_image(job.image, loaded.config.data, loaded.model->in_channels());
@@ -159,7 +159,7 @@ int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval
   return crf_tiles;
 }
 
-// Does the jobs, as predict_one; what fits no network of the kind is refused before.
+// Runs the jobs, as predict_one; options that do not fit the kind of network are refused before.
 std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("a detection model");
@@ -181,7 +181,7 @@ std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedN
   };
 }
 
-// What is predicted is called as the checkpoint calls it.
+// Predictions have the class names of the checkpoint.
 void note_other_names(const train::LoadedNetwork& network) {
   const std::vector<std::string>& names = network.config.data.class_names;
   for (const std::string& name : names) {
@@ -197,7 +197,7 @@ void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const std::vector<std::string> images = expand(o.inputs, left_out);
-  plan(images, o.out, false);  // what is wrong with the names shows before the weights are read
+  plan(images, o.out, false);  // errors in the names show before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   note_other_names(network);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
@@ -285,7 +285,7 @@ void add_predict_command(CLI::App& app) {
   o->inference.add_crf_option(*command);
   o->report.add_option(*command);
   command->callback([o] {
-    // `--crf photo.jpg`: the parser cannot know that this is no parameter.
+    // `--crf photo.jpg`: the parser cannot know that this is not a parameter.
     if (std::optional<std::string>& crf = o->inference.crf; crf && crf->find('=') == std::string::npos) {
       if (!crf->empty()) o->inputs.push_back(*crf);
       crf = "";

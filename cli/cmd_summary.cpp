@@ -46,7 +46,7 @@ struct Summary {
   std::optional<layers::LayerField> field;  // of one label; none for detection models
   int64_t parameters = 0, trainable = 0, buffers = 0, buffer_elements = 0;
   std::vector<layers::LayerRow> layers;
-  std::vector<std::optional<layers::LayerField>> layer_fields;  // empty unless asked for
+  std::vector<std::optional<layers::LayerField>> layer_fields;  // empty unless requested
   Memory inference, training;
   int64_t training_batch = 0;
 };
@@ -126,7 +126,7 @@ Summary summarise(const train::Config& config, int64_t height, int64_t width, in
   }
   model->eval();
   {
-    // With the tape, as without it batch norm is folded into the convolutions.
+    // With the tape, because without it batch norm is folded into the convolutions.
     const layers::RecordedPass pass = layers::record_pass(*model, s.input);
     s.region = pass.result.region;
     if (const auto* detector = dynamic_cast<layers::DetectionModel*>(model.get()))

@@ -1,5 +1,5 @@
-// `atrous import-weights` and `export-weights`: between other programs' safetensors files and checkpoints of
-// this one. Both hold the same names and layouts; a checkpoint also says which network and classes it is for.
+// `atrous import-weights` and `export-weights`: convert safetensors files of other programs to checkpoints
+// and back. Both hold the same names and layouts; a checkpoint also holds the network's config and classes.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -53,7 +53,7 @@ ordered_json to_json(const nets::ImportReport& r) {
 void import_weights(const Import& o) {
   check_other_file("import-weights", o.input, o.output);
   const train::Config config = train::load_config(o.config, o.set);
-  // Recipes name files to start from; here --input is that.
+  // Recipes name files to start from; here --input replaces them.
   const auto model = nets::make_network(nets::without_start_weights(config.model), config.seed);
   const nets::ImportReport report =
       nets::import_weights(*model, o.input, {.where = "import-weights", .backbone_only = o.backbone});
@@ -67,7 +67,7 @@ void import_weights(const Import& o) {
   std::vector<data::ClassInfo> classes = data::class_table(config.data);
   if (classes.size() != static_cast<size_t>(config.model.num_classes))
     classes.clear();  // of another label map
-  // The last layers of a checkpoint mean its own classes, in its own order.
+  // The last layers of a checkpoint have its own classes, in its own order.
   if (const auto stored = train::start_classes(config, o.input); stored && !o.backbone) {
     classes = stored->classes;
   } else if (!classes.empty() && !o.backbone) {

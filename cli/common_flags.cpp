@@ -22,8 +22,8 @@ std::string system_reason() {
   return std::strerror(errno);
 }
 
-// Told at once what would else be told after hours of work. A folder that the command itself will make for
-// its results (`out`) need not be there yet.
+// Reported at the start instead of after hours of work. A folder that the command itself will create for
+// its results (`out`) need not exist yet.
 void check_json_path(const std::string& path, const std::string& out) {
   namespace fs = std::filesystem;
   if (path == "-") return;

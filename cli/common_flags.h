@@ -1,4 +1,4 @@
-// What many commands share: where results go (a table on stdout, and `--json FILE|-` for scripts),
+// Options that many commands share: where results go (a table on stdout, and `--json FILE|-` for scripts),
 // `--device`, and sizes.
 #pragma once
 
@@ -21,7 +21,7 @@ class Report {
   // Where the table goes: stdout, or stderr when `--json -` claims stdout for itself.
   std::FILE* table() const { return json_ == "-" ? stderr : stdout; }
   bool wants_json() const { return !json_.empty(); }
-  // Writes the text to where `--json` says; does nothing without it. A file appears whole or not at all.
+  // Writes the text to the file of `--json`; does nothing without it. A file appears whole or not at all.
   // Error(io).
   void write_json(const std::string& text) const;
 
@@ -29,7 +29,7 @@ class Report {
   std::string json_;
 };
 
-// True if the stream is a terminal (core/terminal.h) and colours are welcome (no NO_COLOR).
+// True if the stream is a terminal (core/terminal.h) and colours are allowed (no NO_COLOR).
 bool is_colour_terminal(std::FILE* stream);
 
 // `--device`, on every command that runs a network. chosen_device: Error(usage) if there is no such device,

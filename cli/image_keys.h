@@ -15,7 +15,7 @@ namespace atrous::cli {
 
 class ImageKeys {
  public:
-  // `keys`: those that mean something to the command, of data.exif, data.alpha and data.sixteen_bit.
+  // `keys`: those that the command uses, of data.exif, data.alpha and data.sixteen_bit.
   explicit ImageKeys(std::vector<std::string> keys) : keys_(std::move(keys)) {}
   void add_option(CLI::App& command);
   // Error(config) for other keys and bad values.

@@ -1,4 +1,4 @@
-// Options that several commands share: of the network that is scored, and of inference (--sliding,
+// Options that several commands share: the network that is scored, and inference (--sliding,
 // --multi-scale, --flip, --crf).
 #pragma once
 
@@ -16,7 +16,7 @@ class App;
 
 namespace atrous::cli {
 
-// What is scored on which images: the same on `eval` and `crf-search`.
+// The network and the images to score: the same on `eval` and `crf-search`.
 struct ScoredNetwork {
   std::string weights, config;
   std::string split = "val";
@@ -33,16 +33,16 @@ struct InferenceFlags {
 
   void add_options(CLI::App& command);
   void add_crf_option(CLI::App& command);
-  // Error(usage) if one of them is given, for networks that they do not suit: `what` such a network does.
+  // Error(usage) if one of them is given, for networks that cannot use them: `what` such a network does.
   void refuse(const char* what) const;
-  // The config's options with what the flags ask for.
+  // The config's options, with those of the flags.
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };
 
-// Says so if a dense CRF is to follow a network that has one of its own.
+// Prints a note if a dense CRF is to follow a network that already contains one.
 void warn_of_two_crfs(const nets::ModelOptions& model, const eval::InferenceOptions& options);
 
-// Does the work of a command. If memory does not suffice, the error names --sliding as well.
+// Runs the work of a command. If memory does not suffice, the error suggests --sliding as well.
 void with_memory_advice(const std::function<void()>& work);
 
 // "probabilities averaged over scales 0.5, 1; mirrored images averaged; windows of 256x256, ..."

@@ -62,7 +62,7 @@ void print(std::FILE* out, const eval::InstanceEvaluation& result) {
 void write_class_indices(const std::string& path, const Tensor& image, const Instances& objects,
                          const std::vector<data::ClassInfo>& classes) {
   const Tensor labels = Tensor::zeros({image.dim(0), image.dim(1)}, DType::i32);
-  for (int64_t i = objects.size(); i-- > 0;) {  // the surest last, so that it is on top
+  for (int64_t i = objects.size(); i-- > 0;) {  // the most certain last, so that it is on top
     const Mask& m = objects.masks[static_cast<size_t>(i)];
     for (int64_t p = 0; p < m.width * m.height; ++p) {
       if (!m.pixels[static_cast<size_t>(p)]) continue;

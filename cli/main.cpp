@@ -1,7 +1,7 @@
 // The `atrous` program: finds the command, turns every error into a message and an exit code.
 //
 // Exit codes: 0 ok; 1 internal; 2 usage; 3 config; 4 data; 5 checkpoint or weights; 6 out of memory; 7
-// diverged; 8 I/O; 128+n after signal n. A command that ends with a code of its own throws
+// diverged; 8 I/O; 128+n after signal n. A command that ends with another code throws
 // CLI::RuntimeError(code).
 #include <fcntl.h>
 #include <unistd.h>
@@ -86,7 +86,7 @@ CLI::App* find_command(CLI::App& app, int argc, char** argv) {
   return current;
 }
 
-// CLI11's text for a value that is none of its option's kind names neither the kind nor its limits.
+// CLI11's message for a value of the wrong kind names neither the kind nor its limits.
 std::string explained(const CLI::ParseError& error, const CLI::App& command) {
   const std::string text = error.what(), lead = "Could not convert: ", middle = " = ";
   const size_t equals = text.find(middle);
@@ -100,7 +100,7 @@ std::string explained(const CLI::ParseError& error, const CLI::App& command) {
   return fmt::format("{} must be {}. Got \"{}\"", name, kind, text.substr(equals + middle.size()));
 }
 
-// An unknown flag is told before anything else that is wrong: it often explains the rest ("--weights is
+// An unknown flag is reported before all other errors: it often explains the rest ("--weights is
 // required").
 [[noreturn]] void explain_usage(const CLI::ParseError& error, const CLI::App& app, const CLI::App& command) {
   const std::string path = path_of(command);
@@ -117,7 +117,7 @@ std::string explained(const CLI::ParseError& error, const CLI::App& command) {
   fail(ErrorKind::usage, "[{}] {}. {}", path, explained(error, command), help);
 }
 
-// Before any command runs: slips in variables are told once and at the start.
+// Before any command runs: mistakes in variables are reported once and at the start.
 void check_environment() {
   for (const std::string& warning : env::check()) print_to(stderr, "warning: {}\n", warning);
   kernels::check_forced_implementations();
@@ -154,8 +154,8 @@ int finish(int code) {
   return code ? code : static_cast<int>(ErrorKind::io);
 }
 
-// A closed one of stdin, stdout and stderr gives its number to the first file that is opened, and messages
-// would land in that. Their place is taken by /dev/null; results on a closed stdout fail nevertheless.
+// If one of stdin, stdout and stderr is closed, the first file opened gets its number, and messages
+// would be written into that file. /dev/null takes its number; results on a closed stdout fail nevertheless.
 void open_standard_streams() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
@@ -175,7 +175,7 @@ int tell(const std::exception& exception) noexcept {
   return static_cast<int>(p.kind);
 }
 
-// For exceptions that may not be thrown where they are: destructors of the JSON library and folder iterators
+// For exceptions that cannot propagate: destructors of the JSON library and folder iterators
 // of the standard library allocate. Files are whole at any moment, so nothing is lost.
 [[noreturn]] void end_at_once() {
   if (const std::exception_ptr current = std::current_exception()) {
@@ -186,7 +186,7 @@ int tell(const std::exception& exception) noexcept {
       if (code != static_cast<int>(ErrorKind::internal)) ::_exit(code);
     } catch (...) {
     }
-  } else if (memory_ran_out()) {  // GCC calls this without the exception in some places
+  } else if (memory_ran_out()) {  // GCC sometimes calls this without the exception
     ::_exit(tell(std::bad_alloc()));
   }
   std::abort();
@@ -198,7 +198,7 @@ int tell(const std::exception& exception) noexcept {
 
 void prepare_process() {
   open_standard_streams();
-  // A pipe that nobody reads and a file at its size limit are errors of the write.
+  // A pipe that has no reader and a file at its size limit are errors of the write.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_new_handler(on_no_memory);

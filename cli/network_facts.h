@@ -1,4 +1,4 @@
-// What reports say of a network besides its scores.
+// The description of a network in reports.
 #pragma once
 
 #include "eval/report/page.h"

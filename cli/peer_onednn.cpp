@@ -31,7 +31,7 @@ std::optional<Problem> parse(const std::string& descriptor) {
 
 dnnl::engine& engine() {
   static dnnl::engine instance = [] {
-    // As many threads as we use. oneDNN brings its OpenMP runtime along; we do not link it ourselves.
+    // The same number of threads as atrous. oneDNN loads its OpenMP runtime itself; atrous does not link it.
     using SetThreads = void (*)(int);
     if (auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads")))
       set(num_threads());
@@ -44,7 +44,7 @@ memory::desc activation(long n, long c, long h, long w) {
   return {{n, c, h, w}, memory::data_type::f32, memory::format_tag::nhwc};
 }
 
-// `tensor` in the layout that oneDNN asks for (ohwi is our K,R,S,C).
+// `tensor` in the layout that oneDNN selects (ohwi is K,R,S,C here).
 memory packed_filter(const Tensor& tensor, const memory::desc& wanted, const Problem& p,
                      dnnl::stream& stream) {
   memory plain({{p.k, p.c, p.r, p.s}, memory::data_type::f32, memory::format_tag::ohwi}, engine(),

@@ -53,7 +53,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const std::vector<std::string>& argu
                                 const_cast<char*>("--threads"), const_cast<char*>(threads.c_str())};
   for (const std::string& argument : arguments) command.push_back(const_cast<char*>(argument.c_str()));
   command.push_back(nullptr);
-  // A dead child shows as an error of write(), not as the end of this process.
+  // A dead child causes an error of write(), not the end of this process.
   ::signal(SIGPIPE, SIG_IGN);
   const pid_t pid = ::fork();
   ATROUS_CHECK(pid >= 0, ErrorKind::io, "[bench] the peer must start. {}.", std::strerror(errno));
@@ -80,7 +80,7 @@ std::unique_ptr<TorchPeer> TorchPeer::start(const std::vector<std::string>& argu
 }
 
 TorchPeer::~TorchPeer() {
-  ::close(to_child_);  // end of its input: it leaves
+  ::close(to_child_);  // end of its input: it exits
   ::close(from_child_);
   ::waitpid(pid_, nullptr, 0);
 }

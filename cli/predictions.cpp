@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// In one line. Paths need not be UTF-8, as JSON must be: what is not becomes U+FFFD.
+// In one line. Paths need not be UTF-8, as JSON must be: invalid bytes become U+FFFD.
 std::string text_of(const ordered_json& j) {
   return j.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }

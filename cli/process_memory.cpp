@@ -24,7 +24,7 @@ int64_t status(const std::string& key) {
   return -1;
 }
 
-// Starts the peak (VmHWM) afresh: proc(5), clear_refs.
+// Resets the peak (VmHWM): proc(5), clear_refs.
 bool forget_peak() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5\n";

@@ -5,22 +5,22 @@
 
 namespace atrous::cli {
 
-// The growth of resident memory over what it is now, at its highest: what `atrous bench nets` compares.
+// The peak of resident memory from now on, minus its present value: what `atrous bench nets` compares.
 class MemoryGrowth {
  public:
-  // Gives free memory back to the system first, so that what follows does not live on earlier leftovers.
+  // Returns free memory to the system first, so that later work does not reuse it unnoticed.
   MemoryGrowth();
-  // Forgets what was highest so far, but not what it started from.
+  // Resets the peak, but not the value from which growth is counted.
   void restart();
-  // Bytes; -1 where the system does not say.
+  // Bytes; -1 if the system does not provide it.
   int64_t peak() const;
 
  private:
-  bool known_ = false;  // whether the system let the peak start afresh
+  bool known_ = false;  // whether the system allowed the reset
   int64_t before_ = -1;
 };
 
-// What a repeated step takes from the system: nothing, once it is steady.
+// Allocations of a repeated step from the system: none after the first few steps.
 struct MemoryTraffic {
   int64_t requests = 0;     // requests of the allocator that had to take memory from the system
   int64_t page_faults = 0;  // of the whole process, without those that read a disk
