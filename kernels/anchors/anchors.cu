@@ -15,10 +15,10 @@ constexpr int threads = 256;
 
 struct Grid {
   int64_t width, stride_y, stride_x;
-  int64_t boxes;  // k, of a place
+  int64_t boxes;  // k, of a cell
 };
 
-// Some boxes of a place, by value: no table needs to be copied to the device, whose stream may be captured.
+// Some boxes of a cell, by value: no table needs to be copied to the device, whose stream may be captured.
 struct Cell {
   static constexpr int most = 32;
   float numbers[4 * most];

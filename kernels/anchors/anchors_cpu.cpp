@@ -12,7 +12,7 @@ void anchors_rows(const AnchorProblem& p, const Tensor& anchors) {
   parallel_for(p.height, 8, [&](int64_t begin, int64_t end) {
     std::vector<float> shifted(static_cast<size_t>(length));
     for (int64_t y = begin; y < end; ++y) {
-      // y is the same along the row, x is added place by place.
+      // y is the same along the row, x is added cell by cell.
       for (int64_t i = 0; i < length; ++i) {
         const float v = p.cell[static_cast<size_t>(i / 4)][static_cast<size_t>(i % 4)];
         shifted[static_cast<size_t>(i)] = i % 2 ? static_cast<float>(y * p.stride_y) + v : v;

@@ -6,7 +6,7 @@
 
 namespace atrous::kernels {
 
-// At least one cell anchor and one place.
+// At least one cell anchor and one cell.
 using AnchorFn = void(const AnchorProblem&, const Tensor& anchors);
 AnchorFn anchors_ref, anchors_rows;
 ATROUS_DECLARE_ON_GPU(AnchorFn anchors_naive;)

@@ -86,7 +86,7 @@ void check_parameter(const char* name, const Tensor& t, const Tensor& x) {
                name_of(dtype), x.channels(), x.describe(), t.describe());
 }
 
-// Of the vectors between the passes. On the CPU they may mix f32 and f64.
+// Checks the vectors between the passes. On the CPU they may mix f32 and f64.
 void check_vector(const char* name, const Tensor& t, const Tensor& like) {
   ATROUS_CHECK(t.defined() && t.shape() == like.shape() && is_floating(t.dtype()) &&
                    (like.device() == Device::cpu || t.dtype() == like.dtype()),

@@ -26,7 +26,7 @@ namespace {
 constexpr int naive_threads = 256;
 
 // From the squared deviations of a mean that is off by the rounding of a long sum: `rest`, the sum of the
-// deviations, tells by how much (the corrected two-pass algorithm).
+// deviations, gives the error of the mean (the corrected two-pass algorithm).
 __device__ void write_statistics(float m, float rest, float squares, float count, float* mean,
                                  float* variance) {
   *mean = m + rest / count;
@@ -174,7 +174,7 @@ __global__ __launch_bounds__(column_channels* column_rows) void backward_sums_co
   dgamma[c] = sum_gx * a.invstd[c];
 }
 
-// ---- one_read, vectorised: what the shared passes need to know ----
+// ---- one_read, vectorised: arguments of the shared passes ----
 
 template <class T>
 struct WriteStatistics {

@@ -4,7 +4,7 @@
 //   mean = 1/M sum x,   var = 1/M sum (x - mean)^2,   invstd = 1 / sqrt(var + eps)
 //   y = act((x - mean) * invstd * gamma + beta + residual)
 //
-// Backward, with g = dy through the activation (told from y) and xhat = (x - mean) * invstd:
+// Backward, with g = dy through the activation (its mask computed from y) and xhat = (x - mean) * invstd:
 //
 //   dbeta = sum g,   dgamma = sum g * xhat,   dresidual = g
 //   dx = gamma * invstd * (g - dbeta/M - xhat * dgamma/M)      training
@@ -50,8 +50,8 @@ Tensor batch_norm_invstd(const Tensor& variance, double eps, DType dtype);
 void batch_norm_apply(const Tensor& x, const Tensor& mean, const Tensor& invstd, const Tensor& gamma,
                       const Tensor& beta, const Tensor& residual, Activation activation, const Tensor& y);
 
-// What backward has to know of apply. Without beta an implementation must tell the activation from y; with it
-// no residual was added, and it may tell it from x instead, which saves reading y.
+// What backward must know of apply. Without beta an implementation must compute the activation's mask from
+// y; with it no residual was added, and the mask may be computed from x instead, which saves reading y.
 struct BatchNormApplied {
   Tensor mean, invstd, gamma;
   Tensor beta;
@@ -74,7 +74,7 @@ void batch_norm_backward_input(const Tensor& x, const Tensor& y, const Tensor& d
 //
 //   norm(w * x + b) = w' * x + b'     w'_k = s_k w_k,   b'_k = s_k b_k + beta_k - s_k mean_k
 //
-// with s = gamma / sqrt(variance + eps). For inference, where nothing asks for the result in between.
+// with s = gamma / sqrt(variance + eps). For inference, where the result in between is not needed.
 struct BatchNormConstants {
   Tensor gamma, beta, mean, variance;  // [K], of the filter's dtype
   double eps = 1e-5;

@@ -20,8 +20,8 @@ std::vector<float> scale_of(const Tensor& gamma, const Tensor& invstd) {
   return scale;
 }
 
-// Told from x where that is possible: backward is bound by memory, and reads x anyway. With the arithmetic of
-// apply, so that the two agree on every bit.
+// Computed from x if possible: backward is bound by memory, and reads x anyway. With the arithmetic of
+// apply, so that the two are bit-identical.
 ChannelActivation activation_of(const BatchNormProblem& problem, const Tensor& y, const Tensor& beta,
                                 const std::vector<float>& scale) {
   if (!beta.defined()) return {.kind = problem.activation, .y = y};
@@ -81,7 +81,7 @@ void BatchNormCpu::backward_input(const BatchNormProblem& problem, const Tensor&
     shift[k] = static_cast<float>(-scale * static_cast<double>(dbeta.data<float>()[k]) / count);
   }
   const std::vector<float> forward_scale = scale_of(gamma, invstd);
-  // Constant statistics need no x, and y may be what is there.
+  // With constant statistics x is not read, so the activation's mask comes from y.
   channel_gradient_input(dy, activation_of(problem, y, training ? beta : Tensor(), forward_scale),
                          training ? x : Tensor(), 1, training ? mean.data<float>() : nullptr, a.data(),
                          training ? b.data() : nullptr, training ? shift.data() : nullptr, dx);

@@ -1,4 +1,4 @@
-// The specification of batch norm: plain loops, double arithmetic.
+// The reference of batch norm: plain loops, double arithmetic.
 #include <algorithm>
 #include <cmath>
 
@@ -103,7 +103,7 @@ void BatchNormRef::backward_input(const BatchNormProblem& problem, const Tensor&
   });
 }
 
-// The [C] vectors, in whatever floating dtypes they come.
+// The [C] vectors, in any floating dtypes.
 
 void BatchNormRef::statistics_from_sums(const BatchNormProblem&, const Tensor& sums, int64_t count,
                                         const Tensor& mean, const Tensor& variance) {

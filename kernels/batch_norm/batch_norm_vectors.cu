@@ -1,6 +1,6 @@
 // The [C] vectors between the passes of batch norm, one thread per channel, so that they never leave the GPU:
 // statistics from sums that a convolution collected, running statistics, invstd = 1 / sqrt(var + eps). And
-// what becomes of them in inference: filters [K, R, S, C] with the norm folded in, one block per filter.
+// their use in inference: filters [K, R, S, C] with the norm folded in, one block per filter.
 //
 // f64 inside, as on the CPU: E[x^2] - mean^2 cancels, and a few thousand values cost nothing.
 #include <algorithm>

@@ -1,8 +1,8 @@
 // Box deltas, decoding, clipping and a mask of usable boxes (formulas: box_coder_math.h), all dense.
 //
-//   naive    thread per box; a warp reads and writes whole cache lines in four turns. A few thousand boxes
-//   take
-//            less time than the launch
+//   naive    thread per box; a warp reads and writes whole cache lines in four turns.
+//            A few thousand boxes take less time
+//            than the launch
 #include "kernels/box_coder/box_coder_impl.h"
 #include "kernels/box_coder/box_coder_math.h"
 #include "kernels/common/divide.h"

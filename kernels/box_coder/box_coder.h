@@ -28,8 +28,8 @@ struct BoxCoderProblem {
   std::string str() const;  // "n1000 k91 weights 10 10 5 5"
 };
 
-// f32 [n, 4]: deltas that turn proposals into references, both f32 [n, 4]. An empty box gives what the
-// formula gives: infinities or NaN.
+// f32 [n, 4]: deltas that turn proposals into references, both f32 [n, 4]. An empty box gives the result of
+// the formula: infinities or NaN.
 Tensor encode_boxes(const Tensor& references, const Tensor& proposals, const BoxCoderOptions& options = {});
 
 // f32 [n, 4 k]: deltas [n, 4 k] applied to boxes [n, 4], k of them (one per class) to each.
@@ -43,7 +43,7 @@ struct UsableOptions {
   double min_score = 0;  // used if scores are given
   bool strict = false;   // the score must be above min_score (torchvision's RoI heads), not equal (its RPN)
 };
-// u8 [n]: 1 for boxes f32 [n, 4] that are large enough and have scores f32 [n] (undefined: not asked) high
+// u8 [n]: 1 for boxes f32 [n, 4] that are large enough and have scores f32 [n] (undefined: not checked) high
 // enough; 0 for the others and wherever a number is NaN. For nms(), which leaves the others out: so their
 // number need not be known.
 Tensor usable_boxes(const Tensor& boxes, const Tensor& scores, const UsableOptions& options);

@@ -8,7 +8,7 @@
 
 namespace atrous::kernels {
 
-// The options in f32, as torch makes them of Python's numbers.
+// The options in f32, as torch converts Python's numbers.
 struct CoderWeights {
   float wx, wy, ww, wh, clamp;
   explicit CoderWeights(const BoxCoderOptions& o)

@@ -2,7 +2,7 @@
 //
 //   naive    thread per pair: 36 bytes of traffic through the caches for 4 that are written
 //   staged   a thread keeps box j and its area in registers while it goes down a strip of rows, whose boxes
-//            and areas the block holds in shared memory: what is left is to write the result
+//            and areas the block holds in shared memory: what remains is writing the result
 #include <algorithm>
 
 #include "kernels/box_iou/box_iou_impl.h"

@@ -5,8 +5,8 @@
 //   iou[i, j] = |a_i and b_j| / |a_i or b_j|
 //
 // Boxes are f32 [n, 4]: x1, y1, x2, y2 in pixels, width x2 - x1. Boxes that are empty, inverted or not finite
-// overlap nothing: 0, never NaN (torchvision.ops.box_iou gives NaN for two empty boxes). Else the bits are
-// torchvision's (kernels/common/box_math.h).
+// overlap nothing: 0, never NaN (torchvision.ops.box_iou gives NaN for two empty boxes). Else equal to
+// torchvision's, bit-identical (kernels/common/box_math.h).
 #pragma once
 
 #include <string>

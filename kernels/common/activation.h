@@ -1,6 +1,6 @@
-// Activations that kernels can apply to what they write, so that no pass of its own is needed.
+// Activations that kernels can apply to their output, so that no separate pass is needed.
 //
-// Only those whose derivative can be told from the output: backward then keeps y and needs no input.
+// Only those whose derivative follows from the output: backward then keeps y and needs no input.
 #pragma once
 
 #include "core/host_device.h"
@@ -18,7 +18,7 @@ constexpr const char* name_of(Activation a) {
   return "?";
 }
 
-// Comparisons are written so that NaN passes through: a diverged run must show, not turn into zeros.
+// Comparisons are written so that NaN passes through: a diverged run must show NaN, not zeros.
 template <Activation A, class T>
 ATROUS_HD constexpr T activate(T v) {
   if constexpr (A != Activation::none) v = v < T(0) ? T(0) : v;

@@ -8,7 +8,7 @@ bool disjoint(const Tensor& a, const Tensor& b) {
   const int64_t stride = a.pixel_stride();
   if (stride != b.pixel_stride() || a.dtype() != b.dtype()) return false;
   const int64_t distance = (b.device_raw() - a.device_raw()) / static_cast<int64_t>(size_of(a.dtype()));
-  // Of b's channels after a's, within one pixel.
+  // Offset of b's channels from a's, within one pixel.
   const int64_t offset = (distance % stride + stride) % stride;
   return offset >= a.channels() && offset + b.channels() <= stride;
 }

@@ -1,4 +1,4 @@
-// What ops check about the tensors they are given. Everything throws Error(usage).
+// Checks of the arguments of ops. Everything throws Error(usage).
 #pragma once
 
 #include "core/error.h"

@@ -12,11 +12,11 @@ enum class Accuracy : unsigned char {
   winograd,   // other sums with the same result (Winograd): fewer products, larger rounding errors
   tf32,       // factors of f32 rounded to 10 bits of mantissa, on tensor cores
   bf16,       // factors of f32 rounded to 7 bits of mantissa; sums in f32
-  inherited,  // that of the ops which it calls with the same Math
+  inherited,  // the accuracy of the ops that it calls, with the same Math
 };
 
 // What a model allows. Part of the problem of every op that has such implementations, so that two models of
-// different arithmetic can run in one process. bf16 activations are no matter of this: they are a dtype.
+// different arithmetic can run in one process. bf16 activations are not part of it: they are a dtype.
 struct Math {
   bool exact_sums = false;  // no Accuracy::winograd. Config key `exact`
   bool tf32 = false;        // Accuracy::tf32. Config key `math`, on devices
@@ -49,7 +49,7 @@ constexpr DType parameter_dtype(DType dtype) {
   return dtype == DType::bf16 ? DType::f32 : dtype;
 }
 
-// The math of a problem; f32 with any algorithm for problems that do not say.
+// The math of a problem; f32 with any algorithm for problems without one.
 template <class Problem>
 Math math_of(const Problem& p) {
   if constexpr (requires { p.math; })

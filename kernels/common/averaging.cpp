@@ -36,8 +36,8 @@ ATROUS_MULTIVERSION void scale_or_add(int64_t n, const float* __restrict dy, flo
   }
 }
 
-// Few large rectangles (a global average is one per image): their rows are shared out in blocks, each block
-// sums into a row of its own of `partial`, and the blocks are added in order.
+// Few large rectangles (a global average is one per image): their rows are distributed in blocks, each block
+// sums into a separate row of `partial`, and the blocks are added in order.
 void average_large(const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& x, const Tensor& y) {
   const int64_t channels = x.channels(), xs = x.pixel_stride(), outputs = y.pixels();
   const int64_t block_rows = rows_per_chunk(cols.longest() * channels);

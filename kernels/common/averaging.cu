@@ -98,7 +98,7 @@ __global__ __launch_bounds__(group_threads) void backward(AveragingAxis rows, Av
   store_f32<V>(dx.at(own.pixel) + own.channel, sum);
 }
 
-// Both directions: a thread per channel group of `to`, which takes what it needs from `from`.
+// Both directions: a thread per channel group of `to`, which gathers its elements from `from`.
 template <bool Backward>
 void run(bool wide, const AveragingAxis& rows, const AveragingAxis& cols, const Tensor& from,
          const Tensor& to) {

@@ -34,7 +34,7 @@ struct AveragingAxis {
     const int64_t start = i * stride - pad;
     return {start > 0 ? start : 0, start + kernel < in ? start + kernel : in};
   }
-  // What their sum is divided by.
+  // The divisor of their sum.
   ATROUS_HD int64_t count(int64_t i) const {
     if (kernel == 0 || !count_include_pad) return inputs(i).size();
     const int64_t start = i * stride - pad;

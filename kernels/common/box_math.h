@@ -1,8 +1,8 @@
 // Boxes, and how much two of them overlap: shared by the reference, the CPU and the GPU.
 //
 // A box is x1, y1, x2, y2 in pixels; its width is x2 - x1 (no + 1). All arithmetic is f32 in torchvision's
-// order, so that overlaps have its bits: no product may be contracted with a sum. On a GPU rounded_product()
-// sees to that, in vectorised code for the CPU a compiler flag (kernels/CMakeLists.txt).
+// order, so that overlaps are bit-identical to it: no product may be contracted with a sum. On a GPU
+// rounded_product() prevents that, in vectorised code for the CPU a compiler flag (kernels/CMakeLists.txt).
 #pragma once
 
 #include <cmath>

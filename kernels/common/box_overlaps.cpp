@@ -25,7 +25,7 @@ ATROUS_MULTIVERSION void overlaps(const Box& box, const BoxRun& run, float* __re
 }
 
 ATROUS_MULTIVERSION bool overlaps_any(const Box& box, const BoxRun& run, float threshold) {
-  constexpr int64_t step = 64;  // between two looks at the answer
+  constexpr int64_t step = 64;  // between two checks of the answer
   const float area = area_of(box);
   for (int64_t begin = 0; begin < run.count; begin += step) {
     const int64_t end = std::min(begin + step, run.count);

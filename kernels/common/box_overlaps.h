@@ -7,7 +7,7 @@
 
 namespace atrous::kernels {
 
-// A run of boxes, each coordinate in an array of its own, so that neighbours fill a vector register.
+// A run of boxes, each coordinate in a separate array, so that neighbours fill a vector register.
 struct BoxRun {
   static constexpr int64_t most = 1024;
   int64_t count = 0;
@@ -19,7 +19,7 @@ struct BoxRun {
   Box operator[](int64_t i) const { return {x1[i], y1[i], x2[i], y2[i]}; }
 };
 
-// iou[i] = iou_of(box, run[i]), the same bits.
+// iou[i] = iou_of(box, run[i]), bit-identical.
 void overlaps(const Box& box, const BoxRun& run, float* iou);
 
 // Whether any box of the run overlaps `box` by more than `threshold`.

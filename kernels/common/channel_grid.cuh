@@ -10,7 +10,7 @@
 //   row 1    CCCC     CCCC     CCCC   | CCCC                  strip 0
 //   row 0    CCCC     CCCC     CCCC   | CCCC                  strip 1, then strip 0 again, ...
 //
-// The strips sweep the tensor together from front to back: at the end of a pass its last part is what the L2
+// The strips sweep the tensor together from start to end: at the end of a pass its last part is what the L2
 // cache holds. A pass that follows walks `backward` and finds it there.
 #pragma once
 
@@ -25,7 +25,7 @@ inline constexpr int channel_threads = 256;
 // Independent loads per thread, so that memory is busy while a thread waits.
 inline constexpr int pixels_in_flight = 4;
 
-// What one thread does.
+// The work of one thread.
 struct ChannelPlace {
   int64_t image;
   int64_t strip;

@@ -21,7 +21,7 @@ struct ChannelGroup {
   int64_t channel;  // the first one of V
 };
 
-// What this thread owns in a launch of group_launch. The last block may own pixels past the end.
+// The elements that this thread owns in a launch of group_launch. The last block may own pixels past the end.
 template <int V>
 __device__ ChannelGroup own_group(int64_t channels) {
   const Division item = divide(int64_t{blockIdx.x} * group_threads + threadIdx.x, channels / V);

@@ -1,5 +1,5 @@
-// Element-wise passes with parameters per channel: what every normalisation does with its statistics. One
-// read of each input, one write; from the end of the tensor to its front, where the sums left the L2 cache.
+// Element-wise passes with parameters per channel: the application of statistics in every normalisation. One
+// read of each input, one write; from the end of the tensor to its start, where the sums left the L2 cache.
 #pragma once
 
 #include "kernels/common/activation.h"

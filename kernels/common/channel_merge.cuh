@@ -1,8 +1,8 @@
-// Sums over pixels per channel: one launch, one read, the same bits on every run.
+// Sums over pixels per channel: one launch, one read, bit-identical on every run.
 //
 // Each thread sums its pixels in registers; the rows of a block are merged in shared memory, pairwise; each
-// block writes its part, and the last one to arrive merges the parts in the order of the strips. So no float
-// is added atomically.
+// block writes its part, and the last one to arrive merges the parts in the order of the strips. So no atomic
+// addition of floats is needed.
 #pragma once
 
 #include "kernels/common/channel_grid.cuh"

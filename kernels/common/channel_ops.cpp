@@ -110,7 +110,7 @@ ATROUS_MULTIVERSION void sum_shifted(const float* __restrict x, int64_t ld, int6
   }
 }
 
-// One place for forward and backward, so that both round alike.
+// One function for forward and backward, so that both round alike.
 [[gnu::always_inline]] inline float affine(float x, float mean, float scale, float shift) {
   return (x - mean) * scale + shift;
 }

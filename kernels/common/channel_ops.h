@@ -1,9 +1,9 @@
-// Passes over activations with one parameter per channel: what batch norm, group norm, bias gradients and
-// squeeze-and-excitation have in common. f32, multi-threaded, bound by memory.
+// Passes over activations with one parameter per channel, shared by batch norm, group norm, bias gradients
+// and squeeze-and-excitation. f32, multi-threaded, bound by memory.
 //
 // A tensor is [images, ..., C]; parameters and results are [images, C], so images == 1 means one set for the
 // whole batch. Sums are taken over fixed blocks of pixels, f32 within a short run and f64 beyond, and merged
-// in block order: the same bits on any number of threads.
+// in block order: bit-identical on any number of threads.
 //
 // Any C runs at full vector width: neighbouring pixels of dense tensors are treated as one wide pixel whose
 // parameters repeat.
@@ -23,8 +23,8 @@ void channel_moments(const Tensor& x, int64_t images, double* mean, double* m2);
 void channel_affine(const Tensor& x, int64_t images, const float* mean, const float* scale,
                     const float* shift, const Tensor& residual, Activation activation, const Tensor& y);
 
-// The activation that a gradient passes through. It is told from its output y, or, with `scale`, from x as
-// channel_affine computed it without a residual: then y is not read.
+// The activation that a gradient passes through. Its mask is computed from the output y, or, with `scale`,
+// from x as channel_affine computed it without a residual: then y is not read.
 struct ChannelActivation {
   Activation kind = Activation::none;
   Tensor y;

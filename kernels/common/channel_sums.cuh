@@ -1,4 +1,4 @@
-// What normalisations sum per channel, for channel_sums (channel_merge.cuh): moments of x, and the gradients
+// The per-channel sums of normalisations, for channel_sums (channel_merge.cuh): moments of x, and gradients
 // of scale and shift. A Walk sums the pixels of one thread.
 #pragma once
 

@@ -12,13 +12,13 @@
 // reference comes last. In this order a call
 //
 //   1. checks that all tensors lie on one device, where the op then runs,
-//   2. counts a new version of what it writes,
+//   2. increments the version of the tensors that it writes,
 //   3. adds itself to the OpGraph that is being recorded, if one is; on Device::meta that is all,
 //   4. chooses,
 //   5. runs, inside a range of the device's profiler and of OpProfile,
 //   6. with ATROUS_VALIDATE=ref runs the reference too and compares.
 //
-// ATROUS_VERBOSE=dispatch prints every choice. ATROUS_IMPL=conv2d:ref (or a ForceImplementation) makes it.
+// ATROUS_VERBOSE=dispatch prints every choice. ATROUS_IMPL=conv2d:ref (or a ForceImplementation) forces one.
 #pragma once
 
 #include <array>
@@ -39,12 +39,12 @@
 
 namespace atrous::kernels {
 
-// Counts a new version of a tensor that an op changes.
+// Increments the version of a tensor that an op changes.
 inline constexpr auto new_version = [](const Tensor& t, Access access) {
   if (access != Access::read && t.defined()) t.bump_version();
 };
 
-// Floating-point operations of a call, a multiply and an add as two; 0 for problems that do not say.
+// Floating-point operations of a call, a multiply and an add as two; 0 for problems without a count.
 template <class Problem>
 double flops_of(const Problem& p) {
   if constexpr (requires { p.flops(); })
@@ -53,8 +53,8 @@ double flops_of(const Problem& p) {
     return 0;
 }
 
-// Which positions of its inputs an entry reads (core/reach.h): that of its problem, unless the entry has its
-// own.
+// Which positions of its inputs an entry reads (core/reach.h): that of its problem, unless the entry defines
+// another.
 template <class Problem>
 using ReachOf = Reach (*)(const Problem&);
 inline constexpr auto reach_whole = [](const auto&) { return Reach::whole(); };
@@ -183,7 +183,7 @@ class Entry final : public AnyEntry {
     const Problem host_problem = on_host(problem, row.device);
     Validation validation(row.device, is_narrowed(problem, host_problem));
     (each_tensor(value_of(args), access_of(args), validation.note()), ...);
-    // Before the run, which may write where it reads.
+    // Before the run, whose output may overlap its inputs.
     auto copies = std::tuple(validation.copy(value_of(args), access_of(args))...);
     run(row, problem, value_of(args)...);
     (each_tensor(value_of(args), access_of(args), validation.chosen()), ...);

@@ -21,7 +21,7 @@ template <class Types>
   constexpr float log2e = 0x1.715476p+0f;
   constexpr float ln2_high = 0x1.62e4p-1f;  // 15 bits: n * ln2_high is exact
   constexpr float ln2_low = 0x1.7f7d1cp-20f;
-  // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits of the sum.
+  // Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of the sum.
   constexpr float magic = 0x1.8p23f;
   const F low = F{} - 87.3f;  // a scalar or all lanes of a vector
   const F high = F{} + 88.4f;

@@ -14,7 +14,7 @@
 namespace atrous::kernels {
 namespace {
 
-// Op or entry: a slip would force nothing and say nothing.
+// Op or entry: a mistyped name would silently force nothing.
 void check_names_op(const std::string& what) {
   std::vector<std::string> known;
   std::string ops;
@@ -27,7 +27,7 @@ void check_names_op(const std::string& what) {
     known.emplace_back(entry->name());
   }
   if (std::ranges::find(known, what) != known.end()) return;
-  // Of an op's name with a wrong entry, the entries of that op.
+  // For an op's name with a wrong entry: the entries of that op.
   const std::string op = what.substr(0, what.find('.')) + ".";
   std::string entries;
   for (const std::string& name : known) {
@@ -69,7 +69,7 @@ ForcedMap& forced_map() {
   return map;
 }
 
-// Here, because no op can be linked without this file.
+// Here, because every program with an op links this file.
 [[maybe_unused]] const bool tensor_kernels_are_installed = [] {
 #ifdef ATROUS_WITH_CUDA
   install_tensor_kernels(Device::cuda, cuda::tensor_kernels());

@@ -16,7 +16,7 @@
 
 namespace atrous::kernels {
 
-// What a processor may lack.
+// A feature that a processor may lack.
 struct Needs {
   const char* text;  // "needs AVX-512"
   bool (*met)();
@@ -80,7 +80,7 @@ struct ImplementationInfo {
 class AnyEntry {
  public:
   const char* name() const { return name_; }  // "conv2d.forward"
-  // What ATROUS_IMPL calls the op: the first part of the name, unless the entry has a separate ladder.
+  // The op's name in ATROUS_IMPL: the first part of the name, unless the entry has a separate ladder.
   std::string_view op() const { return op_; }
   virtual size_t size() const = 0;
   virtual ImplementationInfo info(size_t i) const = 0;
@@ -98,7 +98,7 @@ class AnyEntry {
 // The entries of one op. Each folder has a function `EntryList <op>_entries()`, in <op>.cpp; the build
 // collects them.
 using EntryList = std::vector<const AnyEntry*>;
-// Of all ops.
+// The entries of all ops.
 const EntryList& all_entries();
 
 // A choice made by the environment or by a test.
@@ -108,7 +108,7 @@ struct Forced {
 };
 std::optional<Forced> forced_implementation(std::string_view op, std::string_view entry);
 
-// Error(usage) if ATROUS_IMPL is malformed or names no op. The first call of an op asks; a program does at
+// Error(usage) if ATROUS_IMPL is malformed or names no op. The first call of an op checks; a program does at
 // its start.
 void check_forced_implementations();
 

@@ -8,7 +8,7 @@
 //   template <class Self, class F>
 //   static void each_tensor(Self& self, const F& f);   // f(self.x); f(self.sums, Access::write); ...
 //
-// where Self is the struct or const struct. Vectors of tensors and of such structs need nothing.
+// where Self is the struct or const struct. Vectors of tensors and of such structs need no declaration.
 #pragma once
 
 #include <initializer_list>
@@ -26,7 +26,7 @@ struct Written {
   X& value;
   Access access;
 };
-// Every element is determined by the other arguments. Structs whose tensors the op itself allocates, too.
+// Every element is determined by the other arguments. Also structs whose tensors the op itself allocates.
 template <class X>
 Written<X> writes(X& x) {
   return {x, Access::write};
@@ -46,7 +46,7 @@ inline constexpr bool is_written = false;
 template <class X>
 inline constexpr bool is_written<Written<X>> = true;
 
-// The argument itself, as implementations take it.
+// The argument itself, in the form that implementations take.
 template <class X>
 const X& value_of(const X& x) {
   return x;
@@ -68,7 +68,7 @@ Access access_of(const Written<X>& x) {
 template <class X, class F>
 void each_tensor(X& value, Access access, const F& f);
 
-// What the each_tensor of a struct is given: members have the access of the whole or their own.
+// The argument of a struct's each_tensor: members have the access of the whole or their own.
 template <class F>
 struct EachTensor {
   const F& f;
@@ -121,7 +121,7 @@ class SameDevice {
   mutable const Tensor* first_ = nullptr;
 };
 
-// The same for tensors that are no arguments of an entry.
+// The same for tensors that are not arguments of an entry.
 void check_same_device(const char* where, std::initializer_list<Tensor> tensors);
 
 }  // namespace atrous::kernels

@@ -1,6 +1,6 @@
 // Geometry that max and average pooling share.
 //
-// Output o of an axis looks at input o*stride - padding + t*dilation for t in [0, kernel). Its extent is
+// Output o of an axis reads input o*stride - padding + t*dilation for t in [0, kernel). Its extent is
 //
 //   out = floor_or_ceil((in + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1
 //
@@ -46,11 +46,11 @@ struct Pool2dProblem {
 Pool2dProblem pool2d_problem(const char* where, const Shape& input, DType dtype,
                              const Pool2dOptions& options);
 
-// The parts of that check that pooling without fixed windows shares.
+// Those parts of the check that pooling without fixed windows shares.
 void check_pool_input(const char* where, const Shape& input, DType dtype);
 // Throws Error(usage) unless `t` is defined with this shape and type; `name` says which argument it is.
 void check_tensor(const char* where, const char* name, const Tensor& t, const Shape& shape, DType dtype);
-// Where an op writes: `out`, checked and marked as changed, or a new tensor like `x`.
+// The output of an op: `out`, checked and marked as changed, or a new tensor like `x`.
 Tensor pool_target(const char* where, Tensor out, const Shape& shape, const Tensor& x);
 
 // The taps [begin, end) of a window that starts at input position `start` and hit [0, extent).

@@ -1,4 +1,4 @@
-// Which implementations an entry has for the problem of a call.
+// Queries which implementations an entry has for the problem of a call.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace atrous::kernels {
 
-// One question of this thread. The first call of the entry answers it and does not run.
+// One query of this thread. The first call of the entry answers it and does not run.
 class Probe {
  public:
   explicit Probe(std::string entry) : entry_(std::move(entry)), outer_(current_) { current_ = this; }
@@ -20,7 +20,7 @@ class Probe {
 
   struct Reached {};  // thrown to leave the call
 
-  // That of this thread if it asks about this entry.
+  // The query of this thread if it is about this entry.
   static Probe* of(const char* entry) { return current_ && current_->entry_ == entry ? current_ : nullptr; }
   void add(ImplementationInfo implementation) { able_.push_back(std::move(implementation)); }
   [[noreturn]] void stop() const { throw Reached(); }
@@ -33,9 +33,9 @@ class Probe {
   std::vector<ImplementationInfo> able_;
 };
 
-// The implementations that can run the first call of `entry` in `call`: in the order of the table those that
-// the entry would take by itself, then those that must be forced (not preferred, or of an arithmetic that the
-// problem does not allow). None if `call` does not get there, as there is nothing to compute.
+// The implementations that can run the first call of `entry` in `call`: in the order of the table first those
+// that the entry chooses itself, then those that must be forced (not preferred, or of an arithmetic that the
+// problem does not allow). None if `call` does not reach the entry, as there is nothing to compute.
 template <class Call>
 std::optional<std::vector<ImplementationInfo>> able_implementations(const std::string& entry,
                                                                     const Call& call) {

@@ -3,9 +3,9 @@
 // A pass over tiles of items, a block each:
 //   1. count    how many items of each tile have each digit
 //   2. scan     a warp per digit: the sum over the tiles before each, and over all
-//   3. scatter  every item goes behind those of smaller digits, those of its digit in tiles before, and those
-//               before it in the tile. A warp takes 32 neighbours at a time: lanes with equal digits find
-//               each other by a vote, so that ranks follow the order of memory without an atomic
+//   3. scatter  every item goes behind those of smaller digits, those of its digit in earlier tiles, and
+//               those before it in the tile. A warp takes 32 neighbours at a time: lanes with equal digits
+//               find each other by a vote, so that ranks follow the order of memory without an atomic
 #pragma once
 
 #include <utility>
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(32) radix_scan_kernel(Pass<Key> pass) {
 
 template <class Key>
 __global__ void __launch_bounds__(threads) radix_scatter_kernel(Pass<Key> pass) {
-  ATROUS_SHARED(int, next, [warps][digits]);  // counts of each warp, then where its items of a digit go
+  ATROUS_SHARED(int, next, [warps][digits]);  // counts of each warp, then positions of its items of a digit
   const int own = static_cast<int>(threadIdx.x), warp = own / 32, lane = own % 32;
   for (int w = 0; w < warps; ++w) next[w][own] = 0;
   __syncthreads();

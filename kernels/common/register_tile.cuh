@@ -25,7 +25,7 @@ struct RegisterTile {
 
   float sum[rows][columns] = {};
 
-  // Where a thread's results lie in the tile.
+  // The position of a thread's results in the tile.
   __device__ static int row(int i) {
     return i / 4 * (M / 2) + static_cast<int>(threadIdx.x) / threads_n * 4 + i % 4;
   }

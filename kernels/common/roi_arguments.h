@@ -1,4 +1,4 @@
-// What ops on regions of interest check about their arguments. Everything throws Error(usage).
+// Checks of the arguments of ops on regions of interest. Everything throws Error(usage).
 #pragma once
 
 #include <cmath>

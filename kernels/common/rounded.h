@@ -1,7 +1,7 @@
 // Products that are rounded before anything is added to them.
 //
-// nvcc contracts a * b + c into one instruction that rounds once. Where a decision hangs on the last bit (is
-// this overlap larger than that one?) every device must round like the reference, and that twice.
+// nvcc contracts a * b + c into one instruction that rounds once. Where a decision depends on the last bit
+// (is this overlap larger than that one?) every device must round like the reference, that is, twice.
 #pragma once
 
 #include "core/host_device.h"

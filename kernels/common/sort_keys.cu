@@ -1,5 +1,5 @@
 // Batcher's bitonic sort: log^2 steps of independent exchanges, the same whatever the keys are. Chunks that
-// fit shared memory go through all their steps there; only exchanges between chunks are kernels of their own.
+// fit shared memory go through all their steps there; only exchanges between chunks are separate kernels.
 // For the ten thousand boxes of a detector that is a dozen launches.
 #include <algorithm>
 

@@ -7,7 +7,7 @@
 
 namespace atrous::kernels {
 
-// What sort_keys sorts: a power of two, at least `count`.
+// The number of keys that sort_keys sorts: a power of two, at least `count`.
 inline int64_t sorted_length(int64_t count) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count)));
 }

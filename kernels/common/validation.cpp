@@ -11,7 +11,7 @@
 namespace atrous::kernels {
 namespace {
 
-// Tells at the end of the process what was compared: silence would look the same if nothing was.
+// Prints at the end of the process what was compared: otherwise "nothing compared" would look like success.
 class Summary {
  public:
   ~Summary() {
@@ -51,7 +51,7 @@ Summary& summary() {
 bool validation_is_on() {
   static const bool on = [] {
     const bool wanted = env::validate_against_ref();
-    if (wanted) summary();  // which is then told even if nothing will be compared
+    if (wanted) summary();  // so that the summary is printed even if nothing will be compared
     return wanted;
   }();
   return on;

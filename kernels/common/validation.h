@@ -1,4 +1,4 @@
-// ATROUS_VALIDATE=ref: what an entry needs to run the reference beside an implementation, on the CPU if that
+// ATROUS_VALIDATE=ref: how an entry runs the reference beside an implementation, on the CPU if that
 // one runs on a device.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace atrous::kernels {
 
 bool validation_is_on();
 
-// The type of the activations of a problem, for problems of bf16 that a reference shall run in f32. Problems
+// The type of the activations of a problem, for problems of bf16 that a reference runs in f32. Problems
 // without a member `dtype` overload it; null for those without a choice of types.
 template <class Problem>
 DType* activation_dtype(Problem& p) {
@@ -33,7 +33,7 @@ Problem on_host(const Problem& problem, Device device) {
   return p;
 }
 
-// Whether on_host made f32 of bf16.
+// Whether on_host converted bf16 to f32.
 template <class Problem>
 bool is_narrowed(const Problem& problem, const Problem& on_host) {
   Problem a = problem, b = on_host;
@@ -47,8 +47,8 @@ class Validation {
   // `narrow`: the problem is one of bf16 on a device, which the reference works on in f32.
   Validation(Device device, bool narrow) : device_(device), narrow_(narrow) {}
 
-  // Visitors of kernels/common/operands.h: of what is written, before anything else; then of what the
-  // implementation wrote and of what the reference wrote.
+  // Visitors of kernels/common/operands.h: of the written tensors, before anything else; then of the
+  // implementation's results and of the reference's.
   auto note() {
     return [this](const Tensor& t, Access access) { keep(written_, t, access); };
   }
@@ -59,7 +59,7 @@ class Validation {
     return [this](const Tensor& t, Access access) { keep(expected_, t, access); };
   }
 
-  // An argument for the reference, on the CPU: what is read has the values of now, what is written is new.
+  // An argument for the reference, on the CPU: a copy if it is read, a new tensor if it is written.
   template <class X>
   std::remove_const_t<X> copy(X& value, Access access) const {
     std::remove_const_t<X> result = value;

@@ -3,7 +3,7 @@
 namespace atrous::kernels::concat {
 namespace {
 
-// One byte at a time: a copy has no arithmetic, so element types need not be told apart.
+// One byte at a time: a copy has no arithmetic, so element types need not be distinguished.
 void copy_pixels(const Tensor& from, const Tensor& to) {
   const auto size = static_cast<int64_t>(size_of(from.dtype()));
   for (int64_t i = 0; i < from.pixels(); ++i) {

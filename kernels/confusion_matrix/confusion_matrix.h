@@ -2,7 +2,7 @@
 //
 //   argmax            y[pixel] = the first k with the largest logits[pixel, k]
 //   confusion_matrix  counts[label, prediction] += 1 for every pixel, or `ignored` += 1, or `invalid` += 1
-//   argmax_confusion  confusion_matrix of argmax, without the predictions ever being in memory
+//   argmax_confusion  confusion_matrix of argmax, without storing the predictions
 //
 // Not differentiable: no layer.
 //
@@ -20,7 +20,7 @@ struct ConfusionProblem {
   int64_t pixels = 0, classes = 0;
   int64_t ignore_index = 255;
   DType label = DType::u8, prediction = DType::u8;
-  DType dtype = DType::f32;  // of the logits, where there are any
+  DType dtype = DType::f32;  // of the logits, if there are any
   std::string str() const;   // "px35 k21 ignore255 label u8 prediction i32 f32"
 };
 
@@ -35,7 +35,7 @@ constexpr int64_t invalid_bin(int64_t classes) {
 constexpr int64_t confusion_bins(int64_t classes) {
   return classes * classes + 2;
 }
-// What a pixel adds one to. Ignored is what the label says, whatever the prediction; invalid is a label or a
+// The bin that a pixel increments. The label alone decides what is ignored; invalid is a label or a
 // prediction outside [0, classes).
 ATROUS_HD inline int64_t confusion_bin(int64_t label, int64_t prediction, int64_t classes, int64_t ignore) {
   if (label == ignore) return classes * classes;
@@ -43,8 +43,8 @@ ATROUS_HD inline int64_t confusion_bin(int64_t label, int64_t prediction, int64_
   return valid ? label * classes + prediction : classes * classes + 1;
 }
 
-// i64 [confusion_bins(classes)] on the device of the inputs. label, prediction: u8 or i32 of one shape. What
-// an invalid value means is up to the caller. Errors (usage): other types, shapes or devices.
+// i64 [confusion_bins(classes)] on the device of the inputs. label, prediction: u8 or i32 of one shape. The
+// caller decides how invalid values are handled. Errors (usage): other types, shapes or devices.
 Tensor confusion_matrix(const Tensor& label, const Tensor& prediction, int64_t classes, int64_t ignore_index);
 
 // logits [..., K], K >= 1, f32, f64 (on the CPU) or bf16 (on a GPU), any pixel stride -> labels [...] of type

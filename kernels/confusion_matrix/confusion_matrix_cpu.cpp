@@ -1,4 +1,4 @@
-// Chunks of pixels on all threads, each with counts of its own that are added at its end.
+// Chunks of pixels on all threads, each with separate counts that are added at its end.
 #include <algorithm>
 #include <mutex>
 #include <vector>
@@ -16,7 +16,7 @@ template <class F>
 void count_in_chunks(const ConfusionProblem& p, const Tensor& counts, F&& add) {
   counts.fill(0);
   const int64_t bins = counts.numel();
-  // A chunk has counts of its own to clear and add, so it has at least as many pixels as that takes.
+  // A chunk has separate counts to clear and add, so it has at least as many pixels as that takes.
   const int64_t chunk = std::max<int64_t>(1 << 16, 4 * bins);
   std::mutex mutex;
   parallel_for(p.pixels, chunk, [&](int64_t begin, int64_t end) {

@@ -20,8 +20,8 @@ ArgmaxCountFn argmax_count_ref, argmax_count_chunks;
 ATROUS_DECLARE_ON_GPU(CountFn count_naive, count_shared; ArgmaxFn argmax_naive, argmax_staged;
                       ArgmaxCountFn argmax_count_naive, argmax_count_staged;)
 
-// The largest numbers of classes whose counts (u32) fit a block's shared memory: what every GPU since sm_80
-// grants is 99 KB. Staged pixels (kernels/softmax/pixel_rows.cuh) take their share of it.
+// The largest numbers of classes whose counts (u32) fit a block's shared memory: every GPU since sm_80
+// grants 99 KB. Staged pixels (kernels/softmax/pixel_rows.cuh) take their share of it.
 inline constexpr int64_t most_shared = 156;
 inline constexpr int64_t most_staged = 95;
 

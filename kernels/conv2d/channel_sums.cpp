@@ -28,7 +28,7 @@ void channel_sums_cpu(const ChannelSumsProblem& p, const Tensor& dy, const Tenso
   for (size_t k = 0; k < sums.size(); ++k) result.data<float>()[k] = static_cast<float>(sums[k]);
 }
 
-// For ATROUS_IMPL it is a separate op: the names of convolutions mean nothing here.
+// For ATROUS_IMPL it is a separate op: the names of convolutions do not apply to it.
 constexpr Entry<ChannelSumsProblem, ChannelSumsFn> channel_sums{
     "conv2d.backward_bias",
     {

@@ -16,7 +16,7 @@ const char* can_tile(const Conv2dProblem& p) {
   return p.groups > 65535 ? "more than 65535 groups" : f32_or_bf16(p);
 }
 
-// Sums over the channels of a group, which the other kernels are built around, are missing here.
+// Sums over the channels of a group, for which the other kernels are built, do not occur here.
 const char* depthwise(const Conv2dProblem& p) {
   if (!p.depthwise()) return "not one filter per input channel";
   return p.fused ? "fuses only a bias" : nullptr;

@@ -36,7 +36,7 @@ struct Conv2dOptions {
   Math math = {};
 };
 
-// One convolution, complete: what every implementation is told and what dispatch prints.
+// The complete description of one convolution: what implementations receive and dispatch prints.
 struct Conv2dProblem {
   int64_t n = 1, h = 1, w = 1, c = 1;  // input
   int64_t k = 1, r = 1, s = 1;         // filter: output channels, rows, columns
@@ -66,7 +66,7 @@ struct Conv2dProblem {
                             const Conv2dOptions& options, DType dtype);
 };
 
-// What runs before and after the sums, in the same pass over memory. Undefined tensors switch a part off.
+// Work before and after the sums, in the same pass over memory. Undefined tensors switch a part off.
 //
 //   x'      = relu?(in_scale[c]*x + in_bias[c])   wherever x exists; padding is zero *after* this
 //   z       = conv(x', w) + bias[k]
@@ -93,7 +93,7 @@ struct Conv2dFusion {
   }
 };
 
-// y, written into `out` if given (its shape must be right; a pixel stride is welcome).
+// y, written into `out` if given (of the right shape; any pixel stride).
 Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options = {},
               const Conv2dFusion& fusion = {}, Tensor out = {});
 

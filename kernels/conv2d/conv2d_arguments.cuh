@@ -1,5 +1,5 @@
-// What the rungs "tiled" and "implicit_gemm" of conv2d are told to correlate (conv2d_gpu.h): forward, or the
-// input gradient. And room for statistics, for every rung whose blocks leave their part of them.
+// Arguments of the rungs "tiled" and "implicit_gemm" of conv2d (conv2d_gpu.h): forward, or the
+// input gradient. And room for statistics, for every rung whose blocks leave partial statistics.
 #pragma once
 
 #include "kernels/conv2d/conv2d_gpu.h"

@@ -1,4 +1,4 @@
-// What the GPU kernels of conv2d share: one view of its passes as correlations, and what surrounds the sums.
+// Code shared by the GPU kernels of conv2d: one view of its passes as correlations, and work around the sums.
 //
 // In a correlation, output position i of an axis reads the input positions
 //     first + i*step + t*advance,   t = 0..taps-1,
@@ -71,7 +71,7 @@ struct Correlation {
   ATROUS_HD int taps() const { return h.taps * w.taps; }
 };
 
-// What a kernel is told of a problem; it makes the correlation of its pass from that.
+// What a kernel receives of a problem; it makes the correlation of its pass from that.
 struct Conv2dGeometry {
   Conv2dAxis h, w;
   int64_t images;

@@ -1,4 +1,4 @@
-// What the implementations of conv2d are told. Everything has been checked; outputs are allocated.
+// The implementations of conv2d. Everything has been checked; outputs are allocated.
 #pragma once
 
 #include "kernels/conv2d/conv2d.h"
@@ -6,7 +6,7 @@
 
 namespace atrous::kernels {
 
-// Writes y and, if asked for, fusion.channel_sums.
+// Writes y and, if defined, fusion.channel_sums.
 using Conv2dForwardFn = void(const Conv2dProblem&, const Tensor& x, const Tensor& w, const Conv2dFusion&,
                              const Tensor& y);
 // Writes dx; bias may be undefined.

@@ -8,7 +8,7 @@
 // Rung "implicit_gemm" of the ladder in conv2d_naive.cu. dw has few tiles and the sums are long: 64 channels
 // to 64 with a 3x3 filter are 9 tiles for the whole GPU and 100,000 pixels each. So blocks share the pixels
 // of a tile (split-K): each leaves its sum in a workspace, a second kernel adds them in a fixed order. The
-// split depends on the problem only, hence the bits do too.
+// split depends on the problem only, so results are bit-identical on every run.
 #include "kernels/common/register_tile.cuh"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/gather.h"
@@ -108,7 +108,7 @@ struct Loader {
   }
 
  private:
-  // What this thread loads: pixel of a pass and first column of the tile.
+  // The elements that this thread loads: pixel of a pass and first column of the tile.
   __device__ static int pixel() { return static_cast<int>(threadIdx.x) / per_row; }
   __device__ static int column() { return static_cast<int>(threadIdx.x) % per_row * width; }
 };

@@ -5,7 +5,7 @@
 // reduction, so ldmatrix transposes on the way to the registers.
 //
 //   mma_bf16, mma_tf32   as forward; with strides, the pixels of dx that share their taps (one of stride_h *
-//                        stride_w phases) form a matrix product of their own, and all phases run in one
+//                        stride_w phases) form a separate matrix product, and all phases run in one
 //                        launch. A phase without taps, as three of four under a 1x1 filter of stride 2,
 //                        writes the bias.
 #include "kernels/conv2d/conv2d_impl.h"

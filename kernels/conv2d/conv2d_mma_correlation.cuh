@@ -61,7 +61,7 @@ __device__ inline void write_result(const CorrelationArguments<T>& args, const t
     }
   }
   if (!args.sums) return;
-  __syncthreads();  // the tile has been read; its place holds [2][lanes][n] totals now
+  __syncthreads();  // the tile has been read; its memory holds [2][lanes][n] totals now
   store<width>(shared + lane * Tile::n + group * width, total);
   store<width>(shared + (lanes + lane) * Tile::n + group * width, total_of_squares);
   __syncthreads();

@@ -7,7 +7,7 @@
 //                        asynchronous copies; with a prologue, or channels that do not fill 16 bytes, by way
 //                        of registers. mma_bf16 rounds what a prologue makes to bf16.
 //
-// Statistics of the output take no pass of their own: each block adds up the columns of its tile.
+// Statistics of the output take no separate pass: each block adds up the columns of its tile.
 #include "kernels/conv2d/conv2d_arguments.cuh"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/conv2d_mma_correlation.cuh"

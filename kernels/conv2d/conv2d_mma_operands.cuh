@@ -1,6 +1,6 @@
-// What conv2d_mma_correlation.cuh multiplies: the gathered image and the filter.
+// The two factors of conv2d_mma_correlation.cuh: the gathered image and the filter.
 //
-// Rows of the image's matrix are pixels: each thread keeps the place of its rows in the source and one bit
+// Rows of the image's matrix are pixels: each thread keeps the position of its rows in the source and one bit
 // per tap that says whether it falls into the image, so that a step costs one bit test and one addition per
 // chunk.
 #pragma once
@@ -28,13 +28,13 @@ struct CorrelationArguments {
   int tiles_n = 0, tiles_per_phase = 0;
 };
 
-// What all threads look up per tap: pixels to move in the source, elements in the filter.
+// Values that all threads look up per tap: pixels to move in the source, elements in the filter.
 struct TapTable {
   int source[most_masked_taps];
   int64_t filter[most_masked_taps];
 };
 
-// Where a flat index of the reduction lies.
+// The position of a flat index of the reduction.
 struct Term {
   int tap, channel;
   __device__ Term(const Divider& by_channels, int index)

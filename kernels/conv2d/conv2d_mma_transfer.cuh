@@ -1,4 +1,4 @@
-// How a Source (conv2d_mma.cuh) comes into shared memory: by asynchronous copies or by way of registers.
+// How a Source (conv2d_mma.cuh) is loaded into shared memory: by asynchronous copies or by way of registers.
 #pragma once
 
 #include "kernels/conv2d/conv2d_mma_layout.cuh"
@@ -75,7 +75,7 @@ class StagedChunks {
   }
 };
 
-// How operands come into shared memory.
+// How operands are loaded into shared memory.
 enum class Transfer {
   copies,    // both by asynchronous copies, several steps ahead
   prologue,  // A by way of registers, one step ahead; both in vectors

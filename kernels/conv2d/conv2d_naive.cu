@@ -4,7 +4,7 @@
 //   dx[n,h,w,c] = sum_{r,s,k} dy[n, (h + pad - r*dilation) / stride, ...w..., k] * w[k,r,s,c]
 //   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride + r*dilation - pad, ...q..., c]
 //
-// In the second line only those r and s take part whose division leaves no rest.
+// In the second line only those r and s take part whose division leaves no remainder.
 //
 // Layout: x N,H,W,C; w K,R,S,C/groups; y N,P,Q,K; channels dense, pixels at any stride. Neighbouring threads
 // have neighbouring channels of the result, so that they write (and for gradients read) neighbouring memory.
@@ -26,7 +26,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Sizes as a kernel wants them; see Conv2dProblem.
+// The sizes that a kernel needs; see Conv2dProblem.
 struct Geometry {
   int64_t h, w, c, k, r, s, p, q;
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(threads)
   y.at(pixel)[k] = static_cast<T>(relu ? activate<Activation::relu>(value) : value);
 }
 
-// Statistics of z, one block per channel. z itself is nowhere in memory once the residual is added or ReLU
+// Statistics of z, one block per channel. z itself is not in memory once the residual is added or ReLU
 // applied: it is computed again.
 template <class T>
 __global__ void __launch_bounds__(threads)

@@ -1,5 +1,5 @@
-// Convolutions as matrix products: what the host decides before tiles are multiplied. Knows no instruction,
-// so that every rung that multiplies tiles can share it.
+// Convolutions as matrix products: what the host decides before tiles are multiplied. Uses no instruction
+// set, so that every rung that multiplies tiles can share it.
 //
 //   pass               rows M    columns N    reduction
 //   forward            N*P*Q     K            taps * C
@@ -89,7 +89,7 @@ inline SplitPlan choose_split(int largest, int64_t m, int64_t n, int64_t steps, 
   for (int i = largest; i < static_cast<int>(std::size(tile_shapes)); ++i) {
     const TileShape t = tile_shapes[i];
     const int64_t tiles = ceil_div(m, t.m) * ceil_div(n, t.n);
-    // Two blocks fit on a multiprocessor. Not one more: it would run when all others are done.
+    // Two blocks fit on a multiprocessor. Not one more: it would run after all others have finished.
     int64_t splits = std::min(2 * multiprocessors / tiles, ceil_div(steps, least_steps));
     splits = std::max<int64_t>(1, std::min(splits, most_partials / (m * n)));
     const int64_t per_split = ceil_div(steps, splits);

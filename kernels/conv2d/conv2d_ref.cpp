@@ -1,7 +1,7 @@
-// The specification of conv2d: plain loops over the formula, double accumulation.
+// The reference of conv2d: plain loops over the formula, double accumulation.
 //
-// The channel loop is innermost and dense, and rows run in parallel: gradient checks in f64 live on this
-// file.
+// The channel loop is innermost and dense, and rows run in parallel: gradient checks in f64 depend on the
+// speed of this file.
 #include <vector>
 
 #include "core/parallel.h"
@@ -95,7 +95,7 @@ void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Con
         for (int64_t k = 0; k < p.k; ++k) {
           double value = z[static_cast<size_t>(k)];
           if (!partial.empty()) {
-            // Statistics of what a later pass would read: the stored, rounded value.
+            // Statistics of the values that a later pass would read: stored and rounded.
             const double stored = static_cast<double>(static_cast<T>(value));
             partial[static_cast<size_t>(i * 2 * p.k + k)] += stored;
             partial[static_cast<size_t>((i * 2 + 1) * p.k + k)] += stored * stored;

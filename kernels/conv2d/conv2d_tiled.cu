@@ -6,7 +6,7 @@
 //
 // Layout as in conv2d_naive.cu. conv2d_gpu.h and gather.h define phases and im2col, which is never stored.
 //
-// Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads makes 16 x 16 results. For 32
+// Rung "tiled" of the ladder in conv2d_naive.cu: a block of 16 x 16 threads computes 16 x 16 results. For 32
 // elements of the sum at a time it brings 16 x 32 values of each factor into shared memory, two per thread,
 // where 16 threads use each of them: memory is read 16 times less often than by "naive".
 #include "kernels/conv2d/conv2d_arguments.cuh"

@@ -3,7 +3,7 @@
 //
 // Channels turn the element-wise products of the algorithm into one matrix product per element over many
 // tiles. An atrous convolution is a dense one on each of the sub-images that its rate cuts out: only the
-// places of tiles change. The gradient of the input is the same convolution with the filter turned by 180
+// positions of tiles change. The gradient of the input is the same convolution with the filter turned by 180
 // degrees. The gradient of the filter is in conv2d_winograd_weight.cpp. No size here depends on the number of
 // threads.
 //
@@ -96,12 +96,12 @@ struct Convolution {
   }
 };
 
-// Adds the batch-norm sums of tasks, `count` each, in their order: the same bits for any number of threads.
+// Adds the batch-norm sums of tasks, `count` each, in their order: bit-identical for any number of threads.
 void add_in_order(const std::vector<double>& partial, double* sums, int64_t count) {
   for (size_t i = 0; i < partial.size(); ++i) sums[i % static_cast<size_t>(count)] += partial[i];
 }
 
-// For small filters. A task takes a block of tiles through all steps: what lies between stays in its
+// For small filters. A task takes a block of tiles through all steps: intermediate results stay in its
 // second-level cache, and so does the transformed filter.
 void convolve_by_tiles(const Convolution& c, double* sums) {
   constexpr int64_t task_floats = 300 * 1024;  // of transformed tiles: 60 % of a 2 MiB second-level cache

@@ -4,14 +4,14 @@
 //                * x[n, p*stride_h + r*dilation_h - pad_h, q*stride_w + s*dilation_w - pad_w, k/M]
 //
 // Memory: pixels of dense channels, so threads that are neighbours in c read and write neighbours. w is
-// [K][R*S]. Every product belongs to one output only: the op lives from reading x once, not from arithmetic.
+// [K][R*S]. Every product belongs to one output only: speed comes from reading x once, not from arithmetic.
 //
 //   naive        a thread per output element, the formula
-//   vectorised   a thread per 16 bytes of channels; the block's filters wait in shared memory as f32
+//   vectorised   a thread per 16 bytes of channels; the block's filters are in shared memory as f32
 //                [tap][channel], so each tap costs one wide load of x
 //   window       a thread walks along a row and keeps the R*S input pixels under the filter in registers:
 //                per output only the columns that enter the window are loaded. For any stride and rate:
-//                rate d falls apart into d interleaved rows of rate 1 (see Walk)
+//                rate d splits into d interleaved rows of rate 1 (see Walk)
 //
 // The input gradient is the same walk over dy; at stride 1 the filter only has to be turned around.
 #include "kernels/conv2d/conv2d_impl.h"

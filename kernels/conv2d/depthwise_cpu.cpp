@@ -17,7 +17,7 @@
 namespace atrous::kernels {
 namespace {
 
-// The compiler maps these to whatever registers an instruction set has.
+// The compiler maps these to the registers of each instruction set.
 using Vec16 = float __attribute__((vector_size(64), aligned(4), may_alias));
 using Vec8 = float __attribute__((vector_size(32), aligned(4), may_alias));
 
@@ -143,7 +143,7 @@ inline __attribute__((always_inline)) void correlate_block(const RowCorrelation&
   }
 }
 
-// Channels [c, c + V vectors) of all columns: what neighbours share of x and w is in the first-level cache.
+// Channels [c, c + V vectors) of all columns: x and w shared by neighbours stay in the first-level cache.
 template <class Vec, int V>
 inline __attribute__((always_inline)) void correlate_channels(const RowCorrelation& p, int64_t c) {
   constexpr int64_t line = 16;  // floats
@@ -151,8 +151,8 @@ inline __attribute__((always_inline)) void correlate_channels(const RowCorrelati
     Line col = columns.line;
     float* y = p.y + columns.first * p.ys;
     const int64_t y_step = columns.step * p.ys;
-    // The row of x that the next row of outputs reads first; a walk along pixels is too wide for the hardware
-    // to see that it is one.
+    // The row of x that the next row of outputs reads first; a walk along pixels has steps too large for the
+    // hardware prefetcher to detect.
     const int64_t next = std::max(p.row.at, p.row.at + (p.row.count - 1) * p.row.step) + 1;
     const float* ahead = p.from.data + (next * p.from.width + col.at) * p.from.stride + c;
     int64_t i = 0;
@@ -303,7 +303,7 @@ inline __attribute__((always_inline)) void multiply_add(const RowProduct& p, int
   if constexpr (S < max_taps) multiply_add<Vec, V, S + 1>(p, c, channels);
 }
 
-// A few channels at a time: what the products share of dy is then in the first-level cache.
+// A few channels at a time: the dy that the products share then stays in the first-level cache.
 ATROUS_MULTIVERSION void multiply_add_all(const std::vector<RowProduct>& products, int64_t channels,
                                           int64_t c, int64_t c_end) {
   for (; c + 32 <= c_end; c += 32) {

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) dw[blockIdx.x] = sum;
 }
 
-// ---- what the two-stage rungs share
+// ---- shared by the two-stage rungs
 
 // A block: `lanes` groups of channels times threads / lanes workers, which share one of `chunks` chunks of
 // the units of work (pixels or strips).

@@ -19,7 +19,7 @@ struct Image {
 // Forward: tap t of output o reads input o*stride + t*dilation - pad.
 struct ForwardAxis {
   int in, stride, pad, dilation;
-  // The position, or -1 where the tap hits nothing.
+  // The position, or -1 where the tap reads no input.
   ATROUS_HD int at(int o, int t) const {
     const int i = o * stride + t * dilation - pad;
     return i < in ? i : -1;

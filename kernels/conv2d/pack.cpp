@@ -35,8 +35,8 @@ constexpr int64_t line = 16;  // floats
 }
 
 // to[j*width + i] = from[i*stride + j] for i < rows, j < steps. A whole cache line of every row is read at
-// once: lines of rows that are a power of two apart share a few places in the cache and do not stay there.
-// For the same reason they are asked for in advance.
+// once: lines of rows that are a power of two apart share a few sets of the cache and do not stay there.
+// For the same reason they are prefetched.
 ATROUS_MULTIVERSION void transpose(float* to, int64_t width, const float* from, int64_t stride, int64_t rows,
                                    int64_t steps) {
   int64_t j = 0;

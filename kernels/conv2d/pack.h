@@ -1,5 +1,5 @@
 // Filters in the order in which tiles read them: [panel][step][lanes of the panel], zero where a panel is not
-// full. A step is one (tap, input channel) of the reduction, step = place of the tap in `taps` * c + channel.
+// full. A step is one (tap, input channel) of the reduction, step = index of the tap in `taps` * c + channel.
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@
 namespace atrous::kernels {
 
 struct Tap {
-  int64_t h, w;   // offset of what it reads
-  int64_t index;  // r*S + s: its place in the filter
+  int64_t h, w;   // offset of the input that it reads
+  int64_t index;  // r*S + s: its index in the filter
 };
 
 // Output channels [first, first + channels), computed `vectors` vectors at a time.

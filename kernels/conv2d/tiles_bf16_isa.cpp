@@ -123,7 +123,7 @@ void begin_amx() {
   _tile_loadconfig(&configuration);
 }
 
-// What a thread leaves in the tile registers would be saved at each change of threads.
+// Data that a thread leaves in the tile registers would be saved at each context switch.
 void end_amx() {
   _tile_release();
 }

@@ -55,14 +55,14 @@ class Tiling {
 // Multiplications of the direct sums per pair of channels: taps that meet only padding are not counted.
 int64_t products_inside(const Conv2dProblem& problem);
 
-// What happens to values as they are read: x' = relu?(scale[c]*x + bias[c]); scale may be null.
+// Applied to values as they are read: x' = relu?(scale[c]*x + bias[c]); scale may be null.
 struct ReadFusion {
   const float* scale;
   const float* bias;
   bool relu;
 };
 
-// What happens to values before they are written; pointers may be null. `sums` are added to.
+// Applied to values before they are written; pointers may be null. `sums` are added to.
 struct WriteFusion {
   const float* bias;
   double* sums;

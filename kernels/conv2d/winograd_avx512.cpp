@@ -203,7 +203,7 @@ void load_taps(const float* w, int64_t c_count, float* g) {
   }
 }
 
-// The same of a filter [c_count][3][3][k_count] turned by 180 degrees.
+// The same for a filter [c_count][3][3][k_count] turned by 180 degrees.
 void load_turned_taps(const float* w, int64_t k_count, float* g) {
   for (int64_t c = 0; c < lanes; ++c) {
     for (int64_t tap = 0; tap < 9; ++tap)
@@ -225,7 +225,7 @@ void transform_filter(const float* w, bool turned, int64_t k_count, int64_t c_co
       (turned ? load_turned_taps : load_taps)(at(block, j), row, taps);
       const float* const next = j + lanes < width ? at(block, j + lanes) : at(block + lanes, 0);
       for (int64_t c = 0; c < lanes; ++c) {
-        // The lines of the next block lie in 144 places, too many for the hardware to see coming.
+        // The lines of the next block lie in 144 places, too many for the hardware prefetcher to follow.
         for (int64_t tap = 0; tap < 9; ++tap) _mm_prefetch(next + (c * 9 + tap) * row, _MM_HINT_T0);
         __m512 half[T][3];
         for (int s = 0; s < 3; ++s) {

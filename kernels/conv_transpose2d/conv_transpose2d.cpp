@@ -11,7 +11,7 @@ namespace atrous::kernels {
 namespace {
 
 // Every pass of a transposed convolution is a pass of the convolution with the roles of x and y swapped. Its
-// kernels split strided input gradients into dense phases, so U-Net's 2x2 stride 2 needs no path of its own
+// kernels split strided input gradients into dense phases, so U-Net's 2x2 stride 2 needs no separate kernel
 // on the CPU: one product over [K, R*S*C] and an unfolding copy was measured and is no faster forward, and
 // slower in both gradients.
 void forward_conv2d(const ConvTranspose2dProblem& p, const Tensor& x, const Tensor& w, const Tensor& bias,

@@ -1,4 +1,4 @@
-// The specification of conv_transpose2d: every product of the formula in conv_transpose2d.h, summed in
+// The reference of conv_transpose2d: every product of the formula in conv_transpose2d.h, summed in
 // double.
 #include <vector>
 

@@ -39,7 +39,7 @@ __device__ inline void leave_sum(const Targets& t, double sum) {
 }
 
 // The loss of a pixel that the caller owns, from `below` = max - z_y and the sum of its exponentials. Returns
-// the factor of its gradient, 0 where it counts nowhere.
+// the factor of its gradient, 0 for a pixel that does not count.
 __device__ inline float add_loss(const Targets& t, int64_t pixel, int32_t label, float below,
                                  float exponentials, double& sum) {
   PixelLoss result{0, 0};
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(threads) staged_kernel(Logits<T> logits, bool 
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * threads; first < logits.pixels;
        first += static_cast<int64_t>(gridDim.x) * threads) {
     const int count = static_cast<int>(min(static_cast<int64_t>(threads), logits.pixels - first));
-    __syncthreads();  // the previous pixels have left
+    __syncthreads();  // all threads have read the previous pixels
     load_rows<T>(rows, logits.z, dense, first, count, t.classes);
     __syncthreads();
     if (static_cast<int>(threadIdx.x) < count) {

@@ -1,12 +1,12 @@
 // Softmax cross-entropy of logits z [N,H,W,K] against labels y [N,H,W], loss and gradient in one pass.
 //
 //   e_p = log(sum_k exp z_pk) - z_py          cross-entropy of pixel p, y = y_p
-//   l_p = w_y u_p (1 - exp(-e_p))^gamma e_p   w: class weights, u: pixel weights, gamma: focal exponent (0:
-//   plain) loss = s * sum_p l_p,    s = 1 / sum_p w_y u_p (mean; 0 if that sum is 0) or 1 (sum) dloss/dz_pk =
-//   s w_y u_p c_p (softmax(z_p)_k - [k = y]),   c_p = 1 for gamma = 0 (cross_entropy_math.h)
+//   l_p = w_y u_p (1 - exp(-e_p))^gamma e_p   w: class weights, u: pixel weights, gamma: focal exponent
+//   loss = s * sum_p l_p,    s = 1 / sum_p w_y u_p (mean; 0 if that sum is 0) or 1 (sum)
+//   dloss/dz_pk = s w_y u_p c_p (softmax(z_p)_k - [k = y]),   c_p = 1 for gamma = 0 (cross_entropy_math.h)
 //
 // Pixels with y = ignore_index count nowhere. The mean is PyTorch's (a weighted mean). Since s depends on the
-// labels only, the gradient comes out of the forward pass and no softmax is kept. The loss is summed in
+// labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in
 // double, in fixed blocks. Bad labels on a device: kernels/labels/labels.h.
 #pragma once
 
@@ -26,7 +26,7 @@ struct CrossEntropyOptions {
   Tensor pixel_weights{};  // [N,H,W], floating; undefined: all 1
 };
 
-// What an implementation is given, checked and converted.
+// The arguments of an implementation, checked and converted.
 struct CrossEntropyProblem {
   int64_t n = 0, h = 0, w = 0, classes = 0;
   DType dtype = DType::f32;
@@ -42,8 +42,8 @@ struct CrossEntropyProblem {
 
 struct CrossEntropyResult {
   Tensor loss;          // scalar, dtype of the logits (f32 for bf16)
-  Tensor gradient;      // like the logits, contiguous; undefined unless asked for
-  Tensor pixel_losses;  // l_p [N,H,W], dtype of the loss, 0 where ignored; undefined unless asked for
+  Tensor gradient;      // like the logits, contiguous; undefined unless requested
+  Tensor pixel_losses;  // l_p [N,H,W], dtype of the loss, 0 where ignored; undefined unless requested
 
   static void each_tensor(auto& self, const auto& f) {
     for (auto* t : {&self.loss, &self.gradient, &self.pixel_losses}) f(*t);

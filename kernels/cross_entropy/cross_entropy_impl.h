@@ -16,7 +16,7 @@ ATROUS_DECLARE_ON_GPU(Fn run_naive, run_warp, run_registers, run_staged;)
 // Most classes of the last two.
 constexpr int64_t most_in_registers = 32, most_staged = 95;
 
-// A run of consecutive pixels: what the per-instruction-set files compute. Plain pointers, since those files
+// A run of consecutive pixels: the work of the per-instruction-set files. Plain pointers, since those files
 // must not instantiate code that others share.
 struct PixelRun {
   const float* logits;

@@ -9,7 +9,7 @@
 namespace atrous::kernels {
 namespace {
 
-// NV: vectors per pixel, known at compile time so that they stay in registers; 0 for "as `vectors` says".
+// NV: vectors per pixel, known at compile time so that they stay in registers; 0: their number is `vectors`.
 template <int L, int NV, int most = 64>
 struct PixelLogits {
   using V = Lanes<L>;
@@ -18,8 +18,8 @@ struct PixelLogits {
 
   explicit PixelLogits(int count) : vectors(NV ? NV : count) {}
 
-  // The last vector may reach past the channels of its pixel. `whole` says that the memory there may be
-  // touched: loads then replace what they find by `filler`; stores spill into the next pixels, which must be
+  // The last vector may reach past the channels of its pixel. `whole`: the memory there may be
+  // accessed: loads then replace its values by `filler`; stores spill into the next pixels, which must be
   // written later.
   [[gnu::always_inline]] void load(const float* from, int channels, bool whole, float filler) {
     for (int i = 0; i + 1 < vectors; ++i) v[i] = V::load(from + i * L);
@@ -43,7 +43,7 @@ struct PixelLogits {
     }
   }
 
-  // Replaces the logits by exp(z - max z); lanes past the classes must hold something very negative.
+  // Replaces the logits by exp(z - max z); lanes past the classes must hold a large negative value.
   // Returns max and sum of the exponentials.
   [[gnu::always_inline]] void exponentials(float& max, float& sum) {
     typename V::F m = v[0];
@@ -69,7 +69,7 @@ struct PixelLogits {
   }
 };
 
-// The focal factor, out of line of the common case. Plain C functions: see lanes.h about shared inline
+// The focal factor, not inlined into the common case. Plain C functions: see lanes.h about shared inline
 // functions.
 struct FocalFloat {
   float loss;

@@ -1,4 +1,4 @@
-// What the kernels of cross-entropy and of its fused form do with a pixel once its logits are known.
+// The per-pixel part of the kernels of cross-entropy and of its fused form, once the logits are known.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +40,7 @@ struct Targets {
   }
 };
 
-// The loss l of a pixel, and what multiplies its softmax - onehot in the gradient.
+// The loss l of a pixel, and the factor of its softmax - onehot in the gradient.
 struct PixelLoss {
   float loss;
   float gradient_factor;
@@ -54,7 +54,7 @@ __device__ inline PixelLoss pixel_loss(const Targets& t, int64_t pixel, int32_t 
   return {weight * term.loss, static_cast<float>(*t.scale) * weight * term.gradient_factor};
 }
 
-// loss = scale * sum of the partial sums, by one block, in order. A template, since several files hold it.
+// loss = scale * sum of the partial sums, by one block, in order. A template, since several files contain it.
 inline constexpr int finish_threads = 128;
 template <class = void>
 __global__ void __launch_bounds__(finish_threads)

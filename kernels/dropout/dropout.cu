@@ -1,5 +1,5 @@
 // Dropout: y = x / (1 - p) where number i of the stream is at least p, else 0. The numbers are those of the
-// CPU (core/random.h), so that the masks have the same bits on every device.
+// CPU (core/random.h), so that the masks are bit-identical on every device.
 //
 //   scalar      a thread per element draws a block of four numbers and uses one
 //   vectorised  a thread per 16 bytes uses every number it draws. If rows of channels are no multiple of

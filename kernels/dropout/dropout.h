@@ -4,7 +4,7 @@
 // `key` is at least p. By channel (Tompson et al., "Efficient object localization using convolutional
 // networks", 2015, section 3.2), number n * C + c decides for the whole map of image n and channel c. The
 // mask is a pure function of key and shape: nothing is stored, backward calls the same function on dy, and
-// the bits do not depend on the number of threads.
+// the result is bit-identical on any number of threads.
 #pragma once
 
 #include <string>

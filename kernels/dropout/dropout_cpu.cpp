@@ -61,7 +61,7 @@ std::vector<float> factors(const DropoutProblem& problem, int64_t begin, int64_t
   return result;
 }
 
-// A dropped NaN or Inf is dropped: 0, not NaN.
+// A dropped NaN or Inf becomes 0, not NaN.
 ATROUS_MULTIVERSION void apply_row(const float* x, const float* factor, float* y, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) y[i] = factor[i] != 0.0f ? x[i] * factor[i] : 0.0f;

@@ -1,4 +1,4 @@
-// The specification of dropout.
+// The reference of dropout.
 #include "kernels/common/visit.h"
 #include "kernels/dropout/dropout_impl.h"
 

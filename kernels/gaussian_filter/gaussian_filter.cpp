@@ -51,7 +51,7 @@ std::vector<double> gaussian_taps(double sigma, int64_t farthest) {
     const double distance = static_cast<double>(r) / sigma;
     return std::exp(-0.5 * distance * distance);
   };
-  // No radius below 5 sigma leaves so little outside; beyond 10 sigma, what is left counts for nothing.
+  // No radius below 5 sigma leaves so little outside; beyond 10 sigma, the rest is negligible.
   int64_t radius = farthest;
   if (static_cast<double>(farthest) > 5 * sigma) {
     const auto end = static_cast<int64_t>(std::ceil(10 * sigma));

@@ -16,7 +16,7 @@ namespace {
 constexpr int threads = 256;
 constexpr int shared_taps = 1024;  // taps farther out are computed where they are needed
 
-// The taps of one axis as a kernel sees them.
+// The taps of one axis as passed to a kernel.
 struct Taps {
   int radius;
   float scale;  // -1 / (2 sigma^2)

@@ -2,12 +2,12 @@
 //
 //   y_i = after_i * sum over j of exp(-|p_i - p_j|^2 / (2 sigma^2)) * before_j * x_j
 //
-// p: column and row of a pixel. Not normalised, j = i counts, nothing lies outside of the image. The weight
+// p: column and row of a pixel. Not normalised, j = i counts, pixels outside of the image are 0. The weight
 // is a product of one factor per axis, so two passes of 2 radius + 1 taps do it. Self-adjoint: the gradient
 // of x is the same sum over dy with before and after exchanged.
 //
-// The radius is the smallest for which the taps beyond it weigh less than 2^-24 of all taps together: what is
-// left out lies below the resolution of f32. For sigma = 3 it is 16.
+// The radius is the smallest for which the taps beyond it weigh less than 2^-24 of all taps together, which
+// is below the resolution of f32. For sigma = 3 it is 16.
 #pragma once
 
 #include <string>

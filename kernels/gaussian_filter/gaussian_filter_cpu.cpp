@@ -40,7 +40,7 @@ void filter_rows(const Runs& with, const GaussianFilterProblem& p, const Taps& c
   const int64_t reach = row_taps.radius * p.channels;
   const int64_t ring = std::min(rows_at_once + 2 * column_taps.radius, p.height);
   const int channels = static_cast<int>(p.channels);
-  // What pads the rows is 0: there is nothing outside of the image.
+  // The padding of the rows is 0: pixels outside of the image count as 0.
   const Tensor rows = Tensor::zeros({ring, padded}),
                sums = Tensor::zeros({rows_at_once, reach + padded + reach});
   const auto pixel_row = [&](int64_t h) { return (top + h) * p.width; };

@@ -1,7 +1,7 @@
 // Sums over taps in L-wide vectors. Included by files that are compiled per instruction set.
 //
-// A row of W pixels with C channels is W * C floats; a tap is the same row somewhere else. So vectors need
-// not know where a pixel ends, and no lane is idle whatever C is.
+// A row of W pixels with C channels is W * C floats; a tap is the same row at another offset. So vectors may
+// cross the border of pixels, and no lane is idle whatever C is.
 #pragma once
 
 #include "kernels/gaussian_filter/gaussian_filter_impl.h"

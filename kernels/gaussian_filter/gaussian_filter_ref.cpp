@@ -7,7 +7,7 @@
 namespace atrous::kernels::gaussian_filter_impl {
 namespace {
 
-// What one axis of a map looks like: `length` positions, `step` elements apart.
+// The layout of one axis of a map: `length` positions, `step` elements apart.
 void along_axis(const std::vector<double>& taps, const double* from, double* to, int64_t length,
                 int64_t step) {
   const auto radius = static_cast<int64_t>(taps.size()) - 1;

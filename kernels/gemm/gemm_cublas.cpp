@@ -1,4 +1,4 @@
-// gemm by cuBLAS, which knows no bias: with one the product goes through an f32 workspace, so that the sum is
+// gemm by cuBLAS, which adds no bias: with one the product goes through an f32 workspace, so that the sum is
 // rounded once.
 #include "kernels/gemm/gemm_impl.h"
 

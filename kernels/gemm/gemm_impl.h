@@ -1,4 +1,4 @@
-// What the implementations of gemm are told. Everything has been checked; y is allocated.
+// The implementations of gemm. Everything has been checked; y is allocated.
 #pragma once
 
 #include "kernels/gemm/gemm.h"
@@ -11,7 +11,7 @@ using GemmFn = void(const GemmProblem&, const Tensor& a, const Tensor& b, const 
 
 GemmFn gemm_ref;
 
-// gemm_add_bias: y = product [M,N] (f32, contiguous) + bias, for libraries that cannot.
+// gemm_add_bias: y = product [M,N] (f32, contiguous) + bias, for libraries that cannot add it.
 ATROUS_DECLARE_ON_GPU(GemmFn gemm_naive, gemm_tiled;
                       void gemm_add_bias(const Tensor& product, const Tensor& bias, const Tensor& y);)
 

@@ -1,4 +1,4 @@
-// The specification of gemm: plain loops, double accumulation.
+// The reference of gemm: plain loops, double accumulation.
 #include "core/parallel.h"
 #include "kernels/gemm/gemm_impl.h"
 

@@ -9,7 +9,7 @@
 // A block computes a tile in its registers (register_tile.cuh). Slabs of 8 along the reduction go from memory
 // through registers to shared memory while the slab before is multiplied. Where the result has few tiles and
 // the sums are long, blocks share the sums of a tile (split-K): each leaves its part in a workspace, a second
-// kernel adds the parts in order. The split follows from the sizes, hence so do the bits.
+// kernel adds the parts in order. The split follows from the sizes, so every run is bit-identical.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +53,7 @@ struct SlabLoader {
 
   Vec<float, Width> held[loads];
 
-  // Place of load i in the slab: along the reduction, and along the tile.
+  // Position of load i in the slab: along the reduction, and along the tile.
   __device__ static int index(int i) { return static_cast<int>(threadIdx.x) + i * ProductTile::threads; }
   __device__ static int step(int i) {
     return Across ? index(i) / (extent / Width) : index(i) % (depth / Width) * Width;
@@ -100,7 +100,7 @@ inline ProductSize product_size(int64_t m, int64_t n, int64_t k) {
 }
 
 // The sums of part blockIdx.z of the reduction, into `parts` [splits][m][n] unless that is null. 4 blocks per
-// multiprocessor leave a thread 255 registers; left alone, the compiler aims at more blocks and spills.
+// multiprocessor leave a thread 255 registers; without this the compiler aims at more blocks and spills.
 template <bool AcrossA, bool AcrossB, int Width, class A, class B, class Out>
 __global__ void __launch_bounds__(ProductTile::threads, 4)
     matrix_product_kernel(A a, B b, Out out, ProductSize size, float* parts) {

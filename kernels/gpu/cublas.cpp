@@ -24,7 +24,7 @@ cublasHandle_t handle() {
     cublasHandle_t created = nullptr;
     cublasStatus_t status = cublasCreate(&created);
     if (status == CUBLAS_STATUS_ALLOC_FAILED || status == CUBLAS_STATUS_NOT_INITIALIZED) {
-      release_device_cache(Device::cuda);  // what tensors left behind may fill the GPU
+      release_device_cache(Device::cuda);  // memory that freed tensors left in the cache may fill the GPU
       status = cublasCreate(&created);
     }
     check_cublas(status, "cublasCreate");
@@ -52,7 +52,7 @@ int stride_of(const Tensor& t) {
 
 }  // namespace
 
-// cuBLAS reads matrices by columns: for it every one of ours is its transpose. So it computes y^T = op(b)^T
+// cuBLAS reads matrices by columns: it sees row-major ones as their transposes. So it computes y^T = op(b)^T
 // op(a)^T.
 void cublas_product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& y,
                     bool tf32) {

@@ -39,7 +39,7 @@ std::string kernel_name() {
   std::string_view text = __PRETTY_FUNCTION__;
   if (const size_t at = text.find("Kernel = "); at != text.npos) text.remove_prefix(at + 9);
   if (const size_t at = text.find_first_of(";]"); at != text.npos) text = text.substr(0, at);
-  // Namespaces and the parameter list say nothing that the reader does not know.
+  // Namespaces and the parameter list do not help the reader.
   const size_t end = std::min(text.find('<'), text.size());
   const size_t colon = text.substr(0, end).rfind("::");
   return std::string(colon == text.npos ? text : text.substr(colon + 2));

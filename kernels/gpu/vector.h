@@ -66,7 +66,7 @@ inline bool vectorises(const Tensor& t, int64_t n) {
          reinterpret_cast<uintptr_t>(t.device_raw()) % bytes == 0;
 }
 
-// A pixel-strided tensor as a kernel sees it: the channels of pixel i begin at at(i).
+// A pixel-strided tensor as passed to a kernel: the channels of pixel i begin at at(i).
 template <class T>
 struct Pixels {
   T* data = nullptr;

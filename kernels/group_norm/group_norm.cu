@@ -21,7 +21,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Where the groups of a tensor are. group counts through images and their groups.
+// The groups of a tensor. group counts through images and their groups.
 struct Groups {
   int64_t images, pixels;  // per image
   int channels, groups, per_group;
@@ -58,7 +58,7 @@ __global__ __launch_bounds__(threads) void forward_naive(Groups groups, Pixels<c
   float sum = 0, rest = 0, squares = 0;
   groups.each(group, [&](int64_t p, int c) { sum += static_cast<float>(x.at(p)[c]); });
   const float rough = block_reduce<Plus>(sum, 0.0f) / count;
-  // The deviations also tell by how much the mean is off.
+  // The deviations also give the error of the mean.
   groups.each(group, [&](int64_t p, int c) {
     const float d = static_cast<float>(x.at(p)[c]) - rough;
     rest += d;
@@ -131,7 +131,7 @@ __global__ __launch_bounds__(threads) void backward_parameters_naive(Backward<T>
   dgamma[c] = sum_gxhat;
 }
 
-// ---- channels: what the shared passes need to know, and the tiny kernels between them ----
+// ---- channels: arguments of the shared passes, and the tiny kernels between them ----
 
 // Sums per image and channel, as they are.
 template <class Sum>
@@ -179,7 +179,7 @@ struct ForwardParameters {
   }
 };
 
-// Per group the sums of gamma*g and of gamma*g*xhat, in the manner of GradientSums.
+// Per group the sums of gamma*g and of gamma*g*xhat, formed as in GradientSums.
 __global__ __launch_bounds__(threads) void merge_group_gradients(Groups groups, const GradientSums* sums,
                                                                  const float* gamma, const float* invstd,
                                                                  GradientSums* result) {

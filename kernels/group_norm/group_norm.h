@@ -12,7 +12,7 @@
 // Activations are f32 or f64 on the CPU, f32 or bf16 on a GPU, of any pixel stride; parameters and statistics
 // are dense, of the same dtype or f32 beside bf16.
 //
-// The batch plays no part, so training and evaluation are the same and a batch of one is as good as any.
+// Statistics do not depend on the batch, so training and evaluation are the same and any batch size works.
 #pragma once
 
 #include <string>

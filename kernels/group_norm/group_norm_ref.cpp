@@ -1,4 +1,4 @@
-// The specification of group norm: plain loops, double arithmetic.
+// The reference of group norm: plain loops, double arithmetic.
 #include <cmath>
 
 #include "kernels/common/visit.h"

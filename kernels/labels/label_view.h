@@ -1,4 +1,4 @@
-// Labels as losses read them, u8 or i32.
+// Labels in the types that losses read, u8 or i32.
 #pragma once
 
 #include "core/host_device.h"
@@ -6,7 +6,7 @@
 
 namespace atrous::kernels {
 
-// u8 is kept as it is on a device: a quarter of the traffic, and no pass that converts.
+// u8 is not converted on a device: a quarter of the traffic, and no extra pass.
 struct LabelView {
   const uint8_t* bytes = nullptr;
   const int32_t* words = nullptr;

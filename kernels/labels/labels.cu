@@ -1,8 +1,8 @@
-// The factor of a loss from its labels, 1 / sum of class_weights[y] * pixel_weights, and a look for bad
+// The factor of a loss from its labels, 1 / sum of class_weights[y] * pixel_weights, and a check for bad
 // labels.
 //
 // Two kernels: a fixed number of blocks adds up in double, then one block adds the blocks' sums in order and
-// decides. The host waits for nothing: factor and report stay on the device.
+// decides. The host does not wait: factor and report stay on the device.
 #include "kernels/gpu/gpu.h"
 #include "kernels/labels/label_view.h"
 #include "kernels/labels/labels_impl.h"

@@ -1,9 +1,9 @@
-// Label maps as losses see them: checked once, before or while the loss is computed.
+// Label maps for losses: checked once, before or while the loss is computed.
 //
-// On the CPU a bad label is an error at once. On a device nobody may wait for an answer in the middle of a
-// step, so the kernel that adds up the weights also looks for bad labels: it leaves them out, writes the
+// On the CPU a bad label is an error at once. On a device the host must not wait for a result in the middle
+// of a step, so the kernel that adds up the weights also looks for bad labels: it leaves them out, writes the
 // first of them into a report that stays on the device, and makes the factor of the loss NaN. The training
-// loop reads the loss anyway; when that is not finite it asks for the report (report_bad_labels).
+// loop reads the loss anyway; when that is not finite it reads the report (report_bad_labels).
 #pragma once
 
 #include "core/tensor.h"
@@ -17,7 +17,7 @@ namespace atrous::kernels {
 Tensor checked_labels(const char* op, const Tensor& labels, const Shape& pixels, int64_t classes,
                       int64_t ignore_index);
 
-// What the factor of a loss depends on. Undefined weights are 1; defined ones have passed the checks below.
+// Inputs of the factor of a loss. Undefined weights are 1; defined ones have passed the checks below.
 struct LossScale {
   bool mean = true;
   int64_t classes = 0;
@@ -34,7 +34,7 @@ Tensor loss_scale(const LossScale& what, const Tensor& checked);
 // device.
 void report_bad_labels();
 
-// Class weights as losses read them, [classes]: f64 on the CPU, f32 on a device; or undefined as given. They
+// Class weights for losses, [classes]: f64 on the CPU, f32 on a device; or undefined as given. They
 // may be given in host memory for any device. Errors (usage): other shape, a negative or non-finite weight in
 // host memory (weights that lie on a device already are taken as they are).
 Tensor checked_class_weights(const char* op, const Tensor& class_weights, int64_t classes, Device device);

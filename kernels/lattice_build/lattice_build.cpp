@@ -49,7 +49,7 @@ void refuse_features(const Tensor& features) {
       }
       Simplex<double, D> s;
       find_simplex(point, LatticeScale<double>(), s);
-      // A margin for what f32 rounds the other way.
+      // A margin for rounding errors of f32 in the other direction.
       ATROUS_CHECK(s.reach <= 0.999 * double{lattice_most_reach}, ErrorKind::usage,
                    "[lattice_build] features must be finite, and not beyond {} steps of the lattice. Got "
                    "({}) for point {}. Look for NaN in the image, or take larger standard deviations.",
@@ -85,7 +85,7 @@ Lattice lattice_build(const Tensor& features) {
                "[lattice_build] points times d + 1 must stay below 2^31. Got {}. Take a smaller image.",
                p.str());
   Lattice lattice;
-  // How many vertices there are depends on the values.
+  // The number of vertices depends on the values.
   if (features.device() == Device::meta)
     lattice = empty_lattice(p, Tensor::empty({p.points, p.dims + 1}, p.dtype, Device::meta), 0);
   build(p, features.contiguous_copy_if_needed(), writes(lattice));

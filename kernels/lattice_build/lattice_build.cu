@@ -1,18 +1,18 @@
 // A permutohedral lattice on a GPU: corners of all points as integers (lattice_keys.h), sorted.
 //
 //   sorted   1. bounds       a thread per point: the range of its quotients goes through its block into
-//                            integer maxima. The host reads them: they say how many bits a key takes
+//                            integer maxima. The host reads them, as they determine the bits of a key
 //            2. items        the same simplexes again, which is cheaper than to store them: weights, and
 //                            a key for each corner
 //            3. sort         by digits (kernels/common/radix_sort.cuh)
 //            4. count, scan  items whose key differs from the one before are heads of vertices; the host
 //                            reads their number
-//            5. vertices     each head writes its key and where its entries begin, each item whose it is
-//            6. neighbours   a thread per vertex and axis searches the vertex after it, which learns what is
-//                            before it
+//            5. vertices     each head writes its key and where its entries begin, each item its vertex
+//            6. neighbours   a thread per vertex and axis searches the vertex after it, and writes itself
+//                            as the one before that
 //
-// Hash tables would want locks or probes whose order differs from run to run; here every result is the only
-// one there is.
+// Hash tables would need locks or probes whose order differs from run to run; here every result is
+// unique.
 #include "kernels/common/radix_sort.cuh"
 #include "kernels/lattice_build/lattice_build_impl.h"
 #include "kernels/lattice_build/lattice_keys.h"

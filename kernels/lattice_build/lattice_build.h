@@ -6,12 +6,12 @@
 //
 //   y_i = sum_j exp(-|f_i - f_j|^2 / 2) x_j,
 //
-// a matter of time linear in N: values are splat onto the corners of the simplex around each point, blurred
+// in time linear in N: values are splat onto the corners of the simplex around each point, blurred
 // along the axes of the lattice and read back (kernels/lattice_filter). Here the lattice itself is built,
-// once for any number of filters: corners, weights, and who is whose neighbour.
+// once for any number of filters: corners, weights, and the neighbours of each vertex.
 //
 // The lattice lives in the hyperplane sum(c) = 0 of d + 1 coordinates. Its vertices are the integer points
-// there whose coordinates are congruent modulo d + 1. A vertex is known by its first d coordinates, as
+// there whose coordinates are congruent modulo d + 1. A vertex is determined by its first d coordinates, as
 // quotients and one remainder:
 //
 //   c_i = (d + 1) q_i + r,   0 <= r <= d

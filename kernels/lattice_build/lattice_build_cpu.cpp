@@ -1,12 +1,12 @@
 // Corners of all points as integers, sorted by digits, so that those of a vertex lie together.
 //
 //   1. range of the quotients           all points, 8 at a time
-//   2. weights, and an item per corner  the same again: cheaper than to store what 1 found
-//   3. sort of the items                those of one remainder are a segment of their own
+//   2. weights, and an item per corner  computes the simplexes again: cheaper than to store those of 1
+//   3. sort of the items                those of one remainder are a separate segment
 //   4. vertices, their entries          a pass over the sorted items
 //   5. neighbours                       per axis and remainder: the keys a step further on are sorted as well
 //
-// Integers only after step 2: the result does not depend on who did what when.
+// Integers only after step 2: the result does not depend on the schedule of the threads.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -201,8 +201,8 @@ void number_vertices(const LatticeKeys<Key>& keys, const Key* items, int64_t cou
 // ---- 5: neighbours ----
 
 // From the vertices of one remainder a step leads to those of another and keeps their order: both lists are
-// walked at once. Every pair of steps writes what may be the last word about either vertex; so nothing hangs
-// on a branch that no processor could predict.
+// walked at once. Every step writes an entry of either vertex, which a later one may overwrite; so there is
+// no unpredictable branch.
 template <class Key>
 void join_neighbours(const Key* vertices, int64_t from, int64_t from_end, int64_t to, int64_t to_end,
                      Key step, int32_t* neighbours) {

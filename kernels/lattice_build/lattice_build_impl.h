@@ -16,7 +16,7 @@ LatticeBuildFn lattice_build_ref, lattice_build_sorted;
 LatticeFeaturesFn lattice_features_ref, lattice_features_rows;
 ATROUS_DECLARE_ON_GPU(LatticeBuildFn lattice_build_sorted; LatticeFeaturesFn lattice_features_rows;)
 
-// Throws what is wrong with features of which some reach beyond lattice_most_reach.
+// Throws the error for features of which some reach beyond lattice_most_reach.
 [[noreturn]] void refuse_features(const Tensor& features);
 
 // The result for V vertices, on the device of the weights: the rest is allocated, not written.

@@ -20,7 +20,7 @@ struct LatticeBounds {
 };
 
 // Bits of the fields of an item. The others' quotients are at most one less than those of the bounds, and
-// neighbours, of which many do not exist, one beyond that: no field runs over.
+// those of neighbours, of which many do not exist, one beyond that: no field overflows.
 struct LatticeBits {
   int quotient[lattice_most_dims] = {}, remainder = 0, entry = 0;
   int key = 0;  // all but the entry
@@ -41,7 +41,7 @@ using WideKey = unsigned __int128;
 // Key: uint64_t if an item fits, else WideKey.
 template <class Key>
 struct LatticeKeys {
-  int32_t least[lattice_most_dims] = {};    // what a field of 0 means
+  int32_t least[lattice_most_dims] = {};    // the quotient that a field of 0 means
   Key unit[lattice_most_dims] = {};         // 1 in the field of q_i
   Key step[2][lattice_most_dims + 1] = {};  // to the vertex after along an axis; [1]: from remainder d
   Key entry_mask = 0;

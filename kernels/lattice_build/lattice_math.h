@@ -25,7 +25,7 @@ struct Simplex {
   }
 };
 
-// What features are multiplied by: makes the blurred splat a Gaussian with standard deviation 1.
+// Factors of the features: they make the blurred splat a Gaussian with standard deviation 1.
 template <class E>
 struct LatticeScale {
   E of[lattice_most_dims];
@@ -35,7 +35,7 @@ struct LatticeScale {
   }
 };
 
-// Beyond this, a float does not tell the weights from noise.
+// Beyond this, rounding errors of a float are as large as the weights.
 inline constexpr float lattice_most_reach = 1 << 14;
 
 namespace lattice_math {

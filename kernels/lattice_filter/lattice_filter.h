@@ -36,8 +36,8 @@ struct LatticeFilterProblem {
 // (on the CPU) f64, any pixel stride, on the device of the lattice, whose weights are of the same type. The
 // rows of the result are apart by a multiple of 8 elements. Errors (usage): other sizes and types.
 //
-// buffers: memory for the result and what comes before it, allocated when it does not fit. Whoever filters
-// again and again saves the allocations; the result then lives until the next call.
+// buffers: memory for the result and intermediate values, allocated when it does not fit. Reusing it for
+// repeated filters saves the allocations; the result then lives until the next call.
 struct LatticeBuffers {
   Tensor result, scratch;
 };
@@ -45,7 +45,7 @@ Tensor lattice_splat_blur(const Lattice& lattice, const Tensor& values, bool tra
                           LatticeBuffers* buffers = nullptr);
 // [N, C] from values of the vertices [V, C].
 Tensor lattice_slice(const Lattice& lattice, const Tensor& vertex_values);
-// Both; of the shape of `values`.
+// Splat, blur and slice; the result has the shape of `values`.
 Tensor lattice_filter(const Lattice& lattice, const Tensor& values, bool transposed = false);
 
 // On the CPU, the lattice with the order in which blurs in place go through it, for many filters: along each
@@ -55,8 +55,8 @@ Tensor lattice_filter(const Lattice& lattice, const Tensor& values, bool transpo
 // a device, the lattice as it is.
 Lattice lattice_with_walks(const Lattice& lattice);
 
-// The factor of a slice, 1 / (1 + 2^-d): it makes up for what splat, blur and slice do to the kernel's
-// height.
+// The factor of a slice, 1 / (1 + 2^-d): it compensates the change of the kernel's height by splat, blur and
+// slice.
 double lattice_alpha(int64_t dims);
 
 // The same lattice with weights of another type or on another device.

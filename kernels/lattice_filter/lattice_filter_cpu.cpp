@@ -1,5 +1,5 @@
 // Splits vertices and points into runs for the vector kernels. A vertex adds up its entries in their order,
-// whichever thread it falls to.
+// whichever thread computes it.
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -33,7 +33,7 @@ void splat_into(const Tensor& v, const Runs& with, const LatticeFilterProblem& p
                         [&](int64_t begin, int64_t end) { with.splat(splat, begin, end); });
   }
   parallel_for(p.vertices, rows_per_run(p), [&](int64_t begin, int64_t end) {
-    // All but what pads the last row, which need not be there.
+    // All but the padding of the last row, which may lie outside of the memory.
     const int64_t last =
         end == p.vertices ? (end - 1) * v.pixel_stride() + p.channels : end * v.pixel_stride();
     std::fill(v.data<float>() + begin * v.pixel_stride(), v.data<float>() + last, 0.0f);

@@ -16,7 +16,7 @@ SplatBlurFn splat_blur_ref, splat_blur_portable, splat_blur_avx2, splat_blur_avx
 SliceFn slice_ref, slice_portable, slice_avx2, slice_avx512;
 ATROUS_DECLARE_ON_GPU(SplatBlurFn splat_blur_naive; SliceFn slice_naive;)
 
-// What the per-instruction-set files work on; strides are floats between rows.
+// Arguments of the per-instruction-set files; strides are floats between rows.
 struct SplatRun {
   const int32_t* begin;  // of each vertex, in
   const int32_t* entry;

@@ -68,7 +68,7 @@ void scatter(const ScatterRun& r, int64_t begin, int64_t end) {
 template <int L>
 void walk(const WalkRun& r, int64_t begin, int64_t end) {
   constexpr int64_t ahead = 12;
-  while (begin > 0 && begin < end && r.entry[begin - 1] >= 0) ++begin;  // the one before is not over yet
+  while (begin > 0 && begin < end && r.entry[begin - 1] >= 0) ++begin;  // the previous chain is not over yet
   for_column_blocks<L>(r.channels, [&]<class R>(R, int first, int) {
     const auto row_of = [&](int64_t i) {
       const int32_t s = r.entry[i];
@@ -95,7 +95,7 @@ void walk(const WalkRun& r, int64_t begin, int64_t end) {
   });
 }
 
-// Whether a neighbour exists is anybody's guess, too hard for branch prediction: one that does not is a row
+// Whether a neighbour exists is unpredictable for the branch predictor: a missing one is replaced by a row
 // of zeros.
 template <int L>
 void blur(const BlurRun& r, int64_t begin, int64_t end) {

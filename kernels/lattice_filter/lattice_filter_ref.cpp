@@ -7,7 +7,7 @@
 namespace atrous::kernels::lattice_filter_impl {
 namespace {
 
-// v + half of what its neighbours along an axis hold.
+// v + half of the sum of its neighbours along an axis.
 std::vector<double> blurred(const Lattice& lattice, int64_t axis, int64_t channels,
                             const std::vector<double>& v) {
   const int32_t* neighbours = lattice.neighbours.data<int32_t>() + axis * lattice.vertices * 2;

@@ -1,4 +1,4 @@
-// The specification of layer norm: plain loops, double arithmetic.
+// The reference of layer norm: plain loops, double arithmetic.
 #include <cmath>
 #include <vector>
 

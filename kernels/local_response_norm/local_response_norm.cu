@@ -34,7 +34,7 @@ struct Constants {
     pull = static_cast<float>(2 * o.alpha * o.beta / size);
   }
 
-  // Of channel c of a pixel.
+  // The scale of channel c of a pixel.
   template <class T>
   __device__ float scale(const T* x, int c, int channels) const {
     float sum = 0;

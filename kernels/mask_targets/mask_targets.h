@@ -1,4 +1,4 @@
-// What a mask head should predict: the mask of an object, cut out by a region of interest and resampled to a
+// Training targets of a mask head: the mask of an object, cut out by a region of interest and resampled to a
 // fixed size (He et al. 2017, Mask R-CNN, arXiv:1703.06870).
 //
 //   y[r,p,q] = share of ones among the samples of bin (p, q) of region r in mask rois[r,0]

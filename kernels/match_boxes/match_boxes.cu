@@ -6,7 +6,7 @@
 //   staged   truths, their areas and best overlaps in shared memory, a tile of them at a time; a block sends
 //            one maximum per truth
 //
-// A maximum of integers is the same in any order, so both give the same bits on every run.
+// A maximum of integers is the same in any order, so both are bit-identical on every run.
 #include "kernels/gpu/gpu.h"
 #include "kernels/match_boxes/match_boxes_impl.h"
 
@@ -17,7 +17,7 @@ constexpr int threads = 128;
 constexpr int tile = 128;  // truths
 static_assert(tile == threads);
 
-// What is known about a box so far.
+// The state of a box so far.
 struct BoxMatch {
   int32_t best = -1, index = 0;
   bool low_quality = false;
@@ -65,7 +65,7 @@ struct Truths {
   int32_t best[tile];
 };
 
-// Truths from `first` on, with what best[] has for them, or 0: thread i writes truth i. Ends in a barrier.
+// Truths from `first` on, with their best[], or 0: thread i writes truth i. Ends in a barrier.
 __device__ inline int load_tile(Truths& t, const float* g, const int32_t* best, int first, int truths) {
   const int count = min(tile, truths - first), own = static_cast<int>(threadIdx.x);
   if (own < count) {

@@ -1,12 +1,12 @@
 // Not differentiable: no layer.
 //
-// Which ground-truth box a box (an anchor, a proposal) is to learn from: torchvision's Matcher, and
-// Detectron2's with the thresholds of Faster R-CNN.
+// Matches boxes (anchors, proposals) to the ground-truth boxes that are their training targets: torchvision's
+// Matcher, and Detectron2's with the thresholds of Faster R-CNN.
 //
 //   m_a = max_g iou(g, a),   g_a = the first g that reaches it
 //   match[a] = g_a              if m_a >= high, or
 //                               if allow_low_quality and a reaches the best overlap of any g (ties all
-//                               count): then a learns from its own best g_a, which may be another one
+//                               count): then a is matched to its own best g_a, which may be another one
 //              between (-2)     else if m_a >= low: neither object nor background
 //              below_low (-1)   else: background
 //

@@ -49,7 +49,7 @@ constexpr Entry<Pool2dProblem, MaxPool2dBackwardFn> backward{
         {"ref", Device::cpu, f32_or_f64, max_pool2d_backward_ref},
     }};
 
-// Of the values, by way of indices from windows that tile the map.
+// Reach of the values, if the indices come from windows that tile the map.
 Reach reach_of_unpool(const MaxUnpool2dProblem& p) {
   const auto taps = [](int64_t full, int64_t pooled) -> Reach::Axis {
     const int64_t stride =
@@ -98,8 +98,8 @@ MaxUnpool2dProblem unpool_problem(const char* where, const Tensor& pooled, const
   return {pooled.shape(), full.shape(), pooled.dtype()};
 }
 
-// A bad index would write outside the image, and indices may come from a file. On a GPU, where a look at them
-// would wait for the device, kernels leave such indices out instead.
+// A bad index would write outside the image, and indices may come from a file. On a GPU, where checking them
+// would wait for the device, kernels skip such indices instead.
 void check_indices(const char* where, const Tensor& indices, int64_t pixels) {
   if (indices.device() != Device::cpu) return;
   const int64_t c = indices.channels();

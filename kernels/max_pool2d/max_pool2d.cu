@@ -1,4 +1,4 @@
-// Max pooling on a GPU: y[n,oh,ow,c] = max over the window of x, and which pixel of the image won.
+// Max pooling on a GPU: y[n,oh,ow,c] = max over the window of x, and the index of the maximum.
 //
 // NHWC. A thread owns one channel group of one pixel (kernels/common/channel_groups.h) and walks over taps or
 // windows; groups of neighbouring threads are neighbours in memory.
@@ -8,7 +8,7 @@
 //                                computed once for all
 //                    unrolled    2x2 and 3x3 windows known at compile time: all taps are on their way
 //                                before the first comparison waits for one
-//   backward         naive, vectorised   each input pixel asks the windows over it whether it won there:
+//   backward         naive, vectorised   each input pixel checks the windows over it for its own index:
 //                                every element is written once, in a fixed order of summation, without
 //                                atomics
 //                    disjoint    windows side by side: a thread owns a window instead, so that gradient
@@ -107,8 +107,8 @@ struct Unpooling {
   int64_t batch, pooled, full, channels;  // pixels of one image
 };
 
-// winner[n, index, c] = the last pooled pixel, in row order, that names this place. The largest of some
-// integers does not depend on the order in which they come.
+// winner[n, index, c] = the last pooled pixel, in row order, that has this index. The largest of some
+// integers does not depend on their order.
 __global__ __launch_bounds__(group_threads) void find_winners(Unpooling p, Pixels<const int32_t> indices,
                                                               Pixels<int32_t> winner) {
   const ChannelGroup own = own_group<1>(p.channels);
@@ -160,8 +160,8 @@ void pool_backward(bool wide, const Pool2dProblem& p, const Tensor& dy, const Te
   });
 }
 
-// Two pooled pixels may name the same place, and the later one must stay: a first kernel finds the winner of
-// each place, a second one fetches its value.
+// Two pooled pixels may have the same index, and the later one must win: a first kernel finds the winner of
+// each index, a second one fetches its value.
 void unpool_with(bool wide, const MaxUnpool2dProblem& p, const Tensor& x, const Tensor& indices,
                  const Tensor& y) {
   const Unpooling u = unpooling(p);

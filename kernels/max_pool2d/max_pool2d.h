@@ -22,7 +22,7 @@
 
 namespace atrous::kernels {
 
-// Fills y and, if it is defined, `indices`. Not asking for indices is faster.
+// Fills y and, if it is defined, `indices`. Without indices it is faster.
 void max_pool2d_forward(const Tensor& x, const Pool2dOptions& options, const Tensor& y,
                         const Tensor& indices = {});
 // dx: shape of the pooled input. `indices` must come from the forward pass of the same problem.

@@ -1,6 +1,6 @@
 // Max pooling with the channels in vector registers: every inner loop runs over the dense last axis.
 //
-// The backward pass gathers: each input pixel asks the few windows that cover it whether it won there. Every
+// The backward pass gathers: each input pixel checks the few windows that cover it for its own index. Every
 // element is then written once, by one thread, in a fixed order, and for 2x2 stride 2 it is a plain select
 // per element.
 #include <cstring>
@@ -57,7 +57,7 @@ ATROUS_MULTIVERSION void take_larger_indexed(int64_t n, const float* __restrict 
   }
 }
 
-// dx[c] (+)= dy[c] where this pixel won.
+// dx[c] (+)= dy[c] where this pixel is the maximum.
 ATROUS_MULTIVERSION void select_gradient(int64_t n, const float* __restrict dy,
                                          const int32_t* __restrict index, int32_t position, bool first,
                                          float* __restrict dx) {

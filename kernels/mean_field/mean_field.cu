@@ -2,7 +2,7 @@
 // lattice. Rows of classes, the classes of a pixel dense.
 //
 // The ladder:
-//   naive  a thread per pixel; what it adds up stands in q. Reads rows of classes one by one
+//   naive  a thread per pixel; its sums are kept in q. Reads rows of classes one by one
 //   warps  a warp per pixel: its lanes read a row at once, their sums stay in registers. Up to 128 classes
 #include <limits>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr int threads = 128;
 
-// A MeanFieldTerm as a kernel sees it.
+// A MeanFieldTerm as passed to a kernel.
 struct Term {
   Pixels<const float> rows;         // filtered values of points, or of vertices
   const int32_t* vertex = nullptr;  // null: filtered
@@ -135,7 +135,7 @@ __global__ void clear(int32_t* value, int32_t to) {
   *value = to;
 }
 
-// The smallest index does not depend on who comes first.
+// The smallest index does not depend on the order of threads.
 __global__ void __launch_bounds__(threads)
     unary_naive_kernel(Pixels<const float> p, float* log_unary, int32_t* first_bad, int64_t points,
                        int channels) {

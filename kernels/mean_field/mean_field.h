@@ -5,8 +5,8 @@
 //   z = log_unary - sum over the kernels m of C_m(v_m)      q = softmax(z)
 //
 // where v_m are the probabilities of the classes as kernel m has filtered them over the whole image, and C_m,
-// the compatibility, says what they cost each class. Slicing v_m from a lattice, compatibility, sum and
-// softmax are one pass over the pixels. (The update that networks learn through is made of differentiable
+// the compatibility, turns them into costs of each class. Slicing v_m from a lattice, compatibility, sum and
+// softmax are one pass over the pixels. (For training, the update is made of differentiable
 // layers.)
 #pragma once
 
@@ -48,7 +48,7 @@ Tensor mean_field_update(const Tensor& log_unary, const std::vector<MeanFieldTer
 inline constexpr size_t mean_field_most_terms = 4;
 
 // log(max(p, 1e-5)) of probabilities, N rows of C classes in any shape, f32 or (on the CPU) f64 -> [N, C].
-// The floor is pydensecrf's: no class is ruled out for good. Errors: another type, no pixels, fewer than two
+// The floor is pydensecrf's: no class is excluded for good. Errors: another type, no pixels, fewer than two
 // classes (usage); a pixel whose probabilities are negative or NaN or do not sum to 1 within 0.01 (data),
 // which leaves room for probabilities that were stored in half precision.
 Tensor mean_field_unary(const Tensor& probabilities);

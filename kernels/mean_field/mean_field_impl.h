@@ -9,7 +9,7 @@ namespace atrous::kernels::mean_field_impl {
 // q and the compatibilities are contiguous.
 using UpdateFn = void(const MeanFieldProblem&, const Tensor& log_unary,
                       const std::vector<MeanFieldTerm>& terms, const Tensor& q);
-// first_bad i32 [1]: the first pixel whose probabilities are none; their number if all are.
+// first_bad i32 [1]: the first pixel whose values are not probabilities; the number of pixels if all are.
 using UnaryFn = void(const MeanFieldProblem&, const Tensor& probabilities, const Tensor& log_unary,
                      const Tensor& first_bad);
 UpdateFn update_ref, update_portable, update_avx2, update_avx512;
@@ -17,7 +17,7 @@ UnaryFn unary_ref, unary_portable, unary_avx2, unary_avx512;
 ATROUS_DECLARE_ON_GPU(UpdateFn update_naive, update_warps; UnaryFn unary_naive;)
 inline constexpr int64_t most_classes_of_warps = 128;
 
-// What the per-instruction-set files work on; strides are floats between rows.
+// Arguments of the per-instruction-set files; strides are floats between rows.
 enum class Costs { factor, per_class, matrix };
 struct TermRun {
   const float* v;  // filtered values of points, or of vertices

@@ -7,7 +7,7 @@
 namespace atrous::kernels::mean_field_impl {
 namespace {
 
-// What kernel t says about a block of classes of point p: v.
+// The filtered values v of term t for a block of classes of point p.
 template <class R>
 [[gnu::always_inline]] inline R filtered(const TermRun& t, int64_t p, int64_t end, int first, int tail) {
   R row;

@@ -2,13 +2,13 @@
 //
 //   1. keys (falling score, index) are sorted: the position of a box is its rank
 //   2. keys (group, rank) are sorted: each group is a run, best box first
-//   3. a block goes through each run and marks the ranks it keeps; this is what the rungs differ in
+//   3. a block goes through each run and marks the ranks it keeps; the rungs differ in this step
 //   4. one block writes the kept boxes in the order of their ranks, cut at the capacity
 //
 //   naive    the best box left removes all that it overlaps, the threads of the block share them: a barrier
 //            for every box
 //   tiles    256 boxes at a time. Each is compared with all that were kept before (staged in shared memory),
-//            then with those before it in the tile, whose verdicts are bits of eight words; a warp settles
+//            then with those before it in the tile, whose verdicts are bits of eight words; a warp decides
 //            its 32 boxes by itself and publishes their word. So a barrier serves 32 boxes, and memory is
 //            linear in the number of boxes, where a matrix of bits would be quadratic
 #include "kernels/common/block_sort.cuh"
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(threads)
 
 // ---- 3: suppression ----
 
-// What a block needs to know about boxes in order.
+// The boxes in order, as a block reads them.
 struct Sorted {
   const float* boxes;
   const uint64_t* by_score;  // rank to index
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(threads) naive_kernel(Sorted sorted, int32_t* 
   const auto end = static_cast<int>(sorted.begin_of(int64_t{blockIdx.x} + 1));
   auto left = static_cast<int>(sorted.most);
   for (int i = begin; i < end && left > 0; ++i) {
-    __syncthreads();  // what the last box removed is known
+    __syncthreads();  // the removals of the previous box are visible
     if (removed[i]) continue;
     --left;
     if (threadIdx.x == 0) kept[sorted.rank(i)] = 1;
@@ -117,7 +117,7 @@ __device__ inline bool is_free(const Box& box, float area, const KeptBoxes& befo
   return free;
 }
 
-// Settles a tile: `alive` says whether this thread's box is still in question; the result, whether it is
+// Decides a tile: `alive` says whether this thread's box is undecided; the result, whether it is
 // kept. `verdicts` becomes a bit for each box of the tile. Contains barriers.
 __device__ inline bool settle_tile(const Box& box, float area, bool alive, float threshold, Tile& tile,
                                    unsigned (&verdicts)[words]) {

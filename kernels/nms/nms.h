@@ -11,7 +11,7 @@
 // so that overlaps near the threshold may fall on the other side. On the CPU torchvision breaks ties of
 // scores like this op since its sort is stable.
 //
-// Nothing is asked of the host: the result has a fixed capacity, and its length stays on the device.
+// No host synchronisation: the result has a fixed capacity, and its length stays on the device.
 #pragma once
 
 #include <string>
@@ -23,7 +23,7 @@ namespace atrous::kernels {
 struct NmsOptions {
   double iou_threshold = 0.5;
   int64_t groups = 1;    // group numbers are 0 ... groups - 1; boxes with another number are left out
-  int64_t max_keep = 0;  // keep only so many of the best, over all groups together; 0: all
+  int64_t max_keep = 0;  // keep only this many of the best, over all groups together; 0: all
 };
 
 struct NmsProblem {

@@ -1,6 +1,6 @@
 // A step of an optimiser, and the sum of squares of gradients. Parameters are dense arrays of f32.
 //
-//   step            p, moments <- rule(p, gradient, moments); a bf16 copy of p is written while p is at hand
+//   step            p, moments <- rule(p, gradient, moments); also writes the bf16 copy of p, if there is one
 //     naive         a launch per parameter, a thread per element
 //     vectorised    a launch serves up to 64 parameters, listed in the kernel's arguments: small ones no
 //                   longer cost a launch each. Threads move 16 bytes at a time
@@ -9,7 +9,7 @@
 //     naive         a launch per tensor, whose one block walks over it
 //     vectorised    blocks share all tensors in the same way; a last kernel adds their sums in order
 //
-// Nothing is gathered into one array first: a list of pointers saves as many launches, and moves no bytes.
+// The tensors are not gathered into one array: a list of pointers saves as many launches, and moves no bytes.
 #include <algorithm>
 
 #include "kernels/gpu/gpu.h"
@@ -40,7 +40,7 @@ struct Source {
   bool aligned;
 };
 
-// Which blocks work on what. Passed by value; CUDA takes 4 KiB of arguments.
+// The segment of each block. Passed by value; CUDA takes 4 KiB of arguments.
 template <class S>
 struct Batch {
   int count = 0;

@@ -25,7 +25,7 @@ const char* name_of(OptimizerRule rule);
 // How many moments the rule keeps per element: 0, 1 or 2.
 int moments_of(OptimizerRule rule);
 
-// What belongs to one parameter. All are contiguous, of one shape and on one device.
+// The tensors of one parameter. All are contiguous, of one shape and on one device.
 struct ParameterUpdate {
   Tensor value;
   Tensor gradient;

@@ -1,4 +1,4 @@
-// One parameter after the other, each split into chunks of a fixed size: the bits do not depend on the number
+// One parameter after the other, each split into chunks of a fixed size: bit-identical on any number
 // of threads.
 #include "core/cpu.h"
 #include "core/parallel.h"

@@ -1,4 +1,4 @@
-// How one element of a parameter follows its gradient. The order of operations is PyTorch's.
+// The update of one element of a parameter. The order of operations is PyTorch's.
 //
 //   sgd      g += wd p;  b = momentum b + g;  p -= lr (nesterov ? g + momentum b : b)
 //   adam     g += wd p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
@@ -15,7 +15,7 @@
 
 namespace atrous::kernels {
 
-// What the update of an element needs, in f32 as PyTorch's kernels have it. Passed to GPU kernels by value.
+// Constants of an element's update, in f32 as in PyTorch's kernels. Passed to GPU kernels by value.
 struct OptimizerCoefficients {
   float lr = 0, weight_decay = 0, momentum = 0, beta1 = 0, beta2 = 0, eps = 0, alpha = 0;
   float gradient_scale = 1;                    // clipping

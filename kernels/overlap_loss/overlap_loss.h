@@ -6,8 +6,8 @@
 //   soft IoU  S_k = (I_k + s) / (P_k + G_k - I_k + s)      Rahman and Wang, ISVC 2016
 //   loss = 1 - mean of S_k over the classes with G_k > 0; 0 if no pixel is valid
 //
-// Absent classes are left out: with them the mean would reward a batch for what it does not show. Loss and
-// gradient with respect to p come out of one call; sums are in double, in fixed blocks.
+// Absent classes are left out: with them the mean would reward a batch for classes that it lacks. Loss and
+// gradient with respect to p are computed by one call; sums are in double, in fixed blocks.
 #pragma once
 
 #include <string>
@@ -34,7 +34,7 @@ struct OverlapLossProblem {
 
 struct OverlapLossResult {
   Tensor loss;      // scalar, dtype of p (f32 for bf16)
-  Tensor gradient;  // like p, contiguous; undefined unless asked for
+  Tensor gradient;  // like p, contiguous; undefined unless requested
 
   static void each_tensor(auto& self, const auto& f) {
     f(self.loss);

@@ -5,7 +5,7 @@
 //     replicate  the nearest edge pixel             a a | a b c d | d d
 //     reflect    mirrored without the edge pixel    c b | a b c d | c b
 //
-// Negative pads crop. backward adds up what each input pixel was copied to.
+// Negative pads crop. backward adds up the gradients of all copies of each input pixel.
 #pragma once
 
 #include <string>
@@ -41,7 +41,7 @@ ATROUS_HD inline int64_t pad_source(PadMode mode, int64_t i, int64_t pad, int64_
   return s < 0 ? -s : 2 * (size - 1) - s;
 }
 
-// The other way: the output indices that copy input index s along an axis of `size`, in ascending order:
+// The inverse: the output indices that copy input index s along an axis of `size`, in ascending order:
 // those before the input (left of it), the one inside, those after.
 enum class PadSide : unsigned char { before, inside, after };
 struct PadRange {

@@ -1,4 +1,4 @@
-// Puts the masks that a network predicts for boxes where they belong in the image.
+// Pastes the masks that a network predicts for boxes into the image.
 //
 //   y[i,h,w] = masks[i] sampled at pixel (h, w), bilinearly; 0 outside of box i
 //

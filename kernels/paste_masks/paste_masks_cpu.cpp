@@ -1,5 +1,5 @@
-// Pasting on the CPU: what the columns of the image read is the same for all rows of a box. A row blends two
-// rows of the mask once, then two neighbours per pixel. Outside of the box there are only zeros to write.
+// Pasting on the CPU: the taps of the columns are the same for all rows of a box. A row blends two
+// rows of the mask once, then two neighbours per pixel. Outside of the box only zeros are written.
 #include <algorithm>
 #include <cstring>
 

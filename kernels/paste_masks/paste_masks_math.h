@@ -1,5 +1,5 @@
-// Where a pixel of the image lies in the mask that a box encloses, along one axis. The one place for these
-// formulas: reference, CPU and GPU kernels share them.
+// The position of an image's pixel in the mask that a box encloses, along one axis. Reference, CPU and GPU
+// kernels share these formulas.
 //
 // Two rules are in use; a network is evaluated by the one that it was published with. M: size of the mask.
 //
@@ -34,7 +34,7 @@ struct PasteTap {
 };
 
 ATROUS_HD inline PasteAxis paste_axis(PasteRule rule, float low, float high, int64_t size, int64_t pixels) {
-  // Beyond this there are no whole numbers that floats and pixels share. Comparisons are false for NaN.
+  // Beyond this, floats do not represent all whole numbers. Comparisons are false for NaN.
   const float most = 1e9f;
   if (!(std::fabs(low) < most && std::fabs(high) < most)) return {rule, 0, 0, 0, 1, 0, 0};
   PasteAxis a{rule, 0, 0, 0, 1, low, high};

@@ -1,7 +1,7 @@
 // How threads share the elements of tensors of equal shape: each takes N neighbours, one 16-byte access where
 // memory allows it.
 //
-// Tensors that are all dense are one long row; else each pixel is a row of its own.
+// Tensors that are all dense are one long row; else each pixel is a separate row.
 #pragma once
 
 #include <algorithm>
@@ -36,7 +36,7 @@ struct Elements {
   ATROUS_HD int64_t groups(int n) const { return rows * ((width + n - 1) / n); }
 };
 
-// What a thread works on: `count` elements of a row.
+// The share of a thread: `count` elements of a row.
 template <int N>
 struct Group {
   int64_t row = 0, column = 0;
@@ -73,7 +73,7 @@ __device__ inline int64_t own_group() {
   return static_cast<int64_t>(blockIdx.x) * element_threads + threadIdx.x;
 }
 
-// run(width constant, blocks) for groups of 16 bytes if they are wanted and memory allows it, else of one.
+// run(width constant, blocks) for groups of 16 bytes if requested and memory allows it, else of one.
 template <class T, class F>
 void with_groups(const Elements& e, bool wide, F&& run) {
   if (wide && e.aligned) {

@@ -23,7 +23,7 @@ enum class Binary : unsigned char { ATROUS_BINARY_OPS(ATROUS_ROW) };
 
 const char* name_of(Unary op);
 const char* name_of(Binary op);
-// What the backward pass of an op needs: nothing, its input or its output.
+// The tensor that the backward pass of an op needs: none, its input or its output.
 pointwise::Keeps keeps_of(Unary op);
 
 struct UnaryProblem {

@@ -76,7 +76,7 @@ struct relu6 {
   ATROUS_POINTWISE gradient(T y, T dy, T, T) { return ((y > T(0)) & (y < T(6))) ? dy : T(0); }
 };
 
-// x if x >= 0, else a x, with a >= 0 (so that the output tells the side)
+// x if x >= 0, else a x, with a >= 0 (so that the output shows the side)
 struct leaky_relu {
   static constexpr Keeps keeps = Keeps::output;
   ATROUS_POINTWISE value(T x, T a, T) { return x < T(0) ? a * x : x; }
@@ -95,8 +95,8 @@ struct tanh {
     if constexpr (!std::is_same_v<T, float>) {
       return std::tanh(x);
     } else {
-      // The quotient loses relative precision near 0; there the Taylor series (next term 9e-9 of x) takes
-      // over.
+      // The quotient loses relative precision near 0; there the Taylor series (next term 9e-9 of x) is
+      // used.
       const float s = x * x;
       const float series =
           x + x * s * (-1.0f / 3 + s * (2.0f / 15 + s * (-17.0f / 315 + s * (62.0f / 2835))));

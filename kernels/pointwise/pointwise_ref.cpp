@@ -1,4 +1,4 @@
-// The specification of pointwise ops: one element after the other, in double.
+// The reference of pointwise ops: one element after the other, in double.
 #include "kernels/pointwise/pointwise_impl.h"
 
 namespace atrous::kernels {

@@ -4,7 +4,7 @@
 // order.
 //
 //   naive    one block walks over everything
-//   blocks   a fixed number of blocks, 4 neighbours per thread and turn; the block that comes last adds the
+//   blocks   a fixed number of blocks, 4 neighbours per thread and turn; the block that arrives last adds the
 //            sums of all in order
 #include "kernels/gpu/tickets.h"
 #include "kernels/pointwise/elements.cuh"

@@ -1,5 +1,5 @@
-// Losses that compare element with element: loss = s * sum_i f(x_i, t_i), s = 1 (sum) or 1 / n (mean; 0 for
-// n = 0). With it comes the gradient, from the same pass.
+// Losses that compare element by element: loss = s * sum_i f(x_i, t_i), s = 1 (sum) or 1 / n (mean; 0 for
+// n = 0). The same pass computes the gradient.
 //
 //   binary_cross_entropy  f = max(x, 0) - x t + log(1 + exp(-|x|)),  t in [0, 1]      f' = sigmoid(x) - t
 //                         which is -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) without overflow
@@ -30,7 +30,7 @@ struct PointwiseLossProblem {
 
 struct PointwiseLossResult {
   Tensor loss;      // scalar, dtype of x (f32 for bf16)
-  Tensor gradient;  // like x, contiguous; undefined unless asked for
+  Tensor gradient;  // like x, contiguous; undefined unless requested
 
   static void each_tensor(auto& self, const auto& f) {
     f(self.loss);

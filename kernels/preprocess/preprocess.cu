@@ -1,6 +1,6 @@
 // Warp, colours, normalisation and cast of a batch of u8 pictures on a GPU; preprocess.h has the formula.
 //
-// NHWC, all dense. Results are f32 or bf16; labels u8. A picture goes to the device as bytes and is touched
+// NHWC, all dense. Results are f32 or bf16; labels u8. A picture is copied to the device as bytes and read
 // once.
 //
 //   naive        thread per output pixel, channel by channel: the formula; for any number of channels

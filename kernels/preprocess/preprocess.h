@@ -35,7 +35,7 @@ struct PreprocessMap {
                             int64_t width, int64_t height);
 };
 
-// What happens to one image.
+// The changes to one image.
 struct PreprocessChange {
   PreprocessMap map{};
   std::array<double, 9> color{1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -49,7 +49,7 @@ struct PreprocessOptions {
   std::vector<double> border{};       // per channel, in [0, 1]; empty: the mean, which becomes zero
   bool reflect = false;
   int64_t ignore_label = 255;
-  DType dtype = DType::f32;  // of the images that result: f32, f64 (on the CPU) or bf16 (on a GPU)
+  DType dtype = DType::f32;  // of the resulting images: f32, f64 (on the CPU) or bf16 (on a GPU)
 };
 
 struct PreprocessProblem {

@@ -1,7 +1,7 @@
 // One output pixel of preprocess, for all implementations.
 //
 // Which pixels are read is decided once, in the same arithmetic everywhere: double, then rounded to f32. So
-// all implementations take the same taps; only what they make of them is rounded differently.
+// all implementations take the same taps; only the results are rounded differently.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace atrous::kernels::preprocess_impl {
 
-// Numbers of an image and a channel as kernels read them, dense.
+// The numbers of an image and a channel as passed to kernels, dense.
 inline constexpr int64_t color_values = 10;  // matrix, offset
 struct Parameters {
   const double* maps = nullptr;       // [N, 6]

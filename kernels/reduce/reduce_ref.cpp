@@ -1,4 +1,4 @@
-// The specification of reductions: one sum in double, in order.
+// The reference of reductions: one sum in double, in order.
 #include "kernels/common/visit.h"
 #include "kernels/reduce/reduce_impl.h"
 

@@ -8,7 +8,7 @@
 
 namespace atrous::kernels::resize {
 
-// For each output index along one axis, what it reads.
+// The taps of each output index along one axis.
 inline std::vector<ResizeTap> taps_of(const ResizeProblem& p, int64_t in, int64_t out) {
   std::vector<ResizeTap> taps(static_cast<size_t>(out));
   for (int64_t i = 0; i < out; ++i)
@@ -16,11 +16,11 @@ inline std::vector<ResizeTap> taps_of(const ResizeProblem& p, int64_t in, int64_
   return taps;
 }
 
-// GPU rung "separable": a block keeps what it knows of this many output rows and columns in shared memory.
+// GPU rung "separable": a block keeps the taps of this many output rows and columns in shared memory.
 inline constexpr int most_readers = 256;
 
-// How many neighbouring input columns have no more readers than that between them; 0 if not even one has, or
-// if an input row has more.
+// How many neighbouring input columns have at most most_readers readers together; 0 if not even one has,
+// or if an input row has more.
 int columns_in_reach(const ResizeProblem& p);
 
 using Fn = void(const ResizeProblem&, const Tensor& from, const Tensor& to);

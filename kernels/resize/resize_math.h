@@ -1,5 +1,5 @@
-// Where an output sample of a resize lies in the input. The one place for these formulas: forward, backward
-// and the fused resize + cross-entropy share them.
+// The position of an output sample of a resize in the input. Forward, backward
+// and the fused resize + cross-entropy share these formulas.
 //
 // They are PyTorch's (torch.nn.functional.interpolate with `size`), so that the same weights give the same
 // logits:

@@ -1,5 +1,5 @@
-// Bilinear resize of logits to the labels' size, softmax and cross-entropy in one go; full-resolution logits
-// exist in registers and shared memory only.
+// Bilinear resize of logits to the labels' size, softmax and cross-entropy in one pass; full-resolution
+// logits exist in registers and shared memory only.
 //
 //   z = sum of four samples times weights,   g = s w u c (softmax(z) - onehot)   per output pixel
 //   gradient of a sample = sum of weight * g over the output pixels that read it
@@ -93,7 +93,7 @@ struct Head {
 
 // ---- gather ----
 
-// Where an output pixel reads: its logits, one class at a time.
+// The samples that an output pixel reads: its logits, one class at a time.
 template <class T>
 struct Corners {
   const T *top_left, *top_right, *bottom_left, *bottom_right;
@@ -114,7 +114,7 @@ struct Corners {
   }
 };
 
-// What the gradient needs of an output pixel: g_k = factor * (exp(z_k - log_sum) - [k = y]).
+// The values of an output pixel that the gradient needs: g_k = factor * (exp(z_k - log_sum) - [k = y]).
 struct PixelState {
   float log_sum;
   float factor;
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(threads) gather_kernel(Head<T> head, Targets t
     for (int32_t x = head.columns.begin_of(column); x < head.columns.end_of(column); ++x) {
       const int64_t pixel = (image * head.rows.out + y) * head.columns.out + x;
       const PixelState state = states[pixel];
-      if (state.factor == 0) continue;  // counts nowhere; its logits may be anything
+      if (state.factor == 0) continue;  // ignored pixel: its logits may be anything
       const float softmax = std::exp(Corners<T>(head, image, y, x)[k] - state.log_sum);
       const float onehot = t.labels[pixel] == k ? 1.0f : 0.0f;
       sum += v * head.columns.weight_of(x, column) * (state.factor * (softmax - onehot));
@@ -220,7 +220,7 @@ __device__ inline void output_pixel(const Head<T>& head, const Targets& t, const
                                     int32_t x, float* g, double& loss) {
   const int64_t pixel = (p.image * head.rows.out + y) * head.columns.out + x;
   const int32_t label = t.labels[pixel], row = head.rows.low[y], column = head.columns.low[x];
-  // Outputs just outside of the tile belong to another block, but their gradient reaches in.
+  // Outputs just outside of the tile belong to another block, but their gradient contributes to the tile.
   const bool own = row >= p.top && column >= p.left;
   PixelLoss result{0, 0};
   if (t.counts(label)) {
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(threads) tiled_kernel(Head<T> head, Targets t,
   load_samples(head, p, t.classes);
   for (int e = static_cast<int>(threadIdx.x); e < tile.size * tile.size * t.classes; e += threads)
     p.sums[e] = 0;
-  // Without a gradient nobody needs the outputs just outside.
+  // Without a gradient the outputs just outside are not needed.
   const int32_t reach = head.gradient ? 1 : 0;
   const int32_t y_first = head.rows.first[max(p.top - reach, 0)], y_last = head.rows.first[p.bottom];
   const int32_t x_first = head.columns.first[max(p.left - reach, 0)], x_last = head.columns.first[p.right];
@@ -291,7 +291,7 @@ __global__ void __launch_bounds__(threads) tiled_kernel(Head<T> head, Targets t,
   for (int32_t y = y_first; y < y_last; y += tall) {
     for (int32_t x = x_first; x < x_last; x += wide) {
       const int32_t y_end = min(y + tall, y_last), x_end = min(x + wide, x_last), width = x_end - x;
-      __syncthreads();  // samples are there; the previous outputs are collected
+      __syncthreads();  // samples are loaded; the previous outputs are collected
       for (int s = static_cast<int>(threadIdx.x); s < (y_end - y) * width; s += threads)
         output_pixel(head, t, p, y + s / width, x + s % width, p.g + s * p.pitch, loss);
       if (!head.gradient) continue;

@@ -1,6 +1,6 @@
 // Cuts the logits into bands of rows. Neighbouring bands both add to the row between them: the upper one
-// keeps its share in a halo row, and all halos are added in order afterwards, so the bits do not depend on
-// the number of threads.
+// keeps its share in a halo row, and all halos are added in order afterwards, so that results are
+// bit-identical on any number of threads.
 #include <algorithm>
 
 #include "core/parallel.h"

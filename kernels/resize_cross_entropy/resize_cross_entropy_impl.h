@@ -13,13 +13,13 @@ Fn run_ref, run_portable, run_avx2, run_avx512;
 ATROUS_DECLARE_ON_GPU(Fn run_gather, run_tiled;)
 
 // How a block of run_tiled works: on size x size samples of logits, `slots` output pixels at a time. The
-// shape of the problem alone decides, so that the bits are the same on every GPU.
+// shape of the problem alone decides, so that results are bit-identical on every GPU.
 struct Tile {
   int size = 8;
   int slots = 128;
   size_t shared_bytes = 0;
 };
-constexpr size_t most_shared = 96 << 10;  // what every GPU since sm_80 has
+constexpr size_t most_shared = 96 << 10;  // available on every GPU since sm_80
 constexpr Tile tile_of(int64_t classes) {
   Tile t;
   t.slots = classes <= 64 ? 128 : 64;
@@ -49,7 +49,7 @@ struct BandRun {
   float scale;
   float gamma;
   float* gradient;      // of the image, dense pixels, or null; rows [begin, end) are written
-  float* halo;          // what the band adds to row `end` of the gradient, if there is one
+  float* halo;          // the band's contribution to row `end` of the gradient, if there is one
   float* pixel_losses;  // of the image, or null
   float* scratch;       // 64-byte aligned, scratch_rows * in_w * (classes rounded up to the vector length)
 };

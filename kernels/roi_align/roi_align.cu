@@ -7,7 +7,7 @@
 //              vectorised  16 bytes of channels per thread: positions are computed once for all of them
 //              tabulated   a block owns a region: it computes what each sample reads once per row and per
 //                          column, into shared memory, and its threads only multiply and add
-//   backward   naive       each pixel of the map asks all regions and bins whether they read it: every
+//   backward   naive       each pixel of the map checks all regions and bins for whether they read it: every
 //                          element is written once, in the order of the regions, without atomics
 //              tiled       a block owns an 8x8 tile of the map. It lists the regions that may touch the tile,
 //                          in order, and computes their weights for its rows and columns once, into shared
@@ -20,7 +20,7 @@
 namespace atrous::kernels::roi_align_impl::ATROUS_GPU {
 namespace {
 
-// What kernels know about a problem besides the maps.
+// The problem besides the maps, as passed to kernels.
 struct Shared {
   int64_t rois, images, channels;
   int32_t out_height, out_width, sampling_ratio;

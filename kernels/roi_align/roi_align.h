@@ -7,14 +7,14 @@
 // each with n_y x n_x samples at positions Y, X (kernels/roi_align/roi_align_math.h; torchvision's rule).
 //
 //   backward: dx[h,w,c] = sum over regions and bins of (weight with which the bin reads (h,w)) dy[r,p,q,c],
-//             summed in the order of the regions: the same bits on every run and any number of threads
+//             summed in the order of the regions: bit-identical on every run and any number of threads
 //
 // maps: each [N,H_l,W_l,C], H_l and W_l positive, f32, f64 (on the CPU) or bf16 (on a GPU), any pixel stride.
 // rois: f32 [R,5], rows (index of the image, x1, y1, x2, y2) in pixels of the image; no gradient flows to
 // them. levels: i32 [R], which map a region reads; may be undefined if there is one map.
 //
 // A region whose image or level does not exist (-1, say) is empty: it gives zeros and receives no gradient.
-// So lists of fixed capacity can be filled up on a device. Coordinates that are NaN or far outside give
+// So lists of fixed capacity can be padded on a device. Coordinates that are NaN or far outside give
 // zeros.
 //
 // Errors: Error(usage).
@@ -29,7 +29,7 @@ namespace atrous::kernels {
 
 struct RoiAlignOptions {
   int64_t out_height = 7, out_width = 7;
-  // Of each map: its pixels per pixel of the image, such as 1/4, 1/8, 1/16, 1/32.
+  // For each map: its pixels per pixel of the image, such as 1/4, 1/8, 1/16, 1/32.
   std::vector<double> scales;
   int64_t sampling_ratio = 2;  // samples per bin along each axis, at most 64; <= 0: adaptive, one per pixel
   bool aligned = false;

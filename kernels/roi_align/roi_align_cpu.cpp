@@ -39,7 +39,7 @@ ATROUS_MULTIVERSION void weighted_sum(const Source* s, size_t count, int64_t n, 
   }
 }
 
-// The pixels of a row that a bin reads get their share of its gradient.
+// Adds a bin's gradient, weighted, to the pixels of a row that the bin reads.
 ATROUS_MULTIVERSION void spread(const float* __restrict dy, int64_t n, float row_weight,
                                 const RoiReader* readers, size_t count, float* row, int64_t stride) {
   for (size_t t = 0; t < count; ++t) {

@@ -1,5 +1,5 @@
-// Where RoIAlign samples, along one axis. The one place for these formulas: roi_align and mask_targets share
-// them, on the CPU and on GPUs.
+// Where RoIAlign samples, along one axis. roi_align and mask_targets share these formulas, on the CPU and on
+// GPUs.
 //
 // They are torchvision's, in single precision and in its order of operations, so that the same boxes give the
 // same samples. With o = 1/2 if `aligned`, else 0:
@@ -49,7 +49,7 @@ ATROUS_HD inline float roi_sample(const RoiAxis& a, int64_t bin, int32_t i) {
          (static_cast<float>(i) + 0.5f) * a.bin / static_cast<float>(a.samples);
 }
 
-// What a sample reads: (1 - weight) * x[low] + weight * x[high]; nothing if low < 0.
+// The taps of a sample: (1 - weight) * x[low] + weight * x[high]; nothing if low < 0.
 struct RoiTap {
   int32_t low, high;
   float weight;
@@ -65,7 +65,7 @@ ATROUS_HD inline RoiTap roi_tap(float position, int64_t size) {
 }
 
 // Samples [begin, end) of a bin: all those whose position is in [from, to], and where there are only a few
-// samples perhaps others. A box may reach far beyond its map: what lies outside must cost no time.
+// samples perhaps others. A box may reach far beyond its map: samples outside must cost no time.
 struct RoiSamples {
   int32_t begin, end;
 };
@@ -92,7 +92,7 @@ ATROUS_HD inline RoiSamples roi_samples_inside(const RoiAxis& a, int64_t bin, in
   return roi_samples_between(a, bin, -1.0f, static_cast<float>(size));
 }
 
-// With which weight a bin reads input `at` along this axis: the mean over its samples. The weight of a pixel
+// The weight with which a bin reads input `at` along this axis: the mean over its samples. A pixel's weight
 // is the product of those of its row and its column.
 ATROUS_HD inline float roi_weight(const RoiAxis& a, int64_t bin, int64_t at, int64_t size) {
   const RoiSamples near = roi_samples_between(a, bin, static_cast<float>(at - 1), static_cast<float>(at + 1));
@@ -107,7 +107,7 @@ ATROUS_HD inline float roi_weight(const RoiAxis& a, int64_t bin, int64_t at, int
   return a.samples > 0 ? sum / static_cast<float>(a.samples) : 0.0f;
 }
 
-// False only if no bin of this axis reads an input in [first, last]; now and then true without need.
+// False only if no bin of this axis reads an input in [first, last]; may be true although none does.
 ATROUS_HD inline bool roi_may_read(const RoiAxis& a, int64_t bins, int64_t first, int64_t last) {
   const float begin = a.start, end = a.start + a.bin * static_cast<float>(bins);
   const float low = begin < end ? begin : end, high = begin < end ? end : begin;
@@ -117,7 +117,7 @@ ATROUS_HD inline bool roi_may_read(const RoiAxis& a, int64_t bins, int64_t first
          high + margin >= static_cast<float>(first);
 }
 
-// The image that a region lies in, from the first of its five numbers; -1 if that is no image.
+// The image of a region, from the first of its five numbers; -1 if that is not an image.
 ATROUS_HD inline int64_t roi_image(float index, int64_t images) {
   return index >= 0.0f && index < static_cast<float>(images) ? static_cast<int64_t>(index) : -1;
 }

@@ -1,4 +1,4 @@
-// What the bins of a region read, gathered per axis, for the CPU.
+// The taps of a region's bins, gathered per axis, for the CPU.
 //
 // Rows and columns are independent: bin (p, q) reads pixel (h, w) with the weight of h for p times that of w
 // for q. Samples of a bin that read the same row become one tap, so n samples cost at most n + 1 rows where

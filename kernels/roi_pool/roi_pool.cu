@@ -1,11 +1,11 @@
-// RoIPool on a GPU: y[r,p,q,c] = max of x over the pixels of bin (p, q) of region r, and which of them won.
+// RoIPool on a GPU: y[r,p,q,c] = max of x over the pixels of bin (p, q) of region r, and its index.
 //
 // NHWC, regions as f32 [R,5]; bins as in roi_pool_math.h.
 //
 //   forward    naive       one channel of one bin per thread
 //              vectorised  16 bytes of channels per thread: fewer and wider accesses, the bin computed
 //                          once for all of them
-//   backward   naive       each pixel of the map asks all regions and bins over it whether it won there:
+//   backward   naive       each pixel of the map checks all regions and bins over it for its own index:
 //                          every element is written once, in the order of the regions, without atomics
 //              tiled       a block owns an 8x8 tile of the map. It lists the regions that touch the tile, in
 //                          order, and which of their bins cover its rows and columns, into shared memory: a
@@ -96,7 +96,7 @@ constexpr int batch = group_threads / 32;  // regions whose bins are in shared m
 static_assert(tile * tile * tile_lanes == group_threads);
 
 // Block: one tile of one image, tile_lanes * V channels of it; a thread owns a pixel. Four blocks at once
-// leave it 64 registers: asked for eight, the compiler spills some.
+// leave it 64 registers: for eight, the compiler spills some.
 template <class T, int V>
 __global__ __launch_bounds__(group_threads,
                              4) void backward_per_tile(Shapes p, const float* rois, Pixels<const T> dy,

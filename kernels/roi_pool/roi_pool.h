@@ -9,7 +9,7 @@
 // gives 0 and index -1.
 //
 //   backward: dx[n, h*W + w, c] = sum of dy over the bins of image n whose argmax is h*W + w, in the order of
-//             the regions: the same bits on every run and any number of threads
+//             the regions: bit-identical on every run and any number of threads
 //
 // x: [N,H,W,C], H and W positive, f32, f64 (on the CPU) or bf16 (on a GPU), any pixel stride. rois: f32
 // [R,5], rows (index of the image, x1, y1, x2, y2) in pixels of the image; no gradient flows to them.

@@ -1,7 +1,7 @@
 // RoIPool in f32 on the CPU.
 //
 // forward: one task per few regions; the maximum of a bin is taken for all channels at once.
-// backward: an argmax may be anywhere in its bin, so tasks share out images and blocks of channels instead of
+// backward: an argmax may be anywhere in its bin, so tasks divide images and blocks of channels instead of
 // pixels. Each goes through the regions in order.
 #include <algorithm>
 

@@ -1,5 +1,5 @@
-// Which pixels the bins of RoIPool cover, along one axis. The one place for these formulas: reference, CPU
-// and GPU kernels share them.
+// Which pixels the bins of RoIPool cover, along one axis. Reference, CPU and GPU kernels share these
+// formulas.
 //
 // They are torchvision's, in single precision and in its order of operations:
 //
@@ -45,7 +45,7 @@ ATROUS_HD inline RoiPoolBin roi_pool_bin(const RoiPoolAxis& a, int64_t bin, int6
           end < limit ? static_cast<int32_t>(end) : static_cast<int32_t>(size)};
 }
 
-// False only if no bin covers a pixel in [first, last]; now and then true without need.
+// False only if no bin covers a pixel in [first, last]; may be true although none does.
 ATROUS_HD inline bool roi_pool_may_cover(float low, float high, float scale, int64_t first, int64_t last) {
   const float start = std::round(low * scale), extent = roi_pool_extent(low, high, scale);
   // The last bin ends at start + extent, or a pixel later where rounding carried it there.

@@ -134,11 +134,11 @@ void switch_fiber(Fiber& from, Fiber& to) {
   __sanitizer_start_switch_fiber(&from.asan_fake_stack, to.stack, to.stack_bytes);
 #endif
 #ifdef ATROUS_SIM_TSAN
-  __tsan_switch_to_fiber(to.tsan_fiber, 1);  // 1: this switch orders nothing
+  __tsan_switch_to_fiber(to.tsan_fiber, 1);  // 1: this switch orders no memory accesses
 #endif
   jump(from, to);
 #if defined(__SANITIZE_ADDRESS__)
-  // Back again, on the stack of `from`. What was left tells ASan the bounds of an OS thread's stack.
+  // Back on the stack of `from`. ASan reports the bounds of the stack that was left: kept for an OS thread's.
   const void* bottom = nullptr;
   size_t size = 0;
   __sanitizer_finish_switch_fiber(from.asan_fake_stack, &bottom, &size);

@@ -1,14 +1,14 @@
-// Fibers: stacks of their own on which the simulator runs CUDA threads, switched by hand in about 10 ns.
+// Fibers: separate stacks on which the simulator runs CUDA threads, switched by hand in about 10 ns.
 //
 // A fiber belongs to the OS thread that created it. Under AddressSanitizer and ThreadSanitizer every switch
-// is announced; each CUDA thread is then a thread of its own for the race detector.
+// is announced; each CUDA thread is then a separate thread for the race detector.
 #pragma once
 
 #include <cstddef>
 
 namespace atrous::simulator {
 
-// A saved point of execution. The context of the OS thread itself is a Fiber without a stack of its own.
+// A saved point of execution. The context of the OS thread itself is a Fiber without a separate stack.
 struct Fiber {
   void* stack_pointer = nullptr;  // where execution continues
   std::byte* stack = nullptr;     // lowest address; nullptr for an OS thread's own stack
@@ -27,9 +27,9 @@ Fiber make_fiber(void (*entry)());
 // As after make_fiber, on the stack that it has. Whatever ran there is forgotten without unwinding.
 void reset_fiber(Fiber& fiber, void (*entry)());
 
-// Stops here, continues in `to`; returns when somebody switches back.
+// Stops here, continues in `to`; returns when another fiber switches back.
 void switch_fiber(Fiber& from, Fiber& to);
-// To be called first thing on a new fiber.
+// Must be the first call on a new fiber.
 void arrived_on_new_fiber();
 
 // For the race detector; no-ops without ThreadSanitizer.
@@ -38,7 +38,7 @@ void* current_race_thread();
 void race_release(void* object);
 void race_acquire(void* object);
 bool race_detector_is_on();
-// While one lives, the race detector does not look at what this thread of its does.
+// While alive, the race detector ignores the memory accesses of this thread.
 class RaceBlind {
  public:
   RaceBlind();

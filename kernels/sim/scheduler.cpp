@@ -99,7 +99,7 @@ struct Block {
   Dim3 index{0, 0, 0};
   uint64_t seed = 0;
   Random random;        // of the schedule
-  Random fiber_random;  // of nothing that a kernel can see
+  Random fiber_random;  // of choices that a kernel cannot observe
   std::deque<SimThread> threads;
   size_t thread_count = 0;
   std::vector<SimThread*> ready;
@@ -166,7 +166,7 @@ void back_to_host(Block& b, Fiber& from) {
   switch_fiber(from, b.host);
 }
 
-// Returns who runs next.
+// Returns the thread that runs next.
 SimThread* exit_thread(Block& b, SimThread& t) {
   const RaceBlind blind;
   t.state = State::exited;
@@ -207,7 +207,7 @@ void fiber_main() {
   }
 }
 
-// The current thread waits; somebody else runs until it is released.
+// The current thread waits; other threads run until it is released.
 void wait(const char* what, Site site) {
   SimThread& t = me();
   Block& b = *t.block;
@@ -246,7 +246,7 @@ std::string describe_launch(const Block& b) {
                      b.shared.dynamic_bytes(), b.index.x, b.index.y, b.index.z);
 }
 
-// Nobody can run and not all have exited: who waits where.
+// Deadlock: no thread can run and not all have exited. Lists where each waits.
 std::string describe_deadlock(const Block& b) {
   std::map<std::string, int> groups;
   int exited = 0;
@@ -271,7 +271,7 @@ void recycle(Block& b, bool failed) {
   if (race_detector_is_on()) {
     // No fiber ran two threads of one block: the detector would think them ordered. Shared memory is fresh
     // for every block: its reuse would look like a race.
-    if (failed) b.fibers.clear();  // not freed: a detector's thread cannot end in the middle of something
+    if (failed) b.fibers.clear();  // not freed: a detector's thread cannot end in the middle of a function
     // A fiber that ran a thread of this block passes its barriers in the next one on to all threads there:
     // the blocks would seem ordered. Others have not seen this block.
     std::swap(b.fibers, b.resting);
@@ -396,7 +396,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   fault_address = info->si_addr;
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const Fiber& fiber = *me().fiber;
-  // Nobody returns to what lies on the stack, and a full one has no room.
+  // The contents of the stack are not needed again, and a full one has no room.
   if (is_below_stack(fault_address, fiber))
     registers[REG_RSP] = reinterpret_cast<greg_t>(fiber.stack + fiber.stack_bytes);
   registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~15ll) - 8;
@@ -408,8 +408,8 @@ bool is_installed(struct sigaction* present) {
   return present->sa_flags & SA_SIGINFO && present->sa_sigaction == on_fault;
 }
 
-// Before each launch: others, such as test frameworks, come and go with handlers of their own. The handler
-// needs a stack of its own: the fault may be the overflow of a fiber's.
+// Before each launch: other code, such as test frameworks, installs and removes handlers. The handler
+// needs a separate stack: the fault may be the overflow of a fiber's.
 void install_fault_handler() {
   if (struct sigaction present; !is_installed(&present)) {
     static std::mutex mutex;

@@ -15,13 +15,13 @@ class SharedArena {
   ~SharedArena() { unmap(); }
   void set_dynamic_bytes(size_t bytes) { dynamic_bytes_ = bytes; }
   size_t dynamic_bytes() const { return dynamic_bytes_; }
-  // Forgets all variables and poisons everything that was used before.
+  // Removes all variables and poisons all memory that was used before.
   void start_block();
   // The variable `tag`; nullptr if static shared memory, or static and dynamic together, are used up.
   void* variable(const void* tag, size_t bytes, size_t alignment);
   void* dynamic() { return memory_ + guard; }
   bool contains(const void* address, size_t bytes) const;
-  // What was written outside of the variables; empty if nothing.
+  // Describes writes outside of the variables; empty if there are none.
   std::string damage() const;
   // Gives the memory back, so that the next block starts on fresh pages.
   void unmap();

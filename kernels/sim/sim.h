@@ -6,7 +6,7 @@
 // from one seed, so any failure can be repeated. Reported, as Error(internal) with kernel, block, thread and
 // seed:
 //
-//   barriers that not all threads reach, or that they reach at different places; warp collectives with wrong
+//   barriers that not all threads reach, or that they reach at different points; warp collectives with wrong
 //   lane masks; accesses out of bounds of global memory (a fault) and of shared memory (guard bands);
 //   misaligned vector accesses; shared memory that is read before it is written (it starts as a NaN that is
 //   recognised when it reaches global memory); data races in shared and global memory, with their source
@@ -39,15 +39,15 @@ inline constexpr unsigned max_threads_per_block = 1024;
 inline constexpr size_t max_static_shared = 48 << 10;
 inline constexpr size_t max_shared = 227 << 10;
 
-// What unwritten shared memory holds: a signalling NaN as f32 and as a pair of bf16. Arithmetic quiets it,
-// bit 22 and bit 6.
+// The fill pattern of unwritten shared memory: a signalling NaN as f32 and as a pair of bf16. Arithmetic
+// quiets it, bit 22 and bit 6.
 inline constexpr uint32_t shared_poison = 0xFFA0FFA0u;
 
 // Runs thread(), which calls the kernel, for every thread of the grid. Returns when all are done.
 void run_grid(const char* kernel, Dim3 grid, Dim3 block, size_t dynamic_shared_bytes,
               const std::function<void()>& thread);
 
-// ---- what kernels see, through kernels/gpu/ ----
+// ---- the interface for kernels, through kernels/gpu/ ----
 
 using Site = std::source_location;
 
@@ -87,7 +87,7 @@ void poison_shared(void* address, size_t bytes);
 // A number from the schedule's random sequence.
 uint32_t random_choice();
 
-// __threadfence: writes before it are visible to whoever passes a fence after it.
+// __threadfence: writes before it are visible to threads that pass a fence after it.
 void thread_fence();
 
 // Per-thread list of asynchronous copies, run in order by run_async_copies.

@@ -1,6 +1,6 @@
-// The last lane of a warp to arrive gathers the fragments of all 32, multiplies, and deals the result out.
+// The last lane of a warp to arrive gathers the fragments of all 32, multiplies, and distributes the result.
 // Compiled without ThreadSanitizer, as scheduler.cpp is. Accumulation is f32, columns of A in ascending
-// order; a GPU's order is its own.
+// order; a GPU's order may differ.
 #include "kernels/sim/tensor_core.h"
 
 namespace atrous::simulator {

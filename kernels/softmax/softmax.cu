@@ -28,7 +28,7 @@ __device__ inline int64_t own_pixel() {
   return static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
 }
 
-// What the values of a pixel have in common, and its results from that: once per pixel a logarithm or a
+// The values shared by the channels of a pixel, and its results from them: once per pixel a logarithm or a
 // division, not once per channel.
 struct Denominator {
   float max, rest;  // log(sum), or 1 / sum

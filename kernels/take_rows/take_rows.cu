@@ -4,10 +4,10 @@
 //   rows                naive       an element per thread
 //                       vectorised  16 bytes per thread
 //   rows_backward       naive       every element of dx looks through all picks for those of its row
-//                       counted     a first kernel leaves with each row how many picks name it and the
-//                                   first of them: rows that nobody picked, nearly all, are done at once,
-//                                   and a row that was picked once reads one place. Counts and minima of
-//                                   integers do not depend on who comes first; sums are formed in the order
+//                       counted     a first kernel stores for each row how many picks name it and the
+//                                   first of them: rows without a pick, nearly all, are done at once,
+//                                   and a row with one pick reads one row of dy. Counts and minima of
+//                                   integers do not depend on the order of threads; sums are formed in order
 //                                   of the picks
 //   by_class            naive       an element per thread: one class of many is read, in pieces anyway
 //   by_class_backward   naive, vectorised   writes zeros nearly everywhere
@@ -87,7 +87,7 @@ __global__ __launch_bounds__(group_threads) void rows_backward_naive_kernel(Rows
   dx.at(own.pixel)[own.channel] = T(sum);
 }
 
-// Of each row: the number of picks that name it, and the first of them.
+// For each row: the number of picks that name it, and the first of them.
 struct Picks {
   int32_t *count, *first;
 };

@@ -3,7 +3,7 @@
 //   take_rows       y[i, ...] = x[index[i], ...]                 x [n, ..., C], index [m], y [m, ..., C]
 //   take_class      y[i, ..., c] = x[i, ..., class[i] g + c]     x [n, ..., K g], class [n], y [n, ..., g]
 //
-// An index that names nothing gives zeros and gets no gradient: lists with a fixed capacity end in -1
+// An invalid index gives zeros and gets no gradient: lists with a fixed capacity end in -1
 // (kernels/nms/nms.h). Gradients of rows that were picked more than once are added in the order of the
 // picks, so that they do not depend on scheduling.
 #pragma once

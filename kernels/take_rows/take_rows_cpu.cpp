@@ -10,7 +10,7 @@
 namespace atrous::kernels {
 namespace {
 
-// Rows per chunk that make it worth a thread's while.
+// Rows per chunk that are worth a task.
 int64_t rows_per_chunk(int64_t elements_per_row) {
   return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, elements_per_row));
 }

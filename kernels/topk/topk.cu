@@ -3,7 +3,7 @@
 //   sort     a whole segment is sorted (kernels/common/sort_keys.cu), then cut: any k, but log^2 passes
 //   select   block per segment and row: a radix select finds the key of the k-th value, 8 bits per pass over
 //            the segment, usually in four; then the k that are not behind it are collected in shared memory
-//            and sorted there. Where a key lands at first depends on the schedule, the sorted result does
+//            and sorted there. Where a key lands before that depends on the schedule, the sorted result does
 //            not, since no two keys are equal
 #include <vector>
 
@@ -98,13 +98,13 @@ __device__ inline uint64_t last_key(const Segment& s) {
     __syncthreads();
     prefix |= static_cast<uint64_t>(chosen[0]) << shift;
     wanted = chosen[1];
-    // What the next pass overwrites has been read by then: barriers are on the way there.
+    // The next pass overwrites only what has been read by then: there are barriers in between.
     if (chosen[2]) return prefix | ((uint64_t{1} << shift) - 1);
   }
   return prefix;
 }
 
-// A segment as all rows have it.
+// A segment, the same in all rows.
 struct SegmentPlace {
   uint32_t first, length, count;
   int64_t at;  // where its results begin in a row of results

@@ -1,5 +1,5 @@
-// Segments of all rows on all threads: the keys of the best are put in front, in linear time, and only those
-// are sorted.
+// Segments of all rows on all threads: the keys of the best are moved to the start, in linear time, and only
+// those are sorted.
 #include <algorithm>
 #include <vector>
 

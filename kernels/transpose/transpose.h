@@ -2,7 +2,7 @@
 //
 //   y[..., c, r] = x[..., r, c]
 //
-// Of a feature map [N, H*W, C] this makes channels first, the order in which PyTorch flattens. Its gradient
+// For a feature map [N, H*W, C] this puts channels first, the order in which PyTorch flattens. Its gradient
 // is itself.
 #pragma once
 

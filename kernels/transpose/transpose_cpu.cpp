@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t block = 32;
 
-// Blocks per chunk that make it worth a thread's while.
+// Blocks per chunk that are worth a task.
 constexpr int64_t blocks_per_chunk = 16;
 
 }  // namespace
