@@ -71,7 +71,7 @@ std::string path_of(const CLI::App& command) {
 }
 
 // Walks the words that select a (nested) command. CLI11 alone would say "A subcommand is required" to a
-// typing slip.
+// typing error.
 CLI::App* find_command(CLI::App& app, int argc, char** argv) {
   CLI::App* current = &app;
   for (int i = 1; i < argc; ++i) {

@@ -31,7 +31,7 @@ struct TensorFile {
 
   // nullptr if there is no tensor of that name.
   const Tensor* find(const std::string& name) const;
-  // Error(data) that lists the tensors of the file if there is none of that name.
+  // Error(data) that lists the tensors of the file if it has no tensor of that name.
   const Tensor& at(const std::string& name) const;
   std::string origin;  // the path, for messages
 };

@@ -11,7 +11,7 @@
 namespace atrous {
 namespace {
 
-// Levenshtein with transpositions of neighbours counted as one ("tarin" is one slip away from "train").
+// Levenshtein with transpositions of neighbours counted as one ("tarin" is at distance 1 of "train").
 size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;

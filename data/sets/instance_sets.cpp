@@ -72,7 +72,7 @@ InstanceFiles::Parts instance_parts(const DataOptions& options, const std::strin
 
 namespace {
 
-// Null if there is none of that name.
+// Null if the name is unknown.
 const InstanceSet* find_set(const std::string& name) {
   for (const InstanceSet& set : instance_sets()) {
     if (set.name == name) return &set;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Phrases that README, docs, help and messages do not use: each has a standard term or a plain sentence instead. Prints every hit."""
+"""Phrases that README, docs, help, messages and comments avoid: each has a standard term or a plain sentence instead. Prints every hit."""
 
 import pathlib
 import re
@@ -11,7 +11,8 @@ PHRASES = {
     r"networks? that (finds?|labels?) (objects|pixels)": "detection models, semantic models",
     r"sets? of objects": "instance data sets",
     r"(whoever|nobody|somebody|anybody)": "the name of the thing",
-    r"(is|are) told": "a warning, a note, is printed",
+    r"told": "printed, reported, given",
+    r"slips?": "mistake, typing error",
     r"(goes|go|going) on": "continues",
     r"goes back": "backward",
     r"goes beside": "is written next to it",
@@ -24,11 +25,18 @@ PHRASES = {
     r"times less time": "times faster",
 }
 BANNED = re.compile(r"\b(" + "|".join(PHRASES) + r")\b", re.IGNORECASE)
+# Literals come first, so that "//" inside one is not taken for a comment.
+COMMENT = re.compile(
+    r'R"(\w*)\(.*?\)\1"|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\[^\n]{1,8}?)\'|(?P<comment>//[^\n]*(?:\n[ \t]*//[^\n]*)*|/\*.*?\*/)',
+    re.DOTALL,
+)
+# The comments of the CPU's convolution drivers get plain words with their new structure.
+DRIVERS = re.compile(r"kernels/conv2d/(bf16_|conv2d_(bf16|cpu)|correlation|gather|rows|taps|weight_gradient)")
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"(?:\s*\n\s*"((?:[^"\\\n]|\\.)*)")*')
 
 
 def texts(path):
-    """(line, text) of a page, or of the literals of a source, those of several lines joined."""
+    """(line, text) of a page, or of the literals and comments of a source; those of several lines are joined."""
     content = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         content = re.sub(r"^```.*?^```", lambda m: "\n" * m.group(0).count("\n"), content, flags=re.DOTALL | re.MULTILINE)
@@ -36,10 +44,13 @@ def texts(path):
         return
     for m in LITERAL.finditer(content):
         yield content.count("\n", 0, m.start()) + 1, "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', m.group(0)))
+    for m in COMMENT.finditer(content):
+        if m["comment"] and not DRIVERS.match(str(path.relative_to(ROOT))):
+            yield content.count("\n", 0, m.start()) + 1, re.sub(r"\n[ \t]*//", " ", m["comment"])
 
 
 def main():
-    files = subprocess.run(["git", "ls-files", "*.md", "*.cpp", "*.h"], cwd=ROOT, capture_output=True, text=True)
+    files = subprocess.run(["git", "ls-files", "*.md", "*.cpp", "*.h", "*.cu", "*.cuh", "*.inc"], cwd=ROOT, capture_output=True, text=True)
     if files.returncode != 0:
         print("language: this is not a git checkout")
         return 77
