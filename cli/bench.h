@@ -22,7 +22,7 @@ struct BenchOptions {
   Device device = Device::cpu;
   DType dtype = DType::f32;  // kernels only: of the activations
   train::MathMode math = train::MathMode::f32;  // as the config key; kernels: on the CPU, f32 or bf16
-  bool profile = false;      // nets only: profile of a step, op by op
+  bool profile = false;                         // nets only: profile of a step, op by op
   Report report;
 
   // More rounds would not make the times of a simulator more accurate.
