@@ -84,7 +84,7 @@ Scores scores_of(const Json& annotations, data::Crowds crowds = data::Crowds::ig
   data::test::write_text(folder.file("val.json"), annotations.dump());
   data::DataOptions options;
   options.dataset = "coco";
-  options.root = folder.str();
+  options.root = folder.path();
   options.crowds = crowds;
   FakeDetector model;
   const auto set = data::open_instance_dataset(options, "val", 2, 3);

@@ -361,8 +361,9 @@ void check_rows_are_reached(const CaseList& list, const Filter& filter) {
     const std::string op = v.entry.substr(0, v.entry.find('.')), begin = v.entry + " " + v.name;
     if (!filter.op.empty() && op != filter.op) continue;
     const bool reached_variant = std::ranges::any_of(ran, [&](const std::string& descriptor) {
-      return descriptor.starts_with(begin) &&
-             (descriptor.size() == begin.size() || descriptor[begin.size()] == ' ');
+      // The whole name: "relu6" is no case of "relu". A parameter may follow, "leaky_relu(0.1)".
+      const char next = descriptor.size() > begin.size() ? descriptor[begin.size()] : ' ';
+      return descriptor.starts_with(begin) && (next == ' ' || next == '(');
     });
     report({op, Device::cpu, "", "coverage"}, begin, reached_variant ? "" : "no case reaches this variant");
   }
