@@ -38,7 +38,8 @@ void rows_transposed(const float* from, int64_t stride, int64_t first, int64_t l
 void transpose_f32(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
                    int64_t to_stride);
 
-// Where rows of results go, and what happens to them on the way: see Conv2dFusion. Null pointers switch off.
+// The destination of rows of results, and the fused operations before they are written: see Conv2dFusion.
+// Null pointers switch a part off.
 struct Bf16Output {
   float* y;
   int64_t y_stride;

@@ -17,7 +17,7 @@
 //   256x256 3x3 c32 k32      2.4   1.5      2.5   1.2        7.0   1.4
 //   64x64   3x3 c64 k128 stride 2  0.64  0.22  1.3  0.25     1.4   0.66
 //
-// The instructions treat denormal numbers as zero and add in an order of their own; else products are exact
+// The instructions treat denormal numbers as zero and add in a different order; else products are exact
 // and results differ by the rounding of f32 sums. Where rows of few channels are folded into one reduction,
 // an infinity or NaN of x also reaches outputs up to 30/C columns beyond the filter.
 #include "core/amx.h"
@@ -29,102 +29,30 @@
 namespace atrous::kernels {
 namespace {
 
-Grid grid_of(const Tensor& t, int64_t first_channel) {
-  return {t.data<float>() + first_channel, t.dim(1), t.dim(2), t.pixel_stride()};
-}
-
-const float* data_or_null(const Tensor& t, int64_t first) {
-  return t.defined() ? t.data<float>() + first : nullptr;
-}
-
 void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f, const Tensor& y,
              const Bf16Kernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, w_pixel = w.pixel_stride();
   if (p.n == 0 && f.channel_sums.defined()) f.channel_sums.fill(0);
-  for (int64_t g = 0; g < p.groups; ++g) {
-    Bf16Phase phase{{}, p.p(), p.q(), y.data<float>() + g * kg};
-    for (int64_t r = 0; r < p.r; ++r) {
-      for (int64_t s = 0; s < p.s; ++s)
-        phase.taps.push_back({r * p.dilation_h - p.pad_h, s * p.dilation_w - p.pad_w, r * p.s + s});
-    }
-    Bf16Correlation c;
-    c.images = p.n;
-    c.x = grid_of(x, g * cg);
-    c.c = cg;
-    c.prologue = {data_or_null(f.in_scale, g * cg), data_or_null(f.in_bias, g * cg), f.in_relu};
-    c.step_h = p.stride_h;
-    c.step_w = p.stride_w;
-    c.filter = {w.data<float>() + g * kg * p.r * p.s * w_pixel, w_pixel, 1, p.r * p.s * w_pixel};
-    c.phases = {phase};
-    c.k = kg;
-    c.y_column = y.pixel_stride();
-    c.y_row = p.q() * c.y_column;
-    c.y_image = p.p() * c.y_row;
-    c.bias = data_or_null(f.bias, g * kg);
-    if (f.channel_sums.defined()) {
-      c.sums = f.channel_sums.data<double>() + g * kg;
-      c.sums_stride = f.channel_sums.pixel_stride();
-    }
-    if (f.residual.defined()) {
-      c.residual = f.residual.data<float>() + g * kg;
-      c.residual_stride = f.residual.pixel_stride();
-    }
-    c.relu = f.relu;
-    c.kept = f.kept;
-    c.kept_name = "bf16, group " + std::to_string(g);
-    correlate_bf16(c, kernels);
-  }
-}
-
-// Rows and columns of dx that share a remainder modulo the stride are one phase: a correlation over dy.
-Bf16Phase backward_input_phase(const Conv2dProblem& p, int64_t phase_h, int64_t phase_w, float* dx,
-                               int64_t pixel_stride) {
-  Bf16Phase phase{{},
-                  (p.h - phase_h + p.stride_h - 1) / p.stride_h,
-                  (p.w - phase_w + p.stride_w - 1) / p.stride_w,
-                  dx + (phase_h * p.w + phase_w) * pixel_stride};
-  for (int64_t r = 0; r < p.r; ++r) {
-    for (int64_t s = 0; s < p.s; ++s) {
-      const int64_t h = phase_h + p.pad_h - r * p.dilation_h, v = phase_w + p.pad_w - s * p.dilation_w;
-      if (h % p.stride_h == 0 && v % p.stride_w == 0)
-        phase.taps.push_back({h / p.stride_h, v / p.stride_w, r * p.s + s});
-    }
-  }
-  return phase;
+  if (p.n == 0) return;
+  const Bf16CorrelationPlan plan = plan_bf16_correlation(
+      forward_shape(p, {x.pixel_stride(), w.pixel_stride(), y.pixel_stride()}, f.has_prologue()));
+  for (int64_t g = 0; g < p.groups; ++g) execute(plan, forward_operands(p, g, x, w, f, y, "bf16"), kernels);
 }
 
 void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
                     const Tensor& dx, const Bf16Kernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, w_pixel = w.pixel_stride();
-  for (int64_t g = 0; g < p.groups; ++g) {
-    Bf16Correlation c;
-    c.images = p.n;
-    c.x = grid_of(dy, g * kg);
-    c.c = kg;
-    c.filter = {w.data<float>() + g * kg * p.r * p.s * w_pixel, w_pixel, p.r * p.s * w_pixel, 1};
-    for (int64_t h = 0; h < std::min(p.h, p.stride_h); ++h) {
-      for (int64_t v = 0; v < std::min(p.w, p.stride_w); ++v)
-        c.phases.push_back(backward_input_phase(p, h, v, dx.data<float>() + g * cg, dx.pixel_stride()));
-    }
-    c.k = cg;
-    c.y_column = p.stride_w * dx.pixel_stride();
-    c.y_row = p.stride_h * p.w * dx.pixel_stride();
-    c.y_image = p.h * p.w * dx.pixel_stride();
-    c.bias = data_or_null(bias, g * cg);
-    correlate_bf16(c, kernels);
-  }
+  if (p.n == 0) return;
+  const Bf16CorrelationPlan plan = plan_bf16_correlation(
+      backward_input_shape(p, {dx.pixel_stride(), w.pixel_stride(), dy.pixel_stride()}));
+  for (int64_t g = 0; g < p.groups; ++g)
+    execute(plan, backward_input_operands(p, g, dy, w, bias, dx), kernels);
 }
 
 void backward_weight(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, const Tensor& dw,
                      const Bf16Kernels& kernels) {
-  Conv2dProblem one = p;
-  one.c = p.c / p.groups;
-  one.k = p.k / p.groups;
-  one.groups = 1;
-  for (int64_t g = 0; g < p.groups; ++g) {
-    weight_gradient_bf16(one, grid_of(dy, g * one.k), grid_of(x, g * one.c),
-                         dw.data<float>() + g * one.k * p.r * p.s * one.c, kernels);
-  }
+  if (p.n == 0) return dw.fill(0);
+  const Bf16WeightGradientPlan plan =
+      plan_bf16_weight_gradient(group_problem(p), x.pixel_stride(), dy.pixel_stride());
+  for (int64_t g = 0; g < p.groups; ++g) execute(plan, weight_gradient_operands(p, g, dy, x, dw), kernels);
 }
 
 Tensor rounded(const Tensor& t) {

@@ -1,18 +1,22 @@
 // The register-tiled CPU implementations: conv2d in terms of correlations and weight gradients, group by
 // group.
 //
-//   pack.h             filters in the order of the inner loop
-//   rows.h             input rows with their padding and prologue; no im2col
-//   correlation.h      forward and input gradient
-//   weight_gradient.h  gradient of the filter
-//   tiles.h            the inner loops, one file per instruction set; all else is the same for each
+//   correlation_shape.h      forward and input gradient as correlations, for any type of factors
+//   correlation.h            their plans and executions with f32 factors
+//   weight_gradient_tasks.h  gradient of the filter, for any type of factors
+//   weight_gradient.h        its plans and executions with f32 factors
+//   pack.h                   filters in the order of the inner loop
+//   rows.h                   input rows with their padding and prologue; no im2col
+//   tiles.h                  the inner loops, one file per instruction set; all else is the same for each
+//
+// A plan (correlation_plan.cpp, weight_gradient_plan.cpp) depends on the sizes alone, and all groups share
+// it.
 //
 // One core of a Sapphire Rapids Xeon (about 178 GFLOP/s in the bare inner loop), batch 1, f32, including the
 // packing: 3x3 of 64 to 256 channels 160 to 170 GFLOP/s in both directions and 146 to 155 for the weight
 // gradient; 16 channels 140 and 135; first layer (3 channels) 138 and 160.
 #include <fmt/core.h>
 
-#include "core/cpu.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/correlation.h"
 #include "kernels/conv2d/weight_gradient.h"
@@ -20,112 +24,31 @@
 namespace atrous::kernels {
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-Grid grid_of(const Tensor& t, int64_t first_channel) {
-  return {t.data<float>() + first_channel, t.dim(1), t.dim(2), t.pixel_stride()};
-}
-
-const float* data_or_null(const Tensor& t, int64_t first) {
-  return t.defined() ? t.data<float>() + first : nullptr;
-}
-
-// Rows and columns of dx that share a remainder modulo the stride form one correlation over dy.
-Phase backward_input_phase(const Conv2dProblem& p, int64_t phase_h, int64_t phase_w, int64_t pixel_stride) {
-  Phase phase{ceil_div(p.h - phase_h, p.stride_h),
-              ceil_div(p.w - phase_w, p.stride_w),
-              (phase_h * p.w + phase_w) * pixel_stride,
-              {}};
-  for (int64_t r = 0; r < p.r; ++r) {
-    for (int64_t s = 0; s < p.s; ++s) {
-      const int64_t h = phase_h + p.pad_h - r * p.dilation_h, v = phase_w + p.pad_w - s * p.dilation_w;
-      if (h % p.stride_h == 0 && v % p.stride_w == 0)
-        phase.taps.push_back({h / p.stride_h, v / p.stride_w, r * p.s + s});
-    }
-  }
-  return phase;
-}
-
 void forward(const Conv2dProblem& p, const Tensor& x, const Tensor& w, const Conv2dFusion& f, const Tensor& y,
              const TileKernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups;
   if (p.n == 0 && f.channel_sums.defined()) f.channel_sums.fill(0);
-  for (int64_t g = 0; g < p.groups; ++g) {
-    Correlation c;
-    c.images = p.n;
-    c.x = grid_of(x, g * cg);
-    c.c = cg;
-    c.prologue = {data_or_null(f.in_scale, g * cg), data_or_null(f.in_bias, g * cg), f.in_relu};
-    c.step_h = p.stride_h;
-    c.step_w = p.stride_w;
-    Phase all{p.p(), p.q(), 0, {}};
-    for (int64_t r = 0; r < p.r; ++r) {
-      for (int64_t s = 0; s < p.s; ++s) {
-        all.taps.push_back({r * p.dilation_h - p.pad_h, s * p.dilation_w - p.pad_w, r * p.s + s});
-      }
-    }
-    c.phases.push_back(std::move(all));
-    c.filter = {w.data<float>() + g * kg * p.r * p.s * w.pixel_stride(), w.pixel_stride(), 1,
-                p.r * p.s * w.pixel_stride()};
-    c.k = kg;
-    c.y = y.data<float>() + g * kg;
-    c.y_column = y.pixel_stride();
-    c.y_row = p.q() * c.y_column;
-    c.y_image = p.p() * c.y_row;
-    c.bias = data_or_null(f.bias, g * kg);
-    if (f.channel_sums.defined()) {
-      c.sums = f.channel_sums.data<double>() + g * kg;
-      c.sums_stride = f.channel_sums.pixel_stride();
-    }
-    if (f.residual.defined()) {
-      c.residual = f.residual.data<float>() + g * kg;
-      c.residual_stride = f.residual.pixel_stride();
-    }
-    c.relu = f.relu;
-    c.kept = f.kept;
-    c.kept_name = fmt::format("direct {} lanes, group {}", kernels.lanes, g);
-    correlate(std::move(c), kernels);
-  }
+  if (p.n == 0) return;
+  const CorrelationPlan plan = plan_correlation(
+      forward_shape(p, {x.pixel_stride(), w.pixel_stride(), y.pixel_stride()}, f.has_prologue()), kernels);
+  const std::string form = fmt::format("direct {} lanes", kernels.lanes);
+  for (int64_t g = 0; g < p.groups; ++g) execute(plan, forward_operands(p, g, x, w, f, y, form), kernels);
 }
 
 void backward_input(const Conv2dProblem& p, const Tensor& dy, const Tensor& w, const Tensor& bias,
                     const Tensor& dx, const TileKernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups, stride = dx.pixel_stride();
-  for (int64_t g = 0; g < p.groups; ++g) {
-    Correlation c;
-    c.images = p.n;
-    c.x = grid_of(dy, g * kg);
-    c.c = kg;
-    for (int64_t h = 0; h < std::min(p.h, p.stride_h); ++h) {
-      for (int64_t v = 0; v < std::min(p.w, p.stride_w); ++v) {
-        c.phases.push_back(backward_input_phase(p, h, v, stride));
-      }
-    }
-    c.filter = {w.data<float>() + g * kg * p.r * p.s * w.pixel_stride(), w.pixel_stride(),
-                p.r * p.s * w.pixel_stride(), 1};
-    c.k = cg;
-    c.y = dx.data<float>() + g * cg;
-    c.y_image = p.h * p.w * stride;
-    c.y_row = p.stride_h * p.w * stride;
-    c.y_column = p.stride_w * stride;
-    c.bias = data_or_null(bias, g * cg);
-    correlate(std::move(c), kernels);
-  }
+  if (p.n == 0) return;
+  const CorrelationPlan plan = plan_correlation(
+      backward_input_shape(p, {dx.pixel_stride(), w.pixel_stride(), dy.pixel_stride()}), kernels);
+  for (int64_t g = 0; g < p.groups; ++g)
+    execute(plan, backward_input_operands(p, g, dy, w, bias, dx), kernels);
 }
 
 void backward_weight(const Conv2dProblem& p, const Tensor& dy, const Tensor& x, const Tensor& dw,
                      const TileKernels& kernels) {
-  const int64_t cg = p.c / p.groups, kg = p.k / p.groups;
-  Conv2dProblem one = p;
-  one.c = cg;
-  one.k = kg;
-  one.groups = 1;
-  for (int64_t g = 0; g < p.groups; ++g) {
-    weight_gradient(
-        {one, grid_of(dy, g * kg), grid_of(x, g * cg), dw.data<float>() + g * kg * p.r * p.s * cg}, kernels);
-  }
+  if (p.n == 0) return dw.fill(0);
+  const WeightGradientPlan plan =
+      plan_weight_gradient(group_problem(p), x.pixel_stride(), dy.pixel_stride(), kernels);
+  for (int64_t g = 0; g < p.groups; ++g) execute(plan, weight_gradient_operands(p, g, dy, x, dw), kernels);
 }
 
 }  // namespace

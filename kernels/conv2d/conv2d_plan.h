@@ -17,13 +17,10 @@
 #include <numeric>
 
 #include "core/host_device.h"
+#include "kernels/common/ceil_div.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace atrous::kernels {
-
-constexpr int64_t ceil_div(int64_t n, int64_t d) {
-  return (n + d - 1) / d;
-}
 
 // n / d for 0 <= n < 2^31 as a multiplication by the 33-bit number 2^32 + multiplier, which is 2^(32+shift) /
 // d rounded up (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994).

@@ -7,11 +7,11 @@
 // 36*64*64 multiplications of a tile. Tasks and the order of all sums depend on the problem alone.
 #include <algorithm>
 
-#include "core/parallel.h"
+#include "kernels/common/ceil_div.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/conv2d/rows.h"
 #include "kernels/conv2d/tiles.h"
-#include "kernels/conv2d/weight_gradient.h"
+#include "kernels/conv2d/weight_gradient_tasks.h"
 #include "kernels/conv2d/winograd.h"
 
 namespace atrous::kernels {
@@ -25,10 +25,6 @@ constexpr int64_t part_floats = 8 * 1024;
 constexpr int64_t wanted_tasks = 16;
 constexpr int64_t fewest_tiles = 64;  // of a task: transforming its sums back costs as much as 3 tiles
 
-int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Channels of a block: all blocks nearly equal, whole vectors.
 int64_t block_of(int64_t channels) {
   return ceil_div(channels / lanes, ceil_div(channels, largest_block)) * lanes;
@@ -36,36 +32,28 @@ int64_t block_of(int64_t channels) {
 
 class WinogradWeight {
  public:
-  WinogradWeight(const Conv2dProblem& p, const Map& dy, const Map& x, float* dw)
-      : p_(p), dy_(dy), x_(x), dw_(dw), tiling_(p.n, dy), c_block_(block_of(p.c)), k_block_(block_of(p.k)) {
-    const int64_t blocks = ceil_div(p.c, c_block_) * ceil_div(p.k, k_block_);
-    splits_ = std::clamp<int64_t>(tiling_.count() / fewest_tiles, 1, ceil_div(wanted_tasks, blocks));
-    part_ = std::min(part_floats / (c_block_ + k_block_), ceil_div(tiling_.count(), splits_));
+  WinogradWeight(const Conv2dProblem& p, const Map& dy, const Map& x)
+      : p_(p), dy_(dy), x_(x), tiling_(p.n, dy), tasks_{p.c, p.k, block_of(p.c), block_of(p.k), 1} {
+    tasks_.splits =
+        std::clamp<int64_t>(tiling_.count() / fewest_tiles, 1, ceil_div(wanted_tasks, tasks_.blocks()));
+    part_ =
+        std::min(part_floats / (tasks_.c_block + tasks_.k_block), ceil_div(tiling_.count(), tasks_.splits));
   }
 
-  void run() const {
-    const int64_t size = p_.k * 9 * p_.c;
-    const int64_t c_blocks = ceil_div(p_.c, c_block_), k_blocks = ceil_div(p_.k, k_block_);
-    FloatBuffer partial;
-    if (splits_ > 1) partial = FloatBuffer(splits_ * size);
-    parallel_for(splits_ * c_blocks * k_blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t split = task / (c_blocks * k_blocks);
-        run_task(split, task / k_blocks % c_blocks * c_block_, task % k_blocks * k_block_,
-                 splits_ > 1 ? partial.data() + split * size : dw_);
-      }
-    });
-    if (splits_ > 1) sum_partial_gradients(partial.data(), splits_, size, dw_);
+  void run(float* dw) const {
+    run_gradient_tasks(tasks_, p_.k * 9 * p_.c, dw,
+                       [&](const GradientTasks::Task& task, float* to) { run_task(task, to); });
   }
 
  private:
-  void run_task(int64_t split, int64_t c_first, int64_t k_first, float* dw) const {
+  void run_task(const GradientTasks::Task& task, float* dw) const {
     const Steps& steps = steps_f4_avx512();
-    const Map x = block(x_, c_first, c_block_), dy = block(dy_, k_first, k_block_);
+    const Map x = block(x_, task.c_first, task.c_count), dy = block(dy_, task.k_first, task.k_count);
     const int64_t v_stride = part_ * x.channels + skew, d_stride = part_ * dy.channels + skew;
     const int64_t du_stride = x.channels * dy.channels + skew;
     const FloatBuffer v(elements * v_stride), d(elements * d_stride), du(elements * du_stride);
-    const int64_t first = split * tiling_.count() / splits_, last = (split + 1) * tiling_.count() / splits_;
+    const int64_t first = task.split * tiling_.count() / tasks_.splits,
+                  last = (task.split + 1) * tiling_.count() / tasks_.splits;
     const int64_t parts = ceil_div(last - first, part_);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t begin = first + part * (last - first) / parts,
@@ -83,7 +71,7 @@ class WinogradWeight {
     }
     for (int64_t k = 0; k < dy.channels; ++k) {
       inverse_transform_filter_avx512(du.data() + k * x.channels, du_stride, x.channels,
-                                      dw + (k_first + k) * 9 * p_.c + c_first, p_.c);
+                                      dw + (task.k_first + k) * 9 * p_.c + task.c_first, p_.c);
     }
   }
 
@@ -105,16 +93,15 @@ class WinogradWeight {
 
   static Map block(Map map, int64_t first, int64_t count) {
     map.data += first;
-    map.channels = std::min(count, map.channels - first);
+    map.channels = count;
     return map;
   }
 
   const Conv2dProblem& p_;
   Map dy_, x_;
-  float* dw_;
   Tiling tiling_;
-  int64_t c_block_, k_block_;
-  int64_t splits_, part_;  // ranges of tiles; tiles of a part of one
+  GradientTasks tasks_;  // a split is a range of tiles
+  int64_t part_ = 1;     // tiles of a range that are transformed together
 };
 
 // The cost rule. Per pair of input and output channel the direct sums take 9 multiplications per output
@@ -144,9 +131,8 @@ void conv2d_backward_weight_winograd(const Conv2dProblem& p, const Tensor& dy, c
                                      const Tensor& dw) {
   if (p.n == 0) return dw.fill(0);
   WinogradWeight(p, {dy.data<float>(), p.p(), p.q(), p.k, dy.pixel_stride(), p.dilation_h, p.dilation_w},
-                 {x.data<float>(), p.h, p.w, p.c, x.pixel_stride(), p.dilation_h, p.dilation_w},
-                 dw.data<float>())
-      .run();
+                 {x.data<float>(), p.h, p.w, p.c, x.pixel_stride(), p.dilation_h, p.dilation_w})
+      .run(dw.data<float>());
 }
 
 }  // namespace atrous::kernels

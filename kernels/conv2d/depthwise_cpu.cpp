@@ -11,6 +11,7 @@
 
 #include "core/cpu.h"
 #include "core/parallel.h"
+#include "kernels/common/ceil_div.h"
 #include "kernels/common/pool2d.h"
 #include "kernels/conv2d/conv2d_impl.h"
 
@@ -242,8 +243,6 @@ class Tasks {
   }
 
  private:
-  static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
   int64_t height_, channels_, blocks_per_image_;
   int64_t width_ = 0, row_blocks_ = 0, channel_blocks_ = 0;  // width_: channels of a block
 };

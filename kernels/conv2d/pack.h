@@ -5,13 +5,9 @@
 #include <vector>
 
 #include "kernels/conv2d/rows.h"
+#include "kernels/conv2d/taps.h"
 
 namespace atrous::kernels {
-
-struct Tap {
-  int64_t h, w;   // offset of the input that it reads
-  int64_t index;  // r*S + s: its index in the filter
-};
 
 // Output channels [first, first + channels), computed `vectors` vectors at a time.
 struct Panel {

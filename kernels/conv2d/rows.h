@@ -1,5 +1,5 @@
-// Input rows as the tiles want them: zero-padded at both ends, with the prologue applied, channels of one
-// block.
+// Input rows in the form that tiles read: zero-padded at both ends, with the prologue applied, channels of
+// one block.
 //
 // A tile walks over pixels at a constant distance. Copying a row costs about as much as one multiplication
 // per value, against R*S*K/16 of them in the convolution, so there is no special code for borders anywhere

@@ -30,8 +30,6 @@ COMMENT = re.compile(
     r'R"(\w*)\(.*?\)\1"|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\[^\n]{1,8}?)\'|(?P<comment>//[^\n]*(?:\n[ \t]*//[^\n]*)*|/\*.*?\*/)',
     re.DOTALL,
 )
-# The comments of the CPU's convolution drivers get plain words with their new structure.
-DRIVERS = re.compile(r"kernels/conv2d/(bf16_|conv2d_(bf16|cpu)|correlation|gather|rows|taps|weight_gradient)")
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"(?:\s*\n\s*"((?:[^"\\\n]|\\.)*)")*')
 
 
@@ -45,7 +43,7 @@ def texts(path):
     for m in LITERAL.finditer(content):
         yield content.count("\n", 0, m.start()) + 1, "".join(re.findall(r'"((?:[^"\\\n]|\\.)*)"', m.group(0)))
     for m in COMMENT.finditer(content):
-        if m["comment"] and not DRIVERS.match(str(path.relative_to(ROOT))):
+        if m["comment"]:
             yield content.count("\n", 0, m.start()) + 1, re.sub(r"\n[ \t]*//", " ", m["comment"])
 
 
