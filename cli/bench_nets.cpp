@@ -1,4 +1,4 @@
-// `atrous bench nets`: whole networks, inference and training step, beside PyTorch's.
+// `atrous bench nets`: whole networks, inference and training step, compared with PyTorch's.
 #include <fmt/core.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-// The profile of a step, for people.
+// The profile of a step as text.
 #pragma once
 
 #include <cstdio>

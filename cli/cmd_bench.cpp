@@ -1,4 +1,4 @@
-// `atrous bench`: speed of kernels and networks, beside other libraries in the same run.
+// `atrous bench`: speed of kernels and networks, compared with other libraries in the same run.
 #include <CLI/CLI.hpp>
 #include <map>
 

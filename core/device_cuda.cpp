@@ -42,7 +42,7 @@ DeviceProperties query_properties() {
           .driver = version_text(driver)};
 }
 
-// The deleters ignore the status: at the end of the process the driver may be gone before them.
+// The deleters ignore the status: at the end of the process the driver may have been unloaded before them.
 class CudaBackend final : public DeviceBackend {
  public:
   const DeviceProperties& properties() override {

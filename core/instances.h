@@ -1,5 +1,5 @@
 // The objects of one image: read by data sets, moved by augmentation, targets of detection networks. It lives
-// in core because data/ and nets/ both speak of it and neither may include the other.
+// in core because data/ and nets/ both use it and neither may include the other.
 //
 // Boxes are f32 [n, 4]: x1, y1, x2, y2 in pixels on continuous coordinates (pixel i covers [i, i + 1)), so
 // that the width is x2 - x1.

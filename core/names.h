@@ -1,4 +1,4 @@
-// Enums whose values have names in configs, flags and messages. A table beside the enum states each name
+// Enums whose values have names in configs, flags and messages. A table next to the enum states each name
 // once; parsing, help, writing and messages read it:
 //
 //   enum class Border { zero, reflect };
@@ -21,7 +21,7 @@ template <class E>
 struct Named {
   E value;
   const char* name;
-  // Options beside the choice that this value uses, separated by blanks. An option that some rows have and
+  // Further options that this value uses, separated by blanks. An option that some rows have and
   // this one lacks is refused with it.
   std::string_view takes = {};
 };

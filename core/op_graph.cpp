@@ -27,7 +27,7 @@ bool OpGraph::overlap(const View& a, const View& b) {
   const int64_t shift = b.first - a.first;  // bytes; may be negative
   if (shift >= extent(a.rows, a.bytes, a.stride) || -shift >= extent(b.rows, b.bytes, b.stride)) return false;
   if (a.stride != b.stride || a.rows == 1 || b.rows == 1) {
-    // A dense view meets every row that it reaches into; a single short row may lie in a gap.
+    // A dense view overlaps every row that it reaches into; a single short row may lie in a gap.
     const View &wide = a.rows > 1 ? a : b, &other = a.rows > 1 ? b : a;
     if (wide.rows == 1 || other.rows > 1 || other.bytes >= wide.stride) return true;
     const int64_t at = ((other.first - wide.first) % wide.stride + wide.stride) % wide.stride;

@@ -98,7 +98,7 @@ void PageHeap::reserve() {
     void* range = ::mmap(nullptr, size + huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (range == MAP_FAILED) continue;
 #ifdef MADV_HUGEPAGE
-    // Activations are read in strides of many pages, which 4 KiB pages make a matter of address translation.
+    // Activations are read in strides of many pages, which with 4 KiB pages are bound by address translation.
     // Advice: may be ignored.
     ::madvise(range, size + huge_page, MADV_HUGEPAGE);
 #endif

@@ -8,8 +8,8 @@
 // A file is untrusted input, so every rule is enforced: header of at most 100,000,000 bytes that fits
 // the file; no duplicate names; known dtypes; shape times element size equal to the byte range, without
 // overflow; ranges that neither overlap nor leave holes and that end where the file ends. Nothing is
-// allocated before it is known to be in the file. This file knows names and bytes only; layers/state_dict.h
-// knows about layouts of filters.
+// allocated before it is known to be in the file. This file handles names and bytes only; layers/state_dict.h
+// converts layouts of filters.
 #pragma once
 
 #include <iosfwd>

@@ -35,7 +35,7 @@ struct CheckReport {
   std::vector<Finding> findings;
 
   int64_t errors() const;
-  std::string table() const;  // for people
+  std::string table() const;  // human-readable
   std::string json() const;
 };
 

@@ -42,7 +42,7 @@ struct InstanceCheckReport {
   std::vector<Finding> findings;
 
   int64_t errors() const;
-  std::string table() const;  // for people
+  std::string table() const;  // human-readable
   std::string json() const;
 };
 

@@ -1,6 +1,6 @@
 // Matches the classes of two lists: by name, never by number.
 //
-// Two lists meet whenever data of one origin are used with data of another: the validation split
+// Two lists are matched whenever data of one origin are used with data of another: the validation split
 // with the training split, a data set with a checkpoint, results with annotations. Order, ids and label
 // values may differ between them; names define the classes.
 #pragma once

@@ -48,7 +48,7 @@ struct CocoAnnotation {
   int64_t id = 0;
   int64_t image = 0;     // index into images
   int64_t category = 0;  // index into categories
-  bool has_box = false;  // only without a bbox and a segmentation there is none
+  bool has_box = false;  // false only if the record has neither a bbox nor a segmentation
   // The box as written (that of a crowd in the official files is a pixel smaller than its mask); without a
   // bbox that of the mask.
   CocoBox box;
@@ -115,7 +115,7 @@ struct CocoResult {
 // category of the same name, whatever their ids are (class_match.h). An annotated category that they lack is
 // scored as never detected, and results of a category that is not annotated are left out, as COCO's tools do:
 // a note. Refused if each side has a category that the other lacks: names may be spelled in two ways, unless
-// `map` maps those of the annotations to themselves. `notes` gets lines for people.
+// `map` maps those of the annotations to themselves. `notes` gets one line of text per note.
 //
 // As COCO's own tools do, the first result decides for all: if it has a bbox, all need one, areas are those
 // of the boxes, and a result without a segmentation has its box as mask; if not, all need a segmentation,

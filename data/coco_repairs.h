@@ -15,7 +15,7 @@ struct CocoRepairs {
   int64_t rles_in_lists = 0;   // [{"size", "counts"}]: the mask is their union
   int64_t text_ids = 0;        // "12" for 12
 
-  // One line for each kind that occurred, for people.
+  // One line of text for each kind that occurred.
   std::vector<std::string> lines(const std::string& path) const;
 };
 

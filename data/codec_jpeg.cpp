@@ -58,7 +58,7 @@ struct Reader {
       case JWRN_NOT_SEQUENTIAL: self.scan_parameters = true; return;
       case JWRN_JFIF_MAJOR: self.jfif_revision = true; return;
       case JWRN_ADOBE_XFORM: self.adobe_transform = p->err->msg_parm.i[0]; return;
-      case JWRN_JPEG_EOF: self.no_end = true; return;  // missing data is judged when all is read
+      case JWRN_JPEG_EOF: self.no_end = true; return;  // missing data is checked when all is read
       default: on_error(p);
     }
   }

@@ -21,7 +21,7 @@ struct Tiff {
   }
 };
 
-// Bytes of a field's unsigned integer types; 0 for all others. The standard wants SHORT; writers use the
+// Bytes of a field's unsigned integer types; 0 for all others. The standard prescribes SHORT; writers use the
 // others too.
 size_t integer_size(uint32_t type) {
   return type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0;  // BYTE, SHORT, LONG

@@ -43,7 +43,7 @@ class LabelMap {
   bool has_class(int64_t label) const;
   // The same values with other classes: class k becomes labels[k], or is ignored if that is negative.
   LabelMap relabelled(const std::vector<int64_t>& labels, int64_t num_classes) const;
-  // The classes of `source` that this map makes its class `label`, where both know the value or colour.
+  // The classes of `source` that this map makes its class `label`, where both contain the value or colour.
   std::set<int64_t> classes_in(const LabelMap& source, int64_t label) const;
 
   // "0:sky 1:building ... 11:ignore"; runs of equal values are shortened.

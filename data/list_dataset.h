@@ -68,9 +68,9 @@ class ListDataset final : public Dataset {
     std::vector<ClassInfo> classes;
     int64_t in_channels = 3;
     bool unknown_to_ignore = false;
-    bool accept_wide_labels = false;      // 16-bit labels: only where the label map says what they mean
+    bool accept_wide_labels = false;      // 16-bit labels: only where the label map defines them
     std::string left_out = {};            // SplitPlan's
-    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines for people
+    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines of text
     bool check_files = true;              // when the set is opened; otherwise check_exists() does
     // Checks label values that the label map allows but a file of this set must not hold: "", or the error.
     std::function<std::string(const LabelFile&)> objection = {};

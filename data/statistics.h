@@ -23,7 +23,7 @@ LabelHistogram label_histogram(const Dataset& dataset);
 
 // Median frequency balancing (Eigen & Fergus, ICCV 2015, section 6.4): freq(c) = pixels of c / labelled
 // pixels of the images that contain c; weight(c) = median(freq) / freq(c), the median over the classes that
-// occur. Ignored pixels count nowhere. A class without pixels gets weight 1, which no training pixel ever
+// occur. Ignored pixels are not counted. A class without pixels gets weight 1, which no training pixel ever
 // uses.
 std::vector<double> median_frequency_weights(const LabelHistogram& histogram);
 

@@ -58,7 +58,7 @@ std::array<double, recalls> recall_points();
 inline constexpr const char* no_scored_object =
     "nothing to score: the images have no annotated objects (crowds do not count)";
 
-// -1 stands for what does not exist, as pycocotools has it: scores of a class without objects (of that size).
+// -1 stands for an undefined score, as in pycocotools: scores of a class without objects (of that size).
 // existing() of it is empty.
 std::optional<double> existing(double score);
 struct CocoClassScores {

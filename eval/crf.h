@@ -18,7 +18,7 @@ struct CrfRefined {
 // refined with a margin around it, three standard deviations of the wider kernel but at most
 // crf_widest_margin pixels, which is then cut off. That is an approximation: what lies beyond the margin is
 // not seen, by the sums over all pixels nor by their normalisation, and lattices of parts are other lattices.
-// A bilateral kernel whose standard deviation is no small part of the image sees most of it through the
+// A bilateral kernel with a large standard deviation relative to the image covers most of it through the
 // margin only. The need: 800 bytes per pixel while the lattice is built (that of noise; a photograph's takes
 // half), 200 for a spatial one, then what layers/dense_crf.h says, and with several parts one float more per
 // pixel and class.

@@ -45,7 +45,7 @@ struct InstanceHooks {
 InstanceEvaluation evaluate(layers::DetectionModel& model, const data::InstanceDataset& dataset,
                             const InstanceHooks& hooks = {});
 
-// u8 [H, W, C] as decoded -> f32 in [0, 1], as detectors want it.
+// u8 [H, W, C] as decoded -> f32 in [0, 1], the input of detectors.
 Tensor as_detector_input(const Tensor& image);
 
 // Those whose score is at least `score`: the first ones.

@@ -226,7 +226,7 @@ void predict_image(layers::SegmentationModel& model, const Tensor& image, const 
 
 namespace {
 
-// Labels and, if they are wanted, probabilities of an image.
+// Labels and, if requested, probabilities of an image.
 Prediction predicted(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,
                      const InferenceOptions& options, bool probabilities) {
   check(model, image, options);

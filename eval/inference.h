@@ -18,7 +18,7 @@ namespace atrous::eval {
 // certain.
 enum class WindowBlend {
   // Windows fade towards their rims (sigma an eighth of the window, at least 1e-3 so that no sum of weights
-  // comes near zero): they hardly count where another window sees the pixel better, and no seam shows.
+  // comes near zero): they have little weight where another window covers the pixel better; no seam shows.
   gaussian,
   mean,  // all windows alike, as MMSegmentation's slide inference: for comparing numbers
 };
@@ -66,7 +66,7 @@ struct PredictionSink {
 //
 // options.crf is left to the functions below: this is the network's own prediction.
 //
-// Memory beside the network's own: the logits of the passes as the
+// Memory besides the network's own: the logits of the passes as the
 // network gives them, or one f32 [H, W, K] if that is less (with windows: always, where there are several
 // passes, and a band of one window's height); a single pass needs no map of H x W x K.
 void predict_image(layers::SegmentationModel& model, const Tensor& image, const data::DataOptions& data,

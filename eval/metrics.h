@@ -65,7 +65,7 @@ struct ScoredClasses {
   }
 };
 
-// h[gt, pred], int64. Pixels whose label is `ignore` count nowhere. A label or prediction outside [0, K) is
+// h[gt, pred], int64. Pixels whose label is `ignore` are not counted. A label or prediction outside [0, K) is
 // an Error(data).
 class ConfusionMatrix {
  public:

@@ -9,7 +9,7 @@ namespace {
 
 using kernels::Activation;
 
-// What backward needs besides the gradient.
+// Values saved for backward.
 struct Context {
   Saved x, y, gamma;
   Saved beta;           // undefined if there was a residual

@@ -1,4 +1,4 @@
-// Parameters are f32 masters; kernels that read activations in bf16 want filters in bf16 too.
+// Parameters are f32 masters; kernels that read activations in bf16 need filters in bf16 too.
 #pragma once
 
 #include "core/autograd.h"

@@ -7,7 +7,7 @@ namespace atrous::layers {
 
 class Model : public Module {
  public:
-  // Where the parameters are; cpu if there are none.
+  // The device of the parameters; cpu if there are none.
   Device device() const;
   // The type of activations, f32 or bf16 (with f32 parameters). The image given to forward has this type.
   DType compute_dtype() const { return compute_dtype_; }

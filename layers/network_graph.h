@@ -1,5 +1,5 @@
-// A network's forward pass as a graph of ops, without arithmetic: what a network consists of and what it
-// costs.
+// A network's forward pass as a graph of ops, without arithmetic: the layers of a network and their
+// cost.
 //
 //   const BuildDeviceGuard on_meta(Device::meta);
 //   const auto model = nets::build_network(options);

@@ -49,7 +49,7 @@ struct LoadReport {
     return folded.empty() && missing.empty() && unexpected.empty() && misshaped.empty();
   }
   enum class Outcome { loaded, refused };
-  // A few lines for people: counts, and the names of all that was not simply loaded (the first dozen of each
+  // A few lines of text: counts, and the names of all that was not simply loaded (the first dozen of each
   // kind; all with another shape, if something was loaded).
   std::string str(Outcome outcome = Outcome::loaded) const;
 };

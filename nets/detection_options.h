@@ -65,7 +65,7 @@ struct DetectionOptions {
   double smooth_l1_beta = 1.0 / 9;  // of both box losses; 0: plain L1 (Detectron2)
   SamplerKind sampler = SamplerKind::random;
   // Added to the variance by the norms of the ResNet. torchvision's published weights of
-  // maskrcnn_resnet50_fpn and fasterrcnn_resnet50_fpn (not v2) want 0.
+  // maskrcnn_resnet50_fpn and fasterrcnn_resnet50_fpn (not v2) need 0.
   double backbone_norm_eps = 1e-5;
 
   friend bool operator==(const DetectionOptions&, const DetectionOptions&) = default;

@@ -1,7 +1,7 @@
 // FC-DenseNet, "the one hundred layers tiramisu" (Jegou, Drozdzal, Vazquez, Romero, Bengio,
 // arXiv:1611.09326).
 //
-// A layer of a dense block is norm, ReLU, 3x3 convolution to `growth` channels, dropout; it sees the block's
+// A layer of a dense block is norm, ReLU, 3x3 convolution to `growth` channels, dropout; it reads the block's
 // input and all layers before it. Down: five dense blocks, each followed by norm, ReLU, 1x1 convolution,
 // dropout and max pooling. Up: only the channels added by the block below are doubled, by a 3x3 transposed
 // convolution of stride 2, and concatenated before the skip; then a dense block again. 1x1 scores.

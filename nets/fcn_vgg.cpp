@@ -79,7 +79,7 @@ class FcnVgg : public SegmentationModel {
   std::string kind() const override { return fmt::format("FCN-{}s", stride_); }
 
  private:
-  // x doubled, plus the scores of a pool, cropped at `offset` to where they meet.
+  // x doubled, plus the scores of a pool, cropped at `offset` so that they are aligned.
   Variable doubled_plus(const Variable& x, const Conv2d& score, const Variable& pool, double at_once_scale,
                         int64_t offset) const {
     const int64_t height = 2 * (x.dim(1) + 1), width = 2 * (x.dim(2) + 1);

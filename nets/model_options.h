@@ -117,7 +117,7 @@ struct ModelOptions {
   std::string backbone_or(const char* otherwise) const { return backbone.empty() ? otherwise : backbone; }
 };
 
-// Which network it is, for people: "fcn8s, vgg16, width 0.5, with CRF as RNN"; what is not set is left out.
+// Description of the network: "fcn8s, vgg16, width 0.5, with CRF as RNN"; unset options are omitted.
 std::string describe(const ModelOptions& options);
 
 }  // namespace atrous::nets

@@ -247,7 +247,7 @@ class Rcnn : public DetectionModel {
     return objects;
   }
 
-  // The maps that regions are cut from: all but the one that only the RPN sees.
+  // The maps that regions are cut from: all but the one that only the RPN reads.
   RegionMaps regions_of(const std::vector<Variable>& maps) const {
     const std::vector<int64_t>& strides = backbone_->region_strides();
     return {{maps.begin(), maps.begin() + static_cast<std::ptrdiff_t>(strides.size())}, strides};

@@ -20,7 +20,7 @@ struct ImportReport {
   layers::LoadReport load;
   std::vector<std::pair<std::string, std::string>> renamed;  // name in the file, name in the network
 
-  std::string str() const;  // a few lines for people
+  std::string str() const;  // a few lines of text
 };
 
 // Loads the tensors of a safetensors file that match by name and shape; the rest keeps its values, and the

@@ -1,4 +1,4 @@
-// Where training batches come from.
+// Sources of training batches.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ struct DataSets {
   std::unique_ptr<data::Dataset> train;
   std::unique_ptr<data::Dataset> val;
   std::vector<data::ClassInfo> classes;
-  std::vector<std::string> notes;  // lines for people
+  std::vector<std::string> notes;  // lines of text
 };
 // `stored`: the classes of a checkpoint that is resumed, or null (class_source.h).
 DataSets open_datasets(const Config& config, const data::ClassList* stored);

@@ -204,7 +204,7 @@ void apply_override(JsonValue& root, const std::string& assignment) {
     }
     parent = &child;
   }
-  // A key that the schema does not know is put into the tree as well: reading it gives the error with the
+  // An unknown key is put into the tree as well: reading it gives the error with the
   // nearest key.
   JsonValue value = type ? override_value(assignment.substr(equals + 1), *type, origin) : JsonValue::of("");
   set_where(value, origin);

@@ -1,4 +1,4 @@
-// The resolved configuration of a run. Components take the plain structs; only train/ and cli/ know this
+// The resolved configuration of a run. Components take the plain structs; only train/ and cli/ use this
 // file.
 #pragma once
 

@@ -23,7 +23,7 @@ class DetectionTask : public Task {
 
  private:
   const Config config_;
-  std::vector<std::string> notes_;  // notes on classes, for people
+  std::vector<std::string> notes_;  // notes on classes, lines of text
   const std::unique_ptr<data::InstanceDataset> train_, val_;
   const std::shared_ptr<layers::DetectionModel> model_;
   const data::TrainingImages images_;

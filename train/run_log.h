@@ -33,7 +33,7 @@ struct Validation {
   JsonValue line;                                      // members of its line in metrics.jsonl
   JsonValue best;                                      // members of best.json, if it is the best
   std::vector<std::pair<std::string, double>> curves;  // of TensorBoard, by tag
-  std::string text;                                    // for people
+  std::string text;                                    // human-readable
   std::vector<std::string> warnings;                   // results that are probably a mistake
   // False if the set has nothing from which the main score could be computed: no weights are then better than
   // others, and the newest count as the best.
@@ -59,7 +59,7 @@ class RunLog {
   // The progress bar; does nothing if stderr is not a terminal.
   void progress(int64_t step, double loss);
   void validation_progress(int64_t done, int64_t total);
-  // A line for people. A closed stderr is no error.
+  // A line on stderr. A closed stderr is no error.
   void message(const std::string& text);
 
  private:

@@ -13,7 +13,7 @@ struct CategoryLabels {
   std::vector<ClassInfo> classes;     // by label
   std::vector<int64_t> category_ids;  // by label; 0 for background, -1 for a class without a category
   std::vector<int64_t> label_of;      // by category
-  std::vector<std::string> notes;     // lines for people
+  std::vector<std::string> notes;     // lines of text
 };
 
 struct SplitFile {

@@ -45,7 +45,7 @@ class InstanceFiles : public InstanceDataset {
     std::vector<int64_t> category_ids = {};  // by label; 0 for background
     int64_t in_channels = 3;
     ImageReadOptions image = {};
-    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines for people
+    std::vector<std::string> notes = {};  // notes on matched classes and assumptions, lines of text
     bool check_files = true;              // otherwise load() reports missing files
   };
   // Checks that every file exists.

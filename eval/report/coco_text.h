@@ -1,4 +1,4 @@
-// COCO scores for people: what `metrics coco` and `eval` print.
+// COCO scores as text: the output of `metrics coco` and `eval`.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// How `eval` and `metrics semantic` show their scores: one table for people, one JSON for scripts.
+// Output of `eval` and `metrics semantic`: one table for terminals, one JSON for scripts.
 #pragma once
 
 #include <cstdio>

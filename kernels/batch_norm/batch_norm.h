@@ -14,7 +14,7 @@
 // Forward is two passes over x (one if var is known), backward two over x, dy and perhaps y. All tensors may
 // be pixel-strided and lie on one device. x, y, dy, dx, residual share shape and dtype (f32 or f64 on the
 // CPU, f32 or bf16 on a GPU); parameters, statistics and their gradients are dense [C] of that dtype, f32
-// beside bf16.
+// with bf16.
 #pragma once
 
 #include <string>

@@ -44,7 +44,7 @@ struct Math {
   bool operator==(const Math&) const = default;
 };
 
-// The dtype of per-channel vectors, statistics and gradients of parameters beside activations of `dtype`.
+// The dtype of per-channel vectors, statistics and gradients of parameters for activations of `dtype`.
 constexpr DType parameter_dtype(DType dtype) {
   return dtype == DType::bf16 ? DType::f32 : dtype;
 }

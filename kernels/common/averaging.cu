@@ -7,7 +7,7 @@
 //              vectorised  16 bytes of channels per thread: fewer and wider accesses, indices computed
 //                          once for all
 //              shared      a block per eight channel groups of an output: its rows of threads split the
-//                          rectangle and meet in shared memory. A global average has too few outputs to
+//                         rectangle and add up in shared memory. A global average has too few outputs to
 //                          fill a GPU with threads.
 //   backward   naive, vectorised   gathers: every element is written once, in a fixed order of summation
 #include "kernels/common/averaging.h"

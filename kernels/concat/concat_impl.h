@@ -11,7 +11,7 @@ using BackwardFn = void(const ConcatProblem&, const Tensor& dy, const std::vecto
 ForwardFn forward_ref;
 BackwardFn backward_ref;
 
-inline constexpr int max_parts = 16;  // of `fused`: they travel as arguments of the kernel
+inline constexpr int max_parts = 16;  // of `fused`: they are passed as arguments of the kernel
 ATROUS_DECLARE_ON_GPU(ForwardFn forward_naive, forward_fused; BackwardFn backward_naive, backward_fused;)
 
 }  // namespace atrous::kernels::concat

@@ -31,7 +31,7 @@ __device__ float load_filter(const TileArguments<T>& args, const Correlation& g,
 
 template <class T, bool Gradient>
 __global__ void __launch_bounds__(threads) conv2d_tiled(TileArguments<T> args) {
-  // One element more than needed, so that threads that read along a column meet different banks.
+  // One element more than needed, so that threads that read along a column access different banks.
   ATROUS_SHARED(float, left, [tile][depth + 1]);   // [row][element]
   ATROUS_SHARED(float, right, [tile][depth + 1]);  // [column][element]
   const int x = static_cast<int>(threadIdx.x) % tile, y = static_cast<int>(threadIdx.x) / tile;

@@ -23,7 +23,7 @@ inline constexpr int64_t elements = 36;  // of F(4x4, 3x3)
 inline constexpr int64_t lanes = 16;
 
 // Floats between the elements of a tile, beyond those needed: transforms write or read all 36 at once, which
-// with distances of 4 KiB would meet in one set of the first-level cache (12 lines). An odd number of lines
+// with distances of 4 KiB would map to one set of the first-level cache (12 lines). An odd number of lines
 // spreads them over 36 of the 64 sets.
 inline constexpr int64_t skew = 3 * lanes;
 
@@ -52,7 +52,7 @@ class Tiling {
   std::vector<int64_t> tops_, lefts_;
 };
 
-// Multiplications of the direct sums per pair of channels: taps that meet only padding are not counted.
+// Multiplications of the direct sums per pair of channels: taps that cover only padding are not counted.
 int64_t products_inside(const Conv2dProblem& problem);
 
 // Applied to values as they are read: x' = relu?(scale[c]*x + bias[c]); scale may be null.

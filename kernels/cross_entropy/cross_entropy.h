@@ -5,8 +5,8 @@
 //   loss = s * sum_p l_p,    s = 1 / sum_p w_y u_p (mean; 0 if that sum is 0) or 1 (sum)
 //   dloss/dz_pk = s w_y u_p c_p (softmax(z_p)_k - [k = y]),   c_p = 1 for gamma = 0 (cross_entropy_math.h)
 //
-// Pixels with y = ignore_index count nowhere. The mean is PyTorch's (a weighted mean). Since s depends on the
-// labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in
+// Pixels with y = ignore_index are not counted. The mean is PyTorch's (a weighted mean). Since s depends on
+// the labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in
 // double, in fixed blocks. Bad labels on a device: kernels/labels/labels.h.
 #pragma once
 

@@ -34,7 +34,7 @@ struct Targets {
         pixel_losses(out.pixel_losses.defined() ? out.pixel_losses.device_data<float>() : nullptr),
         partial(partial_.device_data<double>()) {}
 
-  // Labels out of range count nowhere, so that no kernel reads past its logits: loss_scale reports them.
+  // Labels out of range are not counted, so that no kernel reads past its logits: loss_scale reports them.
   __device__ bool counts(int32_t label) const {
     return label != ignore_index && label >= 0 && label < classes;
   }

@@ -1,6 +1,6 @@
 // Both passes in one: a few rows at a time are summed over the rows around them, then along themselves while
 // they are in the cache. Rows of x are multiplied by `before` as they come into a ring of rows, which holds
-// those that are within reach. Memory sees x once and y once.
+// those that are within reach. So x is read from memory once and y written once.
 #include <algorithm>
 
 #include "core/parallel.h"

@@ -5,7 +5,7 @@
 //            read from memory takes part in 64 products (matrix_product.cuh)
 //   cublas   NVIDIA's library, where there is one (gemm_cublas.cpp)
 //
-// y of form tn is the gradient of a weight and therefore f32 beside bf16 operands.
+// y of form tn is the gradient of a weight and therefore f32 with bf16 operands.
 #include "kernels/gemm/gemm_impl.h"
 #include "kernels/gemm/matrix_product.cuh"
 #include "kernels/gpu/gpu.h"

@@ -5,7 +5,7 @@
 //   tn:  y[m,n] = sum_k a[k,m] * b[k,n]                weight gradient:   dy [M,O], x [M,I] -> dw [O,I]
 //
 // Rows may have a stride (Tensor::pixel_stride). f32, f64 and, on GPUs, bf16; the bias and the result of form
-// tn are f32 beside bf16. A linear layer is a 1x1 convolution, and that is how the fast CPU implementation
+// tn are f32 with bf16. A linear layer is a 1x1 convolution, and that is how the fast CPU implementation
 // computes it.
 #pragma once
 

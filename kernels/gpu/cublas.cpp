@@ -18,7 +18,7 @@ void check_cublas(cublasStatus_t status, const char* what) {
 }
 
 // A handle may serve one thread at a time, so each thread has its own for the device. It is never destroyed:
-// at the end of the process CUDA may be gone before it.
+// at the end of the process CUDA may have been unloaded before it.
 cublasHandle_t handle() {
   static thread_local cublasHandle_t of_thread = [] {
     cublasHandle_t created = nullptr;
@@ -45,7 +45,7 @@ cudaDataType_t type_of(const Tensor& t) {
   return t.dtype() == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
-// Distance of the rows. A single row may claim any; cuBLAS wants at least its length.
+// Distance of the rows. A single row may claim any; cuBLAS requires at least its length.
 int stride_of(const Tensor& t) {
   return narrow<int>(std::max(t.pixel_stride(), t.dim(1)), "cublas");
 }

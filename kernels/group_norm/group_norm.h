@@ -10,7 +10,7 @@
 //   dx = invstd * (gamma g - 1/K sum gamma g - xhat/K sum gamma g xhat)
 //
 // Activations are f32 or f64 on the CPU, f32 or bf16 on a GPU, of any pixel stride; parameters and statistics
-// are dense, of the same dtype or f32 beside bf16.
+// are dense, of the same dtype or f32 with bf16.
 //
 // Statistics do not depend on the batch, so training and evaluation are the same and any batch size works.
 #pragma once

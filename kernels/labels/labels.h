@@ -30,7 +30,7 @@ struct LossScale {
 // is 0. On a device NaN if a label is bad. `checked` is [N,H,W] from checked_labels.
 Tensor loss_scale(const LossScale& what, const Tensor& checked);
 
-// Error(data) if a loss on a device has met a bad label since the last call; names the first. Waits for the
+// Error(data) if a loss on a device has found a bad label since the last call; names the first. Waits for the
 // device.
 void report_bad_labels();
 

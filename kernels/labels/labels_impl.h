@@ -6,7 +6,7 @@
 
 namespace atrous::kernels {
 
-// The first bad label that a device has met. Stays on the device until it is read.
+// The first bad label that a device has found. Stays on the device until it is read.
 struct BadLabel {
   int64_t found = 0;  // 0 or 1; the first one is kept
   int64_t pixel = 0, height = 0, width = 0;

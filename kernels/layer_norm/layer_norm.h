@@ -9,7 +9,7 @@
 //   pixels)
 //
 // Activations are f32 or f64 on the CPU, f32 or bf16 on a GPU, of any pixel stride; parameters and statistics
-// are dense, of the same dtype or f32 beside bf16.
+// are dense, of the same dtype or f32 with bf16.
 #pragma once
 
 #include <string>

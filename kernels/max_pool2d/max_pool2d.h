@@ -4,7 +4,7 @@
 //   indices[n,oh,ow,c] = h*W + w of the tap that won (i32)
 //
 // Padding never wins. The first maximum in row order wins; a NaN wins over everything, the last one over
-// earlier ones (as in PyTorch). A dilated window that meets no pixel at all gives -inf and index -1.
+// earlier ones (as in PyTorch). A dilated window that covers no pixel at all gives -inf and index -1.
 //
 //   backward:   dx[n, h*W + w, c] = sum of dy over the windows whose index is h*W + w
 //   unpool:     y[n, indices[n,oh,ow,c], c] = x[n,oh,ow,c], zero elsewhere (Zeiler & Fergus 2014; SegNet,

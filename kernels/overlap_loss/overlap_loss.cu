@@ -33,7 +33,7 @@ struct Input {
   int32_t ignore_index;
   bool squared;
 
-  // Labels out of range count nowhere: loss_scale reports them.
+  // Labels out of range are not counted: loss_scale reports them.
   __device__ bool counts(int32_t label) const {
     return label != ignore_index && label >= 0 && label < classes;
   }

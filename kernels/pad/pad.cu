@@ -6,7 +6,7 @@
 //   naive        one channel per thread
 //   vectorised   16 bytes of channels per thread: fewer and wider accesses, indices computed once for all
 //
-// backward gathers: an input pixel knows the few outputs that copied it (pad_copies), so every element is
+// backward gathers: pad_copies gives the few outputs that copied an input pixel, so every element is
 // written once, in a fixed order of summation, without atomics.
 #include "kernels/common/channel_groups.h"
 #include "kernels/pad/pad_impl.h"

@@ -8,7 +8,7 @@
 //   label     = nearest(labels, p)
 //
 // A point outside the picture (beyond its outermost pixel edges) gives u = border and the ignore label, or
-// with `reflect` the mirrored point. The map of an image composes whatever is affine: crop, padding, scale,
+// with `reflect` the mirrored point. The map of an image composes all affine changes: crop, padding, scale,
 // flips, turns, rotation; the picture is interpolated once. Scales below 1 alias, since nothing is filtered
 // first. The formulas are those of data/augment.h without elastic deformation and blur; the same random
 // choices give the same picture up to rounding.

@@ -13,8 +13,8 @@
 namespace atrous::kernels::resize_cross_entropy_impl {
 namespace {
 
-// Stands for "no class" in the lanes past the last one: finite, since it is multiplied by weights that may be
-// 0.
+// The logit of "no class" in the lanes past the last one: finite, since it is multiplied by weights that may
+// be 0.
 constexpr float no_class = -1e30f;
 
 template <int L, int NV>

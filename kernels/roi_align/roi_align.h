@@ -1,4 +1,4 @@
-// RoIAlign: features of regions of interest, of one size whatever the region's (He et al. 2017, Mask R-CNN,
+// RoIAlign: features of regions of interest, of one size for regions of any size (He et al. 2017, Mask R-CNN,
 // arXiv:1703.06870), from the maps of a pyramid (Lin et al. 2017, arXiv:1612.03144) or from a single one.
 //
 //   y[r,p,q,c] = 1/(n_y n_x) sum over samples i < n_y, j < n_x of bin (p, q):  x(Y_pi, X_qj)[c]

@@ -24,7 +24,7 @@ inline constexpr size_t fiber_guard_bytes = 64 << 10;
 
 // A fiber that will call entry() on its own stack at the first switch to it. entry never returns.
 Fiber make_fiber(void (*entry)());
-// As after make_fiber, on the stack that it has. Whatever ran there is forgotten without unwinding.
+// As after make_fiber, on the stack that it has. The function that ran there is dropped without unwinding.
 void reset_fiber(Fiber& fiber, void (*entry)());
 
 // Stops here, continues in `to`; returns when another fiber switches back.

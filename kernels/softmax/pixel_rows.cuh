@@ -3,7 +3,7 @@
 //
 // A thread that reads its own pixel of 21 classes touches memory 84 bytes from its neighbour's. Through
 // shared memory neighbouring threads touch neighbouring elements, 16 bytes each where the tensor is dense.
-// The pitch is odd, so that 32 threads that walk along their rows meet 32 different banks.
+// The pitch is odd, so that 32 threads that walk along their rows access 32 different banks.
 #pragma once
 
 #include "kernels/gpu/gpu.h"
