@@ -148,8 +148,8 @@ ReceptiveField::Field ReceptiveField::pull(const OpGraph::Node& node, const OpGr
   if (from.rows.at.empty()) return from;
   const Plane in = plane_of(operand.shape), out = plane_of(written);
   const bool vector = in == Plane{1, 1};  // or a map of one position: the same for all positions
-  const bool global =
-      node.reach.kind == Reach::Kind::whole || (node.reach.kind == Reach::Kind::same && out == Plane{1, 1});
+  const bool global = node.reach.kind == Reach::Kind::whole || written.rank() != 4 ||  // statistics of a map
+                      (node.reach.kind == Reach::Kind::same && out == Plane{1, 1});
   Field to{{}, {}, from.whole, std::move(from.unknown)};
   if (vector || global) {
     to.rows = read_everything(from.rows, out.rows);

@@ -7,10 +7,6 @@ namespace atrous::kernels {
 namespace pad_impl {
 namespace {
 
-constexpr auto f32_or_bf16 = [](const PadProblem& p) -> const char* {
-  return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
-};
-
 Reach reach_of(const PadProblem& p) {
   const auto taps = [&p](int64_t pad, int64_t size) -> Reach::Axis {
     return [=, mode = p.pads.mode](int64_t o) { return Taps{pad_source(mode, o, pad, size), 1, 1}; };

@@ -7,9 +7,6 @@ namespace atrous::kernels {
 namespace resize {
 namespace {
 
-constexpr auto f32_or_bf16 = [](const ResizeProblem& p) -> const char* {
-  return p.dtype == DType::f64 ? "f32 and bf16 only" : nullptr;
-};
 constexpr auto exactly_twice = [](const ResizeProblem& p) -> const char* {
   if (p.mode != ResizeMode::bilinear || p.align_corners || p.out_h != 2 * p.in_h || p.out_w != 2 * p.in_w) {
     return "bilinear to twice the size without align_corners only";

@@ -202,7 +202,8 @@ GradientCase gradient_case(const Shape& shape, Activation activation, bool train
   GradientCase g{.op = "batch_norm",
                  .descriptor = BatchNormProblem{shape, DType::f64, activation, residual}.str() +
                                (training ? "" : " frozen") + (from_sums ? " from sums" : ""),
-                 .inputs = {{shape}, {parameter, Fill::positive}, {parameter}}};
+                 .inputs = {{shape}, {parameter, Fill::positive}, {parameter}},
+                 .ops_alone = !from_sums};
   if (residual) g.inputs.push_back({shape});
   g.function = [=](const std::vector<Variable>& in) {
     const Tensor mean = Tensor::full(parameter, 0.25, DType::f64),

@@ -71,6 +71,7 @@ struct GradientCase {
   std::vector<Input> inputs{};
   std::function<Variable(const std::vector<Variable>&)> function{};
   double tolerance = 1e-6;
+  bool ops_alone = true;  // false: the function itself reads inputs, which no Reach tells
 };
 
 // A call that must throw Error of this kind with this text in its message.

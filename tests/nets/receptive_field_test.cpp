@@ -185,7 +185,7 @@ TEST_CASE(
       const layers::RecordedPass pass = layers::record_pass(*net, {1, size, size + 5, 3});
       const auto rows = layers::layer_rows(*net, pass.graph);
       const layers::LayerField f =
-          layers::ReceptiveField(pass.graph, pass.input).of(rows.back().value).value();
+          layers::ReceptiveField(pass.graph, pass.input).of(rows.at(1).value).value();
       CHECK(!f.clipped);
       CHECK(f.largest == 3);
       CHECK(f.jump == 1.0 / static_cast<double>(factor));
@@ -217,9 +217,15 @@ TEST_CASE("Average pools show that their windows reach beyond the border; paddin
   CHECK(largest_field(wide, 64).clipped);
   const layers::LayerField f = largest_field(wide, 256);
   CHECK((!f.clipped && f.smallest == 101 && f.largest == 101 && f.jump == 1 && f.start == 0.5));
-  const layers::LayerField padded =
-      largest_field(list(R"({"kind": "conv", "out": 3, "kernel": 1, "pad": 2})"), 33);
-  CHECK((!padded.clipped && padded.largest == 1 && padded.start == -1.5));
+  // Of the layer itself: the logits are resized to the image.
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  const auto net = nets::build_model(list(R"({"kind": "conv", "out": 3, "kernel": 1, "pad": 2})"));
+  const layers::RecordedPass pass = layers::record_pass(*net, {1, 33, 33, 3});
+  const layers::LayerField padded = layers::ReceptiveField(pass.graph, pass.input)
+                                        .of(layers::layer_rows(*net, pass.graph).at(0).value)
+                                        .value();
+  CHECK((!padded.clipped && padded.largest == 1));
+  CHECK(padded.start == -1.5);
 }
 
 TEST_CASE("Described networks: unpadded windows describe the middle; wrong lists are named") {
