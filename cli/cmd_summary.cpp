@@ -189,7 +189,7 @@ std::string text_of(const layers::LayerField& f) {
   std::string text = f.smallest == f.largest
                          ? fmt::format("{0}x{0} pixels", f.largest)
                          : fmt::format("{0}x{0} to {1}x{1} pixels, by position", f.smallest, f.largest);
-  if (f.clipped) text += ", cut off by the borders of the image";
+  if (f.clipped) text += ", at this image size";
   return text;
 }
 
@@ -244,7 +244,7 @@ std::string columns_of(const layers::LayerField& f) {
   if (f.whole) return fmt::format("  {:>15}", "whole image");
   const std::string size =
       f.smallest == f.largest ? std::to_string(f.largest) : fmt::format("{} to {}", f.smallest, f.largest);
-  if (f.clipped) return fmt::format("  {:>15} (cut off by the borders)", size);
+  if (f.clipped) return fmt::format("  {:>15} (at this image size)", size);
   return fmt::format("  {:>15} {:>6.4g} {:>8.4g}", size, f.jump, f.start);
 }
 

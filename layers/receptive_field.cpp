@@ -41,6 +41,11 @@ const OpGraph::Operand* undone_pool(const OpGraph& graph, const OpGraph::Node& n
 
 const OpGraph::Node in_place{};  // reads the position that it writes
 
+// Bins of an adaptive pool grow with the image, so no image is large enough for them.
+bool grows_with_image(const OpGraph::Node& node) {
+  return node.entry == "adaptive_avg_pool2d.forward";
+}
+
 // Twice the centre, which is whole.
 int64_t centre2(const Extent& e) {
   return e.first + e.last + 1;
@@ -158,6 +163,10 @@ ReceptiveField::Field ReceptiveField::pull(const OpGraph::Node& node, const OpGr
   } else if (node.reach.kind == Reach::Kind::axes) {
     to.rows = read(from.rows, node.reach.rows, out.rows);
     to.cols = read(from.cols, node.reach.cols, out.cols);
+    if (grows_with_image(node)) {
+      for (Axis* axis : {&to.rows, &to.cols})
+        for (Extent& e : axis->at) e.clipped = true;
+    }
   } else if (in == out) {
     to.rows = std::move(from.rows);
     to.cols = std::move(from.cols);

@@ -16,7 +16,7 @@
 namespace atrous::layers {
 
 // Pixels first..last along one axis, none if last < first; and whether an op asked for pixels beyond the
-// border.
+// border, or one whose windows grow with the image.
 struct Extent {
   int64_t first = 0, last = -1;
   bool clipped = false;
@@ -38,7 +38,8 @@ struct LayerField {
   int64_t smallest = 0, largest = 0;
   double jump = 0;   // pixels between neighbouring positions
   double start = 0;  // centre of position 0 in pixels, the mean over a period; the first pixel spans 0 to 1
-  // The input has no period of positions that borders do not touch. Then the sizes are those of all
+  // The input has no period of positions that borders do not touch, or windows grow with it (bins of adaptive
+  // pools). Then the sizes are those of all
   // positions, cut off by the borders, and jump and start are not known.
   bool clipped = false;
 };

@@ -228,6 +228,22 @@ TEST_CASE("Average pools show that their windows reach beyond the border; paddin
   CHECK(padded.start == -1.5);
 }
 
+TEST_CASE("Receptive fields of adaptive pools grow with the image and are never complete") {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  const auto net = nets::build_model(tiny_options(R"({"name": "pspnet", "backbone": "resnet18"})"));
+  net->eval();
+  const layers::RecordedPass pass = layers::record_pass(*net, {1, 2048, 2048, 3});
+  const layers::ReceptiveField field(pass.graph, pass.input);
+  int64_t pools = 0;
+  for (const layers::LayerRow& row : layers::layer_rows(*net, pass.graph)) {
+    if (row.kind != "adaptive_avg_pool2d") continue;
+    const layers::LayerField f = field.of(row.value).value();
+    CHECK((f.whole || f.clipped));
+    ++pools;
+  }
+  CHECK(pools == 4);
+}
+
 TEST_CASE("Described networks: unpadded windows describe the middle; wrong lists are named") {
   const auto build = [](const char* list) {
     return nets::build_model(tiny_options(std::string(R"({"name": "layers", "layer_list": )") + list + "}"));
