@@ -23,7 +23,6 @@
 #include "eval/report/semantic_scores.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
-#include "train/plan.h"
 
 namespace atrous::cli {
 namespace {
@@ -42,7 +41,6 @@ void run_eval(const Options& o) {
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("a detection model");
-    train::check_detector(network.config);
     evaluate_instances({network.config, nets::as_detector(network.model), network.classes, network.weights},
                        {o.split, o.results, o.report_folder, o.worst}, o.report);
     return;

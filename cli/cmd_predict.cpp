@@ -23,7 +23,6 @@
 #include "data/image_io.h"
 #include "eval/pictures.h"
 #include "train/checkpoint.h"
-#include "train/plan.h"
 
 namespace atrous::cli {
 namespace {
@@ -163,7 +162,6 @@ int64_t predict_one(const Job& job, const train::LoadedModel& loaded, const eval
 std::function<int64_t(const Job&)> worker(const Options& o, const train::LoadedNetwork& network) {
   if (nets::is_detector(network.config.model.name)) {
     o.inference.refuse("a detection model");
-    train::check_detector(network.config);
     const LoadedDetector detector{network.config, nets::as_detector(network.model), network.classes};
     return [detector](const Job& job) {
       predict_instances(detector, {job.image, job.labels, job.overlay, job.objects});

@@ -205,9 +205,6 @@ ModelPtr build_deeplabv2(const ModelOptions& o) {
   if (backbone != "vgg16")
     return std::make_shared<DeepLabV2>(kind, o, std::make_shared<ResNetScorer>(o, rates));
   refuse_norms(o, "deeplabv2 on vgg16");
-  ATROUS_CHECK(o.multi_grid.empty() && !o.stem, ErrorKind::config,
-               "[model.{}] deeplabv2 on vgg16 has no such option. Leave it out.",
-               o.stem ? "stem" : "multi_grid");
   return std::make_shared<DeepLabV2>(kind, o, std::make_shared<VggScorer>(o, rates));
 }
 

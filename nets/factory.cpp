@@ -93,9 +93,28 @@ constexpr Detector detectors[] = {
     {"fasterrcnn_vgg16", build_rcnn, "backbone backbone_norm width_multiplier dropout detection"},
 };
 
-// "unet" with a backbone: it has little in common with the plain one but the name.
-constexpr Network unet_on_backbone = {"unet with a backbone", build_backbone_unet,
-                                      "backbone backbone_norm width_multiplier attention"};
+// What some networks are with an option: they may have little in common with the plain ones but the name.
+struct Variant {
+  const char* of;
+  bool (*fits)(const ModelOptions&);
+  Network network;
+};
+constexpr Variant variants[] = {
+    {"unet",
+     [](const ModelOptions& o) { return !o.backbone.empty(); },
+     {"unet with a backbone", build_backbone_unet, "backbone backbone_norm width_multiplier attention"}},
+    {"pspnet",
+     [](const ModelOptions& o) { return o.form == NetworkForm::smp; },
+     {"pspnet of form smp", build_pspnet,
+      "form backbone backbone_norm width_multiplier output_stride stem align_corners dropout"}},
+    {"segnet",
+     [](const ModelOptions& o) { return o.form == NetworkForm::basic; },
+     {"segnet of form basic", build_segnet, "form width_multiplier"}},
+    {"deeplabv2",
+     [](const ModelOptions& o) { return o.backbone == "vgg16"; },
+     {"deeplabv2 on vgg16", build_deeplabv2,
+      "backbone backbone_norm width_multiplier output_stride rates input_scales align_corners dropout"}},
+};
 
 // The options that not every network takes, and whether they have their default values.
 struct OptionalKey {
@@ -111,7 +130,7 @@ const OptionalKey optional_keys[] = {
     {"layers", [](const ModelOptions& o) { return o.layers == 0; }},
     {"padding", [](const ModelOptions& o) { return o.padding == defaults.padding; }},
     {"upsampling", [](const ModelOptions& o) { return o.upsampling == defaults.upsampling; }},
-    {"form", [](const ModelOptions& o) { return o.form.empty(); }},
+    {"form", [](const ModelOptions& o) { return !o.form.has_value(); }},
     {"stem", [](const ModelOptions& o) { return !o.stem.has_value(); }},
     {"attention", [](const ModelOptions& o) { return o.attention == defaults.attention; }},
     {"backbone_norm", [](const ModelOptions& o) { return !o.backbone_norm.has_value(); }},
@@ -129,7 +148,9 @@ const OptionalKey optional_keys[] = {
 
 // Null if there is no network of that name and kind.
 const Network* find_network(const ModelOptions& o) {
-  if (o.name == "unet" && !o.backbone.empty()) return &unet_on_backbone;
+  for (const Variant& v : variants) {
+    if (o.name == v.of && v.fits(o)) return &v.network;
+  }
   const auto* found = std::find_if(std::begin(networks), std::end(networks),
                                    [&](const Network& n) { return o.name == n.name; });
   return found == std::end(networks) ? nullptr : found;
@@ -154,7 +175,7 @@ void check_range(const char* option, int64_t value, OptionRange range) {
 }
 
 // An option that a network ignores is more likely a mistake than intended.
-void check_options(const char* network, std::string_view takes, const ModelOptions& o) {
+void check_options(const ModelOptions& o) {
   check_range("num_classes", o.num_classes, num_classes_range);
   check_range("in_channels", o.in_channels, in_channels_range);
   check_range("depth", o.depth, depth_range);
@@ -164,8 +185,10 @@ void check_options(const char* network, std::string_view takes, const ModelOptio
                "[model.width_multiplier] must be above 0 and at most {}. Got {}.", largest_width_multiplier,
                o.width_multiplier);
   for (const OptionalKey& k : optional_keys) {
-    ATROUS_CHECK(contains_word(takes, k.key) || k.is_default(o), ErrorKind::config,
-                 "[model.{}] {} has no such option. Leave it out; it takes {}.", k.key, network, takes);
+    const std::optional<IgnoredOption> ignored = ignored_option(o, k.key);
+    ATROUS_CHECK(!ignored || k.is_default(o), ErrorKind::config,
+                 "[model.{}] is an option of {}. Got {}. Leave it out.", k.key, ignored->users,
+                 ignored->network);
   }
 }
 
@@ -193,6 +216,29 @@ std::vector<std::string> model_names() {
   return names;
 }
 
+std::optional<IgnoredOption> ignored_option(const ModelOptions& options, std::string_view key) {
+  const bool optional =
+      std::ranges::any_of(optional_keys, [&](const OptionalKey& k) { return k.key == key; });
+  const Network* network = find_network(options);
+  const Detector* detector = find_detector(options.name);
+  if (!optional || (!network && !detector)) return std::nullopt;
+  if (contains_word(network ? network->options : detector->options, key)) return std::nullopt;
+  std::vector<std::string> users;
+  const auto add_users = [&](const auto& table) {
+    for (const auto& n : table) {
+      if (contains_word(n.options, key)) users.emplace_back(n.name);
+    }
+  };
+  add_users(networks);
+  add_users(detectors);
+  for (const Variant& v : variants) {
+    if (contains_word(v.network.options, key) && std::ranges::find(users, v.of) == users.end())
+      users.emplace_back(v.network.name);
+  }
+  return IgnoredOption{fmt::format("network \"{}\"", fmt::join(users, "\" or \"")),
+                       fmt::format("network \"{}\"", network ? network->name : detector->name)};
+}
+
 bool is_detector(const std::string& model_name) {
   return find_detector(model_name) != nullptr;
 }
@@ -200,7 +246,7 @@ bool is_detector(const std::string& model_name) {
 std::shared_ptr<Model> build_network(const ModelOptions& options) {
   std::shared_ptr<Model> model;
   const auto build = [&](const auto& network) {
-    check_options(network.name, network.options, options);
+    check_options(options);
     model = network.build(options);
   };
   if (const Network* network = find_network(options)) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "layers/detection_model.h"
@@ -14,6 +16,14 @@ namespace atrous::nets {
 
 // Networks of all kinds.
 std::vector<std::string> model_names();
+// An option that the network of `options` ignores: which networks use it, and which one this is, as in
+// messages.
+struct IgnoredOption {
+  std::string users;    // "network \"deeplabv1\" or \"deeplabv2\""
+  std::string network;  // "network \"unet\""
+};
+// Nothing if the network takes the option of that key, set or not, or if there is no such network.
+std::optional<IgnoredOption> ignored_option(const ModelOptions& options, std::string_view key);
 // Whether it is a detection model (layers::DetectionModel) and not a semantic one
 // (layers::SegmentationModel).
 bool is_detector(const std::string& model_name);

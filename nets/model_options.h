@@ -27,6 +27,17 @@ constexpr auto names_of(Upsampling) {
       {{Upsampling::transposed, "transposed"}, {Upsampling::bilinear, "bilinear"}});
 }
 
+// Published forms of a network; without one it is the paper's.
+enum class NetworkForm {
+  vgg16,  // segnet: the paper's, on the features of VGG16
+  basic,  // segnet: SegNet-Basic
+  smp,    // pspnet, deeplabv3 and deeplabv3plus: of segmentation_models_pytorch
+};
+constexpr auto names_of(NetworkForm) {
+  return std::to_array<Named<NetworkForm>>(
+      {{NetworkForm::vgg16, "vgg16"}, {NetworkForm::basic, "basic"}, {NetworkForm::smp, "smp"}});
+}
+
 // The stem of a ResNet.
 enum class StemKind {
   plain,  // 7x7
@@ -88,7 +99,7 @@ struct ModelOptions {
   int64_t layers = 0;           // fc_densenet: 56, 67 or 103; 0: the network's default
   UNetPadding padding = UNetPadding::same;
   Upsampling upsampling = Upsampling::transposed;  // unet
-  std::string form;                                // which published form of the network; empty: the paper's
+  std::optional<NetworkForm> form;                 // unset: the paper's
   std::optional<StemKind> stem;                    // ResNets; unset: the network's default
   AttentionKind attention = AttentionKind::none;   // unet with a backbone
   layers::NormKind norm = layers::NormKind::batch;

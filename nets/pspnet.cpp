@@ -219,9 +219,6 @@ class SmpPspNet : public SegmentationModel {
 
 ModelPtr build_pspnet(const ModelOptions& o) {
   if (!is_smp_form(o)) return std::make_shared<PspNet>(o);
-  ATROUS_CHECK(!o.aux_loss && o.multi_grid.empty(), ErrorKind::config,
-               "[model.{}] pspnet of form \"smp\" has no such option. Leave it out.",
-               o.aux_loss ? "aux_loss" : "multi_grid");
   return std::make_shared<SmpPspNet>(o);
 }
 

@@ -62,7 +62,7 @@ PooledWithIndices pool(const Variable& x) {
 class SegNet : public SegmentationModel {
  public:
   explicit SegNet(const ModelOptions& o)
-      : classes_(o.num_classes), in_channels_(o.in_channels), basic_(o.form == "basic") {
+      : classes_(o.num_classes), in_channels_(o.in_channels), basic_(o.form == NetworkForm::basic) {
     const auto features = basic_ ? nullptr : register_module<Convs>("features");
     own_ = register_module<Convs>("");
     basic_ ? add_basic_levels(o) : add_vgg_levels(o, *features);
@@ -154,11 +154,8 @@ class SegNet : public SegmentationModel {
 }  // namespace
 
 ModelPtr build_segnet(const ModelOptions& o) {
-  ATROUS_CHECK(o.form.empty() || o.form == "vgg16" || o.form == "basic", ErrorKind::config,
-               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"{}\".", o.form);
-  ATROUS_CHECK(o.form != "basic" || !o.backbone_norm, ErrorKind::config,
-               "[model.backbone_norm] segnet of form \"basic\" has no backbone. Got \"{}\". Use model.norm.",
-               o.norm_of_backbone());
+  ATROUS_CHECK(o.form != NetworkForm::smp, ErrorKind::config,
+               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"smp\". Choose one of them.");
   return std::make_shared<SegNet>(o);
 }
 

@@ -5,9 +5,10 @@
 namespace atrous::nets {
 
 bool is_smp_form(const ModelOptions& o) {
-  ATROUS_CHECK(o.form.empty() || o.form == "smp", ErrorKind::config,
-               "[model.form] of {} must be left out (the paper's) or \"smp\". Got \"{}\".", o.name, o.form);
-  return o.form == "smp";
+  ATROUS_CHECK(!o.form || o.form == NetworkForm::smp, ErrorKind::config,
+               "[model.form] of {} must be left out (the paper's) or \"smp\". Got \"{}\". Correct it.",
+               o.name, *o.form);
+  return o.form.has_value();
 }
 
 std::string smp_encoder_name(const std::string& backbone) {

@@ -215,42 +215,21 @@ void apply_override(JsonValue& root, const std::string& assignment) {
   if (path == "train.epochs" && !switches_off) erase_key(*parent, "max_steps");
 }
 
-// The same for options whose use depends on another section.
-void take_unused_across(Config& c, std::vector<schema::Unused>& found) {
-  const auto take = [&]<class T>(bool used, const char* path, T& value, const T& initial, schema::Need need) {
-    if (used || value == initial) return;
-    found.push_back({path, to_text(JsonValue::of(value), -1), to_text(JsonValue::of(initial), -1), need});
-    value = initial;
-  };
-  const TrainOptions plain;
-  const std::string model = fmt::format("model.name \"{}\"", c.model.name);
-  take(nets::is_detector(c.model.name), "eval.min_score", c.eval.min_score,
-       eval::InferenceOptions{}.min_score, {"detection (instance) models", model});
-  take(c.model.aux_loss, "train.aux_weight", c.train.aux_weight, plain.aux_weight,
-       {"models with an auxiliary head", "model.aux_loss false"});
-  const bool weighted = c.train.losses.empty() || std::ranges::any_of(c.train.losses, [](const auto& term) {
-                          return takes_option(term.kind, "class_weights");
-                        });
-  take(weighted, "train.class_weights", c.train.class_weights, plain.class_weights,
-       {schema::detail::any_of_text("kind", names_that_take<layers::LossKind>("class_weights")),
-        "no such term in train.losses"});
-}
-
 // Options that nothing uses are more likely mistakes than intended. A program from before this rule may have
 // stored them: they are dropped then, and refused only if an override gives them.
 void refuse_unused(Config& config, const std::string& origin, const std::vector<std::string>& overrides,
                    ConfigFrom from) {
   std::vector<schema::Unused> unused;
-  schema::take_unused(config, "", unused);
-  take_unused_across(config, unused);
+  schema::take_unused(config, config, "", std::nullopt, unused);
   for (const schema::Unused& u : unused) {
     const bool given = std::ranges::any_of(overrides, [&](const std::string& assignment) {
       const std::string key = assignment.substr(0, assignment.find('='));
       return u.path == key || u.path.starts_with(key + ".") || u.path.starts_with(key + "[");
     });
     ATROUS_CHECK(from == ConfigFrom::run && !given, ErrorKind::config,
-                 "[config] {}: {} is an option of {}. Got {} with {}. Leave it out (the default is {}).",
-                 origin, u.path, u.need.wanted, u.value, u.need.got, u.initial);
+                 "[config] {}: {} is an option of {}. Got {} with {}. Leave it out (the default is {}){}.",
+                 origin, u.path, u.need.wanted, u.value, u.need.got, u.initial,
+                 u.need.instead.empty() ? "" : " and set " + u.need.instead);
   }
 }
 

@@ -53,7 +53,7 @@ Fields<S> with_options_of(const char* key, E S::*member, Fields<S> table) {
     if (users.empty()) continue;
     f.help = detail::joined(users, ", ") + ": " + f.help;
     const std::string wanted = detail::any_of_text(key, users);
-    f.unmet = [=, option = f.key](const S& s) -> std::optional<Need> {
+    f.unmet = [=, option = f.key](const S& s, const Config&) -> std::optional<Need> {
       if (takes_option(s.*member, option)) return std::nullopt;
       return Need{wanted, detail::any_of_text(key, {atrous::name_of(s.*member)})};
     };
@@ -61,10 +61,14 @@ Fields<S> with_options_of(const char* key, E S::*member, Fields<S> table) {
   return table;
 }
 
-// The field is unused if `unmet` names a need.
-template <class S>
-Field<S> unless(std::optional<Need> (*unmet)(const S&), Field<S> field) {
-  field.unmet = unmet;
+// The field, or each member of the section, is unused if `unmet`, a function of the whole config
+// (config_needs.h), names a need.
+template <class S, class F>
+Field<S> unless(F unmet, Field<S> field) {
+  field.unmet = [unmet, inner = field.unmet](const S& s, const Config& config) {
+    const std::optional<Need> need = unmet(config);
+    return need || !inner ? need : inner(s, config);
+  };
   return field;
 }
 

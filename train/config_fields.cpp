@@ -6,7 +6,7 @@
 #include "data/sets/sets.h"
 #include "eval/validation_metrics.h"
 #include "train/config_choices.h"
-#include "train/config_schema.h"
+#include "train/config_needs.h"
 
 namespace atrous::train::schema {
 namespace {
@@ -16,41 +16,6 @@ std::vector<std::string> dataset_choices() {
   for (const std::string& name : data::instance_set_names()) names.push_back(name);
   names.push_back(given_tensors);
   return names;
-}
-
-// Conditions under which options of data sets are used.
-std::optional<Need> unless_set(bool fits, const char* wanted, const data::DataOptions& o) {
-  if (fits) return std::nullopt;
-  return Need{wanted, fmt::format("data.dataset \"{}\"", o.dataset)};
-}
-std::optional<Need> needs_lists(const data::DataOptions& o) {
-  return unless_set(data::takes_lists(o.dataset), "data sets with lists", o);
-}
-std::optional<Need> needs_image_files(const data::DataOptions& o) {
-  return unless_set(o.dataset != given_tensors, "data sets of image files", o);
-}
-std::optional<Need> needs_label_maps(const data::DataOptions& o) {
-  return unless_set(o.dataset != given_tensors && !data::is_instance_set(o.dataset),
-                    "data sets with label maps", o);
-}
-std::optional<Need> needs_objects(const data::DataOptions& o) {
-  return unless_set(data::is_instance_set(o.dataset), "instance sets", o);
-}
-std::optional<Need> needs_coco_annotations(const data::DataOptions& o) {
-  return unless_set(data::has_coco_annotations(o.dataset), "data sets with COCO annotations", o);
-}
-
-std::optional<Need> needs_crop(const data::AugmentOptions& o) {
-  if (o.crop_height > 0) return std::nullopt;
-  return Need{"a random crop", "augment.crop_height 0"};
-}
-std::optional<Need> needs_elastic(const data::AugmentOptions& o) {
-  if (o.elastic_sigma > 0) return std::nullopt;
-  return Need{"elastic deformation", "augment.elastic_sigma 0"};
-}
-std::optional<Need> needs_warmup(const ScheduleOptions& o) {
-  if (o.warmup_steps > 0) return std::nullopt;
-  return Need{"a warm-up", "schedule.warmup_steps 0"};
 }
 
 }  // namespace
@@ -70,10 +35,12 @@ const Fields<data::DataOptions>& fields() {
                                "COCO annotations: the JSON file")),
       unless(needs_lists, text("val_list", &O::val_list, "The same for validation")),
       unless(needs_lists, text("test_list", &O::test_list, "The same for testing")),
-      unless(needs_label_maps, text("label_map", &O::label_map,
-                                    "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so "
-                                    "on, `1-9:=1` for all of them class 1, for RGB labels "
-                                    "`#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own")),
+      unless(needs_semantic_model,
+             unless(needs_label_maps,
+                    text("label_map", &O::label_map,
+                         "File value to class: `0:0,1:1,255:ignore`, `1-9:0` for 1:0, 2:1 and so "
+                         "on, `1-9:=1` for all of them class 1, for RGB labels "
+                         "`#ff0000:0,#000000:ignore`, or `identity`; empty: the set's own"))),
       texts("class_names", &O::class_names, "Names of the classes; empty: the set's own"),
       unless(
           needs_image_files,
@@ -111,18 +78,19 @@ const Fields<data::DataOptions>& fields() {
                     "Annotations with `iscrowd` 1: `ignore` excludes them from training and, as COCO does, "
                     "from scores (a detection that matches one is neither right nor wrong); `objects` treats "
                     "each as one object, for tools that write 1 everywhere")),
-      unless(needs_objects,
+      unless(needs_instances,
              flag("keep_empty_images", &O::keep_empty_images,
                   "Instance data sets: also train on images without objects (or with crowds only)")),
       unless(
-          needs_objects,
+          needs_instances,
           whole("aspect_ratio_bins", &O::aspect_ratio_bins, 0, 16,
                 "Instance data sets: images are batched by aspect ratio, in 2k + 2 bins of width / height; "
                 "torchvision's recipe has 3. 0: no grouping")),
-      whole("cache_mb", &O::cache_mb, 0, 1 << 20,
-            "Decoded and resized samples that the loader keeps in memory, in MiB"),
-      whole("workers", &O::workers, 0, 256,
-            "Loader threads; 0 loads in the training thread. Does not change results"),
+      unless(needs_image_files, whole("cache_mb", &O::cache_mb, 0, 1 << 20,
+                                      "Decoded and resized samples that the loader keeps in memory, in MiB")),
+      unless(needs_image_files,
+             whole("workers", &O::workers, 0, 256,
+                   "Loader threads; 0 loads in the training thread. Does not change results")),
       whole("batch_size", &O::batch_size, 1, 65536, "Images per batch"),
       unless(needs_image_files,
              whole("image_height", &O::image_height, 0, side,
@@ -130,9 +98,11 @@ const Fields<data::DataOptions>& fields() {
       unless(needs_image_files,
              whole("image_width", &O::image_width, 0, side,
                    "The same for the width. Scores are always computed at the label's own size")),
-      numbers("mean", &O::mean, -1e6, 1e6,
-              "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise"),
-      numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`"),
+      unless(semantic_else("model.detection.mean"),
+             numbers("mean", &O::mean, -1e6, 1e6,
+                     "Per channel, for values in [0, 1]; empty: ImageNet's for 3 channels, 0.5 otherwise")),
+      unless(semantic_else("model.detection.std"),
+             numbers("std", &O::std, 0, 1e6, "Standard deviation per channel; empty: as for `mean`")),
   };
   return table;
 }
@@ -259,20 +229,26 @@ const Fields<TrainOptions>& fields() {
       number("ema_decay", &O::ema_decay, 0, 0.99999999,
              "Exponential moving average of the weights, used for validation and `best.safetensors`; 0: off"),
       whole("log_every", &O::log_every, 1, big, "Steps per line of metrics.jsonl"),
-      whole("validate_every", &O::validate_every, 0, big,
-            "Steps per validation; 0: once per epoch (each step, if an epoch is shorter than one)"),
+      unless(needs_validation,
+             whole("validate_every", &O::validate_every, 0, big,
+                   "Steps per validation; 0: once per epoch (each step, if an epoch is shorter than one)")),
       whole("checkpoint_every", &O::checkpoint_every, 0, big,
             "Steps per checkpoint. Checkpoints are also written before and after each validation and at the "
             "end"),
-      whole("patience", &O::patience, 0, big,
-            "Stop after this many validations without a better mIoU; 0: off"),
-      text("class_weights", &O::class_weights,
-           "`none`, `median_frequency`, `sqrt_median_frequency` (computed from the training labels), or "
-           "numbers `1,2.5,...`"),
-      number("aux_weight", &O::aux_weight, 0, 1e3, "Weight of the auxiliary head's loss"),
-      section_list("losses", &O::losses, "Weighted sum of losses; empty: one cross-entropy"),
-      whole("sample_images", &O::sample_images, 0, 64,
-            "Number of validation images whose predictions are saved as pictures"),
+      unless(needs_validation, whole("patience", &O::patience, 0, big,
+                                     "Stop after this many validations without a better mIoU; 0: off")),
+      unless(needs_semantic_model,
+             unless(needs_weighted_loss,
+                    text("class_weights", &O::class_weights,
+                         "`none`, `median_frequency`, `sqrt_median_frequency` (computed from the training "
+                         "labels), or numbers `1,2.5,...`"))),
+      unless(needs_aux_head,
+             number("aux_weight", &O::aux_weight, 0, 1e3, "Weight of the auxiliary head's loss")),
+      unless(needs_semantic_model,
+             section_list("losses", &O::losses,
+                          "Semantic models: weighted sum of losses; empty: one cross-entropy")),
+      unless(needs_validation, whole("sample_images", &O::sample_images, 0, 64,
+                                     "Number of validation images whose predictions are saved as pictures")),
   };
   return table;
 }
@@ -305,17 +281,24 @@ const Fields<eval::CrfOptions>& fields() {
 template <>
 const Fields<eval::InferenceOptions>& fields() {
   using O = eval::InferenceOptions;
+  const auto semantic = [](Field<O> field) { return unless(needs_semantic_model, std::move(field)); };
   static const Fields<O> table = {
-      numbers("scales", &O::scales, 0, 16, "Probabilities are averaged over these image scales"),
-      flag("flip", &O::flip, "Average with the mirrored image"),
-      whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once"),
-      whole("window_width", &O::window_width, 0, side, "Width of the window"),
-      number("window_overlap", &O::window_overlap, 0, 0.95, "Overlap of neighbouring windows as a fraction"),
-      choice("window_blend", &O::window_blend,
-             "How overlapping windows are averaged: \"gaussian\" weights fall off towards the edges of a "
-             "window, \"mean\" weights are equal"),
-      section("crf", &O::crf, "Dense CRF as post-processing"),
-      number("min_score", &O::min_score, 0, 1, "Detection models: minimum score for drawn detections"),
+      unless(semantic_else("model.detection.min_size"),
+             numbers("scales", &O::scales, 0, 16, "Probabilities are averaged over these image scales")),
+      semantic(flag("flip", &O::flip, "Average with the mirrored image")),
+      semantic(
+          whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once")),
+      semantic(whole("window_width", &O::window_width, 0, side, "Width of the window")),
+      semantic(number("window_overlap", &O::window_overlap, 0, 0.95,
+                      "Overlap of neighbouring windows as a fraction")),
+      semantic(choice("window_blend", &O::window_blend,
+                      "How overlapping windows are averaged: \"gaussian\" weights fall off towards the edges "
+                      "of a window, \"mean\" weights are equal")),
+      semantic(section("crf", &O::crf, "Dense CRF as post-processing")),
+      unless(needs_detection_model,
+             number("min_score", &O::min_score, 0, 1,
+                    "Detection models, which use no other option of this section: minimum score for drawn "
+                    "detections")),
   };
   return table;
 }
@@ -374,7 +357,7 @@ const Fields<Config>& fields() {
       section("model", &Config::model,
               "The network. A config with only this section is enough for `forward` and `summary`"),
       section("data", &Config::data, "The data set and how its files are read"),
-      section("augment", &Config::augment, "Random changes of training images"),
+      unless(needs_image_files, section("augment", &Config::augment, "Random changes of training images")),
       section("optimizer", &Config::optimizer, "The update of the parameters"),
       section("schedule", &Config::schedule, "The learning rate as a function of the step number"),
       section("train", &Config::train, "Length of the run, losses, validation, checkpoints"),

@@ -1,5 +1,6 @@
 // The fields of the `model` section. Those of the others are in config_fields.cpp.
 #include "train/config_choices.h"
+#include "train/config_needs.h"
 #include "train/config_schema.h"
 
 namespace atrous::train::schema {
@@ -61,6 +62,26 @@ Field<nets::ModelOptions> weights_field() {
   return f;
 }
 
+// Those that a backbone can have.
+std::vector<std::string> names_of_norms() {
+  std::vector<std::string> names = all_names<layers::NormKind>();
+  std::erase(names, atrous::name_of(layers::NormKind::none));
+  return names;
+}
+
+// `table` with what not every network takes (nets/factory.h) tied to the network.
+Fields<nets::ModelOptions> with_options_of_networks(Fields<nets::ModelOptions> table) {
+  for (Field<nets::ModelOptions>& f : table) {
+    const auto unmet = [key = f.key](const Config& c) -> std::optional<Need> {
+      const std::optional<nets::IgnoredOption> ignored = nets::ignored_option(c.model, key);
+      if (!ignored) return std::nullopt;
+      return Need{ignored->users, ignored->network};
+    };
+    f = unless(unmet, std::move(f));
+  }
+  return table;
+}
+
 // A config without a network is valid until a command needs one.
 Field<nets::ModelOptions> model_name_field() {
   auto f = choice("name", &nets::ModelOptions::name, nets::model_names(), "Network");
@@ -96,7 +117,7 @@ const Fields<nets::LayerOptions>& fields() {
 template <>
 const Fields<nets::ModelOptions>& fields() {
   using O = nets::ModelOptions;
-  static const Fields<O> table = {
+  static const Fields<O> table = with_options_of_networks({
       model_name_field(),
       whole("num_classes", &O::num_classes, 0, nets::num_classes_range.high,
             "Classes, background included; needed by every command. Label maps hold at most 255"),
@@ -112,7 +133,10 @@ const Fields<nets::ModelOptions>& fields() {
       whole("depth", &O::depth, nets::depth_range.low, nets::depth_range.high,
             "unet: number of levels, the bottleneck included"),
       whole("layers", &O::layers, 0, 1000, "fc_densenet: 56, 67 or 103; 0: 103"),
-      text("form", &O::form, "Which published form, where a network has several; empty: the paper's"),
+      optional_choice(
+          "form", &O::form,
+          "Published form, where a network has several: `vgg16` or `basic` (segnet), `smp` (pspnet, "
+          "deeplabv3, deeplabv3plus); empty: the paper's"),
       optional_choice(
           "stem", &O::stem,
           "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
@@ -122,15 +146,16 @@ const Fields<nets::ModelOptions>& fields() {
              "decoder"),
       choice("padding", &O::padding, "unet: `valid` is the paper's form with cropped skips"),
       choice("upsampling", &O::upsampling, "unet: decoder upsampling"),
-      choice("norm", &O::norm,
-             "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the paper. "
-             "Networks without normalisation (VGG16 and its FCN and DeepLab) accept only the default and "
-             "`none`"),
+      unless(needs_norm_layer,
+             choice("norm", &O::norm,
+                    "Normalisation; `frozen` is batch norm with fixed statistics, `none` is the U-Net of the "
+                    "paper. Networks without normalisation (VGG16 and its FCN and DeepLab) accept only the "
+                    "default and `none`")),
       optional_choice(
           "backbone_norm", &O::backbone_norm,
           "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have no normalisation and "
           "accept no value",
-          {"batch", "frozen", "group"}),
+          names_of_norms()),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,
@@ -155,7 +180,7 @@ const Fields<nets::ModelOptions>& fields() {
       optional_section("crf_as_rnn", &O::crf_as_rnn,
                        "Semantic models: a dense CRF as the last layer, trained with the network "
                        "(docs/crf.md). null: none; `{}`: one with the defaults below, which are the paper's"),
-  };
+  });
   return table;
 }
 

@@ -45,6 +45,7 @@ struct Entry {
 // The condition of an option ("kind \"dice\" or \"soft_iou\"") and the actual value ("kind \"focal\"").
 struct Need {
   std::string wanted, got;
+  std::string instead = {};  // the key to set instead; may be empty
 };
 
 // An option that is set although nothing uses it.
@@ -65,10 +66,13 @@ struct Field {
   std::function<void(const std::string& path, std::vector<Entry>&)> list_members = {};
   // For section: the type of a member by dotted path.
   std::function<std::optional<Type>(const std::string& rest)> type_of_member = {};
-  // The condition under which the field is used, if it does not hold; empty: the field is used.
-  std::function<std::optional<Need>(const Struct&)> unmet = {};
+  // The condition under which the field, or each member of the section, is used, if it does not hold; empty:
+  // it is used. It depends on the whole config: config_needs.h.
+  std::function<std::optional<Need>(const Struct&, const Config&)> unmet = {};
   // For section and section_list: take_unused of the members below.
-  std::function<void(Struct&, const std::string& path, std::vector<Unused>&)> take_unused_members = {};
+  std::function<void(Struct&, const Config&, const std::string& path, const std::optional<Need>&,
+                     std::vector<Unused>&)>
+      take_unused_members = {};
 };
 
 template <class Struct>
@@ -114,9 +118,11 @@ template <class Struct>
 void read_struct(Struct& target, const JsonValue& value, const std::string& path);
 template <class Struct>
 JsonValue write_struct(const Struct& source);
-// Resets options that nothing uses to their defaults and lists those that had another value.
+// Resets options that nothing uses to their defaults and lists those that had another value. `target` is a
+// part of `config`; `of_section`: what all of it needs.
 template <class Struct>
-void take_unused(Struct& target, const std::string& path, std::vector<Unused>& found);
+void take_unused(Struct& target, const Config& config, const std::string& path,
+                 const std::optional<Need>& of_section, std::vector<Unused>& found);
 template <class Struct>
 std::optional<Type> type_at(const std::string& path);
 template <class Struct>

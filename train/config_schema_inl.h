@@ -63,12 +63,13 @@ JsonValue write_struct(const Struct& source) {
 }
 
 template <class Struct>
-void take_unused(Struct& target, const std::string& path, std::vector<Unused>& found) {
+void take_unused(Struct& target, const Config& config, const std::string& path,
+                 const std::optional<Need>& of_section, std::vector<Unused>& found) {
   const Struct initial{};
   for (const auto& f : fields<Struct>()) {
     const std::string at = detail::child(path, f.key);
-    if (f.take_unused_members) f.take_unused_members(target, at, found);
-    const std::optional<Need> need = f.unmet ? f.unmet(target) : std::nullopt;
+    const std::optional<Need> need = of_section || !f.unmet ? of_section : f.unmet(target, config);
+    if (f.take_unused_members) f.take_unused_members(target, config, at, need, found);
     if (!need) continue;
     const JsonValue standard = f.write(initial);
     const std::string value = to_text(f.write(target), -1), usual = to_text(standard, -1);
@@ -189,8 +190,9 @@ Field<S> section(const char* key, Member S::*member, const char* help) {
   f.write = [member](const S& s) { return write_struct(s.*member); };
   f.list_members = [](const std::string& path, std::vector<Entry>& out) { list_entries<Member>(path, out); };
   f.type_of_member = [](const std::string& rest) { return type_at<Member>(rest); };
-  f.take_unused_members = [member](S& s, const std::string& path, std::vector<Unused>& found) {
-    take_unused(s.*member, path, found);
+  f.take_unused_members = [member](S& s, const Config& config, const std::string& path,
+                                   const std::optional<Need>& need, std::vector<Unused>& found) {
+    take_unused(s.*member, config, path, need, found);
   };
   return f;
 }
@@ -227,9 +229,11 @@ Field<S> section_list(const char* key, std::vector<Member> S::*member, const cha
   f.list_members = [](const std::string& path, std::vector<Entry>& out) {
     list_entries<Member>(path + "[]", out);
   };
-  f.take_unused_members = [member](S& s, const std::string& path, std::vector<Unused>& found) {
+  f.take_unused_members = [member](S& s, const Config& config, const std::string& path,
+                                   const std::optional<Need>& need, std::vector<Unused>& found) {
+    if (need) return;  // the list is unused as a whole
     for (size_t i = 0; i < (s.*member).size(); ++i)
-      take_unused((s.*member)[i], path + "[" + std::to_string(i) + "]", found);
+      take_unused((s.*member)[i], config, path + "[" + std::to_string(i) + "]", need, found);
   };
   return f;
 }

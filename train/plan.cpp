@@ -33,7 +33,6 @@ void check_trainable(const Config& c) {
                "[config] training needs model.name and model.num_classes. Got \"{}\" and {}. Add them.",
                c.model.name, c.model.num_classes);
   const bool finds_objects = nets::is_detector(c.model.name);
-  if (finds_objects) check_detector(c);
   for (const auto& [metric, target] : c.expected) {
     const std::vector<std::string> keys = eval::validation_keys(finds_objects);
     ATROUS_CHECK(std::ranges::find(keys, metric) != keys.end(), ErrorKind::config,
@@ -53,24 +52,6 @@ void check_trainable(const Config& c) {
       c.data.dataset != given_tensors || c.train.max_steps > 0, ErrorKind::config,
       "[config] a run on given tensors needs train.max_steps. Got train.epochs = {}. Set train.max_steps.",
       c.train.epochs);
-}
-
-void check_detector(const Config& c) {
-  const auto refuse = [&](bool given, const char* key, const char* instead) {
-    ATROUS_CHECK(!given, ErrorKind::config, "[{}] is for semantic models. {} is a detection model. {}", key,
-                 c.model.name, instead);
-  };
-  const eval::InferenceOptions plain;
-  const char* leave_out = "Leave it out.";
-  refuse(!c.data.mean.empty(), "data.mean", "Set model.detection.mean.");
-  refuse(!c.data.std.empty(), "data.std", "Set model.detection.std.");
-  refuse(!c.data.label_map.empty(), "data.label_map", leave_out);
-  refuse(!c.train.losses.empty(), "train.losses", leave_out);
-  refuse(c.train.class_weights != TrainOptions{}.class_weights, "train.class_weights", leave_out);
-  refuse(c.eval.scales != plain.scales, "eval.scales", "Its image size is model.detection.min_size.");
-  refuse(c.eval.flip, "eval.flip", leave_out);
-  refuse(c.eval.crf.enabled, "eval.crf", leave_out);
-  refuse(c.eval.window_height > 0 || c.eval.window_width > 0, "eval.window_height", leave_out);
 }
 
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed) {

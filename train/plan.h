@@ -23,9 +23,6 @@ Plan make_plan(const Config& config, int64_t training_images);
 // Requirements of training beyond a valid config. Error(config).
 void check_trainable(const Config& config);
 
-// Refuses settings that a detection model would ignore. Error(config).
-void check_detector(const Config& config);
-
 // A resumed run must be the same run: Error(config) lists the keys that differ, except `allowed` and
 // those that determine paths, speed and logging.
 void check_same_config(const Config& stored, const Config& now, const std::vector<std::string>& allowed);

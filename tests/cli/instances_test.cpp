@@ -220,6 +220,17 @@ TEST_CASE("options of semantic models are refused for detection models") {
     CHECK(o.code == 2);
     CHECK_THAT(o.err, Contains("are for semantic models") || Contains("is for semantic models"));
   }
+  const std::string config = p.folder.path("config.json"), flip = "eval.flip=true";
+  write_text(config, R"({"model": {"name": "maskrcnn_resnet50_fpn", "num_classes": 2}})");
+  for (const Outcome& o :
+       {p.run_on("eval", {"--set", flip}),
+        p.run_on("predict", {"--set", flip, "--out", p.folder.path("out"), p.set + "/images/val_0000.png"}),
+        run({"summary", "--config", config, "--set", flip}),
+        run({"train", "--config", config, "--set", flip, "--out", p.folder.path("run")})}) {
+    CHECK(o.code == 3);
+    CHECK_THAT(o.err,
+               Contains("eval.flip is an option of semantic models. Got true with model.name \"maskrcnn"));
+  }
   const Outcome list = p.run_on("eval", {"--set", "data.dataset=list"});
   CHECK(list.code == 3);
   CHECK_THAT(list.err, Contains("shapes_instances"));

@@ -195,7 +195,7 @@ TEST_CASE("Older names of smp's DeepLab v3 are taken for today's") {
   const TemporaryFolder folder;
   const std::string path = folder / "old_names.safetensors";
   nets::ModelOptions o = small("deeplabv3");
-  o.form = "smp";
+  o.form = nets::NetworkForm::smp;
   o.backbone = "resnet18";
   const auto source = trained(o);
   NamedTensors tensors = layers::state_dict(*source);

@@ -349,11 +349,13 @@ TEST_CASE("Bad options of detection networks are config errors") {
   CHECK_THROWS_WITH(build(R"("detection": {"mean": [0.5]})"), Catch::Contains("a value per channel"));
   CHECK_THROWS_WITH(build(R"("detection": {"rpn_negative_iou": 0.8})"), Catch::Contains("must not exceed"));
   CHECK_THROWS_WITH(build(R"("num_classes": 1)"), Catch::Contains("at least 2"));
-  CHECK_THROWS_WITH(build(R"("aux_loss": true)"), Catch::Contains("no such option"));
+  CHECK_THROWS_WITH(build(R"("aux_loss": true)"),
+                    Catch::Contains("model.aux_loss is an option of network \"fcn_resnet50\" or") &&
+                        Catch::Contains("with network \"maskrcnn_resnet50_fpn\""));
   CHECK_THROWS_WITH(nets::build_model(tiny_options(maskrcnn)), Catch::Contains("is a detection model"));
   CHECK_THROWS_WITH(nets::build_detector(tiny_options(nets_test::tiny_models[0])),
                     Catch::Contains("must be a detection model"));
   CHECK_THROWS_WITH(
       nets::build_model(tiny_options(R"({"name": "unet", "depth": 3, "detection": {"max_size": 9}})")),
-      Catch::Contains("no such option"));
+      Catch::Contains("model.detection.max_size is an option of network \"maskrcnn_resnet50_fpn\" or"));
 }

@@ -182,7 +182,9 @@ TEST_CASE("Wrong model sections are refused with a remedy") {
   CHECK_THAT(message([](auto& o) { o.num_classes = 0; }), Contains("num_classes"));
   CHECK_THAT(message([](auto& o) { o.depth = 9; }), Contains("[model.depth] must be 2 to 8. Got 9"));
   CHECK_THAT(message([](auto& o) { o.in_channels = 257; }), Contains("[model.in_channels] must be 1 to 256"));
-  CHECK_THAT(message([](auto& o) { o.backbone = "resnet18"; }), Contains("no such option"));
+  CHECK_THAT(
+      message([](auto& o) { o.backbone = "resnet18"; }),
+      Contains("[model.base_width] is an option of network \"unet\". Got network \"unet with a backbone\""));
   CHECK_THAT(message([](auto& o) { o.freeze = {"encoder."}; }), Contains("model.freeze"));
   // Plain VGG layers have no norm; a config that gives one would train something else than it says.
   const auto on_vgg = [&](const char* name, const char* backbone, auto&& change) {
@@ -212,14 +214,37 @@ TEST_CASE("Wrong model sections are refused with a remedy") {
   CHECK(on_vgg("unet", "vgg16_bn", frozen_backbone) == "accepted");
   const auto smp_pspnet = [&](auto&& change) {
     return on_vgg("pspnet", "resnet18", [&](auto& o) {
-      o.form = "smp";
+      o.form = nets::NetworkForm::smp;
       change(o);
     });
   };
   CHECK(smp_pspnet([](auto&) {}) == "accepted");
-  CHECK_THAT(smp_pspnet([](auto& o) { o.form = "hszhao"; }), Contains("[model.form] of pspnet"));
-  CHECK_THAT(smp_pspnet([](auto& o) { o.aux_loss = true; }), Contains("[model.aux_loss]"));
+  CHECK_THAT(smp_pspnet([](auto& o) { o.form = nets::NetworkForm::basic; }),
+             Contains("[model.form] of pspnet"));
+  CHECK_THAT(smp_pspnet([](auto& o) { o.aux_loss = true; }),
+             Contains("[model.aux_loss] is an option of") && Contains("Got network \"pspnet of form smp\""));
   CHECK_THAT(smp_pspnet([](auto& o) { o.multi_grid = {1, 2}; }), Contains("[model.multi_grid]"));
+  for (const auto form : {nets::NetworkForm::basic, nets::NetworkForm::vgg16, nets::NetworkForm::smp}) {
+    CAPTURE(form);
+    const auto segnet = [&](bool frozen) {
+      return on_vgg("segnet", "", [&](auto& o) {
+        o.form = form;
+        if (frozen) frozen_backbone(o);
+      });
+    };
+    if (form == nets::NetworkForm::smp) {
+      CHECK_THAT(segnet(false), Contains("[model.form] of segnet") && Contains("Got \"smp\""));
+    } else {
+      CHECK(segnet(false) == "accepted");
+    }
+    if (form == nets::NetworkForm::basic)
+      CHECK_THAT(segnet(true), Contains("[model.backbone_norm] is an option of"));
+    if (form == nets::NetworkForm::vgg16) CHECK(segnet(true) == "accepted");
+  }
+  const auto deeplab = [&](auto&& change) { return on_vgg("deeplabv2", "vgg16", change); };
+  CHECK_THAT(deeplab([](auto& o) { o.stem = nets::StemKind::deep; }),
+             Contains("[model.stem] is an option of") && Contains("\"deeplabv2 on vgg16\""));
+  CHECK_THAT(deeplab([](auto& o) { o.multi_grid = {1, 2}; }), Contains("[model.multi_grid] is an option of"));
   CHECK_THAT(smp_pspnet([](auto& o) { o.output_stride = 4; }), Contains("[model.output_stride]"));
   nets::ModelOptions fcn;
   fcn.name = "fcn8s";

@@ -218,9 +218,10 @@ TEST_CASE("stored configs of semantic models from before model.detection.exact_s
   const Config semantic = parse_config(stored("unet", old), "test", {});
   CHECK_NOTHROW(nets::build_network(semantic.model));
   CHECK(changed_keys(semantic, parse_config(stored("unet", ""), "test", {})).empty());
-  // Other options of detectors stay errors, and detectors keep the value.
-  const Config strange = parse_config(stored("unet", R"("max_size": 99)"), "test", {});
-  CHECK_THROWS_AS(nets::build_network(strange.model), Error);
+  // Other options of detectors stay errors of a user's, and detectors keep the value.
+  const std::string strange = stored("unet", R"("max_size": 99)");
+  CHECK_THROWS_WITH(parse_config(strange, "test", {}), Contains("model.detection.max_size is an option of"));
+  CHECK(nets::build_network(parse_config(strange, "test", {}, ConfigFrom::run).model));
   CHECK_FALSE(parse_config(stored("maskrcnn_resnet50_fpn", old), "test", {}).model.detection.exact_scale);
 }
 
@@ -279,6 +280,80 @@ TEST_CASE("an option that a choice does not use is refused by the name of what u
   }
 }
 
+TEST_CASE("an option that the network or the data set does not use is refused by every reader of a config") {
+  const std::string detector = R"("model": {"name": "maskrcnn_resnet50_fpn", "num_classes": 2})";
+  const std::string tensors = R"("data": {"dataset": "tensors"})";
+  const std::string semantic = "semantic models. Got", image_files = "data sets of image files. Got",
+                    validation = "runs with validation. Got";
+  const std::string layers =
+      R"("model": {"name": "layers", "num_classes": 2, "layer_list": [{"kind": "conv"}]})";
+  struct Case {
+    std::string config, set, path, wanted, got;
+  };
+  const std::string on_mask = "with model.name \"maskrcnn_resnet50_fpn\"",
+                    on_tensors = "with data.dataset \"tensors\"";
+  const std::vector<Case> cases = {
+      {detector, "data.mean=0.5,0.5,0.5", "data.mean", semantic, on_mask},
+      {detector, "data.std=0.5,0.5,0.5", "data.std", semantic, on_mask},
+      {detector, "data.label_map=identity", "data.label_map", semantic, on_mask},
+      {detector, R"(train.losses=[{"kind": "dice"}])", "train.losses", semantic, on_mask},
+      {detector, "train.class_weights=median_frequency", "train.class_weights", semantic, on_mask},
+      {detector, "eval.scales=1,2", "eval.scales", semantic, on_mask},
+      {detector, "eval.flip=true", "eval.flip", semantic, "Got true " + on_mask},
+      {detector, R"(eval={"window_height": 64, "window_width": 64})", "eval.window_height", semantic,
+       on_mask},
+      {detector, "eval.window_overlap=0.25", "eval.window_overlap", semantic, on_mask},
+      {detector, "eval.window_blend=mean", "eval.window_blend", semantic, on_mask},
+      {detector, "eval.crf.enabled=true", "eval.crf.enabled", semantic, on_mask},
+      {detector, "eval.crf.iterations=3", "eval.crf.iterations", semantic, on_mask},
+      {tensors, "augment.rotate_degrees=30", "augment.rotate_degrees", image_files, "30.0 " + on_tensors},
+      {tensors, "augment.flip_horizontal=0.5", "augment.flip_horizontal", image_files, on_tensors},
+      {tensors, R"(augment={"crop_height": 16, "crop_width": 16, "scale_to_crop": true})",
+       "augment.crop_height", image_files, on_tensors},
+      {tensors, "data.workers=3", "data.workers", image_files, on_tensors},
+      {tensors, "data.cache_mb=3", "data.cache_mb", image_files, on_tensors},
+      {tensors, "train.sample_images=2", "train.sample_images", validation, on_tensors},
+      {tensors, "train.validate_every=2", "train.validate_every", validation, on_tensors},
+      {tensors, "train.patience=2", "train.patience", validation, on_tensors},
+      {layers, "model.norm=group", "model.norm", "networks with norm layers",
+       "with no layer of kind \"norm\""},
+      {layers, "model.depth=3", "model.depth", "network \"unet\". Got", "3 with network \"layers\""},
+      {layers, "model.rates=2", "model.rates", "or \"deeplabv1\" or", "[2] with network \"layers\""},
+      {layers, "model.attention=se", "model.attention", "network \"unet with a backbone\".", "\"se\" with"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.config, c.set);
+    const std::string text = "{" + c.config + "}";
+    CHECK_NOTHROW(parse_config(text, "c.json", {}));
+    const std::string message = message_of(text, {c.set});
+    CHECK_THAT(message, Contains("[config] c.json: " + c.path + " is an option of") && Contains(c.wanted) &&
+                            Contains(c.got) && Contains(". Leave it out (the default is "));
+    CHECK(message_of(text, {}) == "no error");
+    // An override is refused whoever wrote the rest; what a run has stored is forgiven.
+    CHECK_THROWS_WITH(parse_config(text, "c.json", {c.set}, ConfigFrom::run), Contains(c.path));
+    const std::string stored = to_text(config_json(text, "c.json", {c.set}));
+    Config run;
+    REQUIRE_NOTHROW(run = parse_config(stored, "c.json", {}, ConfigFrom::run));
+    CHECK(to_json(run) == to_json(parse_config(text, "c.json", {})));
+  }
+  CHECK_THAT(message_of("{" + detector + "}", {"data.mean=0.5,0.5,0.5"}),
+             Contains("(the default is []) and set model.detection.mean."));
+}
+
+TEST_CASE("options that are used in part of a config's commands are taken") {
+  // `predict` with a checkpoint of given batches normalises images and may average passes over them.
+  CHECK_NOTHROW(parse_config(
+      R"({"data": {"dataset": "tensors", "mean": [0, 0, 0], "std": [1, 1, 1], "batch_size": 2},
+          "eval": {"flip": true}})",
+      "c.json", {}));
+  for (const char* layer : {R"({"kind": "norm"}, )", ""}) {
+    CHECK_NOTHROW(parse_config(fmt::format(R"({{"model": {{"name": "layers", "num_classes": 2, "norm": "{}",
+                    "layer_list": [{}{{"kind": "conv"}}]}}}})",
+                                           *layer ? "group" : "none", layer),
+                               "c.json", {}));
+  }
+}
+
 TEST_CASE("an option that a stored config holds in vain is dropped, unless an override gives it") {
   const char* text = R"({"optimizer": {"name": "adam", "momentum": 0.5, "beta1": 0.8}})";
   const Config run = parse_config(text, "run", {}, ConfigFrom::run);
@@ -297,7 +372,7 @@ TEST_CASE("options that a choice uses are taken, and defaults of others are no o
       R"({"optimizer": {"name": "rmsprop", "momentum": 0.5, "alpha": 0.9, "beta1": 0.9},
           "schedule": {"name": "poly", "power": 2, "min_lr": 0.1, "gamma": 0.1},
           "train": {"losses": [{"kind": "focal", "gamma": 3}, {"kind": "soft_iou", "smooth": 0}]},
-          "model": {"name": "unet", "stem": "", "backbone_norm": "group"}})",
+          "model": {"name": "unet", "backbone": "resnet18", "stem": "", "backbone_norm": "group"}})",
       "c.json", {});
   CHECK(c.optimizer.name == OptimizerKind::rmsprop);
   CHECK(c.schedule.name == ScheduleKind::poly);

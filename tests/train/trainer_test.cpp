@@ -210,8 +210,9 @@ TEST_CASE("NaN stops with the layer named, and the checkpoint stays") {
   images.data<float>()[2 * 2 * 3 * 64 + 7] = std::numeric_limits<float>::quiet_NaN();
   write_safetensors(folder / "batches.safetensors", {{"images", images}, {"labels", labels}});
   const std::vector<std::string> set = {
-      "data.dataset=tensors", "data.label_map=",          "train.max_steps=4",
-      "train.accumulate=1",   "train.checkpoint_every=1", "train.class_weights=none"};
+      "data.dataset=tensors",   "data.label_map=",       "augment={}",
+      "train.max_steps=4",      "train.accumulate=1",    "train.checkpoint_every=1",
+      "train.validate_every=0", "train.sample_images=4", "train.class_weights=none"};
   const Error e = error_of(
       [&] { run_training(tiny_config(folder / "batches.safetensors", set), out_folder(folder / "run")); });
   CHECK(e.kind() == ErrorKind::diverged);
@@ -233,10 +234,11 @@ TEST_CASE("NaN in running statistics is not saved either") {
 }
 
 TEST_CASE("given batches: one checkpoint, at the end, unless asked for more") {
-  const std::vector<std::string> given = {"data.dataset=tensors",
-                                          "data.label_map=", "train.checkpoint_every=0"};
+  std::vector<std::string> given = {"data.dataset=tensors", "data.label_map=", "augment={}",
+                                    "train.validate_every=0", "train.sample_images=4"};
+  CHECK(make_plan(tiny_config("", given), 100).checkpoint_every == 3);
+  given.emplace_back("train.checkpoint_every=0");
   CHECK(make_plan(tiny_config("", given), 0).checkpoint_every == 9);
-  CHECK(make_plan(tiny_config("", {"data.dataset=tensors", "data.label_map="}), 100).checkpoint_every == 3);
 }
 
 TEST_CASE("weights files: what is wrong in them is no error of the config") {
