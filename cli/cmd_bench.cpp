@@ -31,12 +31,7 @@ std::shared_ptr<BenchOptions> add_bench(CLI::App& parent, const char* name, cons
 // --math, one of `names` of the config key's values.
 void add_math(CLI::App& command, const std::shared_ptr<BenchOptions>& options,
               const std::vector<std::string>& names, const std::string& help) {
-  command
-      .add_option_function<std::string>(
-          "--math", [=](const std::string& name) { options->math = *find_named<train::MathMode>(name); },
-          help)
-      ->check(CLI::IsMember(names))
-      ->default_str(name_of(options->math));
+  add_choice(command, "--math", options->math, help, names)->default_str(name_of(options->math));
 }
 
 }  // namespace

@@ -25,10 +25,10 @@ namespace {
 
 struct Options {
   std::string gt, dt;
-  std::string iou_type;
+  eval::IouType iou_type = eval::IouType::bbox;
   bool per_class = false;
   bool strict_ids = false;
-  std::string voc;
+  std::optional<eval::VocRule> voc;
   std::vector<std::string> class_map;
   std::string report_folder;
   Report report;
@@ -37,11 +37,11 @@ struct Options {
 std::string scores_text(const eval::CocoSummary& s, const std::optional<eval::VocSummary>& voc,
                         const Options& o) {
   JsonValue j = eval::coco_to_json(s);
-  j["iou_type"] = JsonValue::of(o.iou_type);
+  j["iou_type"] = JsonValue::of(name_of(o.iou_type));
   j["strict_ids"] = JsonValue::of(o.strict_ids);
   j["annotations"] = JsonValue::of(o.gt);
   j["results"] = JsonValue::of(o.dt);
-  if (voc) j["voc"] = eval::voc_to_json(*voc, o.voc);
+  if (voc) j["voc"] = eval::voc_to_json(*voc, name_of(*o.voc));
   return to_text(j);
 }
 
@@ -51,7 +51,7 @@ eval::VocBox corners(const data::CocoBox& b) {
 }
 
 eval::VocSummary voc_summary(const data::CocoAnnotations& annotations,
-                             const std::vector<data::CocoResult>& results, const std::string& rule) {
+                             const std::vector<data::CocoResult>& results, eval::VocRule rule) {
   std::vector<std::vector<eval::VocObject>> objects(annotations.images.size());
   std::vector<std::vector<eval::VocDetection>> detections(annotations.images.size());
   for (const data::CocoAnnotation& a : annotations.annotations) {
@@ -65,12 +65,12 @@ eval::VocSummary voc_summary(const data::CocoAnnotations& annotations,
   for (const data::CocoCategory& c : annotations.categories) names.push_back(c.name);
   eval::VocScores scores(std::move(names));
   for (size_t i = 0; i < objects.size(); ++i) scores.add(objects[i], detections[i]);
-  return scores.summary(rule == "11" ? eval::VocRule::eleven_points : eval::VocRule::all_points);
+  return scores.summary(rule);
 }
 
 void write_report_page(const eval::CocoSummary& s, const std::string& scores, const Options& o) {
   make_output_folder(o.report_folder, "--report");
-  const std::string what = o.iou_type == "bbox" ? "box" : "mask";
+  const std::string what = o.iou_type == eval::IouType::bbox ? "box" : "mask";
   write_file_atomically(o.report_folder + "/scores.json", scores + "\n");
   write_file_atomically(o.report_folder + "/report.html",
                         eval::coco_page(s, what, fmt::format("{} against {}", o.dt, o.gt)));
@@ -97,7 +97,7 @@ eval::CocoSummary choose_id_zero(const data::CocoAnnotations& annotations,
 }
 
 void run_coco(const Options& o) {
-  const eval::IouType type = o.iou_type == "bbox" ? eval::IouType::bbox : eval::IouType::segm;
+  const eval::IouType type = o.iou_type;
   const data::CocoMasks masks = type == eval::IouType::segm ? data::CocoMasks::keep : data::CocoMasks::skip;
   data::CocoAnnotations annotations = data::read_coco_annotations(o.gt, masks);
   std::vector<std::string> notes = data::coco_notes(annotations, "set iscrowd to 0.");
@@ -108,11 +108,11 @@ void run_coco(const Options& o) {
   for (const std::string& note : notes) print_to(stderr, "{}\n", note);
   const eval::CocoSummary summary = choose_id_zero(annotations, results, type, o);
   std::optional<eval::VocSummary> voc;
-  if (!o.voc.empty()) voc = voc_summary(annotations, results, o.voc);
+  if (o.voc) voc = voc_summary(annotations, results, *o.voc);
   eval::print_coco_stats(o.report.table(), summary, "-1.000");
   eval::print_coco_errors(o.report.table(), summary);
   if (o.per_class) eval::print_coco_classes(o.report.table(), summary);
-  if (voc) eval::print_voc(o.report.table(), *voc, o.voc == "11" ? "11 points" : "all points", o.per_class);
+  if (voc) eval::print_voc(o.report.table(), *voc, fmt::format("{} points", *o.voc), o.per_class);
   if (!o.report.wants_json() && o.report_folder.empty()) return;
   const std::string scores = scores_text(summary, voc, o);
   if (!o.report_folder.empty()) write_report_page(summary, scores, o);
@@ -132,15 +132,12 @@ void add_metrics_coco_command(CLI::App& metrics) {
       ->add_option("--dt", o->dt,
                    "Results: a list with image_id, category_id, score, and bbox or segmentation")
       ->required();
-  command->add_option("--iou-type", o->iou_type, "bbox: boxes; segm: masks")
-      ->required()
-      ->check(CLI::IsMember({"bbox", "segm"}));
+  add_choice(*command, "--iou-type", o->iou_type, "bbox: boxes; segm: masks")->required();
   command->add_flag("--per-class", o->per_class, "Also print the scores of each class");
   command->add_flag(
       "--strict-ids", o->strict_ids,
       "Treat an annotation with id 0 like any other; otherwise, as in pycocotools, it is never matched");
-  command->add_option("--voc", o->voc, "Also VOC AP of the boxes: 11 points (to 2009) or all (from 2010)")
-      ->check(CLI::IsMember({"11", "all"}));
+  add_choice(*command, "--voc", o->voc, "Also VOC AP of the boxes: 11 points (to 2009) or all (from 2010)");
   command
       ->add_option("--class-map", o->class_map,
                    "Renames categories of the annotations to those of the results: NAME:THEIRS, NAME:ignore "

@@ -75,6 +75,11 @@ bool is_colour_terminal(std::FILE* stream) {
   return is_terminal(stream) && !(no_color && *no_color);
 }
 
+CLI::Option* add_choice(CLI::App& command, const char* flag, const std::vector<std::string>& names,
+                        std::function<void(const std::string&)> set, const std::string& help) {
+  return command.add_option_function<std::string>(flag, set, help)->check(CLI::IsMember(names));
+}
+
 void add_device_option(CLI::App& command, std::string& device) {
   command
       .add_option(

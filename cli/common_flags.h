@@ -3,13 +3,17 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/device.h"
+#include "core/names.h"
 
 namespace CLI {
 class App;
+class Option;
 }
 
 namespace atrous::cli {
@@ -31,6 +35,25 @@ class Report {
 
 // True if the stream is a terminal (core/terminal.h) and colours are allowed (no NO_COLOR).
 bool is_colour_terminal(std::FILE* stream);
+
+// A flag that takes one of `names`; `set` gets it.
+CLI::Option* add_choice(CLI::App& command, const char* flag, const std::vector<std::string>& names,
+                        std::function<void(const std::string&)> set, const std::string& help);
+// A flag that takes a name of an enum (core/names.h), or of those in `names`. `value` must outlive the
+// parsing.
+template <NamedEnum E>
+CLI::Option* add_choice(CLI::App& command, const char* flag, E& value, const std::string& help,
+                        const std::vector<std::string>& names = all_names<E>()) {
+  return add_choice(
+      command, flag, names, [&value](const std::string& name) { value = *find_named<E>(name); }, help);
+}
+template <NamedEnum E>
+CLI::Option* add_choice(CLI::App& command, const char* flag, std::optional<E>& value,
+                        const std::string& help) {
+  return add_choice(
+      command, flag, all_names<E>(), [&value](const std::string& name) { value = find_named<E>(name); },
+      help);
+}
 
 // `--device`, on every command that runs a network. chosen_device: Error(usage) if there is no such device,
 // with the reason.

@@ -5,22 +5,43 @@
 namespace atrous::eval {
 namespace {
 
-constexpr size_t all = coco::thresholds, at50 = 0, at75 = 5;
+constexpr size_t at50 = 0, at75 = 5;
 using C = CocoClassScores;
 
 constexpr std::array<CocoMetric, 12> rows = {{
-    {"ap", "AP", false, 0, all, 0, 2, &C::ap, "AP", true, true, true},
-    {"ap50", "AP50", false, at50, at50 + 1, 0, 2, &C::ap50, "AP50", true, true, true},
-    {"ap75", "AP75", false, at75, at75 + 1, 0, 2, &C::ap75, "AP75", true, true},
-    {"ap_small", "AP small", false, 0, all, 1, 2, &C::ap_small, "small"},
-    {"ap_medium", "AP medium", false, 0, all, 2, 2, &C::ap_medium, "medium"},
-    {"ap_large", "AP large", false, 0, all, 3, 2, &C::ap_large, "large"},
-    {"ar_1", "AR, 1 detection", true, 0, all, 0, 0},
-    {"ar_10", "AR, 10 detections", true, 0, all, 0, 1},
-    {"ar", "AR", true, 0, all, 0, 2, &C::ar, "AR", true},
-    {"ar_small", "AR small", true, 0, all, 1, 2},
-    {"ar_medium", "AR medium", true, 0, all, 2, 2},
-    {"ar_large", "AR large", true, 0, all, 3, 2},
+    {.key = "ap",
+     .title = "AP",
+     .of_class = &C::ap,
+     .column = "AP",
+     .card = true,
+     .validation = true,
+     .curve = true},
+    {.key = "ap50",
+     .title = "AP50",
+     .first = at50,
+     .last = at50 + 1,
+     .of_class = &C::ap50,
+     .column = "AP50",
+     .card = true,
+     .validation = true,
+     .curve = true},
+    {.key = "ap75",
+     .title = "AP75",
+     .first = at75,
+     .last = at75 + 1,
+     .of_class = &C::ap75,
+     .column = "AP75",
+     .card = true,
+     .validation = true},
+    {.key = "ap_small", .title = "AP small", .area = 1, .of_class = &C::ap_small, .column = "small"},
+    {.key = "ap_medium", .title = "AP medium", .area = 2, .of_class = &C::ap_medium, .column = "medium"},
+    {.key = "ap_large", .title = "AP large", .area = 3, .of_class = &C::ap_large, .column = "large"},
+    {.key = "ar_1", .title = "AR, 1 detection", .recall = true, .limit = 0},
+    {.key = "ar_10", .title = "AR, 10 detections", .recall = true, .limit = 1},
+    {.key = "ar", .title = "AR", .recall = true, .of_class = &C::ar, .column = "AR", .card = true},
+    {.key = "ar_small", .title = "AR small", .recall = true, .area = 1},
+    {.key = "ar_medium", .title = "AR medium", .recall = true, .area = 2},
+    {.key = "ar_large", .title = "AR large", .recall = true, .area = 3},
 }};
 
 }  // namespace

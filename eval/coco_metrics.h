@@ -13,10 +13,10 @@ namespace atrous::eval {
 struct CocoMetric {
   const char* key;    // of a class in JSON; "box_" or "mask_" before it: in `expected`, logs and best.json
   const char* title;  // on cards and curves
-  bool recall;        // else precision
+  bool recall = false;  // else precision
   // Thresholds [first, last) of coco::iou_thresholds(), area range (0: all), and detections per image that
   // count, as an index into coco::detection_limits.
-  size_t first, last, area, limit;
+  size_t first = 0, last = coco::thresholds, area = 0, limit = 2;
   double CocoClassScores::*of_class = nullptr;  // null: classes do not have it
   const char* column = "";                      // heading in tables of classes
   bool card = false;                            // a card in reports

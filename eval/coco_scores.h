@@ -17,12 +17,16 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
 #include "data/coco_json.h"
 #include "eval/detection_errors.h"
 
 namespace atrous::eval {
 
 enum class IouType { bbox, segm };
+constexpr auto names_of(IouType) {
+  return std::to_array<Named<IouType>>({{IouType::bbox, "bbox"}, {IouType::segm, "segm"}});
+}
 
 struct CocoObject {
   int64_t category = 0;  // index into the classes

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "core/names.h"
+
 namespace atrous::eval {
 
 // Corners in whole pixels that both belong to the box: sides are x2 - x1 + 1 and y2 - y1 + 1.
@@ -37,6 +39,9 @@ enum class VocRule {
                   // higher one
   all_points,     // from 2010: the area under precision made to fall with recall
 };
+constexpr auto names_of(VocRule) {
+  return std::to_array<Named<VocRule>>({{VocRule::eleven_points, "11"}, {VocRule::all_points, "all"}});
+}
 
 struct VocClassScores {
   std::string name;
