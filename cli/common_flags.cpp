@@ -76,7 +76,7 @@ bool is_colour_terminal(std::FILE* stream) {
 }
 
 CLI::Option* add_choice(CLI::App& command, const char* flag, const std::vector<std::string>& names,
-                        std::function<void(const std::string&)> set, const std::string& help) {
+                        const std::function<void(const std::string&)>& set, const std::string& help) {
   return command.add_option_function<std::string>(flag, set, help)->check(CLI::IsMember(names));
 }
 

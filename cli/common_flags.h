@@ -38,7 +38,7 @@ bool is_colour_terminal(std::FILE* stream);
 
 // A flag that takes one of `names`; `set` gets it.
 CLI::Option* add_choice(CLI::App& command, const char* flag, const std::vector<std::string>& names,
-                        std::function<void(const std::string&)> set, const std::string& help);
+                        const std::function<void(const std::string&)>& set, const std::string& help);
 // A flag that takes a name of an enum (core/names.h), or of those in `names`. `value` must outlive the
 // parsing.
 template <NamedEnum E>
