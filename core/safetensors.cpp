@@ -3,19 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 
 #include "core/atomic_file.h"
-#include "core/file.h"
+#include "core/byte_source.h"
 
 namespace atrous {
 namespace {
@@ -25,34 +21,6 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr uint64_t header_limit = 100'000'000;  // the reference implementation's
 constexpr const char* metadata_key = "__metadata__";
-
-// The dtypes of the format; `read_as` is empty where atrous has no such type.
-struct FileType {
-  const char* name;
-  uint64_t bits;
-  std::optional<DType> read_as;
-};
-constexpr FileType file_types[] = {
-    {"F64", 64, DType::f64}, {"F32", 32, DType::f32}, {"BF16", 16, DType::bf16}, {"F16", 16, DType::f32},
-    {"I64", 64, DType::i64}, {"I32", 32, DType::i32}, {"U8", 8, DType::u8},      {"BOOL", 8, DType::u8},
-    {"I8", 8, {}},           {"I16", 16, {}},         {"U16", 16, {}},           {"U32", 32, {}},
-    {"U64", 64, {}},         {"C64", 64, {}},         {"F8_E4M3", 8, {}},        {"F8_E5M2", 8, {}},
-    {"F8_E8M0", 8, {}},      {"F6_E2M3", 6, {}},      {"F6_E3M2", 6, {}},        {"F4", 4, {}},
-};
-
-const FileType* find_type(const std::string& name) {
-  for (const FileType& t : file_types) {
-    if (name == t.name) return &t;
-  }
-  return nullptr;
-}
-
-const char* name_in_file(DType dtype) {
-  for (const FileType& t : file_types) {
-    if (t.read_as == dtype && t.bits == 8 * size_of(dtype)) return t.name;
-  }
-  return "?";
-}
 
 template <class... Args>
 [[noreturn]] void reject(const std::string& origin, fmt::format_string<Args...> rule, Args&&... args) {
@@ -200,8 +168,7 @@ HeaderReader read_header(std::istream& in, uint64_t size, const std::string& ori
              pickle = (length & 0xff) == 0x80 && length > header_limit;
   if (zip || pickle)
     reject(origin,
-           "A PyTorch .pth file is not a safetensors file; docs/weights.md has a Python command that "
-           "converts it.");
+           "A PyTorch .pth file is not a safetensors file; it is read where weights are (docs/weights.md).");
   if (length > header_limit)
     reject(origin, "The header may have at most {} bytes. Got {}.", header_limit, length);
   if (length > size - 8)
@@ -219,13 +186,13 @@ HeaderReader read_header(std::istream& in, uint64_t size, const std::string& ori
 
 struct Placed {
   std::string name;
-  const FileType* type;
+  const StoredType* type;
   Shape shape;
   uint64_t begin, end;
 };
 
 Placed check_entry(const Entry& e, uint64_t data_size, const std::string& origin) {
-  const FileType* type = find_type(e.dtype);
+  const StoredType* type = find_stored_type(&StoredType::safetensors, e.dtype);
   if (!type)
     reject(origin, "The dtype must be one of the format's. Tensor \"{}\" has \"{}\".", e.name, e.dtype);
   if (e.offsets.size() != 2)
@@ -246,10 +213,6 @@ Placed check_entry(const Entry& e, uint64_t data_size, const std::string& origin
   if (bits % 8 != 0 || bits / 8 != end - begin)
     reject(origin, "The byte range must fit the shape. Tensor \"{}\" is {} [{}], {} bytes, but has [{}, {}).",
            e.name, e.dtype, fmt::join(e.shape, ", "), (bits + 7) / 8, begin, end);
-  ATROUS_CHECK(type->read_as, ErrorKind::checkpoint,
-               "[safetensors {}] atrous has no element type {}. Tensor \"{}\" uses it. Convert it to F32 "
-               "before saving.",
-               origin, e.dtype, e.name);
   // A tensor with an extent of zero takes no bytes, so its other extents are not bounded by the file yet.
   std::vector<int64_t> dims;
   uint64_t product = 1;
@@ -286,42 +249,16 @@ std::vector<Placed> check_layout(const std::vector<Entry>& entries, uint64_t dat
   return placed;
 }
 
-float float_from_half(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
-  const uint32_t exponent = (h >> 10) & 31u, mantissa = h & 1023u;
-  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24, exact in f32
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-  }
-  const uint32_t e = exponent == 31 ? 255u : exponent + 112u;
-  return std::bit_cast<float>(sign | (e << 23) | (mantissa << 13));
-}
-
 Tensor read_data(std::istream& in, const Placed& p, const std::string& origin) {
   Tensor t = Tensor::empty(p.shape, *p.type->read_as);
   if (p.type->bits == 8 * size_of(t.dtype())) {
     read_exactly(in, reinterpret_cast<char*>(t.raw()), p.end - p.begin, origin);
     return t;
   }
-  std::vector<uint16_t> half(static_cast<size_t>(t.numel()));
-  read_exactly(in, reinterpret_cast<char*>(half.data()), p.end - p.begin, origin);
-  std::transform(half.begin(), half.end(), t.data<float>(), float_from_half);
+  std::vector<std::byte> stored(p.end - p.begin);
+  read_exactly(in, reinterpret_cast<char*>(stored.data()), stored.size(), origin);
+  convert_stored(*p.type, stored.data(), t);
   return t;
-}
-
-std::ifstream open_file(const std::string& path, uint64_t& size) {
-  std::error_code code;
-  ATROUS_CHECK(std::filesystem::is_regular_file(path, code), ErrorKind::io,
-               "[safetensors {}] the file must exist and be a regular file. Got {}. Check the path.", path,
-               std::filesystem::is_directory(path, code) ? "a folder" : "no such file");
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw_if_no_memory();
-  size = in ? std::filesystem::file_size(path, code) : 0;
-  ATROUS_CHECK(in && !code, ErrorKind::io,
-               "[safetensors {}] the file must be readable. Got: {}. Check its permissions.", path,
-               std::strerror(errno));
-  return in;
 }
 
 std::string quoted(const std::string& text) {
@@ -343,6 +280,9 @@ const Tensor* TensorFile::find(const std::string& name) const {
 
 const Tensor& TensorFile::at(const std::string& name) const {
   if (const Tensor* t = find(name)) return *t;
+  if (const auto it = unread.find(name); it != unread.end())
+    fail(ErrorKind::data, "[safetensors {}] the tensor \"{}\" must be readable. It is {}. Convert it to F32.",
+         origin, name, it->second);
   std::string names;
   for (const auto& [n, t] : tensors) {
     if (names.size() > 200) {
@@ -361,23 +301,46 @@ TensorFile read_safetensors(std::istream& in, uint64_t size, const std::string& 
   TensorFile file;
   file.origin = origin;
   file.metadata = std::move(header.metadata);
-  for (const Placed& p : check_layout(header.entries, data_size, origin))
-    file.tensors.emplace_back(p.name, read_data(in, p, origin));
+  for (const Placed& p : check_layout(header.entries, data_size, origin)) {
+    if (p.type->read_as) {
+      file.tensors.emplace_back(p.name, read_data(in, p, origin));
+    } else {
+      file.unread[p.name] = fmt::format("of type {}, which atrous does not have", p.type->name);
+      in.ignore(static_cast<std::streamsize>(p.end - p.begin));
+    }
+  }
   return file;
 }
 
 TensorFile read_safetensors(const std::string& path) {
   uint64_t size = 0;
-  std::ifstream in = open_file(path, size);
+  std::ifstream in = open_regular_file(path, "safetensors", size);
   return read_safetensors(in, size, path);
 }
 
 Metadata read_safetensors_metadata(const std::string& path) {
   uint64_t size = 0, data_size = 0;
-  std::ifstream in = open_file(path, size);
+  std::ifstream in = open_regular_file(path, "safetensors", size);
   HeaderReader header = read_header(in, size, path, data_size);
   check_layout(header.entries, data_size, path);
   return std::move(header.metadata);
+}
+
+std::vector<StoredTensor> list_safetensors(std::istream& in, uint64_t size, const std::string& origin,
+                                           Metadata& metadata) {
+  uint64_t data_size = 0;
+  HeaderReader header = read_header(in, size, origin, data_size);
+  metadata = std::move(header.metadata);
+  std::vector<StoredTensor> all;
+  for (const Placed& p : check_layout(header.entries, data_size, origin)) {
+    StoredTensor& t = all.emplace_back();
+    t.name = p.name;
+    t.dtype = p.type->name;
+    t.shape.assign(p.shape.begin(), p.shape.end());
+    t.bytes = p.end - p.begin;
+    if (!p.type->read_as) t.problem = fmt::format("of type {}, which atrous does not have", p.type->name);
+  }
+  return all;
 }
 
 void write_safetensors(std::ostream& out, const NamedTensors& tensors, const Metadata& metadata) {
@@ -400,9 +363,10 @@ void write_safetensors(std::ostream& out, const NamedTensors& tensors, const Met
   uint64_t at = 0;
   for (const auto* item : order) {
     const Tensor& t = item->second;
-    header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                          header.size() > 1 ? "," : "", quoted(item->first), name_in_file(t.dtype()),
-                          fmt::join(t.shape(), ","), at, at + t.bytes());
+    header +=
+        fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                    header.size() > 1 ? "," : "", quoted(item->first), stored_type_of(t.dtype()).safetensors,
+                    fmt::join(t.shape(), ","), at, at + t.bytes());
     at += t.bytes();
   }
   header += "}";

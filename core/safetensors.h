@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/stored_type.h"
 #include "core/tensor.h"
 
 namespace atrous {
@@ -34,16 +35,23 @@ struct TensorFile {
   // Error(data) that lists the tensors of the file if it has no tensor of that name.
   const Tensor& at(const std::string& name) const;
   std::string origin;  // the path, for messages
+
+  // Tensors that the file holds and that cannot be read, with the reason: an error where one is needed.
+  std::map<std::string, std::string> unread = {};
+  std::vector<std::string> notes = {};  // for people: what a reader chose or left out
 };
 
-// F16 becomes f32 and BOOL u8; I8, I16, U16, U32, U64, C64 and the 8-bit and smaller floats are refused by
-// name. Error(io) if the file cannot be opened or read, Error(checkpoint) if it breaks a rule.
+// Types that atrous lacks become others or stay in `unread`, as core/stored_type.h says. Error(io) if the
+// file cannot be opened or read, Error(checkpoint) if it breaks a rule.
 TensorFile read_safetensors(const std::string& path);
 // The same from a stream that holds `size` bytes; `origin` names it in messages.
 TensorFile read_safetensors(std::istream& in, uint64_t size, const std::string& origin);
 
 // Only the metadata (a label list, a config) without reading the data.
 Metadata read_safetensors_metadata(const std::string& path);
+// What it holds, without reading the data.
+std::vector<StoredTensor> list_safetensors(std::istream& in, uint64_t size, const std::string& origin,
+                                           Metadata& metadata);
 
 // The bytes depend on nothing but the arguments. Wider elements come first, so that all data is aligned;
 // within a width the order stays. Error(usage) for a name that is used twice or is "__metadata__"; Error(io)

@@ -173,7 +173,24 @@ TEST_CASE("safetensors: rule: metadata maps strings to strings") {
 
 TEST_CASE("safetensors: rule: dtypes are known") {
   check_rejected(file_of(tensor("a", "F33", "1", "0,4"), 4), "has \"F33\"");
-  check_rejected(file_of(tensor("a", "U32", "1", "0,4"), 4), "no element type U32");
+}
+
+TEST_CASE("safetensors: types that atrous lacks are widened without loss, or left unread") {
+  std::string bytes =
+      file_of(tensor("i8", "I8", "1", "0,1") + "," + tensor("c", "C64", "2", "1,17") + "," +
+              tensor("e", "F8_E4M3", "1", "17,18") + "," + tensor("u32", "U32", "1", "18,22") + "," +
+              tensor("after", "F32", "1", "22,26"));
+  const float after = 2.5f;
+  bytes += "\x80" + std::string(16, 'c') + "\x38" + std::string(4, '\xff');
+  bytes.append(reinterpret_cast<const char*>(&after), 4);
+  const TensorFile file = parse(bytes);
+  CHECK(file.at("i8").data<int32_t>()[0] == -128);
+  CHECK(file.at("e").data<float>()[0] == 1);
+  CHECK(file.at("u32").data<int64_t>()[0] == 4294967295);
+  CHECK(file.at("after").data<float>()[0] == 2.5f);
+  CHECK(file.find("c") == nullptr);
+  CHECK(file.unread.at("c") == "of type c64, which atrous does not have");
+  CHECK_THROWS_WITH(file.at("c"), Contains("must be readable") && Contains("c64"));
 }
 
 TEST_CASE("safetensors: rule: sizes are non-negative integers") {

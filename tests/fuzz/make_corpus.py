@@ -12,6 +12,7 @@ import struct
 import sys
 
 import corpus_pictures as p
+import corpus_pytorch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -194,6 +195,12 @@ def weights(corpus):
         corpus.add('checkpoint', name, b'\0' + '\0'.join(parts).encode())
 
 
+def pytorch(corpus):
+    for name, content in corpus_pytorch.files():
+        corpus.add('pytorch', name, content)
+    corpus.dictionary('pytorch', corpus_pytorch.WORDS)
+
+
 def configs(corpus):
     for path in sorted((ROOT / 'configs').rglob('*.json')):
         corpus.add('config', f'{path.parent.name}_{path.name}', path.read_text())
@@ -216,7 +223,7 @@ def main():
     for folder in ('corpus', 'dictionaries'):
         shutil.rmtree(out / folder, ignore_errors=True)
     corpus = Corpus(out)
-    for part in (pictures, texts, coco, masks, weights, configs):
+    for part in (pictures, texts, coco, masks, weights, pytorch, configs):
         part(corpus)
 
 
