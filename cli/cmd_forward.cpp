@@ -149,8 +149,9 @@ void add_forward_command(CLI::App& app) {
       "in.safetensors --output out.safetensors --backward");
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
-  command->add_option("--weights", o->weights,
-                      "Weights (safetensors); without them the network is initialised from seed");
+  command->add_option(
+      "--weights", o->weights,
+      "Weights (safetensors, or PyTorch's); without them the network is initialised from seed");
   command
       ->add_option("--input", o->input,
                    "Safetensors with input [N,C,H,W], normalised; with --backward also grad_logits (and "

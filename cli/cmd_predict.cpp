@@ -266,7 +266,7 @@ void add_predict_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command
       ->add_option("--weights", o->weights,
-                   "Checkpoint or weights file (safetensors), or the folder of a run")
+                   "Checkpoint or weights file (safetensors, or PyTorch's), or the folder of a run")
       ->required();
   command
       ->add_option("--out", o->out,

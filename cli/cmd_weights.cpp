@@ -1,5 +1,5 @@
-// `atrous import-weights` and `export-weights`: convert safetensors files of other programs to checkpoints
-// and back. Both hold the same names and layouts; a checkpoint also holds the network's config and classes.
+// `atrous import-weights` and `export-weights`: between other programs' weights and checkpoints of this one.
+// Both hold the same names and layouts; a checkpoint also says which network and classes it is for.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +12,7 @@
 #include "core/safetensors.h"
 #include "core/terminal.h"
 #include "core/text.h"
+#include "core/weights_file.h"
 #include "data/sets/sets.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -33,7 +34,8 @@ struct Import {
 
 void check_other_file(const char* command, const std::string& input, const std::string& output) {
   std::error_code ignored;
-  ATROUS_CHECK(!std::filesystem::equivalent(input, output, ignored), ErrorKind::usage,
+  ATROUS_CHECK(!std::filesystem::equivalent(split_weights_path(input).file, output, ignored),
+               ErrorKind::usage,
                "[{}] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
                command, input);
 }
@@ -44,10 +46,15 @@ ordered_json to_json(const nets::ImportReport& r) {
   for (const layers::MisShaped& m : r.load.misshaped) {
     misshaped.push_back({{"name", m.name}, {"in_file", m.in_file.str()}, {"in_model", m.in_model.str()}});
   }
-  return {{"loaded", r.load.loaded},          {"renamed", renamed},
-          {"folded", r.load.folded},          {"misshaped", misshaped},
-          {"missing", r.load.missing},        {"not_needed", r.load.unexpected},
-          {"prefix", r.load.stripped_prefix}, {"complete", r.load.complete()}};
+  return {{"loaded", r.load.loaded},
+          {"renamed", renamed},
+          {"folded", r.load.folded},
+          {"misshaped", misshaped},
+          {"missing", r.load.missing},
+          {"not_needed", r.load.unexpected},
+          {"prefix", r.load.stripped_prefix},
+          {"complete", r.load.complete()},
+          {"notes", r.notes}};
 }
 
 void import_weights(const Import& o) {
@@ -105,10 +112,10 @@ void export_weights(const Export& o) {
 
 void add_import_weights_command(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("import-weights", "Converts another program's safetensors file into a checkpoint");
+      app.add_subcommand("import-weights", "Converts another program's weights file into a checkpoint");
   command->footer(
       "atrous import-weights --config configs/voc2012/deeplabv3_resnet50.json --input "
-      "torchvision.safetensors --output deeplabv3.safetensors");
+      "deeplabv3_resnet50_coco.pth --output deeplabv3.safetensors");
   auto o = std::make_shared<Import>();
   command
       ->add_option("--config", o->config,
@@ -116,7 +123,9 @@ void add_import_weights_command(CLI::App& app) {
       ->required();
   command
       ->add_option("--input", o->input,
-                   "Weights (safetensors) of torchvision, segmentation_models_pytorch or a paper's code")
+                   "Weights (safetensors, or PyTorch's .pth, .pt, .bin, .ckpt; FILE#NAME takes one of "
+                   "several dictionaries) "
+                   "of torchvision, segmentation_models_pytorch or a paper's code")
       ->required();
   command->add_option("--output", o->output, "The checkpoint to write")->required();
   command->add_option("--set", o->set, "Overrides a config key: a.b.c=value")->allow_extra_args(false);

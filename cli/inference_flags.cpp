@@ -14,7 +14,8 @@ namespace atrous::cli {
 
 void ScoredNetwork::add_options(CLI::App& command) {
   command
-      .add_option("--weights", weights, "Checkpoint or weights file (safetensors), or the folder of a run")
+      .add_option("--weights", weights,
+                  "Checkpoint or weights file (safetensors, or PyTorch's), or the folder of a run")
       ->required();
   command.add_option("--config", config, "Config; not needed with a checkpoint, which holds its own");
   command.add_option("--split", split, "train, val or test")

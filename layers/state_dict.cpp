@@ -32,7 +32,7 @@ Shape file_shape(const Shape& s) {
   return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
-constexpr const char* wrapper_prefixes[] = {"module.", "model.", "_orig_mod."};
+constexpr const char* wrapper_prefixes[] = {"module.", "model.", "net.", "network.", "_orig_mod."};
 
 // Channel c of the model takes channel c mod C' of the file, times C'/C.
 Tensor fold_channels(const Tensor& file, int64_t channels) {
@@ -155,6 +155,12 @@ struct Matched {
       if (!model_names.count(stripped) && !counts_for_frozen_norm(stripped, model_names))
         report.unexpected.push_back(stripped);
     }
+    for (const auto& [name, reason] : file.unread) {
+      if (!name.starts_with(report.stripped_prefix)) continue;
+      const std::string stripped = name.substr(report.stripped_prefix.size());
+      if (model_names.count(stripped) && !in_file.contains(stripped))
+        report.unreadable.emplace_back(stripped, reason);
+    }
   }
 };
 
@@ -216,6 +222,7 @@ std::string LoadReport::str(Outcome outcome) const {
   }
   if (!missing.empty())
     s += fmt::format("\n  missing     {}{}:{}", missing.size(), kept, list_names(missing));
+  for (const auto& [name, reason] : unreadable) s += fmt::format("\n  unreadable  {} is {}", name, reason);
   if (!unexpected.empty())
     s += fmt::format("\n  not needed  {}:{}", unexpected.size(), list_names(unexpected));
   return s.empty() ? s : s.substr(1);

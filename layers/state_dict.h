@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/safetensors.h"
@@ -43,6 +44,8 @@ struct LoadReport {
   std::vector<std::string> missing;     // in the model, not in the file
   std::vector<std::string> unexpected;  // in the file, not in the model
   std::vector<MisShaped> misshaped;
+  // Of the missing: those that the file holds in a form that is not read, with the reason.
+  std::vector<std::pair<std::string, std::string>> unreadable;
   std::string stripped_prefix;  // that all names in the file had ("module.")
 
   bool complete() const {
@@ -61,10 +64,10 @@ std::string wrapper_prefix(const TensorFile& file, const Module& module);
 // The reasons why the file does not fit the module exactly; nothing is loaded. complete() if it fits.
 LoadReport compare_state_dict(const Module& module, const TensorFile& file);
 
-// Accepts names with common wrapper prefixes ("module.", "model.", "_orig_mod."; PyTorch's DataParallel,
-// Lightning, compile; also nested). num_batches_tracked may be missing (files from before PyTorch
-// 0.4.1), and may be there where the model's batch norm is frozen and has none. Tensors are converted to the
-// model's dtype.
+// Accepts names with common wrapper prefixes ("module.", "model.", "net.", "network.", "_orig_mod.";
+// PyTorch's DataParallel, Lightning, compile; also one in another). num_batches_tracked may be missing (files
+// from before PyTorch 0.4.1), and may be there where the model's batch norm is frozen and has none. Tensors
+// are converted to the model's dtype.
 LoadReport load_state_dict(const Module& module, const TensorFile& file, const LoadOptions& options = {});
 
 }  // namespace atrous::layers

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "core/weights_file.h"
 #include "layers/finite.h"
 #include "nets/backbone.h"
 
@@ -209,17 +210,34 @@ std::string current_name(const std::string& name) {
   return name;
 }
 
+namespace {
+
+// Takes the tensors without values out of the file again, with the names that they have now.
+void set_unread_aside(TensorFile& file, const std::string& wrapper, const std::vector<std::string>& before) {
+  std::map<std::string, std::string> unread;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (!file.tensors[i].second.defined())
+      unread[file.tensors[i].first] = file.unread.at(wrapper + before[i]);
+  }
+  file.unread = std::move(unread);
+  std::erase_if(file.tensors, [](const auto& t) { return !t.second.defined(); });
+}
+
+}  // namespace
+
 ImportReport import_weights(const Model& model, const std::string& path, const ImportOptions& options) {
   ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
                "[{}] the network has no separate backbone. Got \"{}\". Use model.weights with a file of the "
                "whole network.",
                options.where, path);
-  ATROUS_CHECK(std::filesystem::exists(path), ErrorKind::checkpoint,
+  ATROUS_CHECK(std::filesystem::exists(split_weights_path(path).file), ErrorKind::checkpoint,
                "[{}] the file must exist. Got \"{}\". Check the path.", options.where, path);
-  TensorFile file = read_safetensors(path);
-  std::erase_if(file.tensors, [](const auto& t) {  // members of a checkpoint besides the network
+  TensorFile file = read_weights(path);
+  std::erase_if(file.tensors, [](const auto& t) {  // what a checkpoint holds besides the network
     return t.first.starts_with("optimizer.") || t.first.starts_with("average.");
   });
+  // Tensors that are not read take part in the naming, without values.
+  for (const auto& [name, reason] : file.unread) file.tensors.emplace_back(name, Tensor());
   // First the wrapper, so that the names below it are recognised.
   const std::string wrapper = layers::wrapper_prefix(file, model);
   for (auto& [name, t] : file.tensors) name.erase(0, wrapper.size());
@@ -228,18 +246,27 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
   rename_all(file, model);
   check_distinct(file, before, options.where);
   ImportReport report;
+  report.notes = file.notes;
   for (size_t i = 0; i < before.size(); ++i) {
     if (before[i] != file.tensors[i].first) report.renamed.emplace_back(before[i], file.tensors[i].first);
   }
   const size_t in_file = file.tensors.size();
   const std::string first = file.tensors.empty() ? "" : before[0];
-  if (options.backbone_only)
+  set_unread_aside(file, wrapper, before);
+  if (options.backbone_only) {
     std::erase_if(file.tensors, [&](const auto& t) { return !model.in_backbone(t.first); });
+    std::erase_if(file.unread, [&](const auto& t) { return !model.in_backbone(t.first); });
+  }
   report.load = load_state_dict(model, file, {.strict = false, .fold_input_channels = true});
   report.load.stripped_prefix = wrapper + report.load.stripped_prefix;
   if (options.backbone_only)
     std::erase_if(report.load.missing, [&](const std::string& n) { return !model.in_backbone(n); });
-  // Counters fit every network; they identify none.
+  ATROUS_CHECK(
+      report.load.unreadable.empty(), ErrorKind::checkpoint,
+      "[{} {}] every tensor of the network must be readable. \"{}\" is {}. Convert it to float32 before "
+      "saving.",
+      options.where, path, report.load.unreadable[0].first, report.load.unreadable[0].second);
+  // Counters fit every network; they say nothing.
   const auto says_something = [](const std::string& name) { return !name.ends_with("num_batches_tracked"); };
   ATROUS_CHECK(std::any_of(report.load.loaded.begin(), report.load.loaded.end(), says_something),
                ErrorKind::checkpoint,
@@ -252,9 +279,12 @@ ImportReport import_weights(const Model& model, const std::string& path, const I
 }
 
 std::string ImportReport::str() const {
-  if (renamed.empty()) return load.str();
-  return load.str() + fmt::format("\n  renamed     {}, such as {} -> {}", renamed.size(), renamed[0].first,
-                                  renamed[0].second);
+  std::string s = load.str();
+  if (!renamed.empty())
+    s += fmt::format("\n  renamed     {}, such as {} -> {}", renamed.size(), renamed[0].first,
+                     renamed[0].second);
+  for (const std::string& note : notes) s += "\n  note        " + note;
+  return s;
 }
 
 }  // namespace atrous::nets

@@ -19,16 +19,19 @@ struct ImportOptions {
 struct ImportReport {
   layers::LoadReport load;
   std::vector<std::pair<std::string, std::string>> renamed;  // name in the file, name in the network
+  std::vector<std::string> notes;                            // TensorFile::notes
 
   std::string str() const;  // a few lines of text
 };
 
-// Loads the tensors of a safetensors file that match by name and shape; the rest keeps its values, and the
-// first convolution may be folded to other input channels. Accepted are the network's own names, wrapped
+// Loads what fits, by name and shape, of a weights file (core/weights_file.h); the rest keeps its values, and
+// the first convolution may be folded to other input channels. Understood are the network's own names,
+// wrapped
 // ("module.") or not; names of earlier versions (current_name); and those of another network whose features
 // are this one's backbone: a classification network ("layer1.0.conv1.weight", "features.0.weight"), a
-// segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits,
-// Error(diverged) with their names if weights are NaN or Inf.
+// segmentation network ("backbone.", "encoder."). Error(checkpoint) if nothing fits, or a tensor of the
+// network is in the file in a form that is not read (TensorFile::unread); Error(diverged) with their names if
+// weights are NaN or Inf.
 ImportReport import_weights(const layers::Model& model, const std::string& path,
                             const ImportOptions& options);
 

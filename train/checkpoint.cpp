@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/json_value.h"
 #include "core/terminal.h"
+#include "core/weights_file.h"
 #include "layers/finite.h"
 #include "layers/state_dict.h"
 #include "nets/start_weights.h"
@@ -282,7 +283,7 @@ namespace fs = std::filesystem;
 // The file itself, or for a run's folder the best weights of the run.
 std::string weights_file(const std::string& path) {
   std::error_code unknown;
-  ATROUS_CHECK(fs::exists(path, unknown), ErrorKind::checkpoint,
+  ATROUS_CHECK(fs::exists(split_weights_path(path).file, unknown), ErrorKind::checkpoint,
                "[weights] the file must exist. Got \"{}\". Check the path.", path);
   if (!fs::is_directory(path, unknown)) return path;
   const fs::path folder = fs::path(path).lexically_normal();
@@ -295,7 +296,7 @@ std::string weights_file(const std::string& path) {
        "\"{}\" without. {}",
        path,
        fs::is_regular_file(last, unknown) ? fmt::format("Its newest weights are \"{}\".", last.string())
-                                          : "Give a weights file (safetensors).");
+                                          : "Give a weights file (safetensors, or PyTorch's).");
 }
 
 // The config of the run that the file lies in, if there is one.
@@ -342,7 +343,8 @@ std::string advice(const layers::LoadReport& fit, const TensorFile& file, const 
 LoadedNetwork load_network(const std::string& weights, const std::string& config_path,
                            const std::vector<std::string>& overrides) {
   const std::string weights_path = weights_file(weights);
-  TensorFile file = read_safetensors(weights_path);
+  TensorFile file = read_weights(weights_path);
+  for (const std::string& note : file.notes) print_to(stderr, "note: {}: {}\n", weights_path, note);
   LoadedNetwork loaded;
   loaded.weights = weights_path;
   if (file.metadata.contains("atrous.format")) {

@@ -28,7 +28,8 @@ Field<nets::ModelOptions> align_corners_field() {
 Field<nets::ModelOptions> weights_field() {
   Field<nets::ModelOptions> f{
       "weights", Type::text, "or {\"model\": FILE, \"backbone\": FILE}",
-      "Safetensors to start from; names and shapes that fit are loaded, the rest is reported. `backbone`: "
+      "Weights file to start from (safetensors, or PyTorch's; FILE#NAME takes one of several dictionaries); "
+      "names and shapes that fit are loaded, the rest is reported. `backbone`: "
       "the features alone, also from a classification network's file"};
   f.read = [](nets::ModelOptions& o, const JsonValue& v, const std::string& path) {
     o.weights.clear();

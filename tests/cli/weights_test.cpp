@@ -8,6 +8,8 @@
 #include "nets/factory.h"
 #include "nets/start_weights.h"
 #include "tests/cli/program.h"
+#include "tests/core/pytorch_files.h"
+#include "tests/same_bits.h"
 #include "train/config.h"
 
 using namespace atrous;
@@ -46,7 +48,149 @@ TensorFile renamed(TensorFile file, const std::string& from, const std::string& 
   return file;
 }
 
+// The tensors as a PyTorch file; with `odd` as a complex tensor of one element.
+std::string pytorch_file(const TensorFile& file, const std::string& key = "", const std::string& odd = "") {
+  std::vector<std::pair<std::string, std::string>> items;
+  std::vector<test::Storage> storages;
+  for (const auto& [name, t] : file.tensors) {
+    const std::string number = std::to_string(storages.size());
+    const bool complex = name == odd, counter = t.dtype() == DType::i64;
+    const std::vector<int64_t> shape(t.shape().begin(), t.shape().end());
+    items.emplace_back(name, complex ? test::tensor(number, {1}, "ComplexFloatStorage")
+                                     : test::tensor(number, shape, counter ? "LongStorage" : "FloatStorage"));
+    storages.push_back({number, complex ? std::string(8, '\0')
+                                        : std::string(reinterpret_cast<const char*>(t.raw()), t.bytes())});
+  }
+  const std::string weights = test::dict(items);
+  return test::zip_file(
+      key.empty() ? weights : test::dict({{"epoch", test::integer(3)}, {key, weights}, {"teacher", weights}}),
+      storages);
+}
+
 }  // namespace
+
+TEST_CASE("PyTorch files are weights everywhere, and equal to the same tensors as safetensors") {
+  const Exported e;
+  const TensorFile file = read_safetensors(e.file);
+  const std::string plain = e.folder.path("plain.pth"), nested = e.folder.path("nested.bin"),
+                    out = e.folder.path("out.safetensors"), in = e.folder.path("in.safetensors");
+  write_text(plain, pytorch_file(renamed(file, "", "module.")));
+  write_text(nested, pytorch_file(file, "ema"));
+  const auto import = [&](const std::string& input) {
+    return run({"import-weights", "--config", e.config, "--input", input, "--output", out, "--json", "-"});
+  };
+  const Outcome imported = import(plain);
+  REQUIRE(imported.code == 0);
+  CHECK(nlohmann::json::parse(imported.out)["prefix"] == "module.");
+  CHECK(read_text(out) == read_text(e.weights));
+  // Several dictionaries: one must be named, in the same way everywhere.
+  const Outcome unclear = import(nested);
+  CHECK(unclear.code == 5);
+  CHECK_THAT(unclear.err,
+             Contains("2 dictionaries of tensors: \"ema\", \"teacher\"") && Contains("nested.bin#ema"));
+  const Outcome chosen = import(nested + "#ema");
+  REQUIRE(chosen.code == 0);
+  CHECK_THAT(chosen.err, Contains("those under \"ema\""));
+  CHECK(read_text(out) == read_text(e.weights));
+  nets::ModelOptions start = train::parse_config(fcn, "test", {}).model;
+  start.weights = nested + "#teacher";
+  const auto network = nets::make_network(start, 7);
+  CHECK(same_bits(TensorFile{{}, layers::state_dict(*network), ""}.at("score5.weight"),
+                  file.at("score5.weight")));
+  write_safetensors(in, {{"input", Tensor::full({1, 3, 9, 9}, 0.5)}});
+  const auto forward = [&](const std::string& weights) {
+    const std::string to = e.folder.path("result.safetensors");
+    REQUIRE(
+        run({"forward", "--config", e.config, "--weights", weights, "--input", in, "--output", to}).code ==
+        0);
+    return read_text(to);
+  };
+  CHECK(forward(nested + "#ema") == forward(e.file));
+  CHECK(forward(plain) == forward(e.file));
+  CHECK_THAT(run({"predict", "--weights", plain, "--out", out, "x.png"}).err,
+             Contains("Give one with --config"));
+}
+
+TEST_CASE("A tensor that cannot be read is an error where the network needs it, and nowhere else") {
+  const Exported e;
+  TensorFile file = read_safetensors(e.file);
+  const std::string input = e.folder.path("odd.pth"), out = e.folder.path("out.safetensors");
+  const auto import = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"import-weights", "--config", e.config, "--input", input,
+                                          "--output",       out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  // Also under another network's name for its features.
+  write_text(input, pytorch_file(renamed(file, "backbone.", "encoder."), "", "encoder.conv1.weight"));
+  Outcome o = import({"--partial"});
+  CHECK(o.code == 5);
+  CHECK_THAT(o.err, Contains("\"backbone.conv1.weight\" is of type c64"));
+  write_text(input, pytorch_file(file, "", "score5.bias"));
+  CHECK(import({"--partial"}).code == 5);
+  CHECK(import({"--backbone"}).code == 0);
+  o = run({"predict", "--weights", input, "--config", e.config, "--out", out, "x.png"});
+  CHECK(o.code == 5);
+  CHECK_THAT(o.err, Contains("score5.bias is of type c64"));
+  file.tensors.emplace_back("unused", Tensor::zeros({1}));
+  write_text(input, pytorch_file(file, "", "unused"));
+  CHECK(import({}).code == 0);
+}
+
+TEST_CASE("A PyTorch file that would run code is refused by every command, by name") {
+  const Exported e;
+  const std::string input = e.folder.path("hostile.pth"), out = e.folder.path("out.safetensors");
+  write_text(input, test::zip_file(test::call(test::global("os", "system"),
+                                              {test::text("touch " + e.folder.path("ran"))})));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"import-weights", "--config", e.config, "--input", input, "--output", out},
+        {"predict", "--weights", input, "--config", e.config, "--out", out, "x.png"},
+        {"weights", "show", input}}) {
+    const Outcome o = run(command);
+    CHECK(o.code == 5);
+    CHECK_THAT(o.err, Contains("this file would run code: os.system"));
+  }
+  CHECK(!std::filesystem::exists(e.folder.path("ran")));
+  CHECK(!std::filesystem::exists(out));
+}
+
+TEST_CASE("weights show lists tensors, and says what the file looks like") {
+  const Exported e;
+  TensorFile file = read_safetensors(e.file);
+  const std::string input = e.folder.path("w.pth");
+  write_text(input, pytorch_file(file, "state_dict", "score5.bias"));
+  Outcome o = run({"weights", "show", input + "#state_dict", "--json", "-"});
+  REQUIRE(o.code == 0);
+  const auto json = nlohmann::json::parse(o.out);
+  CHECK(json["container"] == "PyTorch (zip)");
+  CHECK(json["dictionary"] == "state_dict");
+  CHECK(json["dictionaries"] == nlohmann::json({"state_dict", "teacher"}));
+  REQUIRE(json["tensors"].size() == file.tensors.size());
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const auto& [name, t] = file.tensors[i];
+    const auto& row = json["tensors"][i];
+    CHECK(row["name"] == name);
+    if (name == "score5.bias") {
+      CHECK(row["dtype"] == "c64");
+      CHECK(row["problem"] == "of type c64, which atrous does not have");
+      continue;
+    }
+    CHECK(row["dtype"] == name_of(t.dtype()));
+    CHECK(row["shape"].get<std::vector<int64_t>>() ==
+          std::vector<int64_t>(t.shape().begin(), t.shape().end()));
+    CHECK(row["bytes"] == t.bytes());
+  }
+  CHECK_THAT(o.err, Contains("not read: of type c64"));
+  o = run({"weights", "show", e.file});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.out, Contains("safetensors") && Contains("score5.weight") && Contains("[3, 64, 1, 1]"));
+  o = run({"weights", "show", e.weights});
+  CHECK_THAT(o.out, Contains("a checkpoint of atrous") && Contains("metadata atrous.config"));
+  // A classification network by its names.
+  write_text(input, pytorch_file(renamed(file, "backbone.", "")));
+  CHECK_THAT(run({"weights", "show", input}).out,
+             Contains("looks like: torchvision or timm backbone, resnet18"));
+}
 
 TEST_CASE("What export-weights writes is the state_dict alone, and import-weights takes it back bit by bit") {
   const Exported e;
