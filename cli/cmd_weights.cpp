@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -12,7 +11,6 @@
 #include "core/safetensors.h"
 #include "core/terminal.h"
 #include "core/text.h"
-#include "core/weights_file.h"
 #include "data/sets/sets.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
@@ -31,14 +29,6 @@ struct Import {
   bool partial = false, backbone = false;
   Report report;
 };
-
-void check_other_file(const char* command, const std::string& input, const std::string& output) {
-  std::error_code ignored;
-  ATROUS_CHECK(!std::filesystem::equivalent(split_weights_path(input).file, output, ignored),
-               ErrorKind::usage,
-               "[{}] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
-               command, input);
-}
 
 ordered_json to_json(const nets::ImportReport& r) {
   ordered_json renamed = ordered_json::array(), misshaped = ordered_json::array();

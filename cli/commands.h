@@ -21,7 +21,7 @@ void add_summary_command(CLI::App& app);         // cmd_summary.cpp
 void add_data_command(CLI::App& app);            // cmd_data.cpp
 void add_import_weights_command(CLI::App& app);  // cmd_weights.cpp
 void add_export_weights_command(CLI::App& app);  // cmd_weights.cpp
-void add_weights_command(CLI::App& app);         // cmd_weights_show.cpp
+void add_weights_command(CLI::App& app);         // cmd_weights_file.cpp
 void add_bench_command(CLI::App& app);           // cmd_bench.cpp
 void add_doctor_command(CLI::App& app);          // cmd_doctor.cpp
 

@@ -14,6 +14,7 @@
 #include "core/device_runtime.h"
 #include "core/error.h"
 #include "core/terminal.h"
+#include "core/weights_file.h"
 
 namespace atrous::cli {
 namespace {
@@ -98,6 +99,14 @@ Device chosen_device(const std::string& name) {
     return device;
   }
   fail(ErrorKind::usage, "[--device] the devices are cpu, cuda and sim. Got \"{}\". Use one of them.", name);
+}
+
+void check_other_file(const char* command, const std::string& input, const std::string& output) {
+  std::error_code ignored;
+  ATROUS_CHECK(!std::filesystem::equivalent(split_weights_path(input).file, output, ignored),
+               ErrorKind::usage,
+               "[{}] the output must not replace the input. Got \"{}\" for both. Choose another --output.",
+               command, input);
 }
 
 Size parse_size(const std::string& text, const char* option) {

@@ -60,6 +60,9 @@ CLI::Option* add_choice(CLI::App& command, const char* flag, std::optional<E>& v
 void add_device_option(CLI::App& command, std::string& device);
 Device chosen_device(const std::string& name);
 
+// Error(usage) if a command would replace its input, a weights file (core/weights_file.h), by its output.
+void check_other_file(const char* command, const std::string& input, const std::string& output);
+
 // "480x640" -> height, width. Error(usage) names the option.
 struct Size {
   long height = 0;

@@ -52,6 +52,8 @@ TEST_CASE("docs/commands.md lists exactly the options of every command") {
                                                           {"metrics", "semantic"},
                                                           {"metrics", "coco"},
                                                           {"summary"},
+                                                          {"weights", "show"},
+                                                          {"weights", "convert"},
                                                           {"data", "check"},
                                                           {"data", "show"},
                                                           {"data", "make-shapes"},

@@ -14,7 +14,7 @@ except ImportError:
     print("skipped: no torch")
     sys.exit(SKIPPED)
 
-DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8"}
+DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8"}
 TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
@@ -45,7 +45,7 @@ def load(path):
         if name == "__metadata__":
             continue
         begin, end = e["data_offsets"]
-        flat = torch.frombuffer(bytearray(data[begin:end]), dtype=TYPES[e["dtype"]]) if end > begin else torch.empty(0)
+        flat = torch.frombuffer(bytearray(data[begin:end]), dtype=TYPES[e["dtype"]]) if end > begin else torch.empty(0, dtype=TYPES[e["dtype"]])
         tensors[name] = flat.reshape(e["shape"])
     return tensors
 

@@ -1,4 +1,5 @@
-// `atrous weights show`: what a weights file holds, without loading its data.
+// `atrous weights show`: what a weights file holds, without loading its data. `atrous weights convert`: its
+// tensors as safetensors.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -98,13 +99,27 @@ void show(const Show& o) {
   o.report.write_json(to_json(list).dump(2, ' ', false, ordered_json::error_handler_t::replace));
 }
 
-}  // namespace
+struct Convert {
+  std::string input, output;
+};
 
-void add_weights_command(CLI::App& app) {
-  CLI::App* group = app.add_subcommand("weights", "Shows what weights files hold");
-  group->footer("atrous weights show deeplabv3_resnet101.pth");
-  group->require_subcommand(1);
-  CLI::App* command = group->add_subcommand(
+void convert(const Convert& o) {
+  check_other_file("weights convert", o.input, o.output);
+  const TensorFile file = read_weights(o.input);
+  for (const std::string& note : file.notes) print_to(stderr, "note: {}: {}\n", o.input, note);
+  for (const auto& [name, why] : file.unread)
+    print_to(stderr, "warning: not written: \"{}\" is {}\n", printable(name, 200), why);
+  Metadata metadata = file.metadata;
+  metadata["format"] = "pt";  // PyTorch's names and layout
+  write_safetensors(o.output, file.tensors, metadata);
+  int64_t bytes = 0;
+  for (const auto& [name, t] : file.tensors) bytes += static_cast<int64_t>(t.bytes());
+  print_to(stdout, "{}: {}, {}\n", o.output, counted(static_cast<int64_t>(file.tensors.size()), "tensor"),
+           bytes_text(bytes));
+}
+
+void add_show(CLI::App& group) {
+  CLI::App* command = group.add_subcommand(
       "show", "Lists the tensors of a weights file, and says what network it looks like");
   command->footer(
       "atrous weights show deeplabv3_resnet101.pth\natrous weights show checkpoint.pth#ema --json -");
@@ -113,6 +128,28 @@ void add_weights_command(CLI::App& app) {
       ->required();
   o->report.add_option(*command);
   command->callback([o] { show(*o); });
+}
+
+void add_convert(CLI::App& group) {
+  CLI::App* command = group.add_subcommand("convert", "Writes the tensors of a weights file as safetensors");
+  command->footer("atrous weights convert --input resnet50.pth --output resnet50.safetensors");
+  auto o = std::make_shared<Convert>();
+  command
+      ->add_option("--input", o->input,
+                   "Weights: safetensors, or a PyTorch file; FILE#NAME takes one of several dictionaries")
+      ->required();
+  command->add_option("--output", o->output, "The safetensors file to write")->required();
+  command->callback([o] { convert(*o); });
+}
+
+}  // namespace
+
+void add_weights_command(CLI::App& app) {
+  CLI::App* group = app.add_subcommand("weights", "Shows and converts weights files");
+  group->footer("atrous weights show deeplabv3_resnet101.pth");
+  group->require_subcommand(1);
+  add_show(*group);
+  add_convert(*group);
 }
 
 }  // namespace atrous::cli
