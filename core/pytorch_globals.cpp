@@ -151,16 +151,6 @@ int64_t id_of(Role role, const StoredType* type = nullptr) {
 
 }  // namespace
 
-std::string shown(std::string_view text) {
-  constexpr size_t limit = 80;
-  std::string s;
-  for (const char c : text.substr(0, limit)) {
-    const auto u = static_cast<uint8_t>(c);
-    s += u >= 0x20 && u < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", u);
-  }
-  return text.size() > limit ? s + "..." : s;
-}
-
 PickleGlobal pytorch_global(const std::string& origin, const std::string& module, const std::string& name) {
   const auto find = [&](const Row* begin, const Row* end, const std::string& in) {
     return std::find_if(begin, end, [&](const Row& r) { return in == r.module && name == r.name; });

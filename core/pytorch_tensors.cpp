@@ -15,6 +15,7 @@ using Kind = PickleValue::Kind;
 using Role = PyTorchRole;
 using Arguments = std::span<const PickleRef>;
 
+constexpr size_t metadata_limit = 32;  // keys and values; PyTorch writes one or two
 constexpr uint64_t largest = std::numeric_limits<int64_t>::max();
 
 class Collector {
@@ -133,6 +134,9 @@ class Collector {
     check_extents(t);
     const size_t more = type ? 7 : 6;
     if (arguments.size() > more) {
+      if (tree_[arguments[more]].items.size() > metadata_limit)
+        reject_pytorch(origin_, "The metadata of a tensor have at most {} entries. Got more.",
+                       metadata_limit / 2);
       for (const char* flag : {"neg", "conj"}) {
         const PickleValue* set = tree_.find(arguments[more], flag);
         if (set && set->kind == Kind::boolean && set->integer)

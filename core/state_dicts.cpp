@@ -56,6 +56,7 @@ class Search {
       reject_pytorch(origin_, "A file may hold {} dictionaries of tensors. Got more.", candidate_limit);
     for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
       const PickleValue& k = tree_[dict.items[i]];
+      if (tree_[dict.items[i + 1]].kind != Kind::dict) continue;
       if (k.kind != Kind::text || !is_utf8(k.text) || k.text.size() > 200) continue;
       visit(dict.items[i + 1], name.empty() ? k.text : name + "/" + k.text, k.text, depth + 1);
     }

@@ -232,6 +232,9 @@ TEST_CASE("hostile storages and tensors") {
   bad(call(global("torch._utils", "_rebuild_tensor_v3"),
            {storage("0", 2), integer(0), list_of_ints({2}), list_of_ints({1})}),
       "a dtype in seventh place");
+  std::string many = "}(";
+  for (int i = 0; i < 40; ++i) many += integer(i) + "N";
+  bad(rebuild(storage("0", 2), 0, {2}, {1}, many + "u"), "metadata of a tensor have at most 16 entries");
   bad(rebuild(storage("0", 2), 0, {2}, {-1}), "integers of 0 or more. Got -1");
   bad(rebuild(storage("0", 2), 0, {-2}, {1}), "integers of 0 or more. Got -2");
   bad(rebuild(storage("0", 2), -1, {2}, {1}), "integers of 0 or more. Got -1");
