@@ -20,7 +20,7 @@ struct BenchOptions {
   bool all = false;     // every implementation, not only the one that dispatch chooses
   int64_t repeats = 0;  // 0: see rounds()
   Device device = Device::cpu;
-  DType dtype = DType::f32;  // kernels only: of the activations
+  DType dtype = DType::f32;                     // kernels only: of the activations
   train::MathMode math = train::MathMode::f32;  // as the config key; kernels: on the CPU, f32 or bf16
   bool profile = false;                         // nets only: profile of a step, op by op
   Report report;

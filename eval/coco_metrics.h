@@ -11,8 +11,8 @@
 namespace atrous::eval {
 
 struct CocoMetric {
-  const char* key;    // of a class in JSON; "box_" or "mask_" before it: in `expected`, logs and best.json
-  const char* title;  // on cards and curves
+  const char* key;      // of a class in JSON; "box_" or "mask_" before it: in `expected`, logs and best.json
+  const char* title;    // on cards and curves
   bool recall = false;  // else precision
   // Thresholds [first, last) of coco::iou_thresholds(), area range (0: all), and detections per image that
   // count, as an index into coco::detection_limits.

@@ -12,7 +12,8 @@ using namespace atrous;
 namespace {
 
 std::vector<StoredTensor> tensors_of(const std::string& model, const std::string& wrapper = "") {
-  const auto network = nets::build_network(train::parse_config("{\"model\": " + model + "}", "test", {}).model);
+  const auto network =
+      nets::build_network(train::parse_config("{\"model\": " + model + "}", "test", {}).model);
   std::vector<StoredTensor> all;
   network->visit([&](const std::string& name, const Variable* parameter, const Tensor* buffer) {
     const Shape& s = parameter ? parameter->value().shape() : buffer->shape();
