@@ -38,10 +38,10 @@ TEST_CASE("file schemes: networks are recognised by the names of their tensors")
         "torchvision or timm classification network, resnet18, 10 classes");
   CHECK(of(R"({"name": "resnet50", "num_classes": 7})") ==
         "torchvision or timm classification network, resnet50, 7 classes");
-  CHECK(of(R"({"name": "deeplabv3", "backbone": "resnet101", "num_classes": 21})", "module.") ==
+  CHECK(of(R"({"name": "deeplabv3_resnet101", "num_classes": 21})", "module.") ==
         "torchvision DeepLab v3, resnet101, 21 classes");
   CHECK(of(R"({"name": "maskrcnn_resnet50_fpn", "backbone": "resnet18", "num_classes": 4})") ==
-        "torchvision Mask R-CNN, resnet18, 5 classes");
+        "torchvision Mask R-CNN, resnet18, 4 classes");
   CHECK(of(R"({"name": "unet", "backbone": "resnet34", "num_classes": 3})") ==
         "segmentation_models_pytorch U-Net, resnet34, 3 classes");
   CHECK(of(R"({"name": "deeplabv3plus", "form": "smp", "backbone": "resnet18", "num_classes": 3})") ==
