@@ -93,6 +93,11 @@ TEST_CASE("coco: JSON and report") {
   CHECK_THAT(o.err, Contains("Average Precision") && Contains("VOC AP at IoU 0.5, all points: 0.6250"));
   CHECK(Json::parse(read_text(report + "/scores.json")) == j);
   CHECK_THAT(read_text(report + "/report.html"), Contains("dog: AP") && Contains("</html>"));
+  // 11 points: half of the dogs are found at precision 0.5, which 6 of the recalls 0, 0.1 ... 1 reach.
+  const Outcome boxes = f.score({"--json", "-", "--voc", "11"}, "bbox");
+  CHECK(Json::parse(boxes.out)["iou_type"] == "bbox");
+  CHECK(Json::parse(boxes.out)["voc"]["mean_ap"].get<double>() == Approx((1 + 6. / 11 * 0.5) / 2));
+  CHECK_THAT(boxes.err, Contains("VOC AP at IoU 0.5, 11 points: 0.6364"));
 }
 
 TEST_CASE("coco: no results, no objects, crowds only") {
