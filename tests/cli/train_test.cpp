@@ -253,6 +253,12 @@ TEST_CASE("ATROUS_IMPL and ATROUS_VALIDATE on a whole run") {
   CHECK(o.code == 0);
   CHECK_THAT(o.err, Contains("ATROUS_VALIDATE=ref: ") && Contains(" calls of ops") &&
                         Contains("agree with the reference"));
+  // Transposed convolutions inherit the arithmetic of the convolutions that they call.
+  std::vector<std::string> bf16 = dry;
+  bf16.insert(bf16.end(), {"--set", "math=bf16"});
+  o = run(bf16, {"ATROUS_VALIDATE=ref"});
+  CHECK(o.code == 0);
+  CHECK_THAT(o.err, Contains("agree with the reference"));
 }
 
 TEST_CASE("data check and data show take keys of a config without a config") {
