@@ -116,6 +116,7 @@ TEST_CASE("hostile pickles: functions that run code are refused by name") {
 TEST_CASE("hostile pickles: a class is refused with what to do, a function that runs code without") {
   check_rejected(zip_file(global("omegaconf", "DictConfig")), "save the weights alone");
   check_rejected(zip_file(global("os", "system")), "Do not open it with Python either");
+  check_rejected(zip_file(global("commands", "Popen")), "Do not open it with Python either");  // subprocess's
 }
 
 TEST_CASE("hostile pickles: opcodes that torch.save does not write are refused by name") {
