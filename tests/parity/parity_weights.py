@@ -194,7 +194,7 @@ def logits(binary, folder):
     import torchvision
     networks = [("resnet18", torchvision.models.resnet18(weights=None), {"name": "resnet18", "num_classes": 1000}, 64),
                 ("deeplabv3", torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True),
-                 {"name": "deeplabv3", "num_classes": 21, "backbone": "resnet50", "aux_loss": True}, 65)]
+                 {"name": "deeplabv3_resnet50", "num_classes": 21, "aux_loss": True}, 65)]
     errors = {}
     for name, net, model, size in networks:
         common.randomise(net, 5)
