@@ -374,6 +374,6 @@ TEST_CASE("data make-shapes writes a set that data check and data show read") {
   o = run({"data", "check", "--config", p.config, "--json", "-"});
   CHECK(o.code == 4);
   j = nlohmann::json::parse(o.out);
-  REQUIRE(j["errors"].size() >= 1);
+  REQUIRE(!j["errors"].empty());
   CHECK_THAT(j["errors"].dump(), Contains("train_0001") && Contains("77"));
 }
