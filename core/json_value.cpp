@@ -128,7 +128,7 @@ void write(const JsonValue& value, int indent, int depth, std::string& out) {
   const auto newline = [&](int d) {
     if (indent < 0) return;
     out += '\n';
-    out.append(static_cast<size_t>(d * indent), ' ');
+    out.append(static_cast<size_t>(d) * static_cast<size_t>(indent), ' ');
   };
   switch (value.kind) {
     case JsonValue::Kind::null: out += "null"; return;

@@ -185,7 +185,7 @@ std::vector<std::byte> gather(const PyTorchTensor& t, const std::vector<std::byt
     for (size_t i = 0; i + 1 < index.size(); ++i) at += index[i] * t.strides[i];
     for (uint64_t i = 0; i < row; ++i, to += size, at += step)
       std::memcpy(to, storage.data() + at * size, size);
-    for (size_t i = index.size() > 0 ? index.size() - 1 : 0; i-- > 0;) {
+    for (size_t i = !index.empty() ? index.size() - 1 : 0; i-- > 0;) {
       if (++index[i] < t.shape[i]) break;
       index[i] = 0;
     }

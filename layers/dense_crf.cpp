@@ -90,8 +90,9 @@ Tensor scaled_weights(const kernels::Lattice& lattice, const Tensor& factor) {
 Tensor positions(int64_t height, int64_t width, double deviation) {
   const Tensor features = Tensor::empty({height * width, 2});
   for (int64_t i = 0; i < height * width; ++i) {
-    features.data<float>()[2 * i] = static_cast<float>(static_cast<double>(i % width) / deviation);
-    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(i / width) / deviation);
+    const int64_t row = i / width, col = i % width;
+    features.data<float>()[2 * i] = static_cast<float>(static_cast<double>(col) / deviation);
+    features.data<float>()[2 * i + 1] = static_cast<float>(static_cast<double>(row) / deviation);
   }
   return features;
 }
