@@ -45,7 +45,7 @@ class RecordReader : public nlohmann::json_sax<Json> {
   std::string where() const;
   bool deeper();
   bool value(Json v);
-  // Placeholder for a list of records, or for a record.
+  // For a value that stands where a list of records or a record belongs: refuses it.
   void check_is_outside();
   bool open(Json container);
   Json* add(Json v);

@@ -329,7 +329,7 @@ TEST_CASE("an option that the network or the data set does not use is refused by
     CHECK_THAT(message, Contains("[config] c.json: " + c.path + " is an option of") && Contains(c.wanted) &&
                             Contains(c.got) && Contains(". Leave it out (the default is "));
     CHECK(message_of(text, {}) == "no error");
-    // An override is refused whoever wrote the rest; what a run has stored is forgiven.
+    // An override is refused even in a stored config, whose own unused options are reset.
     CHECK_THROWS_WITH(parse_config(text, "c.json", {c.set}, ConfigFrom::run), Contains(c.path));
     const std::string stored = to_text(config_json(text, "c.json", {c.set}));
     Config run;
