@@ -249,7 +249,7 @@ CrfSearchResult search_crf(layers::SegmentationModel& model, const data::Dataset
   for (int64_t round = 1; round <= options.rounds && !searcher.result.stopped; ++round) {
     const CrfSearchResult& r = searcher.result;
     if (round > 1) grid = around(r.trials[static_cast<size_t>(r.best)].options, grid);
-    const Parameters base = options.base;
+    const Parameters& base = options.base;
     searcher.try_round(round, combinations(grid, base));
   }
   return searcher.result;

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/labels/labels.h"
+#include "kernels/loss_scale/loss_scale.h"
 
 namespace atrous::train {
 namespace {

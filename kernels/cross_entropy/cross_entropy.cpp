@@ -5,6 +5,7 @@
 #include "kernels/common/entry.h"
 #include "kernels/cross_entropy/cross_entropy_impl.h"
 #include "kernels/labels/labels.h"
+#include "kernels/loss_scale/loss_scale.h"
 
 namespace atrous::kernels {
 namespace cross_entropy_impl {

@@ -7,7 +7,7 @@
 //
 // Pixels with y = ignore_index are not counted. The mean is PyTorch's (a weighted mean). Since s depends on
 // the labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in
-// double, in fixed blocks. Bad labels on a device: kernels/labels/labels.h.
+// double, in fixed blocks. Bad labels on a device: kernels/loss_scale/loss_scale.h.
 #pragma once
 
 #include <string>

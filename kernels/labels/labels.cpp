@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
 #include <vector>
 
 #include "core/cpu.h"
 #include "core/parallel.h"
-#include "kernels/labels/labels_impl.h"
 
 namespace atrous::kernels {
 namespace {
@@ -33,14 +30,9 @@ ATROUS_MULTIVERSION int64_t first_bad(const int32_t* y, int64_t n, int64_t class
   return -1;
 }
 
-ATROUS_MULTIVERSION int64_t count_valid(const int32_t* y, int64_t n, int64_t ignore_index) {
-  const auto ignored = static_cast<int32_t>(ignore_index);
-  int32_t valid = 0;
-  for (int64_t i = 0; i < n; ++i) valid += y[i] != ignored;
-  return valid;
-}
+}  // namespace
 
-[[noreturn]] void fail_bad_label(const char* op, const BadLabel& bad) {
+void fail_bad_label(const char* op, const BadLabel& bad) {
   const int64_t area = bad.height * bad.width;
   fail(ErrorKind::data,
        "[{}] a label must be a class in [0, {}) or ignore_index {}. Got label {} at image {} of the batch, "
@@ -49,50 +41,6 @@ ATROUS_MULTIVERSION int64_t count_valid(const int32_t* y, int64_t n, int64_t ign
        op, bad.classes, bad.ignore_index, bad.label, bad.pixel / area, bad.pixel / bad.width % bad.height,
        bad.pixel % bad.width, bad.classes);
 }
-
-double loss_scale_on_cpu(const LossScale& what, const Tensor& checked) {
-  if (!what.mean) return 1;
-  const int32_t* y = checked.data<int32_t>();
-  const double* by_class = what.class_weights.defined() ? what.class_weights.data<double>() : nullptr;
-  const double* by_pixel = what.pixel_weights.defined() ? what.pixel_weights.data<double>() : nullptr;
-  std::vector<double> sums(static_cast<size_t>(blocks_of(checked.numel())), 0.0);
-  parallel_for(checked.numel(), pixels_per_block, [&](int64_t begin, int64_t end) {
-    double sum = 0;
-    if (!by_class && !by_pixel) {
-      sum = static_cast<double>(count_valid(y + begin, end - begin, what.ignore_index));
-    }
-    for (int64_t i = begin; (by_class || by_pixel) && i < end; ++i) {
-      if (y[i] != what.ignore_index)
-        sum += (by_class ? by_class[y[i]] : 1.0) * (by_pixel ? by_pixel[i] : 1.0);
-    }
-    sums[static_cast<size_t>(begin / pixels_per_block)] = sum;
-  });
-  double total = 0;
-  for (double s : sums) total += s;
-  return total > 0 ? 1 / total : 0;
-}
-
-// The reports of all devices that have computed a loss. Never freed, since a device may be gone before the
-// last static object.
-struct Reports {
-  std::mutex mutex;
-  std::map<Device, Tensor> by_device;
-};
-Reports& reports() {
-  static auto& all = *new Reports;
-  return all;
-}
-
-// Made by the first loss on the device and kept: a graph that is recorded later writes to the same address
-// each time.
-Tensor bad_label_report(Device device) {
-  const std::lock_guard lock(reports().mutex);
-  Tensor& report = reports().by_device[device];
-  if (!report.defined()) report = Tensor::zeros({bad_label_words}, DType::i64, device);
-  return report;
-}
-
-}  // namespace
 
 Tensor checked_labels(const char* op, const Tensor& labels, const Shape& pixels, int64_t classes,
                       int64_t ignore_index) {
@@ -114,30 +62,6 @@ Tensor checked_labels(const char* op, const Tensor& labels, const Shape& pixels,
     fail_bad_label(op, {1, *first, pixels[1], pixels[2], y[*first], classes, ignore_index});
   }
   return result;
-}
-
-Tensor loss_scale(const LossScale& what, const Tensor& checked) {
-  const Device device = checked.device();
-  if (device == Device::cpu) return Tensor::scalar(loss_scale_on_cpu(what, checked), DType::f64);
-  const Tensor scale = Tensor::empty({}, DType::f64, device);
-  const Tensor report = bad_label_report(device);
-#ifdef ATROUS_WITH_CUDA
-  if (device == Device::cuda) cuda::loss_scale(what, checked, scale, report);
-#endif
-  if (device == Device::sim) sim::loss_scale(what, checked, scale, report);
-  return scale;
-}
-
-void report_bad_labels() {
-  const std::lock_guard lock(reports().mutex);
-  for (const auto& [device, report] : reports().by_device) {
-    const Tensor words = report.to(Device::cpu);
-    const int64_t* w = words.data<int64_t>();
-    const BadLabel bad{w[0], w[1], w[2], w[3], w[4], w[5], w[6]};
-    if (!bad.found) continue;
-    report.copy_from(Tensor::zeros({bad_label_words}, DType::i64));
-    fail_bad_label("loss", bad);
-  }
 }
 
 Tensor checked_class_weights(const char* op, const Tensor& class_weights, int64_t classes, Device device) {

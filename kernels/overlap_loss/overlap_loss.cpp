@@ -4,6 +4,7 @@
 
 #include "kernels/common/entry.h"
 #include "kernels/labels/labels.h"
+#include "kernels/loss_scale/loss_scale.h"
 #include "kernels/overlap_loss/overlap_loss_impl.h"
 #include "kernels/overlap_loss/overlap_loss_math.h"
 
@@ -60,7 +61,9 @@ OverlapLossResult overlap_loss(const Tensor& probabilities, const Tensor& labels
   const OverlapLossProblem problem{p.pixels(), p.channels(), options, p.dtype()};
   const OverlapLossResult out{Tensor::empty({}, parameter_dtype(p.dtype()), p.device()),
                               want_gradient ? Tensor::empty_like(p) : Tensor()};
-  overlap_loss_impl::forward(problem, p, y, writes(out));
+  const Tensor valid =
+      loss_scale({.mean = false, .classes = p.channels(), .ignore_index = options.ignore_index}, y);
+  overlap_loss_impl::forward(problem, p, y, valid, writes(out));
   return out;
 }
 

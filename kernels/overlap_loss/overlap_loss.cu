@@ -13,7 +13,6 @@
 
 #include "kernels/gpu/gpu.h"
 #include "kernels/labels/label_view.h"
-#include "kernels/labels/labels.h"
 #include "kernels/overlap_loss/overlap_loss_impl.h"
 #include "kernels/overlap_loss/overlap_loss_math.h"
 
@@ -175,18 +174,16 @@ __global__ void __launch_bounds__(threads)
 
 // Memory between the kernels, and the launch of the middle one.
 struct Work {
-  Tensor sums, slopes, valid;
+  Tensor sums, slopes;
   int64_t strips;
 
   Work(const OverlapLossProblem& p, const Tensor& labels, int64_t strips_)
       : sums(Tensor::empty({strips_ * p.classes, 3}, DType::f64, labels.device())),
         slopes(Tensor::empty({p.classes, 2}, DType::f32, labels.device())),
-        valid(loss_scale({.mean = false, .classes = p.classes, .ignore_index = p.options.ignore_index},
-                         labels)),
         strips(strips_) {}
   Sums* sums_data() const { return reinterpret_cast<Sums*>(sums.device_data<double>()); }
   Slopes* slopes_data() const { return reinterpret_cast<Slopes*>(slopes.device_data<float>()); }
-  void run_formula(const OverlapLossProblem& p, const Tensor& loss) const {
+  void run_formula(const OverlapLossProblem& p, const Tensor& valid, const Tensor& loss) const {
     launch<overlap_kernel>({1, threads}, sums_data(), strips, static_cast<int32_t>(p.classes),
                            p.options.measure, p.options.smooth,
                            static_cast<const double*>(valid.device_data<double>()), slopes_data(),
@@ -207,12 +204,12 @@ Input<T> input_of(const OverlapLossProblem& p, const Tensor& probabilities, cons
 }  // namespace
 
 void run_naive(const OverlapLossProblem& p, const Tensor& probabilities, const Tensor& labels,
-               const OverlapLossResult& out) {
+               const Tensor& valid, const OverlapLossResult& out) {
   const Work work(p, labels, 1);
   visit_activation(p.dtype, [&]<class T>(T) {
     const auto in = input_of<T>(p, probabilities, labels);
     launch<sums_naive_kernel<T>>({p.classes, threads}, in, work.sums_data());
-    work.run_formula(p, out.loss);
+    work.run_formula(p, valid, out.loss);
     if (!out.gradient.defined()) return;
     launch<gradient_naive_kernel<T>>({blocks_for(p.pixels * p.classes, threads), threads}, in,
                                      static_cast<const Slopes*>(work.slopes_data()),
@@ -221,7 +218,7 @@ void run_naive(const OverlapLossProblem& p, const Tensor& probabilities, const T
 }
 
 void run_strips(const OverlapLossProblem& p, const Tensor& probabilities, const Tensor& labels,
-                const OverlapLossResult& out) {
+                const Tensor& valid, const OverlapLossResult& out) {
   const int64_t lanes = threads / std::min<int64_t>(p.classes, threads);
   const Extent grid{std::min(most_strips, blocks_for(p.pixels, lanes * pixels_per_thread)),
                     blocks_for(p.classes, threads)};
@@ -229,7 +226,7 @@ void run_strips(const OverlapLossProblem& p, const Tensor& probabilities, const 
   visit_activation(p.dtype, [&]<class T>(T) {
     const auto in = input_of<T>(p, probabilities, labels);
     launch<sums_strips_kernel<T>>({grid, threads}, in, work.sums_data());
-    work.run_formula(p, out.loss);
+    work.run_formula(p, valid, out.loss);
     if (!out.gradient.defined()) return;
     launch<gradient_strips_kernel<T>>({grid, threads}, in, static_cast<const Slopes*>(work.slopes_data()),
                                       out.gradient.device_data<T>());

@@ -20,7 +20,7 @@ ATROUS_MULTIVERSION void add_pixel(const float* p, int64_t classes, bool squared
 
 }  // namespace
 
-void run_blocks(const OverlapLossProblem& p, const Tensor& probabilities, const Tensor& labels,
+void run_blocks(const OverlapLossProblem& p, const Tensor& probabilities, const Tensor& labels, const Tensor&,
                 const OverlapLossResult& out) {
   const int32_t* y = labels.data<int32_t>();
   const float* data = probabilities.data<float>();

@@ -6,8 +6,9 @@
 
 namespace atrous::kernels::overlap_loss_impl {
 
+// `valid`: f64, 1, or NaN if a label is bad (kernels/loss_scale/loss_scale.h).
 using Fn = void(const OverlapLossProblem&, const Tensor& probabilities, const Tensor& labels,
-                const OverlapLossResult& out);
+                const Tensor& valid, const OverlapLossResult& out);
 Fn run_ref, run_blocks;
 ATROUS_DECLARE_ON_GPU(Fn run_naive, run_strips;)
 

@@ -1,13 +1,10 @@
-// The factor of a loss from its labels, 1 / sum of class_weights[y] * pixel_weights, and a check for bad
-// labels.
-//
 // Two kernels: a fixed number of blocks adds up in double, then one block adds the blocks' sums in order and
 // decides. The host does not wait: factor and report stay on the device.
 #include "kernels/gpu/gpu.h"
 #include "kernels/labels/label_view.h"
-#include "kernels/labels/labels_impl.h"
+#include "kernels/loss_scale/loss_scale_impl.h"
 
-namespace atrous::kernels::ATROUS_GPU {
+namespace atrous::kernels::loss_scale_impl::ATROUS_GPU {
 namespace {
 
 constexpr int threads = 128;
@@ -60,7 +57,7 @@ __global__ void __launch_bounds__(threads)
   sum = block_reduce<Plus>(sum, 0.0);
   bad = block_reduce<First>(bad, none);
   if (threadIdx.x != 0) return;
-  *scale = bad != none ? NAN : !mean ? 1.0 : sum > 0 ? 1.0 / sum : 0.0;
+  *scale = bad != none ? NAN : scale_of_sum(mean, sum);
   if (bad == none || report->found) return;
   about.found = 1;
   about.pixel = bad;
@@ -74,23 +71,19 @@ const float* floats_of(const Tensor& t) {
 
 }  // namespace
 
-void loss_scale(const LossScale& what, const Tensor& labels, const Tensor& scale, const Tensor& report) {
-  const int64_t blocks =
-      std::min(most_blocks, blocks_for(labels.numel(), int64_t{threads} * pixels_per_thread));
+void run_two_kernels(const LossScaleProblem& p, const Tensor& labels, const Tensor& class_weights,
+                     const Tensor& pixel_weights, const Tensor& scale, const Tensor& report) {
+  const int64_t blocks = std::min(most_blocks, blocks_for(p.pixels(), int64_t{threads} * pixels_per_thread));
   const Tensor sums = Tensor::empty({blocks}, DType::f64, labels.device());
   const Tensor first_bad = Tensor::empty({blocks}, DType::i64, labels.device());
-  launch<sum_weights_kernel>({blocks, threads}, LabelView(labels), labels.numel(), what.classes,
-                             what.ignore_index,
-                             Weights{floats_of(what.class_weights), floats_of(what.pixel_weights)},
+  launch<sum_weights_kernel>({blocks, threads}, LabelView(labels), p.pixels(), p.classes, p.ignore_index,
+                             Weights{floats_of(class_weights), floats_of(pixel_weights)},
                              sums.device_data<double>(), first_bad.device_data<int64_t>());
-  const BadLabel about{.height = labels.dim(1),
-                       .width = labels.dim(2),
-                       .classes = what.classes,
-                       .ignore_index = what.ignore_index};
+  const BadLabel about{.height = p.h, .width = p.w, .classes = p.classes, .ignore_index = p.ignore_index};
   launch<finish_scale_kernel>({1, threads}, static_cast<const double*>(sums.device_data<double>()),
-                              static_cast<const int64_t*>(first_bad.device_data<int64_t>()), blocks,
-                              what.mean, LabelView(labels), about, scale.device_data<double>(),
+                              static_cast<const int64_t*>(first_bad.device_data<int64_t>()), blocks, p.mean,
+                              LabelView(labels), about, scale.device_data<double>(),
                               reinterpret_cast<BadLabel*>(report.device_data<int64_t>()));
 }
 
-}  // namespace atrous::kernels::ATROUS_GPU
+}  // namespace atrous::kernels::loss_scale_impl::ATROUS_GPU
