@@ -79,7 +79,7 @@ if [ "$most" -gt 0 ] && [ "$count" -gt "$most" ]; then
 fi
 check() {
   local found
-  found=$("$1" -p "$2" --quiet --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) && return
+  found=$("$1" -p "$2" --quiet --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-unknown-pragmas "$3" 2>/dev/null) && return
   if grep -q "no type named 'source_location'" <<<"$found"; then
     echo "lint: $3 is not checked: clang 14 cannot read the std::source_location of libstdc++ 12"
     return

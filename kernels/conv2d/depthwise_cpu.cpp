@@ -121,7 +121,7 @@ template <class Vec, int V, int Q>
 inline __attribute__((always_inline)) void correlate_block(const RowCorrelation& p, int64_t c,
                                                            const Line& col, const Columns& columns,
                                                            float* y) {
-  constexpr int64_t lanes = sizeof(Vec) / sizeof(float);
+  constexpr int64_t lanes = int64_t{sizeof(Vec)} / int64_t{sizeof(float)};
   const int64_t x_step = columns.at_step * p.from.stride, y_step = columns.step * p.ys;
   Vec sum[Q][V];
   for (int q = 0; q < Q; ++q) {
@@ -279,7 +279,7 @@ struct RowProduct {
 template <class Vec, int V, int S>
 inline __attribute__((always_inline)) void multiply_add_taps(const RowProduct& p, int64_t c,
                                                              int64_t channels) {
-  constexpr int64_t lanes = sizeof(Vec) / sizeof(float);
+  constexpr int64_t lanes = int64_t{sizeof(Vec)} / int64_t{sizeof(float)};
   Vec sum[S][V] = {};
   const float *dy = p.dy + c, *x = p.x + c;
   for (int64_t q = 0; q < p.pixels; ++q, dy += p.ys, x += p.xs) {

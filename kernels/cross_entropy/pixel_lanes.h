@@ -75,7 +75,7 @@ struct FocalFloat {
   float loss;
   float gradient_factor;
 };
-[[gnu::noinline, maybe_unused]] FocalFloat focal_float(float e, float gamma) {
+[[gnu::noinline, maybe_unused]] inline FocalFloat focal_float(float e, float gamma) {
   const float rest = -__builtin_expm1f(-e);
   if (rest <= 0) return {0, 0};
   const float power = __builtin_powf(rest, gamma);

@@ -11,7 +11,7 @@ namespace atrous::kernels::gaussian_filter_impl {
 namespace {
 
 // Sums in flight: enough to hide the latency of a multiply-add.
-constexpr int in_flight = 8;
+inline constexpr int in_flight = 8;
 
 // A strip of `wide` vectors of rows h .. h + count - 1, which share nearly all that they read.
 template <int L, int wide, int count>

@@ -14,7 +14,8 @@ void group_norm_forward_cpu(const GroupNormProblem& problem, const Tensor& x, co
   std::vector<double> channel_mean(size), channel_m2(size);
   channel_moments(x, images, channel_mean.data(), channel_m2.data());
 
-  const auto pixels = static_cast<double>(x.pixels() / images);
+  const int64_t pixels_of_image = x.pixels() / images;
+  const auto pixels = static_cast<double>(pixels_of_image);
   std::vector<float> wide_mean(size), scale(size), shift(size);
   for (int64_t group = 0; group < images * problem.groups; ++group) {
     const int64_t first = group * per_group;  // images * groups * per_group is images * channels: same order
@@ -49,7 +50,8 @@ void group_norm_backward_cpu(const GroupNormProblem& problem, const Tensor& x, c
   const ChannelActivation activation{.kind = problem.activation, .y = y};
   channel_gradient_sums(dy, activation, x, images, wide_mean.data(), sum_g.data(), sum_gx.data(), Tensor());
 
-  const double count = static_cast<double>(x.pixels() / images) * static_cast<double>(per_group);
+  const int64_t pixels_of_image = x.pixels() / images;
+  const double count = static_cast<double>(pixels_of_image) * static_cast<double>(per_group);
   std::vector<float> a(size), b(size), shift(size);
   std::vector<double> total_g(static_cast<size_t>(channels)), total_gxhat(static_cast<size_t>(channels));
   for (int64_t group = 0; group < images * problem.groups; ++group) {

@@ -90,8 +90,9 @@ void lattice_build_ref(const LatticeProblem& p, const Tensor& features, Lattice&
 void lattice_features_ref(const LatticeFeaturesProblem& p, const Tensor& image, const Tensor& features) {
   auto* out = features.data<float>();
   for (int64_t i = 0; i < p.height * p.width; ++i) {
-    *out++ = static_cast<float>(i % p.width) / p.xy_std;
-    *out++ = static_cast<float>(i / p.width) / p.xy_std;
+    const int64_t col = i % p.width, row = i / p.width;
+    *out++ = static_cast<float>(col) / p.xy_std;
+    *out++ = static_cast<float>(row) / p.xy_std;
     for (int64_t c = 3 * i; c < 3 * i + 3; ++c) {
       const float value =
           p.dtype == DType::u8 ? static_cast<float>(image.data<uint8_t>()[c]) : image.data<float>()[c];

@@ -15,7 +15,7 @@ namespace {
 
 // The logit of "no class" in the lanes past the last one: finite, since it is multiplied by weights that may
 // be 0.
-constexpr float no_class = -1e30f;
+inline constexpr float no_class = -1e30f;
 
 template <int L, int NV>
 class Band {

@@ -20,7 +20,7 @@ ATROUS_MULTIVERSION void take_larger(int64_t n, const float* __restrict x, bool 
   if (first) {
     for (int64_t i = 0; i < n; ++i) best[i] = x[i];
   } else {
-    for (int64_t i = 0; i < n; ++i) best[i] = (x[i] > best[i]) | (x[i] != x[i]) ? x[i] : best[i];
+    for (int64_t i = 0; i < n; ++i) best[i] = ((x[i] > best[i]) | (x[i] != x[i])) ? x[i] : best[i];
   }
 }
 

@@ -6,7 +6,7 @@
 namespace atrous::kernels {
 namespace {
 
-constexpr Entry<TakeRowsProblem, TakeFn> rows{
+constexpr Entry<TakeRowsProblem, TakeFn> by_index{
     "take_rows.rows",
     {
         ATROUS_ON_GPU("vectorised", always, take_rows_vectorised, exact_values),
@@ -81,7 +81,7 @@ Tensor take_rows(const Tensor& x, const Tensor& index) {
   check_inputs("take_rows", x, index);
   const Tensor y = Tensor::empty(x.shape().with(0, index.dim(0)), x.dtype(), x.device());
   const TakeRowsProblem p{x.dim(0), index.dim(0), pixels_per_row(x), x.channels(), 1, x.dtype()};
-  if (y.numel() > 0) rows(p, x, index.contiguous_copy_if_needed(), writes(y));
+  if (y.numel() > 0) by_index(p, x, index.contiguous_copy_if_needed(), writes(y));
   return y;
 }
 
@@ -116,7 +116,7 @@ Tensor take_class_backward(const Tensor& dy, const Tensor& index, int64_t channe
 }
 
 EntryList take_rows_entries() {
-  return {&rows, &rows_backward, &by_class, &by_class_backward};
+  return {&by_index, &rows_backward, &by_class, &by_class_backward};
 }
 
 }  // namespace atrous::kernels
