@@ -51,6 +51,8 @@ struct OptimizerOptions {
   double weight_decay = 0;
   bool decay_norm_and_bias = true;  // false: no decay on rank-1 parameters
   double backbone_lr_factor = 1;    // learning rate of the backbone relative to lr
+  double layer_decay = 1;           // factor of the rate per layer of the backbone, from the head down
+  int64_t freeze_backbone_steps = 0;  // steps during which the backbone does not change
   std::vector<ParameterGroup> groups;
   double clip_norm = 0;  // 0: no clipping
 };
@@ -89,7 +91,10 @@ struct TrainOptions {
   int64_t max_steps = 0;
   double max_minutes = 0;        // save and stop after this time, to be resumed; 0: no limit
   int64_t accumulate = 1;        // batches per optimiser step
-  double ema_decay = 0;          // weight averaging; 0: off. Validation and best.safetensors use the average
+  // Weight averaging: exponential, or the mean of the last steps; 0: off. Validation and best.safetensors use
+  // the average.
+  double ema_decay = 0;
+  int64_t average_last_steps = 0;
   int64_t log_every = 20;        // steps
   int64_t validate_every = 0;    // steps; 0: once per epoch, but at least one step apart
   int64_t checkpoint_every = 0;  // steps; 0: only at validations and at the end

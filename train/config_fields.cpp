@@ -169,6 +169,13 @@ const Fields<OptimizerOptions>& fields() {
                "false: no decay on biases and normalisation parameters (rank 1)"),
           number("backbone_lr_factor", &O::backbone_lr_factor, 0, 1e30,
                  "Learning rate of the backbone relative to `lr`"),
+          number("layer_decay", &O::layer_decay, 0, 1,
+                 "The rate falls by this factor from layer to layer of the backbone, from its last to its "
+                 "first, on top of `backbone_lr_factor`; 1: all the same",
+                 true),
+          whole("freeze_backbone_steps", &O::freeze_backbone_steps, 0, big,
+                "The backbone does not change in the first steps of a run; it runs as in inference, with "
+                "the stored statistics of its norms"),
           section_list(
               "groups", &O::groups,
               "Per-parameter overrides, matched by name; the factors of all matching groups multiply"),
@@ -228,6 +235,9 @@ const Fields<TrainOptions>& fields() {
       whole("accumulate", &O::accumulate, 1, 65536, "Batches per optimiser step"),
       number("ema_decay", &O::ema_decay, 0, 0.99999999,
              "Exponential moving average of the weights, used for validation and `best.safetensors`; 0: off"),
+      whole("average_last_steps", &O::average_last_steps, 0, big,
+            "Mean of the weights after each of the last steps of the run, used likewise from its first step "
+            "on; 0: off. Excludes `ema_decay`"),
       whole("log_every", &O::log_every, 1, big, "Steps per line of metrics.jsonl"),
       unless(needs_validation,
              whole("validate_every", &O::validate_every, 0, big,

@@ -26,52 +26,30 @@ OptimizerForm form_of(const OptimizerOptions& options) {
 Optimizer::Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
                      const InBackbone& in_backbone, bool bf16_copies)
     : options_(options), form_(form_of(options)) {
-  for (const layers::NamedParameter& p : parameters) {
+  const std::vector<ParameterRate> rates = parameter_rates(options, parameters, in_backbone);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const layers::NamedParameter& p = parameters[i];
     if (!p.variable.requires_grad()) continue;
     const Tensor& value = p.variable.value();
     ATROUS_CHECK(value.dtype() == DType::f32 && value.contiguous(), ErrorKind::internal,
                  "[optimizer] parameters must be contiguous f32. Got {} for {}. Convert the network first.",
                  value.describe(), p.name);
-    double lr_factor = in_backbone && in_backbone(p.name) ? options_.backbone_lr_factor : 1;
-    double weight_decay = value.rank() <= 1 && !options_.decay_norm_and_bias ? 0 : options_.weight_decay;
-    for (const ParameterGroup& g : options_.groups) {
-      if (!p.name.starts_with(g.prefix) || !p.name.ends_with(g.suffix)) continue;
-      lr_factor *= g.lr_factor;
-      weight_decay *= g.weight_decay_factor;
-    }
-    group_of(lr_factor, weight_decay).slots.push_back(slots_.size());
+    group_of(rates[i]).slots.push_back(slots_.size());
     Slot& slot = slots_.emplace_back();
     slot.name = p.name;
     slot.parameter = p.variable;
-    for (size_t i = 0; i < form_.moments.size(); ++i) slot.moments.push_back(Tensor::zeros_like(value));
+    for (size_t m = 0; m < form_.moments.size(); ++m) slot.moments.push_back(Tensor::zeros_like(value));
     if (bf16_copies) slot.bf16_copy = Tensor::empty(value.shape(), DType::bf16, value.device());
-  }
-  ATROUS_CHECK(options_.backbone_lr_factor == 1 ||
-                   std::any_of(parameters.begin(), parameters.end(),
-                               [&](const auto& p) { return in_backbone && in_backbone(p.name); }),
-               ErrorKind::config,
-               "[optimizer.backbone_lr_factor] needs a network with a separate backbone. Got {}. Leave it "
-               "out, or give optimizer.groups.",
-               options_.backbone_lr_factor);
-  for (const ParameterGroup& g : options_.groups) {
-    ATROUS_CHECK(std::any_of(parameters.begin(), parameters.end(),
-                             [&](const auto& p) {
-                               return p.name.starts_with(g.prefix) && p.name.ends_with(g.suffix);
-                             }),
-                 ErrorKind::config,
-                 "[optimizer.groups] must match parameters by name. Got prefix \"{}\" and suffix \"{}\", "
-                 "which none has; the first is \"{}\". `atrous summary` lists them.",
-                 g.prefix, g.suffix, parameters.empty() ? "" : parameters[0].name);
   }
   ATROUS_CHECK(!slots_.empty(), ErrorKind::config,
                "[optimizer] at least one parameter must be trainable. Got none. Shorten model.freeze.");
 }
 
-Optimizer::Group& Optimizer::group_of(double lr_factor, double weight_decay) {
+Optimizer::Group& Optimizer::group_of(const ParameterRate& rate) {
   for (Group& group : groups_) {
-    if (group.lr_factor == lr_factor && group.weight_decay == weight_decay) return group;
+    if (group.rate == rate) return group;
   }
-  return groups_.emplace_back(Group{lr_factor, weight_decay, {}});
+  return groups_.emplace_back(Group{rate, {}});
 }
 
 double Optimizer::gradient_norm() const {
@@ -91,13 +69,14 @@ Tensor Optimizer::squared_gradient_norm() const {
 
 kernels::OptimizerCoefficients Optimizer::coefficients(const Group& group, double lr,
                                                        double gradient_scale) const {
-  const double rate = lr * group.lr_factor;
+  const double rate = lr * group.rate.lr_factor;
   const bool decoupled = form_.decoupled_decay;
-  const auto t = static_cast<double>(steps_);
+  // The moments' bias is that of the steps that they have seen.
+  const auto t = static_cast<double>(steps_ - group.rate.first_step);
   kernels::OptimizerCoefficients c;
   c.lr = static_cast<float>(rate);
-  c.weight_decay = static_cast<float>(decoupled ? 0 : group.weight_decay);
-  c.shrink = static_cast<float>(decoupled ? 1 - rate * group.weight_decay : 1);
+  c.weight_decay = static_cast<float>(decoupled ? 0 : group.rate.weight_decay);
+  c.shrink = static_cast<float>(decoupled ? 1 - rate * group.rate.weight_decay : 1);
   c.gradient_scale = static_cast<float>(gradient_scale);
   c.momentum = static_cast<float>(options_.momentum);
   c.beta1 = static_cast<float>(options_.beta1);
@@ -119,6 +98,7 @@ void Optimizer::step(double lr, double gradient_norm) {
   double scale = 1;
   if (options_.clip_norm > 0) scale = std::min(1.0, options_.clip_norm / (gradient_norm + 1e-6));
   for (const Group& group : groups_) {
+    if (steps_ <= group.rate.first_step) continue;
     std::vector<kernels::ParameterUpdate> updates;
     for (size_t i : group.slots) {
       const Slot& slot = slots_[i];

@@ -4,7 +4,6 @@
 // one op, which works through a list on the device: a launch serves many parameters.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,11 +11,9 @@
 #include "kernels/optimizer_step/optimizer_step.h"
 #include "layers/module.h"
 #include "train/config.h"
+#include "train/parameter_rates.h"
 
 namespace atrous::train {
-
-// Whether the parameter of that name is the backbone's; null: none is.
-using InBackbone = std::function<bool(const std::string& name)>;
 
 // The rule of the op that a config's choice selects, and the names of the moments that it keeps.
 struct OptimizerForm {
@@ -29,9 +26,8 @@ OptimizerForm form_of(const OptimizerOptions& options);
 class Optimizer {
  public:
   // Holds handles of the parameters that require a gradient; the others never change. Parameters are f32, on
-  // one device. Those of the backbone learn at lr * backbone_lr_factor; `options.groups` multiply on top.
-  // Error(config) if a factor or group is given that applies to no parameter. With `bf16_copies` each step
-  // also writes the parameters' copies in bf16 (layers/low_precision.h).
+  // one device. Their rates and decay: train/parameter_rates.h. With `bf16_copies` each step also writes the
+  // parameters' copies in bf16 (layers/low_precision.h).
   Optimizer(const OptimizerOptions& options, const std::vector<layers::NamedParameter>& parameters,
             const InBackbone& in_backbone = nullptr, bool bf16_copies = false);
 
@@ -61,11 +57,10 @@ class Optimizer {
   };
   // Parameters with the same coefficients: one call of the op updates them.
   struct Group {
-    double lr_factor = 1;
-    double weight_decay = 0;
+    ParameterRate rate;
     std::vector<size_t> slots;
   };
-  Group& group_of(double lr_factor, double weight_decay);
+  Group& group_of(const ParameterRate& rate);
   kernels::OptimizerCoefficients coefficients(const Group& group, double lr, double gradient_scale) const;
 
   OptimizerOptions options_;

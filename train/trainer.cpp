@@ -10,6 +10,7 @@
 #include "core/terminal.h"
 #include "eval/validation_metrics.h"
 #include "layers/finite.h"
+#include "train/backbone_freeze.h"
 #include "train/checkpoint.h"
 #include "train/class_source.h"
 #include "train/math.h"
@@ -120,6 +121,21 @@ void record_validation(const Validation& v, bool best, RunState& state, const Ru
   log.validation(state.step, v, best);
 }
 
+// Error(config) for both kinds at once, or a mean of more steps than there are.
+std::optional<AverageOptions> averaging_of(const TrainOptions& o, int64_t total_steps) {
+  if (o.average_last_steps == 0) {
+    if (o.ema_decay == 0) return std::nullopt;
+    return AverageOptions{.decay = o.ema_decay};
+  }
+  ATROUS_CHECK(o.ema_decay == 0, ErrorKind::config,
+               "[train] one of ema_decay and average_last_steps may be given. Got {} and {}. Leave one out.",
+               o.ema_decay, o.average_last_steps);
+  ATROUS_CHECK(o.average_last_steps <= total_steps, ErrorKind::config,
+               "[train.average_last_steps] must be at most the steps of the run, {}. Got {}.", total_steps,
+               o.average_last_steps);
+  return AverageOptions{.first_step = total_steps - o.average_last_steps + 1};
+}
+
 // A run: its task, its progress, and the files that it leaves.
 class Run {
  public:
@@ -177,6 +193,7 @@ class Run {
   std::unique_ptr<Task> task_;
   Plan plan_;
   std::optional<Optimizer> optimizer_;
+  std::optional<BackboneFreeze> freeze_;
   std::optional<WeightAverage> average_;
   RunState state_;
   std::optional<RunLog> log_;
@@ -211,7 +228,9 @@ Run::Run(const Config& config, const RunOptions& options)
   optimizer_.emplace(
       config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
       /*bf16_copies=*/model.compute_dtype() == DType::bf16);
-  if (config.train.ema_decay > 0) average_.emplace(model, config.train.ema_decay);
+  freeze_.emplace(model, config.optimizer.freeze_backbone_steps);
+  if (const auto averaging = averaging_of(config.train, plan_.total_steps))
+    average_.emplace(model, *averaging);
   if (stored) {
     restore(*stored, model, *optimizer_, average_ ? &*average_ : nullptr);
     state_ = stored->state;
@@ -261,12 +280,13 @@ bool Run::validation_is_due() const {
 
 void Run::validate() {
   save();  // a validation that fails loses no training step
-  if (average_) average_->swap();
+  const bool averaged = average_ && average_->begun(state_.step);
+  if (averaged) average_->swap();
   const std::optional<Validation> found = task_->validate(state_.step, *folder_, *log_);
   const bool best = found && is_best(*found, task_->main_score(), state_);
   // Weights before their scores: best.json never names weights that are not there.
   if (best) save_checkpoint(folder_->best(), content(/*to_resume=*/false));
-  if (average_) average_->swap();
+  if (averaged) average_->swap();
   if (found) {
     record_validation(*found, best, state_, *folder_, *log_);
     unsaved_ = true;
@@ -295,6 +315,7 @@ void Run::save() {
 
 // Loads batches, forward and backward, updates the weights.
 StepResult Run::optimise() {
+  freeze_->prepare(state_.step);
   const double lr = learning_rate(config_.schedule, config_.optimizer.lr, state_.step, plan_.total_steps);
   return train_step(
       *optimizer_, [&] { return task_->next(); }, config_.train.accumulate, state_.step, lr);

@@ -155,7 +155,7 @@ TEST_CASE("a step leaves current copies in bf16") {
 
 TEST_CASE("weight averages live on the device of the weights") {
   const Normalised host(Device::cpu), device(Device::sim);
-  WeightAverage on_host(host, 0.9), on_device(device, 0.9);
+  WeightAverage on_host(host, {.decay = 0.9}), on_device(device, {.decay = 0.9});
   for (const auto& [module, average] : {std::pair{&host, &on_host}, std::pair{&device, &on_device}}) {
     for (int64_t step = 1; step <= 4; ++step) {
       module->weight.value().copy_from(noise({3, 2, 2, 4}, static_cast<uint64_t>(10 + step)));
@@ -202,7 +202,7 @@ TEST_CASE("a checkpoint of a run on the CPU continues on a device, and is writte
   {
     const auto model = nets::make_model(config.model, 1);
     Optimizer optimizer(config.optimizer, model->parameters());
-    WeightAverage average(*model, 0.9);
+    WeightAverage average(*model, {.decay = 0.9});
     for (const auto& p : model->parameters()) set_gradient(p.variable, noise(p.variable.shape(), 1));
     optimizer.step(0.01);
     average.update(1);
@@ -211,7 +211,7 @@ TEST_CASE("a checkpoint of a run on the CPU continues on a device, and is writte
   const auto model = nets::make_model(config.model, 2);
   for (const auto& p : model->parameters()) p.variable.set_value(p.variable.value().to(Device::sim));
   Optimizer optimizer(config.optimizer, model->parameters());
-  WeightAverage average(*model, 0.9);
+  WeightAverage average(*model, {.decay = 0.9});
   const StoredCheckpoint stored = read_checkpoint(first);
   restore(stored, *model, optimizer, &average);
   CHECK(optimizer.steps() == 1);

@@ -75,7 +75,7 @@ const std::vector<std::string> standing_still = {"model.norm=none", "optimizer.l
 // d = min(decay, (1 + t) / (10 + t)), a += (1 - d) (w - a)
 TEST_CASE("the weight average warms up from 2 / 11 to its decay") {
   OneWeight model;
-  WeightAverage average(model, 0.9);
+  WeightAverage average(model, {.decay = 0.9});
   const auto follow = [&](int64_t step, double weight) {
     model.weight.value().fill(weight);
     model.count.fill(static_cast<double>(step));
