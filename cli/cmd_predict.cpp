@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/common_flags.h"
+#include "cli/image_arguments.h"
 #include "cli/inference_flags.h"
 #include "cli/instances.h"
 #include "cli/predictions.h"
@@ -19,7 +20,6 @@
 #include "core/output_folder.h"
 #include "core/terminal.h"
 #include "core/text.h"
-#include "data/folder.h"
 #include "data/image_io.h"
 #include "eval/pictures.h"
 #include "train/checkpoint.h"
@@ -47,29 +47,6 @@ struct Job {
   // Written last: its presence means that all is done.
   const std::string& last() const { return objects.empty() ? labels : objects; }
 };
-
-// Files as given; of a folder its images, sorted. Files left out of a folder are printed, and added to
-// `skipped`.
-std::vector<std::string> expand(const std::vector<std::string>& inputs, nlohmann::ordered_json& skipped) {
-  std::vector<std::string> files;
-  for (const std::string& input : inputs) {
-    std::error_code error;
-    if (!fs::is_directory(input, error)) {
-      files.push_back(input);
-      continue;
-    }
-    const data::FolderListing found = data::list_images(input, data::FolderOf::images);
-    const std::string text = found.skipped_text(input);
-    if (!text.empty()) print_to(stderr, "{}\n", text);
-    for (const data::SkippedFile& file : found.skipped)
-      skipped.push_back({{"file", (fs::path(input) / file.name).string()}, {"reason", file.reason}});
-    ATROUS_CHECK(!found.files.empty(), ErrorKind::data,
-                 "[predict] a folder must hold images (PNG, JPEG, BMP, PPM, PGM, TGA). \"{}\" has none.",
-                 input);
-    files.insert(files.end(), found.files.begin(), found.files.end());
-  }
-  return files;
-}
 
 // One name per file, whatever path leads to it.
 std::string canonical(const std::string& path) {
@@ -194,7 +171,9 @@ void note_other_names(const train::LoadedNetwork& network) {
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
-  const std::vector<std::string> images = expand(o.inputs, left_out);
+  const ImageArguments given = expand_images("predict", o.inputs);
+  const std::vector<std::string>& images = given.files;
+  for (const auto& file : given.left_out) left_out.push_back({{"file", file.path}, {"reason", file.reason}});
   plan(images, o.out, false);  // errors in the names show before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   note_other_names(network);

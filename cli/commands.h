@@ -13,6 +13,7 @@ void add_eval_command(CLI::App& app);        // cmd_eval.cpp
 void add_predict_command(CLI::App& app);     // cmd_predict.cpp
 void add_crf_command(CLI::App& app);         // cmd_crf.cpp
 void add_crf_search_command(CLI::App& app);  // cmd_crf_search.cpp
+void add_features_command(CLI::App& app);    // cmd_features.cpp
 void add_forward_command(CLI::App& app);     // cmd_forward.cpp
 void add_metrics_command(CLI::App& app);     // cmd_metrics.cpp
 // To `metrics`: cmd_metrics_coco.cpp

@@ -34,10 +34,10 @@ using AddCommand = void (*)(CLI::App&);
 
 // In the order in which `atrous --help` lists them.
 constexpr AddCommand commands[] = {
-    add_train_command,          add_eval_command,           add_predict_command, add_crf_command,
-    add_crf_search_command,     add_forward_command,        add_metrics_command, add_summary_command,
-    add_import_weights_command, add_export_weights_command, add_weights_command, add_data_command,
-    add_bench_command,          add_doctor_command,
+    add_train_command,      add_eval_command,           add_predict_command,        add_crf_command,
+    add_crf_search_command, add_features_command,       add_forward_command,        add_metrics_command,
+    add_summary_command,    add_import_weights_command, add_export_weights_command, add_weights_command,
+    add_data_command,       add_bench_command,          add_doctor_command,
 };
 
 // Help that starts with an example: a command's footer holds its examples, printed before the options.

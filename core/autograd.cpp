@@ -8,6 +8,7 @@
 
 #include "core/device_runtime.h"
 #include "core/op_profile.h"
+#include "core/output_hook.h"
 #include "core/parallel.h"
 
 namespace atrous {
@@ -41,6 +42,14 @@ thread_local bool gradients_on = true;
 thread_local bool finite_check_on = false;
 thread_local std::string module_path;
 thread_local uint64_t module_call = 0, module_calls = 0;
+thread_local std::vector<OutputHook*> output_hooks;
+// The calls of modules that have begun since there are hooks, each with the last value computed in it.
+struct RunningCall {
+  uint64_t call;
+  const std::string* module;
+  Variable last;
+};
+thread_local std::vector<RunningCall> running_calls;
 std::atomic<uint64_t> next_sequence{1};
 
 // Where the gradient of a value on `device` may lie: there, or, if it is one number, in host memory. A seed
@@ -187,6 +196,12 @@ bool any_requires_grad(std::initializer_list<const Variable*> inputs) {
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): callers pass temporaries
+namespace {
+void note_output(const std::vector<Variable>& results) {
+  if (!running_calls.empty() && !results.empty()) running_calls.back().last = results.back();
+}
+}  // namespace
+
 std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs, std::vector<Variable> inputs,
                              BackwardFn backward) {
   if (finite_check_on) {
@@ -202,7 +217,10 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
   std::vector<Variable> results;
   results.reserve(outputs.size());
   for (const Tensor& t : outputs) results.emplace_back(t);
-  if (!gradients_on || !needed) return results;
+  if (!gradients_on || !needed) {
+    note_output(results);
+    return results;
+  }
   auto node = std::make_shared<Node>();
   node->op = op;
   node->module = module_path;
@@ -215,6 +233,7 @@ std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs,
     Engine::impl(results[i]).node = node;
     Engine::impl(results[i]).output_index = static_cast<int>(i);
   }
+  note_output(results);
   return results;
 }
 
@@ -312,15 +331,39 @@ FiniteCheckGuard::~FiniteCheckGuard() {
   finite_check_on = previous_;
 }
 
+OutputHook::OutputHook(const std::string& module_name, Function function)
+    : module_(&module_name), function_(std::move(function)) {
+  output_hooks.push_back(this);
+}
+OutputHook::~OutputHook() {
+  std::erase(output_hooks, this);
+  if (output_hooks.empty()) running_calls.clear();
+}
+bool OutputHook::any() {
+  return !output_hooks.empty();
+}
+
 ModuleScope::ModuleScope(const std::string& name)
     : previous_length_(module_path.size()), previous_call_(module_call) {
   module_call = ++module_calls;
+  if (!output_hooks.empty()) running_calls.push_back({module_call, &name, {}});
   if (!module_path.empty() && !name.empty()) module_path += '.';
   module_path += name;
 }
 ModuleScope::~ModuleScope() {
+  if (!running_calls.empty() && running_calls.back().call == module_call) end_call();
   module_path.resize(previous_length_);
   module_call = previous_call_;
+}
+// An exception on its way ends calls that have no output.
+void ModuleScope::end_call() {
+  const RunningCall done = std::move(running_calls.back());
+  running_calls.pop_back();
+  if (!done.last.defined() || std::uncaught_exceptions() > 0) return;
+  if (!running_calls.empty()) running_calls.back().last = done.last;
+  for (const OutputHook* hook : std::vector<OutputHook*>(output_hooks)) {
+    if (hook->module_ == done.module) hook->function_(done.last);
+  }
 }
 std::string ModuleScope::path() {
   return module_path;

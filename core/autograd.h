@@ -147,6 +147,7 @@ class ModuleScope {
   static uint64_t call();
 
  private:
+  static void end_call();  // core/output_hook.h
   size_t previous_length_;
   uint64_t previous_call_;
 };

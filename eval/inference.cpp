@@ -51,8 +51,8 @@ void check(const layers::SegmentationModel& model, const Tensor& image, const In
                "[inference] the overlap of windows must be in [0, 1). Got {}.", options.window_overlap);
 }
 
-// The network's input at one scale: f32 [h, w, C], normalised. At scale s an image of H x W (or of the size
-// that `data` fixes) becomes round(s H) x round(s W).
+}  // namespace
+
 Tensor network_input(const Tensor& image, const data::DataOptions& data, double scale) {
   auto scaled = [&](int64_t fixed, int64_t own) {
     const auto size = static_cast<double>(fixed > 0 ? fixed : own);
@@ -65,6 +65,8 @@ Tensor network_input(const Tensor& image, const data::DataOptions& data, double 
   sample.image = image;
   return data::normalize(data::resize_sample(sample, h, w, false).image, data);
 }
+
+namespace {
 
 // The mean of several passes' probabilities at label resolution.
 //

@@ -8,6 +8,10 @@
 
 namespace atrous::eval {
 
+// The network's input at one scale: f32 [h, w, C], normalised. At scale s an image u8 [H, W, C] (or of the
+// size that `data` fixes) becomes round(s H) x round(s W).
+Tensor network_input(const Tensor& image, const data::DataOptions& data, double scale);
+
 struct PassLogits {
   // [h, w, K]; they cover the window but may be coarser than it. In the type and on the device of the output
   // of the network, unless it needs context: then f32 in host memory.

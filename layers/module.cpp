@@ -78,6 +78,32 @@ void Module::visit(const Visitor& f) const {
   }
 }
 
+// Names may hold dots themselves ("layer1.0"), and a child without a name merges into its parent.
+const Module* Module::find(const std::string& path) const {
+  if (path.empty()) return this;
+  for (const auto& [name, child] : children_) {
+    if (name == path) return child.get();
+    const bool below =
+        name.empty() || (path.size() > name.size() && path.starts_with(name) && path[name.size()] == '.');
+    if (!below) continue;
+    if (const Module* found = child->find(name.empty() ? path : path.substr(name.size() + 1))) return found;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> Module::paths() const {
+  std::vector<std::string> all;
+  for (const auto& [name, child] : children_) {
+    if (!name.empty()) all.push_back(name);
+    for (const std::string& below : child->paths()) all.push_back(joined(name, below));
+  }
+  return all;
+}
+
+std::unique_ptr<OutputHook> Module::on_output(OutputHook::Function function) const {
+  return std::make_unique<OutputHook>(name_, std::move(function));
+}
+
 void Module::initialise(uint64_t seed) {
   initialise_below(seed, "");
 }

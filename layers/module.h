@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/autograd.h"
+#include "core/output_hook.h"
 #include "core/random.h"
 #include "kernels/common/arithmetic.h"
 
@@ -73,6 +73,13 @@ class Module {
   const std::string& name() const { return name_; }
   // Children in registration order.
   const std::vector<std::pair<std::string, std::shared_ptr<Module>>>& children() const { return children_; }
+  // The module below this one with that dotted path, "" for this one; null if there is none.
+  const Module* find(const std::string& path) const;
+  // Dotted paths of all modules below this one, in registration order.
+  std::vector<std::string> paths() const;
+  // While the result is alive, `function` gets the output of each call of this module in this thread: see
+  // core/output_hook.h. The module must outlive it.
+  [[nodiscard]] std::unique_ptr<OutputHook> on_output(OutputHook::Function function) const;
   // Class name for summaries, e.g. "Conv2d".
   virtual std::string kind() const = 0;
   // One line of arguments for summaries, e.g. "3 -> 64, 3x3, stride 2".

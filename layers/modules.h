@@ -204,6 +204,11 @@ struct ConvNormActOptions {
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options = {});
 
+// activation(norm(x) + residual) in one pass, or with hooks (core/output_hook.h) in several. `sums`: as in
+// Norm::forward.
+Variable norm_act(const Norm& norm, const Variable& x, const ConvNormActOptions& options = {},
+                  const Tensor& sums = {});
+
 // A convolution and the norm behind it, registered side by side in their owner ("conv1" and "bn1").
 struct ConvNorm {
   std::shared_ptr<Conv2d> conv;

@@ -1,5 +1,6 @@
 // Normalisation modules, and the convolution that they follow.
 #include <numeric>
+#include <optional>
 
 #include "layers/batch_norm.h"
 #include "layers/group_norm.h"
@@ -208,12 +209,16 @@ Tensor folded_conv(const Conv2d& conv, const kernels::BatchNormConstants& consta
 
 Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
                        const ConvNormActOptions& options) {
+  // Hooks see each module's own output.
+  const bool apart = OutputHook::any();
   const bool fusible = is_fusible(conv);
   if (!norm) {
     // The epilogue of the convolution can apply a ReLU; the rarer cases are separate passes.
-    const ModuleScope scope(conv.name());
-    const bool fused = fusible && options.activation == Activation::relu && !options.residual.defined();
+    std::optional<ModuleScope> scope(std::in_place, conv.name());
+    const bool fused =
+        fusible && options.activation == Activation::relu && !options.residual.defined() && !apart;
     Variable z = conv_on_tape(conv, x, fused, options.out, {});
+    if (apart) scope.reset();
     if (options.residual.defined()) {
       ATROUS_ASSERT(!options.out.defined());
       z = add(z, options.residual);
@@ -221,8 +226,8 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     if (fused || options.activation == Activation::none) return z;
     return unary_(op_of(options.activation), z);
   }
-  const bool can_fold =
-      (fusible || !options.residual.defined()) && !grad_enabled() && conv.weight.dtype() == DType::f32;
+  const bool can_fold = (fusible || !options.residual.defined()) && !grad_enabled() &&
+                        conv.weight.dtype() == DType::f32 && !apart;
   if (can_fold) {
     const kernels::BatchNormConstants constants = norm->constants();
     const ModuleScope scope(conv.name());
@@ -235,7 +240,15 @@ Variable conv_norm_act(const Conv2d& conv, const Norm* norm, const Variable& x,
     const ModuleScope scope(conv.name());
     z = conv_on_tape(conv, x, false, {}, sums);
   }
-  return norm->forward(z, options.activation, options.residual, options.out, sums);
+  return norm_act(*norm, z, options, sums);
+}
+
+Variable norm_act(const Norm& norm, const Variable& x, const ConvNormActOptions& o, const Tensor& sums) {
+  if (!OutputHook::any()) return norm.forward(x, o.activation, o.residual, o.out, sums);
+  ATROUS_ASSERT(!o.residual.defined() || !o.out.defined());
+  Variable y = norm.forward(x, Activation::none, {}, o.out, sums);
+  if (o.residual.defined()) y = add(y, o.residual);
+  return o.activation == Activation::none ? y : unary_(op_of(o.activation), y);
 }
 
 }  // namespace atrous::layers

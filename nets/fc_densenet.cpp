@@ -64,7 +64,7 @@ class PreactivatedConv : public Block {
   // `result`, if given, receives the output.
   Variable forward(const Variable& x, const Tensor& result = {}) const {
     const ModuleScope scope(name());
-    const Variable active = norm_ ? norm_->forward(x, Activation::relu) : relu(x);
+    const Variable active = norm_ ? norm_act(*norm_, x) : relu(x);
     if (drop_->p == 0 || !training()) return conv_->forward(active, Activation::none, result);
     const Variable y = drop_->forward(conv_->forward(active));
     return result.defined() ? crop(y, 0, 0, y.dim(1), y.dim(2), result) : y;

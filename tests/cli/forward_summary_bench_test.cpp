@@ -6,7 +6,10 @@
 
 #include "core/device_runtime.h"
 #include "core/safetensors.h"
+#include "layers/state_dict.h"
+#include "nets/factory.h"
 #include "tests/cli/program.h"
+#include "train/config.h"
 
 using namespace atrous;
 using namespace atrous::cli_test;
@@ -220,4 +223,48 @@ TEST_CASE("forward does not replace its input") {
   CHECK(outcome.code == 2);
   CHECK_THAT(outcome.err, Contains("must not replace the input"));
   CHECK(read_safetensors(f.input).find("input"));
+}
+
+TEST_CASE("features: maps and their means by name, and what is refused") {
+  Files f;
+  const std::string weights = f.folder.path("w.safetensors"), first = f.folder.path("a.ppm"),
+                    second = f.folder.path("b.ppm");
+  REQUIRE(f.forward().code == 0);
+  const std::string config = f.folder.path("net.json");
+  write_text(config, R"({"model": {"name": "resnet18", "num_classes": 5, "width_multiplier": 0.0625}})");
+  const auto net = nets::make_network(train::load_config(config, {}).model, 4);
+  write_safetensors(weights, layers::state_dict(*net));
+  for (const std::string& name : {first, second})
+    write_text(name, "P6 40 33 255\n" + std::string(40 * 33 * 3, name == first ? '\x20' : '\x90'));
+  const auto features = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"features", "--config", config,  "--weights",
+                                          weights,    "--output", f.output};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  REQUIRE(features({"--layer", "layer2.1", "--layer", "fc", first, second}).code == 0);
+  const TensorFile maps = read_safetensors(f.output);
+  REQUIRE(maps.tensors.size() == 4);
+  const Tensor& map = maps.at("layer2.1/" + second);
+  CHECK(map.shape() == Shape{8, 5, 5});
+  CHECK(maps.at("fc/" + first).shape() == Shape{5, 1, 1});
+  CHECK(nlohmann::json::parse(maps.metadata.at("images")) == nlohmann::json({first, second}));
+
+  REQUIRE(features({"--layer", "layer2.1", "--pool", first, second}).code == 0);
+  const Tensor means = read_safetensors(f.output).at("layer2.1");
+  REQUIRE(means.shape() == Shape{2, 8});
+  for (int64_t c = 0; c < 8; ++c) {
+    double sum = 0;
+    for (int64_t p = 0; p < 25; ++p) sum += static_cast<double>(map.data<float>()[c * 25 + p]);
+    CHECK(means.data<float>()[8 + c] == Approx(sum / 25).margin(1e-6));
+  }
+
+  const Outcome unknown = features({"--layer", "layer2.7", first});
+  CHECK(unknown.code == 2);
+  CHECK_THAT(unknown.err,
+             Contains("Got \"layer2.7\"") && Contains("layer4.1.conv2") && Contains("Did you mean"));
+  const Outcome broken = features({"--layer", "fc", first, f.config});
+  CHECK(broken.code == 4);
+  CHECK_THAT(broken.err, Contains("1 of 2 were refused"));
+  CHECK(read_safetensors(f.output).tensors.size() == 1);
 }

@@ -44,6 +44,26 @@ TEST_CASE("Every network has a tiny form") {
   for (const std::string& name : nets::model_names()) CHECK(tested.count(name) == 1);
 }
 
+TEST_CASE("A hook changes the logits by rounding only: folded norms, fused activations, slices of buffers") {
+  for (const char* model : tiny_models) {
+    INFO(model);
+    const auto net = tiny(model);
+    const NoGradGuard no_tape;
+    const Variable image(noise({1, 70, 66, net->in_channels()}, 3));
+    const Tensor plain = net->forward(image).logits.value().clone();
+    int outputs = 0;
+    Tensor hooked;
+    {
+      std::vector<std::unique_ptr<OutputHook>> hooks;
+      for (const std::string& path : net->paths())
+        hooks.push_back(net->find(path)->on_output([&](const Variable&) { ++outputs; }));
+      hooked = net->forward(image).logits.value().clone();
+    }
+    CHECK(outputs > 1);
+    CHECK(difference(hooked, plain) <= 1e-4f * std::max(1.0f, static_cast<float>(largest(plain))));
+  }
+}
+
 TEST_CASE("The logits describe the whole image, whatever its size") {
   for (const char* model : tiny_models) {
     INFO(model);
