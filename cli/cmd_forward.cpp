@@ -40,6 +40,8 @@ Network load(const Options& o) {
     const train::LoadedNetwork loaded = train::load_network(o.weights, o.config, o.set);
     return {loaded.model, loaded.config.seed};
   }
+  ATROUS_CHECK(!o.config.empty(), ErrorKind::usage,
+               "[forward] --config or --weights must say which network to run. Got neither. Give one.");
   const train::Config config = train::load_config(o.config, o.set);
   // The weights that a recipe starts from need not exist for running its network.
   if (!config.model.weights.empty() || !config.model.backbone_weights.empty())
@@ -148,7 +150,9 @@ void add_forward_command(CLI::App& app) {
       "atrous forward --config configs/shapes/unet_small.json --weights weights.safetensors --input "
       "in.safetensors --output out.safetensors --backward");
   auto o = std::make_shared<Options>();
-  command->add_option("--config", o->config, "Config; its model section is enough")->required();
+  command->add_option(
+      "--config", o->config,
+      "Config; its model section is enough. Not needed with weights that say which network it is");
   command->add_option(
       "--weights", o->weights,
       "Weights (safetensors, or PyTorch's); without them the network is initialised from seed");

@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "core/weights_file.h"
 #include "nets/file_schemes.h"
+#include "nets/published_weights.h"
 
 namespace atrous::cli {
 namespace {
@@ -94,7 +95,7 @@ ordered_json to_json(const WeightsList& list) {
 }
 
 void show(const Show& o) {
-  const WeightsList list = list_weights(o.file);
+  const WeightsList list = list_weights(nets::find_weights("weights show", o.file));
   print_table(list, o.report.table());
   o.report.write_json(to_json(list).dump(2, ' ', false, ordered_json::error_handler_t::replace));
 }
@@ -105,7 +106,7 @@ struct Convert {
 
 void convert(const Convert& o) {
   check_other_file("weights convert", o.input, o.output);
-  const TensorFile file = read_weights(o.input);
+  const TensorFile file = read_weights(nets::find_weights("weights convert", o.input));
   for (const std::string& note : file.notes) print_to(stderr, "note: {}: {}\n", o.input, note);
   for (const auto& [name, why] : file.unread)
     print_to(stderr, "warning: not written: \"{}\" is {}\n", printable(name, 200), why);

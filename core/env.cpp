@@ -25,6 +25,8 @@ constexpr Variable variables[] = {
      "highest instruction set of the hand-written kernels (compiler-made versions are chosen by the loader)"},
     {"ATROUS_PYTHON", "path", "/usr/bin/python3",
      "Python with torch, the peer of `atrous bench nets --peers`"},
+    {"ATROUS_WEIGHTS", "folder", "~/.cache/atrous",
+     "published weights, found by name: \"model.weights\": \"resnet18\""},
     {"ATROUS_SYNC", "0|1", "0",
      "wait for every launch on a device and check it, so that an error names its kernel"},
     {"ATROUS_SIM_LAG", "0|1", "0",
@@ -87,6 +89,9 @@ bool validate_against_ref() {
 }
 std::string python() {
   return get("ATROUS_PYTHON");
+}
+std::string weights() {
+  return get("ATROUS_WEIGHTS");
 }
 std::string isa() {
   return get("ATROUS_ISA", {"generic", "avx2", "avx512"});

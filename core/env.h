@@ -24,6 +24,7 @@ std::string implementation();  // ATROUS_IMPL, e.g. "conv2d:ref" or "conv2d.forw
 bool verbose_dispatch();       // ATROUS_VERBOSE=dispatch
 bool validate_against_ref();   // ATROUS_VALIDATE=ref
 std::string python();          // ATROUS_PYTHON
+std::string weights();         // ATROUS_WEIGHTS, a folder
 std::string isa();             // ATROUS_ISA: generic, avx2 or avx512; the highest instruction set to use
 bool sync();                   // ATROUS_SYNC=1
 bool sim_lag();                // ATROUS_SIM_LAG=1

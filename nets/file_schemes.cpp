@@ -2,61 +2,233 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
+
+#include "nets/backbone.h"
+#include "nets/factory.h"
 
 namespace atrous::nets {
 namespace {
 
-using ByName = std::map<std::string, const StoredTensor*>;
+// The tensors of a file below one wrapper ("module."), by name.
+class Names {
+ public:
+  Names(const std::vector<StoredTensor>& tensors, const std::string& wrapper) {
+    for (const StoredTensor& t : tensors) {
+      if (t.name.starts_with(wrapper)) by_name_[t.name.substr(wrapper.size())] = &t;
+    }
+  }
+  bool has(const std::string& name) const { return by_name_.contains(name); }
+  // An extent of a tensor; 0 if it has none, or is not there.
+  int64_t extent(const std::string& name, size_t axis) const {
+    const auto at = by_name_.find(name);
+    return at == by_name_.end() || at->second->shape.size() <= axis
+               ? 0
+               : static_cast<int64_t>(at->second->shape[axis]);
+  }
+  // Whether the tensor has the shape of `own`, which is [K,R,S,C] for filters, where files have [K,C,R,S].
+  bool fits(const std::string& name, const Shape& own, bool any_channels) const {
+    const auto at = by_name_.find(name);
+    if (at == by_name_.end()) return false;
+    std::vector<int64_t> shape(own.begin(), own.end());
+    if (own.rank() == 4) shape = {own[0], own[3], own[1], own[2]};
+    const std::vector<uint64_t>& stored = at->second->shape;
+    if (stored.size() != shape.size()) return false;
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (static_cast<int64_t>(stored[i]) != shape[i] && !(any_channels && i == 1)) return false;
+    }
+    return true;
+  }
 
-// A network is the first whose names are all in the file, below the same wrapper ("module."). `backbone`: the
-// prefix of a ResNet, if it may have one. `classes`: the tensor with a row per class.
+ private:
+  std::map<std::string, const StoredTensor*> by_name_;
+};
+
+struct Found {
+  std::string name;
+  std::string first;  // its first filter in the file
+  size_t parameters = 0;
+};
+
+// The backbone whose parameters are all in the file below the prefix: the one with the most.
+Found backbone_below(const Names& names, const std::string& prefix) {
+  const layers::BuildDeviceGuard on_meta(Device::meta);
+  Found best;
+  for (const std::string& name : backbone_names()) {
+    for (const bool last_conv : {true, false}) {
+      BackboneOptions options;
+      options.name = name;
+      options.last_conv = last_conv;
+      Found found{name, ""};
+      for (const layers::NamedParameter& p : make_backbone(options)->parameters()) {
+        const bool first = found.parameters++ == 0;  // its input channels are free
+        if (first) found.first = prefix + p.name;
+        if (names.fits(prefix + p.name, p.variable.shape(), first)) continue;
+        found.parameters = 0;
+        break;
+      }
+      if (found.parameters > best.parameters) best = found;
+    }
+  }
+  return best;
+}
+
+using Complete = void (*)(const Names&, FileNetwork&);
+
+void name_only(const char* name, FileNetwork& network) {
+  network.model.emplace().name = name;
+}
+
+void torchvision_rcnn(const char* name, const Names& names, FileNetwork& network) {
+  if (network.backbone.empty()) return;
+  const bool second = names.has("backbone.fpn.inner_blocks.0.1.weight");
+  ModelOptions& model = network.model.emplace();
+  model.name = name + std::string(second ? "_v2" : "");
+  model.backbone = network.backbone;
+  if (names.has("backbone.body.bn1.num_batches_tracked") ||
+      names.has("backbone.body.0.1.num_batches_tracked"))
+    return;
+  model.norm = layers::NormKind::frozen;
+  model.detection.backbone_norm_eps = 0;
+  network.assumptions.emplace_back(
+      "model.detection.backbone_norm_eps 0, as in torchvision's published weights");
+}
+void mask_rcnn(const Names& names, FileNetwork& network) {
+  torchvision_rcnn("maskrcnn_resnet50_fpn", names, network);
+}
+void faster_rcnn(const Names& names, FileNetwork& network) {
+  torchvision_rcnn("fasterrcnn_resnet50_fpn", names, network);
+}
+
+// Networks that torchvision names after their backbone.
+void torchvision_named(const std::string& family, const Names& names, FileNetwork& network) {
+  const std::string name = family + "_" + network.backbone;
+  const std::vector<std::string> known = model_names();
+  if (std::ranges::find(known, name) == known.end()) return;
+  ModelOptions& model = network.model.emplace();
+  model.name = name;
+  model.aux_loss = names.has("aux_classifier.4.weight");
+}
+void torchvision_deeplabv3(const Names& names, FileNetwork& network) {
+  torchvision_named("deeplabv3", names, network);
+}
+void torchvision_fcn(const Names& names, FileNetwork& network) {
+  torchvision_named("fcn", names, network);
+}
+void torchvision_lraspp(const Names& names, FileNetwork& network) {
+  torchvision_named("lraspp", names, network);
+}
+
+// The output stride of dilated networks leaves no trace in the weights.
+void smp(const char* name, bool has_stride, FileNetwork& network) {
+  if (network.backbone.empty()) return;
+  ModelOptions& model = network.model.emplace();
+  model.name = name;
+  model.backbone = network.backbone;
+  if (name != std::string("unet")) model.form = NetworkForm::smp;
+  if (has_stride) network.assumptions.emplace_back("the output stride is the network's default");
+}
+void smp_unet(const Names& names, FileNetwork& network) {
+  smp("unet", false, network);
+  if (network.model && names.has("decoder.blocks.0.attention1.attention.cSE.1.weight"))
+    network.model->attention = AttentionKind::scse;
+}
+void smp_deeplabv3plus(const Names&, FileNetwork& network) {
+  smp("deeplabv3plus", true, network);
+}
+void smp_deeplabv3(const Names&, FileNetwork& network) {
+  smp("deeplabv3", true, network);
+}
+void smp_pspnet(const Names&, FileNetwork& network) {
+  smp("pspnet", true, network);
+}
+
+void semseg_pspnet(const Names& names, FileNetwork& network) {
+  // Three blocks in all tell the depths of the bottleneck forms apart.
+  const char* name = names.has("layer3.22.conv1.weight") ? "resnet101" : "resnet50";
+  if (names.has("layer2.4.conv1.weight") || !names.has("layer1.0.conv3.weight")) return;
+  name_only("pspnet", network);
+  network.model->backbone = name;
+  network.backbone = name;
+  network.model->aux_loss = names.has("aux.4.weight");
+}
+
+void milesial_unet(const Names& names, FileNetwork& network) {
+  name_only("unet", network);
+  network.model->base_width = names.extent("inc.double_conv.0.weight", 0);
+  if (!names.has("up1.up.weight")) network.model->upsampling = Upsampling::bilinear;
+}
+
+// A classification network of the name of its backbone.
+void classifier(const Names&, FileNetwork& network) {
+  const std::vector<std::string> known = model_names();
+  if (std::ranges::find(known, network.backbone) != known.end()) name_only(network.backbone.c_str(), network);
+}
+
+// A network is the first whose names are all in the file. `backbone`: the prefix of its backbone, if it is
+// one of ours. `classes`: the tensor with a row per class.
 struct Scheme {
-  const char* network;
+  const char* program;
   std::array<const char*, 2> names;
   const char* backbone = nullptr;
   const char* classes = "";
+  Complete complete = nullptr;
 };
+
+constexpr const char* of_boxes = "roi_heads.box_predictor.cls_score.weight";
+constexpr const char* of_smp = "segmentation_head.0.weight";
 
 constexpr Scheme schemes[] = {
     {"torchvision Mask R-CNN",
      {"roi_heads.mask_predictor.conv5_mask.weight", "rpn.head.cls_logits.weight"},
      "backbone.body.",
-     "roi_heads.box_predictor.cls_score.weight"},
+     of_boxes,
+     mask_rcnn},
     {"torchvision Faster R-CNN",
-     {"roi_heads.box_predictor.cls_score.weight", "rpn.head.cls_logits.weight"},
+     {of_boxes, "rpn.head.cls_logits.weight"},
      "backbone.body.",
-     "roi_heads.box_predictor.cls_score.weight"},
+     of_boxes,
+     faster_rcnn},
     {"Detectron2 Mask R-CNN",
      {"roi_heads.mask_head.predictor.weight", "proposal_generator.rpn_head.conv.weight"}},
-    {"Detectron2 Faster R-CNN",
-     {"roi_heads.box_predictor.cls_score.weight", "proposal_generator.rpn_head.conv.weight"}},
+    {"Detectron2 Faster R-CNN", {of_boxes, "proposal_generator.rpn_head.conv.weight"}},
     {"torchvision DeepLab v3",
      {"classifier.0.convs.0.0.weight", "classifier.4.weight"},
      "backbone.",
-     "classifier.4.weight"},
+     "classifier.4.weight",
+     torchvision_deeplabv3},
     {"torchvision LR-ASPP",
      {"classifier.cbr.0.weight", "classifier.low_classifier.weight"},
-     nullptr,
-     "classifier.low_classifier.weight"},
-    {"torchvision FCN", {"backbone.conv1.weight", "classifier.4.weight"}, "backbone.", "classifier.4.weight"},
+     "backbone.",
+     "classifier.low_classifier.weight",
+     torchvision_lraspp},
+    {"torchvision FCN",
+     {"backbone.conv1.weight", "classifier.4.weight"},
+     "backbone.",
+     "classifier.4.weight",
+     torchvision_fcn},
     {"segmentation_models_pytorch U-Net",
-     {"decoder.blocks.0.conv1.0.weight", "segmentation_head.0.weight"},
+     {"decoder.blocks.0.conv1.0.weight", of_smp},
      "encoder.",
-     "segmentation_head.0.weight"},
+     of_smp,
+     smp_unet},
     {"segmentation_models_pytorch DeepLab v3+",
-     {"decoder.aspp.0.convs.0.0.weight", "segmentation_head.0.weight"},
+     {"decoder.aspp.0.convs.0.0.weight", of_smp},
      "encoder.",
-     "segmentation_head.0.weight"},
+     of_smp,
+     smp_deeplabv3plus},
     {"segmentation_models_pytorch DeepLab v3",
-     {"decoder.aspp.convs.0.0.weight", "segmentation_head.0.weight"},
+     {"decoder.aspp.convs.0.0.weight", of_smp},
      "encoder.",
-     "segmentation_head.0.weight"},
+     of_smp,
+     smp_deeplabv3},
     {"segmentation_models_pytorch PSPNet",
-     {"decoder.psp.blocks.0.pool.1.0.weight", "segmentation_head.0.weight"},
+     {"decoder.psp.blocks.0.pool.1.0.weight", of_smp},
      "encoder.",
-     "segmentation_head.0.weight"},
+     of_smp,
+     smp_pspnet},
     {"MMSegmentation network",
      {"decode_head.conv_seg.weight", "decode_head.conv_seg.bias"},
      "backbone.",
@@ -65,9 +237,21 @@ constexpr Scheme schemes[] = {
      {"segformer.encoder.patch_embeddings.0.proj.weight", "decode_head.classifier.weight"},
      nullptr,
      "decode_head.classifier.weight"},
-    {"PSPNet of its authors", {"layer0.0.weight", "ppm.features.0.1.weight"}, nullptr, "cls.4.weight"},
-    {"U-Net of milesial", {"inc.double_conv.0.weight", "outc.conv.weight"}, nullptr, "outc.conv.weight"},
-    {"timm EfficientNet", {"conv_stem.weight", "blocks.1.0.conv_pw.weight"}, nullptr, "classifier.weight"},
+    {"PSPNet of its authors",
+     {"layer0.0.weight", "ppm.features.0.1.weight"},
+     nullptr,
+     "cls.4.weight",
+     semseg_pspnet},
+    {"U-Net of milesial",
+     {"inc.double_conv.0.weight", "outc.conv.weight"},
+     nullptr,
+     "outc.conv.weight",
+     milesial_unet},
+    {"timm EfficientNet",
+     {"conv_stem.weight", "blocks.1.0.conv_pw.weight"},
+     "",
+     "classifier.weight",
+     classifier},
     {"torchvision EfficientNet",
      {"features.1.0.block.0.0.weight", "features.0.0.weight"},
      nullptr,
@@ -78,80 +262,85 @@ constexpr Scheme schemes[] = {
      "head.weight"},
     {"torchvision MobileNetV2",
      {"features.1.conv.0.0.weight", "features.18.0.weight"},
-     nullptr,
-     "classifier.1.weight"},
+     "features.",
+     "classifier.1.weight",
+     classifier},
     {"torchvision MobileNetV3",
      {"features.1.block.0.0.weight", "classifier.3.weight"},
-     nullptr,
-     "classifier.3.weight"},
+     "features.",
+     "classifier.3.weight",
+     classifier},
     {"torchvision DenseNet",
      {"features.denseblock1.denselayer1.conv1.weight", "classifier.weight"},
      nullptr,
      "classifier.weight"},
-    {"torchvision VGG", {"features.0.weight", "classifier.6.weight"}, nullptr, "classifier.6.weight"},
-    {"torchvision or timm classification network", {"layer1.0.conv1.weight", "fc.weight"}, "", "fc.weight"},
+    {"torchvision VGG",
+     {"features.0.weight", "classifier.6.weight"},
+     "features.",
+     "classifier.6.weight",
+     classifier},
+    {"torchvision or timm classification network",
+     {"layer1.0.conv1.weight", "fc.weight"},
+     "",
+     "fc.weight",
+     classifier},
     {"torchvision or timm backbone", {"layer1.0.conv1.weight", "layer4.0.conv1.weight"}, ""},
 };
 
 constexpr const char* wrappers[] = {"",         "module.",    "model.",       "net.",
                                     "network.", "_orig_mod.", "module.model."};
 
-size_t blocks_of(const ByName& by_name, const std::string& stage) {
-  size_t blocks = 0;
-  while (by_name.contains(fmt::format("{}.{}.conv1.weight", stage, blocks))) ++blocks;
-  return blocks;
+bool fits(const Scheme& scheme, const Names& names) {
+  return std::ranges::all_of(scheme.names, [&](const char* name) { return names.has(name); });
 }
 
-// "resnet101", by its blocks; "" for another network.
-std::string resnet_name(const ByName& by_name, const std::string& prefix) {
-  std::array<size_t, 4> blocks{};
-  for (size_t i = 0; i < 4; ++i) blocks[i] = blocks_of(by_name, fmt::format("{}layer{}", prefix, i + 1));
-  const bool bottleneck = by_name.contains(prefix + "layer1.0.conv3.weight");
-  const auto is = [&](size_t a, size_t b, size_t c, size_t d) {
-    return blocks == std::array<size_t, 4>{a, b, c, d};
-  };
-  const int depth = is(2, 2, 2, 2) && !bottleneck   ? 18
-                    : is(3, 4, 6, 3)                ? (bottleneck ? 50 : 34)
-                    : is(3, 4, 23, 3) && bottleneck ? 101
-                    : is(3, 8, 36, 3) && bottleneck ? 152
-                                                    : 0;
-  if (depth == 0) return "";
-  // A grouped convolution has fewer input than output channels; so has no other second convolution.
-  const auto second = by_name.find(prefix + "layer1.0.conv2.weight");
-  if (second == by_name.end() || second->second->shape.size() != 4 || !bottleneck)
-    return fmt::format("resnet{}", depth);
-  const auto& shape = second->second->shape;
-  if (shape[1] == 0 || shape[0] == shape[1]) return fmt::format("resnet{}", depth);
-  return fmt::format("resnext{}_{}x{}d", depth, shape[0] / shape[1], shape[1]);
-}
-
-bool fits(const Scheme& scheme, const ByName& by_name, const std::string& wrapper) {
-  for (const char* name : scheme.names) {
-    if (!by_name.contains(wrapper + name)) return false;
+FileNetwork network_of(const Scheme& scheme, const Names& names) {
+  FileNetwork network{scheme.program, ""};
+  network.classes = names.extent(scheme.classes, 0);
+  std::string first;
+  if (scheme.backbone) {
+    // segmentation_models_pytorch keeps VGG and MobileNet as torchvision's classification networks have them.
+    for (const char* inner : {"", "features."}) {
+      const Found found = backbone_below(names, scheme.backbone + std::string(inner));
+      if (found.parameters == 0) continue;
+      network.backbone = found.name;
+      first = found.first;
+      break;
+    }
   }
-  return true;
+  if (!scheme.complete) return network;
+  scheme.complete(names, network);
+  if (!network.model) return network;
+  network.model->num_classes = network.classes;
+  for (const std::string& filter :
+       {first, std::string("inc.double_conv.0.weight"), std::string("layer0.0.weight")}) {
+    if (const int64_t channels = names.extent(filter, 1); channels > 0) network.model->in_channels = channels;
+  }
+  return network;
 }
 
 }  // namespace
 
-std::string describe_scheme(const std::vector<StoredTensor>& tensors) {
-  ByName by_name;
-  for (const StoredTensor& t : tensors) by_name[t.name] = &t;
+std::string FileNetwork::str() const {
+  std::string text = program;
+  if (!backbone.empty()) text += ", " + backbone;
+  if (classes > 0) text += fmt::format(", {} classes", classes);
+  return text;
+}
+
+std::optional<FileNetwork> recognise(const std::vector<StoredTensor>& tensors) {
   for (const char* wrapper : wrappers) {
+    const Names names(tensors, wrapper);
     for (const Scheme& scheme : schemes) {
-      if (!fits(scheme, by_name, wrapper)) continue;
-      std::string text = scheme.network;
-      if (scheme.backbone) {
-        const std::string name = resnet_name(by_name, wrapper + std::string(scheme.backbone));
-        if (!name.empty()) text += ", " + name;
-      }
-      const auto head = by_name.find(wrapper + std::string(scheme.classes));
-      if (*scheme.classes && head != by_name.end() && !head->second->shape.empty())
-        text += fmt::format(", {} classes", head->second->shape[0]);
-      return text;
+      if (fits(scheme, names)) return network_of(scheme, names);
     }
   }
-  return "";
+  return std::nullopt;
+}
+
+std::string describe_scheme(const std::vector<StoredTensor>& tensors) {
+  const std::optional<FileNetwork> network = recognise(tensors);
+  return network ? network->str() : "";
 }
 
 }  // namespace atrous::nets

@@ -10,6 +10,7 @@
 #include "core/weights_file.h"
 #include "layers/finite.h"
 #include "nets/backbone.h"
+#include "nets/published_weights.h"
 
 namespace atrous::nets {
 
@@ -143,6 +144,17 @@ constexpr Rule rules[] = {
 
 }  // namespace
 
+void use_current_names(TensorFile& file, const Model& model) {
+  const std::string wrapper = layers::wrapper_prefix(file, model);
+  std::vector<std::string> before;
+  for (auto& [name, t] : file.tensors) {
+    if (name.starts_with(wrapper)) name.erase(0, wrapper.size());
+    before.push_back(name);
+  }
+  rename_all(file, model);
+  check_distinct(file, before, "weights");
+}
+
 ModelOptions without_start_weights(ModelOptions options) {
   options.weights.clear();
   options.backbone_weights.clear();
@@ -225,7 +237,8 @@ void set_unread_aside(TensorFile& file, const std::string& wrapper, const std::v
 
 }  // namespace
 
-ImportReport import_weights(const Model& model, const std::string& path, const ImportOptions& options) {
+ImportReport import_weights(const Model& model, const std::string& given, const ImportOptions& options) {
+  const std::string path = find_weights(options.where, given);
   ATROUS_CHECK(!options.backbone_only || model.has_backbone(), ErrorKind::config,
                "[{}] the network has no separate backbone. Got \"{}\". Use model.weights with a file of the "
                "whole network.",

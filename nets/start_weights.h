@@ -24,7 +24,8 @@ struct ImportReport {
   std::string str() const;  // a few lines of text
 };
 
-// Loads what fits, by name and shape, of a weights file (core/weights_file.h); the rest keeps its values, and
+// Loads what fits, by name and shape, of a weights file (core/weights_file.h), given by its path or by name
+// (nets/published_weights.h); the rest keeps its values, and
 // the first convolution may be folded to other input channels. Understood are the network's own names,
 // wrapped
 // ("module.") or not; names of earlier versions (current_name); and those of another network whose features
@@ -34,6 +35,9 @@ struct ImportReport {
 // weights are NaN or Inf.
 ImportReport import_weights(const layers::Model& model, const std::string& path,
                             const ImportOptions& options);
+
+// Gives the tensors of a file the names of the network, as import_weights does.
+void use_current_names(TensorFile& file, const layers::Model& model);
 
 // The same network, initialised from the seed alone.
 ModelOptions without_start_weights(ModelOptions options);

@@ -11,8 +11,10 @@
 #include "core/weights_file.h"
 #include "layers/finite.h"
 #include "layers/state_dict.h"
+#include "nets/published_weights.h"
 #include "nets/start_weights.h"
 #include "train/crc32c.h"
+#include "train/derived_config.h"
 #include "train/math.h"
 
 namespace atrous::train {
@@ -280,33 +282,26 @@ void use_stored_math(Config& config, const layers::Model& model, const std::vect
 
 namespace fs = std::filesystem;
 
-// The file itself, or for a run's folder the best weights of the run.
-std::string weights_file(const std::string& path) {
+// The file itself, or for a run's folder the best weights of the run, and for that of a model hub its
+// weights.
+std::string weights_file(const std::string& given) {
+  const std::string path = nets::find_weights("weights", given);
   std::error_code unknown;
   ATROUS_CHECK(fs::exists(split_weights_path(path).file, unknown), ErrorKind::checkpoint,
                "[weights] the file must exist. Got \"{}\". Check the path.", path);
   if (!fs::is_directory(path, unknown)) return path;
   const fs::path folder = fs::path(path).lexically_normal();
-  for (const char* name : {"checkpoints/best.safetensors", "best.safetensors"}) {
+  for (const char* name :
+       {"checkpoints/best.safetensors", "best.safetensors", "model.safetensors", "pytorch_model.bin"}) {
     if (fs::is_regular_file(folder / name, unknown)) return (folder / name).string();
   }
   const fs::path last = folder / "checkpoints/last.safetensors";
   fail(ErrorKind::checkpoint,
-       "[weights] a file is wanted, or the folder of a run with checkpoints/best.safetensors. Got the folder "
-       "\"{}\" without. {}",
+       "[weights] a file is wanted, or the folder of a run (checkpoints/best.safetensors) or of a model hub "
+       "(model.safetensors). Got the folder \"{}\" without. {}",
        path,
        fs::is_regular_file(last, unknown) ? fmt::format("Its newest weights are \"{}\".", last.string())
                                           : "Give a weights file (safetensors, or PyTorch's).");
-}
-
-// The config of the run that the file lies in, if there is one.
-std::string config_beside(const std::string& weights) {
-  const fs::path folder = fs::path(weights).parent_path();
-  for (const fs::path& place : {folder / "config.json", folder.parent_path() / "config.json"}) {
-    std::error_code unknown;
-    if (fs::is_regular_file(place, unknown)) return place.string();
-  }
-  return "";
 }
 
 // The advice for weights that do not fit.
@@ -353,14 +348,16 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
     file = std::move(stored.file);
   }
   const Metadata& m = file.metadata;
+  bool derived = false;
   if (!config_path.empty()) {
     loaded.config = load_config(config_path, overrides);
+  } else if (!m.contains("atrous.config")) {
+    derived = true;
+    DerivedConfig found = derive_config(file, weights_path, overrides);
+    for (const std::string& note : found.notes) print_to(stderr, "note: {}\n", note);
+    loaded.config = std::move(found.config);
+    loaded.classes = std::move(found.classes);
   } else {
-    ATROUS_CHECK(m.contains("atrous.config"), ErrorKind::checkpoint,
-                 "[weights] \"{}\" must say which network it is for. Got a file without a config. Give one "
-                 "with --config{}.",
-                 weights_path,
-                 config_beside(weights_path).empty() ? "" : ", such as " + config_beside(weights_path));
     const std::string& text = m.at("atrous.config");
     read_metadata(weights_path, [&] { return parse_config(text, weights_path, {}, ConfigFrom::run); });
     // Any error from here on comes from an override.
@@ -371,6 +368,7 @@ LoadedNetwork load_network(const std::string& weights, const std::string& config
   loaded.model = nets::build_network(model);  // not initialised: every value comes from the file
   if (config_path.empty()) use_stored_math(loaded.config, *loaded.model, overrides);
   use_math(loaded.config, *loaded.model);
+  if (derived) nets::use_current_names(file, *loaded.model);
   const layers::LoadReport fit = layers::compare_state_dict(*loaded.model, file);
   ATROUS_CHECK(fit.complete(), ErrorKind::checkpoint,
                "[weights {}] the file must fit the network exactly. Got:\n{}\n{}", weights_path,

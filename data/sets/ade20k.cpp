@@ -164,11 +164,15 @@ static_assert(std::size(classes) == 150);
 
 }  // namespace
 
+std::vector<ClassInfo> ade20k_classes() {
+  return files::classes_of(classes);
+}
+
 SplitPlan plan_ade20k(const DataOptions& options, const std::string& split) {
   const path base = files::find_base(options.root, bases, "images");
   const std::string folder = split == "train" ? "training" : split == "val" ? "validation" : "testing";
   SplitPlan plan;
-  plan.classes = files::classes_of(classes);
+  plan.classes = ade20k_classes();
   plan.label_map = "0:ignore,1-150:0";  // 0: none of the 150
   plan.global_ids = true;
   const path images = base / "images" / folder;

@@ -72,6 +72,10 @@ void check_label_files(const path& folder) {
 
 }  // namespace
 
+std::vector<ClassInfo> cityscapes_classes() {
+  return without_files().classes;
+}
+
 SplitPlan plan_cityscapes(const DataOptions& options, const std::string& split) {
   const path base = files::find_base(options.root, bases, "leftImg8bit");
   const path root = options.root;

@@ -213,6 +213,15 @@ path pick(const std::string& root, std::initializer_list<const char*> folders, c
   return path(*folders.begin()) / split;
 }
 
+std::vector<ClassInfo> stuff_classes(bool all_categories) {
+  std::vector<ClassInfo> classes;
+  for (int64_t value = 0; value < categories; ++value) {
+    if (all_categories || occurs(value))  // black is for values without a class
+      classes.push_back({names[value], default_color(static_cast<int64_t>(classes.size()) + 1)});
+  }
+  return classes;
+}
+
 SplitPlan plan_cocostuff(const DataOptions& options, const std::string& split, bool all_categories) {
   constexpr const char* train_ids = "_labelTrainIds.png";
   const std::string folder = split + "2017";
@@ -221,11 +230,10 @@ SplitPlan plan_cocostuff(const DataOptions& options, const std::string& split, b
       pick(options.root, {"annotations", "stuffthingmaps", "stuffthingmaps_trainval2017"}, folder);
   SplitPlan plan;
   plan.global_ids = true;
+  plan.classes = stuff_classes(all_categories);
+  int64_t k = 0;
   for (int64_t value = 0; value < categories; ++value) {
-    if (!all_categories && !occurs(value)) continue;
-    const auto k = static_cast<int64_t>(plan.classes.size());
-    plan.classes.push_back({names[value], default_color(k + 1)});  // black is for values without a class
-    plan.label_map += fmt::format("{}:{},", value, k);
+    if (all_categories || occurs(value)) plan.label_map += fmt::format("{}:{},", value, k++);
   }
   plan.label_map += "255:ignore";
   if (!files::fs::is_directory(path(options.root) / images)) {
@@ -245,6 +253,13 @@ SplitPlan plan_cocostuff(const DataOptions& options, const std::string& split, b
 }
 
 }  // namespace
+
+std::vector<ClassInfo> cocostuff171_classes() {
+  return stuff_classes(false);
+}
+std::vector<ClassInfo> cocostuff182_classes() {
+  return stuff_classes(true);
+}
 
 SplitPlan plan_cocostuff171(const DataOptions& options, const std::string& split) {
   return plan_cocostuff(options, split, false);

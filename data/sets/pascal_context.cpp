@@ -46,6 +46,14 @@ std::string raw_map(int64_t first_class, const std::string& rest) {
   return map;
 }
 
+std::vector<ClassInfo> context_classes(bool with_background) {
+  std::vector<ClassInfo> classes;
+  if (with_background) classes.push_back({"background", {0, 0, 0}});
+  for (const Class& c : table)
+    classes.push_back({c.name, default_color(static_cast<int64_t>(classes.size()) + !with_background)});
+  return classes;
+}
+
 SplitPlan plan_context(const DataOptions& options, const std::string& split, bool with_background) {
   const path base = files::find_base(options.root, bases, "JPEGImages");
   const path root = options.root;
@@ -69,10 +77,7 @@ SplitPlan plan_context(const DataOptions& options, const std::string& split, boo
       plan_voc_list(options, list, {base / "JPEGImages", labels, is_mat ? ".mat" : ".png"}, true);
   plan.global_ids = true;
   plan.wide_labels = !is_png;
-  if (with_background) plan.classes.push_back({"background", {0, 0, 0}});
-  for (const Class& c : table)
-    plan.classes.push_back(
-        {c.name, default_color(static_cast<int64_t>(plan.classes.size()) + !with_background)});
+  plan.classes = context_classes(with_background);
   const int64_t first_class = with_background ? 1 : 0;
   const std::string rest = with_background ? "0" : "ignore";
   plan.label_map = is_png ? fmt::format("0:{},1-59:{}", rest, first_class) : raw_map(first_class, rest);
@@ -80,6 +85,13 @@ SplitPlan plan_context(const DataOptions& options, const std::string& split, boo
 }
 
 }  // namespace
+
+std::vector<ClassInfo> pascal_context59_classes() {
+  return context_classes(false);
+}
+std::vector<ClassInfo> pascal_context60_classes() {
+  return context_classes(true);
+}
 
 SplitPlan plan_pascal_context59(const DataOptions& options, const std::string& split) {
   return plan_context(options, split, false);

@@ -13,14 +13,19 @@ const std::vector<NamedSet>& named_sets() {
       {"shapes", "the generated set of `atrous data make-shapes`", plan_shapes},
       {"camvid", "CamVid as in the SegNet tutorial, 11 classes", plan_camvid},
       {"camvid32", "CamVid's original colour labels, 31 classes", plan_camvid32},
-      {"voc2012", "PASCAL VOC 2012, 21 classes", plan_voc2012, true},
-      {"voc2012_aug", "VOC 2012 with SBD's labels for training (10,582 images)", plan_voc2012_aug, true},
-      {"pascal_context59", "PASCAL-Context, 59 classes, background ignored", plan_pascal_context59, true},
-      {"pascal_context60", "PASCAL-Context, 59 classes and background", plan_pascal_context60, true},
-      {"cityscapes", "Cityscapes fine annotations, 19 classes", plan_cityscapes},
-      {"ade20k", "ADE20K SceneParsing, 150 classes", plan_ade20k},
-      {"cocostuff171", "COCO-Stuff 164k, the 171 classes that occur", plan_cocostuff171},
-      {"cocostuff182", "COCO-Stuff 164k, numbered as published", plan_cocostuff182},
+      {"voc2012", "PASCAL VOC 2012, 21 classes", plan_voc2012, true, voc2012_classes},
+      {"voc2012_aug", "VOC 2012 with SBD's labels for training (10,582 images)", plan_voc2012_aug, true,
+       voc2012_classes},
+      {"pascal_context59", "PASCAL-Context, 59 classes, background ignored", plan_pascal_context59, true,
+       pascal_context59_classes},
+      {"pascal_context60", "PASCAL-Context, 59 classes and background", plan_pascal_context60, true,
+       pascal_context60_classes},
+      {"cityscapes", "Cityscapes fine annotations, 19 classes", plan_cityscapes, false, cityscapes_classes},
+      {"ade20k", "ADE20K SceneParsing, 150 classes", plan_ade20k, false, ade20k_classes},
+      {"cocostuff171", "COCO-Stuff 164k, the 171 classes that occur", plan_cocostuff171, false,
+       cocostuff171_classes},
+      {"cocostuff182", "COCO-Stuff 164k, numbered as published", plan_cocostuff182, false,
+       cocostuff182_classes},
       {"oxford_pets", "Oxford-IIIT Pet trimaps: pet, background, border", plan_oxford_pets},
       {"oxford_pets_binary", "the same with pet and border as one class", plan_oxford_pets_binary},
       {"loveda", "LoveDA land cover, 7 classes", plan_loveda, true},
@@ -51,7 +56,12 @@ std::vector<ClassInfo> class_table(const DataOptions& options) {
     const bool needs_folder = set.name == "list" || set.name == "shapes";
     if (set.name != options.dataset || (needs_folder && options.root.empty())) continue;
     try {
-      classes = set_classes(options, set.plan(options, "val"));
+      SplitPlan plan;
+      if (set.classes && options.root.empty())
+        plan.classes = set.classes();
+      else
+        plan = set.plan(options, "val");
+      classes = set_classes(options, plan);
     } catch (const Error&) {
       // Files that contradict each other give no names.
     }

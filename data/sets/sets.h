@@ -43,6 +43,8 @@ struct NamedSet {
   std::string summary;  // one line for help texts
   PlanFunction plan;
   bool takes_lists = false;  // data.train_list, val_list, test_list name its lists
+  // The classes of published sets whose models are shared; null: known from the files of the set.
+  std::vector<ClassInfo> (*classes)() = nullptr;
 };
 
 // "train", "val" or "test"; Error(usage).
@@ -72,6 +74,14 @@ bool takes_lists(const std::string& set);
 // The names of the classes of a set, also without its files; empty if unknown. `class_names`
 // take precedence.
 std::vector<ClassInfo> class_table(const DataOptions& options);
+
+std::vector<ClassInfo> voc2012_classes();
+std::vector<ClassInfo> pascal_context59_classes();
+std::vector<ClassInfo> pascal_context60_classes();
+std::vector<ClassInfo> cityscapes_classes();
+std::vector<ClassInfo> ade20k_classes();
+std::vector<ClassInfo> cocostuff171_classes();
+std::vector<ClassInfo> cocostuff182_classes();
 
 // One function per row; families of sets share a file.
 SplitPlan plan_list(const DataOptions&, const std::string& split);

@@ -27,7 +27,7 @@ constexpr const char* class_names[] = {
 
 SplitPlan voc_plan() {
   SplitPlan plan;
-  plan.classes = files::classes_of(class_names, 0);
+  plan.classes = voc2012_classes();
   plan.label_map = "0-20:0,255:ignore";
   plan.global_ids = true;
   return plan;
@@ -106,6 +106,10 @@ SplitPlan plan_voc_list(const DataOptions& options, const path& list, const VocF
     if (has_labels) e.label = (folders.labels / (e.id + folders.label_suffix)).string();
   }
   return plan;
+}
+
+std::vector<ClassInfo> voc2012_classes() {
+  return files::classes_of(class_names, 0);
 }
 
 SplitPlan plan_voc2012(const DataOptions& options, const std::string& split) {

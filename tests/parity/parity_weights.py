@@ -4,7 +4,8 @@
 Every element type; views, tied and empty tensors; Parameters and subclasses; every pickle protocol; zip archives, also without checksums,
 and the legacy form; state_dicts alone, in dictionaries and beside optimizer states; tensors that are not read beside others. Types that
 atrous lacks are compared after PyTorch's own conversion. Names, types, shapes and ties are compared as `weights show --json` lists them.
-A network of torchvision is compared by its logits: PyTorch saves it, `atrous forward --weights` reads it. Files that would run code are
+Networks of torchvision and segmentation_models_pytorch are compared by their logits: Python saves them, `atrous forward --weights` reads them,
+also without a config, which it then derives from the file, or from the config.json that segmentation_models_pytorch writes beside it. Files that would run code are
 refused with exit code 5, by name.
 
 Exit code 0 if all agree, 1 if not, 77 if PyTorch cannot be imported.
@@ -213,6 +214,64 @@ def logits(binary, folder):
     return errors
 
 
+def compare_derived(binary, folder, name, net, path, size=64):
+    """The relative error of the logits of a network whose config atrous derives from its file or folder, against double precision. Where
+    PyTorch in single precision is off by more (gates of a random network multiply rounding errors), the ratio counts: 1 is the tolerance."""
+    paths = {part: os.path.join(folder, part) for part in ("in.st", "out.st")}
+    image = torch.randn(1, net_channels(net), size, size)
+    common.save(paths["in.st"], {"input": image})
+    common.atrous(binary, "forward", "--weights", path, "--input", paths["in.st"], "--output", paths["out.st"])
+    outputs = []
+    with torch.no_grad():
+        for kind in (torch.float32, torch.float64):
+            out = net.to(kind)(image.to(kind))
+            outputs.append((out["out"] if isinstance(out, dict) else out).double())
+    single, exact = outputs
+    ours = common.load(paths["out.st"])["logits"].double().reshape(exact.shape)
+    error, theirs = (((x - exact).abs().max() / exact.abs().max()).item() for x in (ours, single))
+    if theirs > 1e-3:
+        raise RuntimeError(f"{name}: PyTorch itself is off by {theirs:.1e}")
+    return error if theirs < LOGITS_TOLERANCE / 4 else error * LOGITS_TOLERANCE / (4 * theirs)
+
+
+def net_channels(net):
+    return next(p for p in net.parameters() if p.dim() == 4).shape[1]
+
+
+def derived(binary, folder):
+    """{what: error} of files without a config of atrous: its networks are known by their tensors, and by a hub's config.json."""
+    import torchvision
+    segmentation = torchvision.models.segmentation
+    nothing = {"weights": None, "weights_backbone": None}
+    files = [("resnet34", torchvision.models.resnet34(weights=None, num_classes=7)), ("vgg16_bn", torchvision.models.vgg16_bn(weights=None, num_classes=3)),
+             ("mobilenet_v2", torchvision.models.mobilenet_v2(weights=None, num_classes=5)),
+             ("deeplabv3_resnet101", segmentation.deeplabv3_resnet101(**nothing, num_classes=21, aux_loss=True)),
+             ("deeplabv3_mobilenet", segmentation.deeplabv3_mobilenet_v3_large(**nothing, num_classes=21)),
+             ("fcn_resnet50", segmentation.fcn_resnet50(**nothing, num_classes=19)), ("lraspp", segmentation.lraspp_mobilenet_v3_large(**nothing, num_classes=21))]
+    errors = {}
+    for name, net in files:
+        common.randomise(net.eval(), 6)
+        path = os.path.join(folder, name + ".pth")
+        torch.save(net.state_dict(), path)
+        errors[name] = compare_derived(binary, folder, name, net, path)
+        os.remove(path)
+    try:
+        import segmentation_models_pytorch as smp
+    except ImportError:
+        return errors
+    hubs = [("unet", smp.Unet("resnet34", encoder_weights=None, classes=3)), ("unet scse", smp.Unet("resnet18", encoder_weights=None, classes=5, decoder_attention_type="scse")),
+            ("unet grey", smp.Unet("mobilenet_v2", encoder_weights=None, classes=2, in_channels=1)),
+            ("deeplabv3+", smp.DeepLabV3Plus("resnet18", encoder_weights=None, classes=4)),
+            ("deeplabv3+ stride 8", smp.DeepLabV3Plus("resnet18", encoder_weights=None, classes=4, encoder_output_stride=8, decoder_atrous_rates=(6, 12, 18))),
+            ("pspnet", smp.PSPNet("resnet18", encoder_weights=None, classes=4)), ("pspnet depth 4", smp.PSPNet("resnet18", encoder_weights=None, classes=4, encoder_depth=4, upsampling=16))]
+    for name, net in hubs:
+        common.randomise(net.eval(), 6)
+        path = os.path.join(folder, "hub " + name)
+        net.save_pretrained(path)
+        errors["smp " + name] = compare_derived(binary, folder, name, net, path)
+    return errors
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--atrous", default=common.default_binary(), metavar="BINARY")
@@ -238,6 +297,8 @@ def main():
             passed, failed = passed + good, failed + (not good)
         try:
             largest = logits(options.atrous, folder)
+            with common.temporary_folder() as no_config:
+                largest.update(derived(options.atrous, no_config))
             for name, error in largest.items():
                 print(f"{'ok  ' if error <= LOGITS_TOLERANCE else 'FAIL'}  logits of {name}: {error:.1e}")
                 passed, failed = passed + (error <= LOGITS_TOLERANCE), failed + (not error <= LOGITS_TOLERANCE)
