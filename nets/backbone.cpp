@@ -5,32 +5,85 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/names.h"
 #include "core/text.h"
 
 namespace atrous::nets {
 namespace {
 
+// A backbone and those of the options below that it takes, separated by blanks.
 struct Family {
   const char* name;
   std::shared_ptr<Backbone> (*make)(const BackboneOptions&);
-  bool takes_multi_grid = false, takes_deep_stem = false;
+  std::string_view options;
 };
 
+constexpr std::string_view resnet_options = "multi_grid stem norm_eps";
+constexpr std::string_view efficientnet_options = "norm_eps conv_padding drop_path";
+
 constexpr Family families[] = {
-    {"resnet18", make_resnet, true, true},
-    {"resnet34", make_resnet, true, true},
-    {"resnet50", make_resnet, true, true},
-    {"resnet101", make_resnet, true, true},
-    {"resnet152", make_resnet, true, true},
-    {"resnext50_32x4d", make_resnet, true, true},
-    {"resnext101_32x8d", make_resnet, true, true},
-    {"vgg16", make_vgg},
-    {"vgg16_bn", make_vgg},
-    {"vgg19", make_vgg},
-    {"vgg19_bn", make_vgg},
-    {"mobilenet_v2", make_mobilenet_v2},
-    {"mobilenet_v3_large", make_mobilenet_v3_large},
-    {"xception65", make_xception, true},
+    {"resnet18", make_resnet, resnet_options},
+    {"resnet34", make_resnet, resnet_options},
+    {"resnet50", make_resnet, resnet_options},
+    {"resnet101", make_resnet, resnet_options},
+    {"resnet152", make_resnet, resnet_options},
+    {"resnext50_32x4d", make_resnet, resnet_options},
+    {"resnext101_32x8d", make_resnet, resnet_options},
+    {"vgg16", make_vgg, ""},
+    {"vgg16_bn", make_vgg, "norm_eps"},
+    {"vgg19", make_vgg, ""},
+    {"vgg19_bn", make_vgg, "norm_eps"},
+    {"mobilenet_v2", make_mobilenet_v2, "norm_eps"},
+    {"mobilenet_v3_large", make_mobilenet_v3, "norm_eps"},
+    {"mobilenet_v3_small", make_mobilenet_v3, "norm_eps"},
+    {"efficientnet_lite0", make_efficientnet, efficientnet_options},
+    {"efficientnet_lite1", make_efficientnet, efficientnet_options},
+    {"efficientnet_lite2", make_efficientnet, efficientnet_options},
+    {"efficientnet_lite3", make_efficientnet, efficientnet_options},
+    {"efficientnet_lite4", make_efficientnet, efficientnet_options},
+    {"efficientnet_b0", make_efficientnet, efficientnet_options},
+    {"efficientnet_b1", make_efficientnet, efficientnet_options},
+    {"efficientnet_b2", make_efficientnet, efficientnet_options},
+    {"efficientnet_b3", make_efficientnet, efficientnet_options},
+    {"efficientnet_b4", make_efficientnet, efficientnet_options},
+    {"efficientnet_b5", make_efficientnet, efficientnet_options},
+    {"efficientnet_b6", make_efficientnet, efficientnet_options},
+    {"efficientnet_b7", make_efficientnet, efficientnet_options},
+    {"xception65", make_xception, "multi_grid norm_eps"},
+};
+
+// What not every backbone takes: its value if one is given, and what the others have instead.
+struct FamilyOption {
+  std::string_view key;
+  std::optional<std::string> (*given)(const BackboneOptions&);
+  const char* otherwise;
+};
+template <class T>
+std::optional<std::string> text_if(bool given, const T& value) {
+  return given ? std::optional(fmt::format("{}", value)) : std::nullopt;
+}
+constexpr FamilyOption family_options[] = {
+    {"multi_grid",
+     [](const BackboneOptions& o) {
+       return text_if(!o.multi_grid.empty(), fmt::format("{} factors", o.multi_grid.size()));
+     },
+     "no last stage of a few blocks"},
+    {"stem",
+     [](const BackboneOptions& o) {
+       return text_if(o.stem != StemKind::plain, fmt::format("\"{}\"", o.stem));
+     },
+     "no other stem"},
+    {"norm_eps",
+     [](const BackboneOptions& o) { return text_if(o.norm_eps.has_value(), o.norm_eps.value_or(0)); },
+     "no norm"},
+    {"conv_padding",
+     [](const BackboneOptions& o) {
+       return text_if(o.conv_padding.has_value(),
+                      fmt::format("\"{}\"", o.conv_padding.value_or(ConvPadding::tensorflow)));
+     },
+     "only one form of padding"},
+    {"drop_path", [](const BackboneOptions& o) { return text_if(o.drop_path != 0, o.drop_path); },
+     "no stochastic depth"},
 };
 
 }  // namespace
@@ -53,11 +106,12 @@ std::shared_ptr<Backbone> make_backbone(const BackboneOptions& options) {
   check_backbone_name(options.name);
   for (const Family& f : families) {
     if (options.name != f.name) continue;
-    ATROUS_CHECK(f.takes_multi_grid || options.multi_grid.empty(), ErrorKind::config,
-                 "[model.multi_grid] {} has no last stage of a few blocks. Got {} factors. Leave it out.",
-                 f.name, options.multi_grid.size());
-    ATROUS_CHECK(f.takes_deep_stem || options.stem == StemKind::plain, ErrorKind::config,
-                 "[model.stem] {} has no other stem. Got \"{}\". Leave it out.", f.name, options.stem);
+    for (const FamilyOption& option : family_options) {
+      const std::optional<std::string> given = option.given(options);
+      ATROUS_CHECK(!given || contains_word(f.options, option.key), ErrorKind::config,
+                   "[model.{}] {} has {}. Got {}. Leave it out.", option.key, f.name, option.otherwise,
+                   *given);
+    }
     return f.make(options);
   }
   fail(ErrorKind::internal, "[model.backbone] no network of the name \"{}\"", options.name);
@@ -78,7 +132,10 @@ BackboneOptions backbone_options(const ModelOptions& model, const char* default_
           .uniform_dilation = false,
           .multi_grid = model.multi_grid,
           .stem = model.stem.value_or(StemKind::plain),
-          .last_conv = true};
+          .last_conv = true,
+          .norm_eps = model.norm_eps > 0 ? std::optional(model.norm_eps) : std::nullopt,
+          .conv_padding = model.conv_padding,
+          .drop_path = model.drop_path};
 }
 
 void refuse_norms(const ModelOptions& model, const std::string& what) {

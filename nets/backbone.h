@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,22 +26,25 @@ struct BackboneOptions {
   std::vector<int64_t> multi_grid;  // factors of the rates of the last stage's blocks; empty: ones
   StemKind stem = StemKind::plain;  // ResNets
   // MobileNets: the 1x1 convolution behind the last block (MobileNetV2: 320 to 1280 channels). DeepLab on
-  // MobileNetV2 omits it.
+  // MobileNetV2 omits it. EfficientNets: the weights of map 6.
   bool last_conv = true;
-  // ResNets: eps of their norms.
-  double norm_eps = 1e-5;
+  std::optional<double> norm_eps;           // of the norms; unset: the backbone's default
+  std::optional<ConvPadding> conv_padding;  // EfficientNets; unset: tensorflow
+  // EfficientNets: probability with which training leaves out the last block; it rises linearly from 0.
+  double drop_path = 0;
 };
 
 class Backbone : public layers::Block {
  public:
   // [i] has 2^i image pixels per pixel where strides were kept: [1] stride 2 ... [5] stride 32. Dilated
   // stages stay at the output stride. [0] is the image, or features at its resolution (VGG). Stages behind
-  // map `last`, 2 to 5, do not run.
+  // map `last`, 2 to 5, do not run. [6]: EfficientNets' 1x1 convolution behind map 5, which only their
+  // classifier runs; segmentation_models_pytorch's weights have it nevertheless.
   std::vector<Variable> forward(const Variable& image, size_t last = 5) const {
     const ModuleScope scope(name());
     return maps(image, last);
   }
-  // Channels of map i, 0 ... 5.
+  // Channels of map i, 0 ... 5 or 6.
   int64_t channels(size_t i) const { return channels_.at(i); }
 
  protected:
@@ -65,7 +69,8 @@ void refuse_norms(const ModelOptions& model, const std::string& what);
 std::shared_ptr<Backbone> make_resnet(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_vgg(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_mobilenet_v2(const BackboneOptions& options);
-std::shared_ptr<Backbone> make_mobilenet_v3_large(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_mobilenet_v3(const BackboneOptions& options);
+std::shared_ptr<Backbone> make_efficientnet(const BackboneOptions& options);
 std::shared_ptr<Backbone> make_xception(const BackboneOptions& options);
 
 // Which strides are kept and which become dilation, block by block from the stem on.

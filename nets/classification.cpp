@@ -1,8 +1,12 @@
-// Classification networks of torchvision, under its names: a backbone and a few fully connected layers, so
-// that ImageNet weights can be loaded, checked and saved whole. Logits are [N, 1, 1, K].
+// Classification networks of torchvision, and timm's EfficientNets, under their names: a backbone and a few
+// fully connected layers, so that ImageNet weights can be loaded, checked and saved whole. Logits are [N, 1,
+// 1, K].
+#include <algorithm>
+
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"
 #include "nets/backbone.h"
+#include "nets/efficientnet.h"
 #include "nets/heads.h"
 #include "nets/networks.h"
 
@@ -78,7 +82,7 @@ class MobileNetV2Top : public Top {
 class MobileNetV3Top : public Top {
  public:
   MobileNetV3Top(int64_t in, const ModelOptions& o) {
-    const int64_t wide = divisible_width(1280, o.width_multiplier);
+    const int64_t wide = divisible_width(o.name == "mobilenet_v3_small" ? 1024 : 1280, o.width_multiplier);
     first_ = register_module<Linear>("0", in, wide, /*with_bias=*/true, Init::normal_hundredth);
     dropout_ = register_module<Dropout>("2", o.dropout_or(0.2));
     second_ = register_module<Linear>("3", wide, o.num_classes, /*with_bias=*/true, Init::normal_hundredth);
@@ -93,32 +97,63 @@ class MobileNetV3Top : public Top {
   std::shared_ptr<Dropout> dropout_;
 };
 
+// One layer on the mean of the image, behind dropout.
+class EfficientNetTop : public Top {
+ public:
+  EfficientNetTop(int64_t in, const ModelOptions& o)
+      : dropout_(register_module<Dropout>("dropout", o.dropout_or(find_efficientnet(o.name)->dropout))),
+        linear_(register_module<Linear>("", in, o.num_classes, /*with_bias=*/true, Init::normal_hundredth)) {}
+  Variable forward(const Variable& x) const override {
+    const ModuleScope scope(name());
+    return linear_->forward(dropout_->forward(global_avg_pool2d(x)));
+  }
+
+ private:
+  std::shared_ptr<Dropout> dropout_;
+  std::shared_ptr<Linear> linear_;
+};
+
+template <class T>
+std::shared_ptr<Top> make_top(int64_t in, const ModelOptions& o) {
+  return std::make_shared<T>(in, o);
+}
+
+// The networks whose names begin so: the names of their parts, and the map that is classified.
+struct Kind {
+  std::string_view prefix;
+  const char* features;
+  const char* top;
+  std::shared_ptr<Top> (*make_top)(int64_t in, const ModelOptions&);
+  size_t map = 5;
+};
+constexpr Kind kinds[] = {
+    {"res", "", "fc", make_top<ResNetTop>},
+    {"vgg", "features", "classifier", make_top<VggTop>},
+    {"mobilenet_v2", "features", "classifier", make_top<MobileNetV2Top>},
+    {"mobilenet_v3", "features", "classifier", make_top<MobileNetV3Top>},
+    {"efficientnet", "", "classifier", make_top<EfficientNetTop>, 6},
+};
+const Kind& kind_of(const std::string& name) {
+  return *std::ranges::find_if(kinds, [&](const Kind& k) { return name.starts_with(k.prefix); });
+}
+
 class Classifier : public SegmentationModel {
  public:
   explicit Classifier(const ModelOptions& o)
       : classes_(o.num_classes),
         in_channels_(o.in_channels),
         output_stride_(o.output_stride_or(32)),
-        name_(o.name) {
+        name_(o.name),
+        kind_(kind_of(o.name)) {
     backbone_ = make_backbone(backbone_options(o, o.name.c_str()));
-    const int64_t in = backbone_->channels(5);
-    const bool resnet = name_.starts_with("res");
-    if (resnet) {
-      top_ = std::make_shared<ResNetTop>(in, o);
-    } else if (name_.starts_with("vgg")) {
-      top_ = std::make_shared<VggTop>(in, o);
-    } else if (name_ == "mobilenet_v2") {
-      top_ = std::make_shared<MobileNetV2Top>(in, o);
-    } else {
-      top_ = std::make_shared<MobileNetV3Top>(in, o);
-    }
-    add_child(resnet ? "" : "features", backbone_);
-    add_child(resnet ? "fc" : "classifier", top_);
+    top_ = kind_.make_top(backbone_->channels(kind_.map), o);
+    add_child(kind_.features, backbone_);
+    add_child(kind_.top, top_);
   }
 
   SegmentationOutput forward(const Variable& image) override {
     SegmentationOutput result;
-    result.logits = top_->forward(backbone_->forward(image)[5]);
+    result.logits = top_->forward(backbone_->forward(image, kind_.map)[kind_.map]);
     result.region = {0, 0, 1, 1};
     return result;
   }
@@ -135,6 +170,7 @@ class Classifier : public SegmentationModel {
  private:
   const int64_t classes_, in_channels_, output_stride_;
   const std::string name_;
+  const Kind& kind_;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Top> top_;
 };

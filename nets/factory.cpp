@@ -32,8 +32,15 @@ constexpr std::string_view dilated_fcn_options =
     "backbone_norm width_multiplier output_stride multi_grid stem aux_loss dropout";
 constexpr std::string_view deeplabv3_options =
     "backbone_norm width_multiplier output_stride rates multi_grid stem aux_loss dropout";
-constexpr std::string_view resnet_options = "backbone_norm width_multiplier output_stride multi_grid stem";
-constexpr std::string_view classifier_options = "backbone_norm width_multiplier output_stride dropout";
+constexpr std::string_view any_backbone_deeplab_options =
+    "form backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride rates "
+    "multi_grid stem align_corners dropout";
+constexpr std::string_view resnet_options =
+    "backbone_norm norm_eps width_multiplier output_stride multi_grid stem";
+constexpr std::string_view classifier_options =
+    "backbone_norm norm_eps width_multiplier output_stride dropout";
+constexpr std::string_view efficientnet_options =
+    "backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride dropout";
 
 template <int64_t stride>
 ModelPtr build_fcn_of(const ModelOptions& options) {
@@ -50,8 +57,8 @@ constexpr Network networks[] = {
     {"deeplabv3_resnet50", build_torchvision_segmentation, deeplabv3_options},
     {"deeplabv3_resnet101", build_torchvision_segmentation, deeplabv3_options},
     {"pspnet", build_pspnet,
-     "form backbone backbone_norm width_multiplier output_stride multi_grid stem align_corners aux_loss "
-     "dropout"},
+     "form backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride multi_grid "
+     "stem align_corners aux_loss dropout"},
     {"segnet", build_segnet, "form backbone_norm width_multiplier"},
     {"fc_densenet", build_fc_densenet, "layers width_multiplier dropout"},
     {"deeplabv3_mobilenet_v3_large", build_torchvision_segmentation,
@@ -70,20 +77,31 @@ constexpr Network networks[] = {
     {"vgg19_bn", build_classifier, classifier_options},
     {"mobilenet_v2", build_classifier, classifier_options},
     {"mobilenet_v3_large", build_classifier, classifier_options},
+    {"mobilenet_v3_small", build_classifier, classifier_options},
+    {"efficientnet_lite0", build_classifier, efficientnet_options},
+    {"efficientnet_lite1", build_classifier, efficientnet_options},
+    {"efficientnet_lite2", build_classifier, efficientnet_options},
+    {"efficientnet_lite3", build_classifier, efficientnet_options},
+    {"efficientnet_lite4", build_classifier, efficientnet_options},
+    {"efficientnet_b0", build_classifier, efficientnet_options},
+    {"efficientnet_b1", build_classifier, efficientnet_options},
+    {"efficientnet_b2", build_classifier, efficientnet_options},
+    {"efficientnet_b3", build_classifier, efficientnet_options},
+    {"efficientnet_b4", build_classifier, efficientnet_options},
+    {"efficientnet_b5", build_classifier, efficientnet_options},
+    {"efficientnet_b6", build_classifier, efficientnet_options},
+    {"efficientnet_b7", build_classifier, efficientnet_options},
     {"deeplabv1", build_deeplabv1, "width_multiplier output_stride rates align_corners dropout"},
     {"deeplabv2", build_deeplabv2,
-     "backbone backbone_norm width_multiplier output_stride rates multi_grid stem input_scales align_corners "
-     "dropout"},
-    {"deeplabv3", build_deeplabv3,
-     "form backbone backbone_norm width_multiplier output_stride rates multi_grid stem align_corners "
-     "dropout"},
-    {"deeplabv3plus", build_deeplabv3plus,
-     "form backbone backbone_norm width_multiplier output_stride rates multi_grid stem align_corners "
-     "dropout"},
+     "backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride rates multi_grid "
+     "stem input_scales align_corners dropout"},
+    {"deeplabv3", build_deeplabv3, any_backbone_deeplab_options},
+    {"deeplabv3plus", build_deeplabv3plus, any_backbone_deeplab_options},
     {"layers", build_layer_list, "layer_list"},
 };
 
-constexpr std::string_view fpn_options = "backbone backbone_norm width_multiplier stem detection";
+constexpr std::string_view fpn_options =
+    "backbone backbone_norm norm_eps conv_padding drop_path width_multiplier stem detection";
 
 constexpr Detector detectors[] = {
     {"maskrcnn_resnet50_fpn", build_rcnn, fpn_options},
@@ -102,11 +120,13 @@ struct Variant {
 constexpr Variant variants[] = {
     {"unet",
      [](const ModelOptions& o) { return !o.backbone.empty(); },
-     {"unet with a backbone", build_backbone_unet, "backbone backbone_norm width_multiplier attention"}},
+     {"unet with a backbone", build_backbone_unet,
+      "backbone backbone_norm norm_eps conv_padding drop_path width_multiplier attention"}},
     {"pspnet",
      [](const ModelOptions& o) { return o.form == NetworkForm::smp; },
      {"pspnet of form smp", build_pspnet,
-      "form backbone backbone_norm width_multiplier output_stride stem align_corners dropout"}},
+      "form backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride stem "
+      "align_corners dropout"}},
     {"segnet",
      [](const ModelOptions& o) { return o.form == NetworkForm::basic; },
      {"segnet of form basic", build_segnet, "form width_multiplier"}},
@@ -134,6 +154,9 @@ const OptionalKey optional_keys[] = {
     {"stem", [](const ModelOptions& o) { return !o.stem.has_value(); }},
     {"attention", [](const ModelOptions& o) { return o.attention == defaults.attention; }},
     {"backbone_norm", [](const ModelOptions& o) { return !o.backbone_norm.has_value(); }},
+    {"norm_eps", [](const ModelOptions& o) { return o.norm_eps == 0; }},
+    {"conv_padding", [](const ModelOptions& o) { return !o.conv_padding.has_value(); }},
+    {"drop_path", [](const ModelOptions& o) { return o.drop_path == 0; }},
     {"output_stride", [](const ModelOptions& o) { return o.output_stride == 0; }},
     {"rates", [](const ModelOptions& o) { return o.rates.empty(); }},
     {"multi_grid", [](const ModelOptions& o) { return o.multi_grid.empty(); }},
@@ -180,6 +203,10 @@ void check_options(const ModelOptions& o) {
   check_range("in_channels", o.in_channels, in_channels_range);
   check_range("depth", o.depth, depth_range);
   check_range("base_width", o.base_width, base_width_range);
+  ATROUS_CHECK(o.norm_eps >= 0 && o.norm_eps <= 1, ErrorKind::config,
+               "[model.norm_eps] must be 0 to 1. Got {}.", o.norm_eps);
+  ATROUS_CHECK(o.drop_path >= 0 && o.drop_path < 1, ErrorKind::config,
+               "[model.drop_path] must be at least 0 and below 1. Got {}.", o.drop_path);
   ATROUS_CHECK(o.dropout < 1, ErrorKind::config, "[model.dropout] must be below 1. Got {}.", o.dropout);
   ATROUS_CHECK(o.width_multiplier > 0 && o.width_multiplier <= largest_width_multiplier, ErrorKind::config,
                "[model.width_multiplier] must be above 0 and at most {}. Got {}.", largest_width_multiplier,

@@ -2,6 +2,7 @@
 
 #include "layers/pointwise.h"
 #include "layers/resize.h"
+#include "nets/efficientnet.h"
 #include "nets/vgg.h"
 
 namespace atrous::nets {
@@ -60,10 +61,11 @@ std::vector<Variable> FeaturePyramid::forward(const std::vector<Variable>& maps)
 
 namespace {
 
-class ResNetFpn : public DetectionBackbone {
+class BackboneFpn : public DetectionBackbone {
  public:
-  ResNetFpn(const BackboneOptions& body, int64_t channels, const NormOptions& norm)
-      : body_(make_resnet(body)) {
+  BackboneFpn(BackboneOptions body, int64_t channels, const NormOptions& norm) {
+    if (find_efficientnet(body.name)) body.last_conv = false;  // of their classifier
+    body_ = make_backbone(body);
     add_child("body", body_);
     fpn_ = register_module<FeaturePyramid>(
         "fpn",
@@ -103,9 +105,9 @@ class VggMap : public DetectionBackbone {
 
 }  // namespace
 
-std::shared_ptr<DetectionBackbone> make_resnet_fpn(const BackboneOptions& body, int64_t channels,
-                                                   const NormOptions& norm) {
-  return std::make_shared<ResNetFpn>(body, channels, norm);
+std::shared_ptr<DetectionBackbone> make_fpn(const BackboneOptions& body, int64_t channels,
+                                            const NormOptions& norm) {
+  return std::make_shared<BackboneFpn>(body, channels, norm);
 }
 
 std::shared_ptr<DetectionBackbone> make_vgg_map(const BackboneOptions& body) {

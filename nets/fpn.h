@@ -43,9 +43,9 @@ class DetectionBackbone : public layers::Module {
   std::vector<int64_t> region_strides_, strides_;
 };
 
-// A ResNet below a pyramid: strides 4, 8, 16, 32, and 64 for the RPN alone. `norm` is that of the pyramid.
-std::shared_ptr<DetectionBackbone> make_resnet_fpn(const BackboneOptions& body, int64_t channels,
-                                                   const layers::NormOptions& norm);
+// A backbone below a pyramid: strides 4, 8, 16, 32, and 64 for the RPN alone. `norm` is that of the pyramid.
+std::shared_ptr<DetectionBackbone> make_fpn(const BackboneOptions& body, int64_t channels,
+                                            const layers::NormOptions& norm);
 // VGG up to the last convolution (conv5_3), without its pool: one map of stride 16. Its convolutions are
 // named as in torchvision's `features`.
 std::shared_ptr<DetectionBackbone> make_vgg_map(const BackboneOptions& body);

@@ -15,7 +15,7 @@ constexpr Init init = Init::kaiming_normal_fan_out;
 
 // A convolution with norm as a separate module: "0" and "1".
 struct ConvBn : Block {
-  ConvBn(const Conv2dArgs& args, NormKind norm) : conv(conv_norm("0", "1", args, norm)) {}
+  ConvBn(const Conv2dArgs& args, const NormOptions& norm) : conv(conv_norm("0", "1", args, norm)) {}
   Variable forward(const Variable& x) const {
     const ModuleScope scope(name());
     return conv(x, {.activation = Activation::relu6, .residual = {}, .out = {}});
@@ -26,7 +26,7 @@ struct ConvBn : Block {
 
 struct BlockArgs {
   int64_t in, out, expansion, stride, dilation;
-  NormKind norm;
+  NormOptions norm;
 };
 
 class InvertedResidual : public Block {
@@ -82,17 +82,18 @@ constexpr Row rows[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4,
 class MobileNetV2 : public Backbone {
  public:
   explicit MobileNetV2(const BackboneOptions& o) {
+    const NormOptions norm(o.norm, o.norm_eps.value_or(1e-5));
     DilationPlan plan(o, 2);
     int64_t in = divisible_width(32, o.width_multiplier);
     first_ = register_module<ConvBn>(
-        "0", Conv2dArgs{.in = o.in_channels, .out = in, .stride = 2, .pad = 1, .init = init}, o.norm);
+        "0", Conv2dArgs{.in = o.in_channels, .out = in, .stride = 2, .pad = 1, .init = init}, norm);
     channels_ = {o.in_channels};
     for (const Row& row : rows) {
       for (int64_t i = 0; i < row.n; ++i) {
         const auto [stride, dilation] = plan.next(i == 0 ? row.s : 1);
         // A stage ends where the next one halves the resolution or would have.
         if (i == 0 && row.s == 2) end_stage(in);
-        const BlockArgs args{in, divisible_width(row.c, o.width_multiplier), row.t, stride, dilation, o.norm};
+        const BlockArgs args{in, divisible_width(row.c, o.width_multiplier), row.t, stride, dilation, norm};
         blocks_.push_back(register_module<InvertedResidual>(std::to_string(blocks_.size() + 1), args));
         in = args.out;
       }
@@ -100,7 +101,7 @@ class MobileNetV2 : public Backbone {
     if (o.last_conv) {
       const int64_t out = divisible_width(1280, std::max(1.0, o.width_multiplier));
       last_ = register_module<ConvBn>(std::to_string(blocks_.size() + 1),
-                                      Conv2dArgs{.in = in, .out = out, .kernel = 1, .init = init}, o.norm);
+                                      Conv2dArgs{.in = in, .out = out, .kernel = 1, .init = init}, norm);
       in = out;
     }
     end_stage(in);

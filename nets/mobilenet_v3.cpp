@@ -1,6 +1,8 @@
-// MobileNetV3-Large (Howard et al., "Searching for MobileNetV3", arXiv:1905.02244) in torchvision's form and
-// names ("0.0", "1.block.0.0", ...): inverted residuals, some with squeeze and excitation, ReLU in the first
-// stages and hard swish after them. Batch norm has eps 1e-3 and momentum 0.01.
+// MobileNetV3, Large and Small (Howard et al., "Searching for MobileNetV3", arXiv:1905.02244) in
+// torchvision's form and names ("0.0", "1.block.0.0", ...): inverted residuals, some with squeeze and
+// excitation, ReLU in the first stages and hard swish after them. Batch norm has eps 1e-3 and momentum 0.01.
+#include <span>
+
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/pointwise.h"
 #include "nets/backbone.h"
@@ -101,26 +103,33 @@ class InvertedResidual : public Block {
   const std::shared_ptr<Layers> layers_;
 };
 
-// Table 1 of the paper.
+// Tables 1 and 2 of the paper.
 struct Row {
   int64_t kernel, wide, out;
   bool squeeze;
   Act activation;
   int64_t stride;
 };
-constexpr Row rows[] = {{3, 16, 16, false, Act::relu, 1},        {3, 64, 24, false, Act::relu, 2},
-                        {3, 72, 24, false, Act::relu, 1},        {5, 72, 40, true, Act::relu, 2},
-                        {5, 120, 40, true, Act::relu, 1},        {5, 120, 40, true, Act::relu, 1},
-                        {3, 240, 80, false, Act::hard_swish, 2}, {3, 200, 80, false, Act::hard_swish, 1},
-                        {3, 184, 80, false, Act::hard_swish, 1}, {3, 184, 80, false, Act::hard_swish, 1},
-                        {3, 480, 112, true, Act::hard_swish, 1}, {3, 672, 112, true, Act::hard_swish, 1},
-                        {5, 672, 160, true, Act::hard_swish, 2}, {5, 960, 160, true, Act::hard_swish, 1},
-                        {5, 960, 160, true, Act::hard_swish, 1}};
+constexpr Row large[] = {{3, 16, 16, false, Act::relu, 1},        {3, 64, 24, false, Act::relu, 2},
+                         {3, 72, 24, false, Act::relu, 1},        {5, 72, 40, true, Act::relu, 2},
+                         {5, 120, 40, true, Act::relu, 1},        {5, 120, 40, true, Act::relu, 1},
+                         {3, 240, 80, false, Act::hard_swish, 2}, {3, 200, 80, false, Act::hard_swish, 1},
+                         {3, 184, 80, false, Act::hard_swish, 1}, {3, 184, 80, false, Act::hard_swish, 1},
+                         {3, 480, 112, true, Act::hard_swish, 1}, {3, 672, 112, true, Act::hard_swish, 1},
+                         {5, 672, 160, true, Act::hard_swish, 2}, {5, 960, 160, true, Act::hard_swish, 1},
+                         {5, 960, 160, true, Act::hard_swish, 1}};
+
+constexpr Row small[] = {{3, 16, 16, true, Act::relu, 2},        {3, 72, 24, false, Act::relu, 2},
+                         {3, 88, 24, false, Act::relu, 1},       {5, 96, 40, true, Act::hard_swish, 2},
+                         {5, 240, 40, true, Act::hard_swish, 1}, {5, 240, 40, true, Act::hard_swish, 1},
+                         {5, 120, 48, true, Act::hard_swish, 1}, {5, 144, 48, true, Act::hard_swish, 1},
+                         {5, 288, 96, true, Act::hard_swish, 2}, {5, 576, 96, true, Act::hard_swish, 1},
+                         {5, 576, 96, true, Act::hard_swish, 1}};
 
 class MobileNetV3 : public Backbone {
  public:
-  explicit MobileNetV3(const BackboneOptions& o) {
-    const NormOptions norm(o.norm, 1e-3, 0.01);
+  MobileNetV3(const BackboneOptions& o, std::span<const Row> rows) {
+    const NormOptions norm(o.norm, o.norm_eps.value_or(1e-3), 0.01);
     const auto width = [&](int64_t channels) { return divisible_width(channels, o.width_multiplier); };
     DilationPlan plan(o, 2);
     int64_t in = width(16);
@@ -171,8 +180,9 @@ class MobileNetV3 : public Backbone {
 
 }  // namespace
 
-std::shared_ptr<Backbone> make_mobilenet_v3_large(const BackboneOptions& options) {
-  return std::make_shared<MobileNetV3>(options);
+std::shared_ptr<Backbone> make_mobilenet_v3(const BackboneOptions& options) {
+  const bool is_small = options.name == "mobilenet_v3_small";
+  return std::make_shared<MobileNetV3>(options, is_small ? std::span<const Row>(small) : large);
 }
 
 }  // namespace atrous::nets

@@ -47,6 +47,16 @@ constexpr auto names_of(StemKind) {
   return std::to_array<Named<StemKind>>({{StemKind::plain, "plain"}, {StemKind::deep, "deep"}});
 }
 
+// How the convolutions of stride 2 of EfficientNets pad.
+enum class ConvPadding {
+  tensorflow,  // "same": at even sizes more at the end than at the beginning
+  symmetric,   // the same on both sides
+};
+constexpr auto names_of(ConvPadding) {
+  return std::to_array<Named<ConvPadding>>(
+      {{ConvPadding::tensorflow, "tensorflow"}, {ConvPadding::symmetric, "symmetric"}});
+}
+
 // Squeeze and excitation in a decoder: of channels, or of channels and pixels.
 enum class AttentionKind { none, se, scse };
 constexpr auto names_of(AttentionKind) {
@@ -104,6 +114,9 @@ struct ModelOptions {
   AttentionKind attention = AttentionKind::none;   // unet with a backbone
   layers::NormKind norm = layers::NormKind::batch;
   std::optional<layers::NormKind> backbone_norm;  // unset: as `norm`
+  std::optional<ConvPadding> conv_padding;        // EfficientNets; unset: tensorflow
+  double norm_eps = 0;                            // of the backbone's norms; 0: the backbone's default
+  double drop_path = 0;                           // EfficientNets: of the last block, in training
   int64_t output_stride = 0;                      // 0: the network's default
   std::vector<int64_t> rates;  // atrous rates of the pyramid of branches (ASPP); empty: the network's default
   std::vector<int64_t>

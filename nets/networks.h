@@ -25,7 +25,8 @@ ModelPtr build_fc_densenet(const ModelOptions& options);    // fc_densenet.cpp
 ModelPtr build_lraspp(const ModelOptions& options);         // lraspp.cpp: lraspp_mobilenet_v3_large
 
 // classification.cpp: resnet18 ... resnet152, resnext50_32x4d, resnext101_32x8d, vgg16, vgg16_bn, vgg19,
-// vgg19_bn, mobilenet_v2, mobilenet_v3_large
+// vgg19_bn, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, efficientnet_lite0 ... lite4,
+// efficientnet_b0 ... b7
 ModelPtr build_classifier(const ModelOptions& options);
 ModelPtr build_deeplabv1(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv2(const ModelOptions& options);      // deeplabv2.cpp

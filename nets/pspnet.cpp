@@ -21,6 +21,7 @@
 #include "layers/concat.h"
 #include "layers/resize.h"
 #include "nets/backbone.h"
+#include "nets/efficientnet.h"
 #include "nets/heads.h"
 #include "nets/networks.h"
 #include "nets/smp.h"
@@ -81,6 +82,7 @@ class PyramidPooling : public Block {
 BackboneOptions dilated_resnet(const ModelOptions& o) {
   BackboneOptions b = backbone_options(o, "resnet50", 8);
   if (!o.stem && b.name.starts_with("resnet")) b.stem = StemKind::deep;
+  if (find_efficientnet(b.name)) b.last_conv = false;  // of their classifier
   b.uniform_dilation = true;
   return b;
 }

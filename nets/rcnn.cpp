@@ -6,7 +6,8 @@
 //   ..._v2               norms in pyramid and heads; convolutions in the box head
 //   fasterrcnn_vgg16     one map of stride 16, as in the first paper
 //
-// `norm` is that of all parts that have one (v1: the ResNet alone). Any ResNet can be the backbone.
+// `norm` is that of all parts that have one (v1: the backbone alone). Any backbone but VGG can be that of a
+// feature pyramid.
 #include <algorithm>
 #include <cmath>
 
@@ -64,6 +65,23 @@ DetectionOptions resolved(const ModelOptions& model, bool vgg, size_t maps) {
   return o;
 }
 
+// ResNets have their own key, from which torchvision's two versions differ.
+void set_norm_eps(BackboneOptions& body, const ModelOptions& m) {
+  const double eps = m.detection.backbone_norm_eps;
+  const bool resnet = body.name.starts_with("resne");
+  ATROUS_CHECK(
+      !resnet || m.norm_eps == 0, ErrorKind::config,
+      "[model.norm_eps] of a detection model on a ResNet is model.detection.backbone_norm_eps. Got {}. "
+      "Set that instead.",
+      m.norm_eps);
+  ATROUS_CHECK(
+      resnet || eps == DetectionOptions().backbone_norm_eps, ErrorKind::config,
+      "[model.detection.backbone_norm_eps] is an option of ResNets. Got {} for {}. Leave it out, or set "
+      "model.norm_eps where the network takes it.",
+      eps, body.name);
+  if (resnet) body.norm_eps = eps;
+}
+
 struct Form {
   bool masks = false, v2 = false, vgg = false;
 };
@@ -79,13 +97,13 @@ class Rcnn : public DetectionModel {
     const NormOptions norm(form.v2 ? m.norm : NormKind::none);
     const auto width = [&](int64_t channels) { return scaled_width(channels, m.width_multiplier); };
     BackboneOptions body = backbone_options(m, form.vgg ? "vgg16" : "resnet50");
-    body.norm_eps = options_.backbone_norm_eps;
     check_backbone_name(body.name);
-    ATROUS_CHECK(body.name.starts_with(form.vgg ? "vgg" : "resne"), ErrorKind::config,
-                 "[model.backbone] {} needs a {}. Got \"{}\".", m.name, form.vgg ? "VGG" : "ResNet",
-                 body.name);
+    ATROUS_CHECK(body.name.starts_with("vgg") == form.vgg, ErrorKind::config,
+                 "[model.backbone] {} needs {}. Got \"{}\".", m.name,
+                 form.vgg ? "a VGG" : "a backbone with maps of strides 4 to 32, such as a ResNet", body.name);
+    set_norm_eps(body, m);
     if (form.vgg && body.norm == NormKind::none) refuse_norms(m, m.name);
-    backbone_ = form.vgg ? make_vgg_map(body) : make_resnet_fpn(body, width(256), norm);
+    backbone_ = form.vgg ? make_vgg_map(body) : make_fpn(body, width(256), norm);
     add_child("backbone", backbone_);
     rpn_ = register_module<RegionProposals>("rpn", options_, backbone_->channels(), backbone_->strides(),
                                             form.v2 ? 2 : 1);

@@ -173,7 +173,7 @@ class ResNet : public Backbone {
     const Form& form = form_of(o.name);
     ATROUS_CHECK(o.norm != NormKind::none, ErrorKind::config,
                  "[model.norm] a ResNet needs a norm. Got \"none\". Use \"batch\", \"frozen\" or \"group\".");
-    const NormOptions norm(o.norm, o.norm_eps);
+    const NormOptions norm(o.norm, o.norm_eps.value_or(1e-5));
     const int64_t width = scaled_width(64, o.width_multiplier);
     int64_t in = width;
     if (o.stem == StemKind::deep) {

@@ -42,7 +42,8 @@ VggFeatures::VggFeatures(const VggOptions& o) : ceil_pools_(o.ceil_pools), large
                             .pad = index == 0 ? o.first_pad : dilation,
                             .dilation = dilation,
                             .init = Init::kaiming_normal_fan_out};
-      ConvNorm conv{register_module<Conv2d>(std::to_string(index), args), make_norm(o.norm, out)};
+      ConvNorm conv{register_module<Conv2d>(std::to_string(index), args),
+                    make_norm(NormOptions(o.norm, o.norm_eps), out)};
       if (conv.norm) add_child(std::to_string(index + 1), conv.norm);
       stage.convs.push_back(conv);
       in = out;
@@ -96,6 +97,7 @@ std::shared_ptr<Backbone> make_vgg(const BackboneOptions& o) {
                                                   .in_channels = o.in_channels,
                                                   .width_multiplier = o.width_multiplier,
                                                   .norm = with_norm ? o.norm : NormKind::none,
+                                                  .norm_eps = o.norm_eps.value_or(1e-5),
                                                   .output_stride = o.output_stride});
 }
 

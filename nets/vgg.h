@@ -15,6 +15,7 @@ struct VggOptions {
   double width_multiplier = 1;
   layers::NormKind norm =
       layers::NormKind::none;  // behind each convolution, which keeps its bias (torchvision's vgg16_bn)
+  double norm_eps = 1e-5;
   int64_t first_pad = 1;       // of the first convolution (FCN: 100)
   bool ceil_pools = false;     // odd extents are halved and rounded up (FCN), else down
   bool large_pools = false;    // 3x3 padded by 1 (DeepLab), else 2x2

@@ -136,7 +136,7 @@ class Xception : public Backbone {
                  "[model.multi_grid] must have a factor for each of the 3 last separable convolutions of {}. "
                  "Got {}.",
                  o.name, o.multi_grid.size());
-    const NormOptions norm(o.norm, 1e-3);
+    const NormOptions norm(o.norm, o.norm_eps.value_or(1e-3));
     const auto width = [&](int64_t channels) { return scaled_width(channels, o.width_multiplier); };
     conv1_ = conv_norm(
         "conv1", "bn1",

@@ -157,6 +157,17 @@ const Fields<nets::ModelOptions>& fields() {
           "Normalisation of the backbone; empty: as `norm`. vgg16 and vgg19 have no normalisation and "
           "accept no value",
           names_of_norms()),
+      number("norm_eps", &O::norm_eps, 0, 1,
+             "Epsilon added to the variance in the backbone's norm layers; 0: the backbone's default (1e-5; "
+             "MobileNetV3, EfficientNet and Xception: 1e-3)"),
+      optional_choice(
+          "conv_padding", &O::conv_padding,
+          "EfficientNets: padding of the convolutions of stride 2. `tensorflow` is the published networks' "
+          "\"same\", `symmetric` that of torchvision, segmentation_models_pytorch and timm's names without "
+          "`tf_`; empty: `tensorflow`"),
+      number("drop_path", &O::drop_path, 0, 0.999,
+             "EfficientNets: probability with which training leaves out the last block of an image "
+             "(stochastic depth); it rises linearly from 0 at the first. Published: 0.2"),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,

@@ -67,7 +67,7 @@ def randomise(net, seed):
             else:
                 # Gates multiply a map by what they make of its mean. At full size a random network of them multiplies
                 # rounding errors by a thousand.
-                gate = any(part in name for part in (".fc1.", ".fc2.", ".scale."))
+                gate = any(part in name for part in (".fc1.", ".fc2.", ".scale.", ".conv_reduce.", ".conv_expand."))
                 fan_in = t[0].numel()
                 t.copy_(torch.randn(t.shape, generator=g) * (2.0 / fan_in) ** 0.5 * (0.3 if gate else 1.0))
 

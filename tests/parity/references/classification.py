@@ -43,10 +43,11 @@ CASES = [
     case("mobilenet_v2", 10, 3, 65, 97),
     case("mobilenet_v2", 10, 2, 65, 97, deep=False, frozen=True),
     case("mobilenet_v3_large", 10, 2, 65, 97, deep=False, frozen=True),
+    case("mobilenet_v3_small", 10, 2, 65, 97, deep=False, frozen=True),
     case("mobilenet_v3_large", 10, 3, 65, 97, heavy=True),
     case("vgg16_bn", 10, 2, 65, 97, heavy=True),
 ] + [
     case(name, 1000, 2, 224, 224, heavy=True)
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "vgg16", "vgg16_bn",
-                 "vgg19", "vgg19_bn", "mobilenet_v2", "mobilenet_v3_large")
+                 "vgg19", "vgg19_bn", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small")
 ]

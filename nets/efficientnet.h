@@ -1,0 +1,26 @@
+// The members of the EfficientNet families.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace atrous::nets {
+
+struct EfficientNetForm {
+  const char* name;
+  double width, depth;  // factors of the channels, and of the blocks of a stage
+  double dropout;       // before the classifier
+  bool lite;            // no squeeze and excitation, ReLU6, stem and head not scaled
+
+  int64_t channels(int64_t of_smallest) const;
+  std::vector<int64_t> repeats() const;  // blocks of each of the seven stages
+};
+
+// efficientnet_lite0 ... efficientnet_lite4, efficientnet_b0 ... efficientnet_b7
+std::span<const EfficientNetForm> efficientnet_forms();
+// Null if it is none of them.
+const EfficientNetForm* find_efficientnet(std::string_view name);
+
+}  // namespace atrous::nets
