@@ -12,13 +12,15 @@
 #include "core/text.h"
 #include "data/augment.h"
 #include "data/check.h"
+#include "data/check_folders.h"
 #include "data/check_instances.h"
+#include "data/class_loader.h"
+#include "data/image_folders.h"
 #include "data/image_io.h"
 #include "data/loader.h"
 #include "data/sets/instance_sets.h"
 #include "data/sets/sets.h"
 #include "data/shapes.h"
-#include "eval/bitmap_font.h"
 #include "eval/instance_pictures.h"
 #include "eval/pictures.h"
 #include "train/config.h"
@@ -112,6 +114,8 @@ void add_check(CLI::App& parent) {
     };
     if (data::is_instance_set(config.data.dataset)) {
       tell(data::check_instances(config.data, config.model.num_classes, config.model.in_channels, *splits));
+    } else if (data::is_classification_set(config.data.dataset)) {
+      tell(data::check_folders(config.data, config.model.num_classes, config.model.in_channels, *splits));
     } else {
       tell(data::check_data(config.data, config.model.num_classes, config.model.in_channels, *splits));
     }
@@ -128,6 +132,8 @@ void add_sets(CLI::App& parent) {
     print_to(stdout, "instance data sets:\n");
     for (const data::InstanceSet& set : data::instance_sets())
       print_to(stdout, "  {:<20}{}\n", set.name, set.summary);
+    print_to(stdout, "classification data sets:\n  {:<20}{}\n", data::image_folders_name,
+             "train/<class>/* and val/<class>/*: a folder of images per class");
   });
 }
 
@@ -138,21 +144,6 @@ Tensor to_bytes(const Tensor& image) {
     out.data<uint8_t>()[i] = static_cast<uint8_t>(image.data<float>()[i] * 255 + 0.5f);
   }
   return out;
-}
-
-// A line of text above a picture u8 [H, W, 3].
-Tensor with_heading(const Tensor& picture, const std::string& heading) {
-  constexpr int64_t margin = 4;
-  const int64_t h = picture.dim(0), w = picture.dim(1);
-  const int64_t scale = w >= 480 && eval::text_width(heading, 2) + 2 * margin <= w ? 2 : 1;
-  const int64_t line = eval::glyph_height * scale + 2 * margin;
-  // A small picture gets a margin rather than half a word.
-  const int64_t width = std::max(w, eval::text_width(heading, scale) + 2 * margin);
-  const Tensor result = Tensor::full({line + h, width, 3}, 255, DType::u8);
-  eval::draw_text(result, margin, margin, heading, scale, {0, 0, 0});
-  for (int64_t y = 0; y < h; ++y)
-    std::copy_n(picture.data<uint8_t>() + y * w * 3, w * 3, result.data<uint8_t>() + (line + y) * width * 3);
-  return result;
 }
 
 void show(const train::Config& config, const std::string& split, const std::string& folder, int64_t count) {
@@ -174,11 +165,11 @@ void show(const train::Config& config, const std::string& split, const std::stri
     std::vector<Tensor> pictures;
     const auto add = [&](const Tensor& picture, const Tensor& label, const std::string& what) {
       const Tensor nothing = Tensor::full({picture.dim(0), picture.dim(1)}, data::ignore_label, DType::u8);
-      pictures.push_back(with_heading(eval::overlay(picture, nothing, palette), what));
+      pictures.push_back(eval::with_heading(eval::overlay(picture, nothing, palette), what));
       if (!label.defined()) return;
       const Tensor overlay =
           eval::with_legend(eval::overlay(picture, label, palette), label, dataset->classes(), palette);
-      pictures.push_back(with_heading(overlay, what + ", labels"));
+      pictures.push_back(eval::with_heading(overlay, what + ", labels"));
     };
     add(sample.image, sample.label, "image");
     add(image, changed.label, "augmented");
@@ -210,11 +201,40 @@ void show_objects(const train::Config& config, const std::string& split, const s
     data::write_png(
         path,
         eval::side_by_side({
-            with_heading(eval::draw_instances(stored.image, stored.instances, dataset->classes()),
+            eval::with_heading(eval::draw_instances(stored.image, stored.instances, dataset->classes()),
                          "as annotated"),
-            with_heading(eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
+            eval::with_heading(eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
                          "augmented, targets"),
         }));
+    print_to(stdout, "{} {}\n", path, stored.image_path);
+  }
+}
+
+// Each image as stored, as the network sees it in evaluation, and after augmentation.
+void show_classes(const train::Config& config, const std::string& split, const std::string& folder,
+                  int64_t count) {
+  const auto dataset =
+      data::open_image_folders(config.data, split, config.model.num_classes, config.model.in_channels);
+  print_to(stderr, "{}\n", dataset->describe());
+  make_new_folder(folder);
+  data::AugmentOptions as_the_loader_does =
+      data::class_augmentation(config.augment, config.data, config.eval.crop);
+  as_the_loader_does.border_color = data::loader_border_color(config.data, dataset->in_channels());
+  const int64_t shown = std::min(count, dataset->size());
+  for (int64_t i = 0; i < shown; ++i) {
+    const int64_t index = i * dataset->size() / shown;  // spread over the set
+    data::ClassifiedImage stored = dataset->load(index);
+    const std::string& name = dataset->classes()[static_cast<size_t>(stored.label)].name;
+    const Tensor view = data::center_view(stored.image, config.data, config.eval.short_side, config.eval.crop);
+    const Tensor whole = stored.image;
+    stored.image = data::resized(whole, config.data);
+    const Tensor changed = data::augmented_image(stored, as_the_loader_does, config.seed, 0, index);
+    const std::string path = fmt::format("{}/{:03}.png", folder, i);
+    data::write_png(path, eval::side_by_side({
+                              eval::with_heading(eval::as_picture(whole), name),
+                              eval::with_heading(eval::as_picture(view), "evaluation"),
+                              eval::with_heading(eval::as_picture(to_bytes(changed)), "augmented"),
+                          }));
     print_to(stdout, "{} {}\n", path, stored.image_path);
   }
 }
@@ -243,7 +263,9 @@ void add_show(CLI::App& parent) {
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
   command->callback([options] {
     const train::Config config = options->source.resolve();
-    const auto draw = data::is_instance_set(config.data.dataset) ? show_objects : show;
+    const auto draw = data::is_instance_set(config.data.dataset)         ? show_objects
+                      : data::is_classification_set(config.data.dataset) ? show_classes
+                                                                         : show;
     draw(config, options->split, options->out, options->count);
   });
 }
@@ -255,6 +277,7 @@ void add_make_shapes(CLI::App& parent) {
   struct Options {
     data::ShapesOptions shapes;
     std::string out, size;
+    bool folders = false;
   };
   const auto options = std::make_shared<Options>();
   data::ShapesOptions& shapes = options->shapes;
@@ -270,15 +293,20 @@ void add_make_shapes(CLI::App& parent) {
   command->add_option("--seed", shapes.seed, "The same seed makes the same set")->capture_default_str();
   command->add_option("--classes", shapes.classes, "Classes, background included: 2 to 8")
       ->capture_default_str();
+  command->add_flag("--folders", options->folders,
+                    "A classification set instead: one shape per image, in train/<class> and val/<class>; "
+                    "there is no background class");
   command->callback([options] {
     const Size size = parse_size(options->size, "--size");
     options->shapes.height = size.height;
     options->shapes.width = size.width;
     data::check_shapes(options->shapes);
     make_new_folder(options->out);
-    data::write_shapes(options->out, options->shapes);
+    const auto write = options->folders ? data::write_shape_folders : data::write_shapes;
+    write(options->out, options->shapes);
     print_to(stdout, "{}: {} train and {} of {} x {}, {} classes\n", options->out, options->shapes.train,
-             counted(options->shapes.val, "val image"), size.width, size.height, options->shapes.classes);
+             counted(options->shapes.val, "val image"), size.width, size.height,
+             options->shapes.classes - (options->folders ? 1 : 0));
   });
 }
 

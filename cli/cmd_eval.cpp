@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 
+#include "cli/classification.h"
 #include "cli/commands.h"
 #include "cli/common_flags.h"
 #include "cli/inference_flags.h"
@@ -49,6 +50,12 @@ void run_eval(const Options& o) {
                "[eval] --results is for detection models. Got {}. Leave it out.", network.config.model.name);
   const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes,
                                   network.weights};
+  if (nets::is_classifier(network.config.model.name)) {
+    o.inference.refuse_for_classification();
+    evaluate_classes(loaded, {o.split, o.report_folder, o.worst, o.inference.apply(loaded.config.eval)},
+                     o.report);
+    return;
+  }
   const train::Config& config = loaded.config;
   const data::ClassList meant = train::class_list(loaded.classes, config, "the checkpoint");
   const auto dataset =

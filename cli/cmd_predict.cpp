@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/classification.h"
 #include "cli/commands.h"
 #include "cli/common_flags.h"
 #include "cli/image_arguments.h"
@@ -30,7 +31,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string config, weights, out;
+  std::string config, weights, out, class_names;
+  std::optional<int64_t> top;
   std::string device = "cpu";
   std::vector<std::string> overrides, inputs;
   bool resume = false;
@@ -168,15 +170,35 @@ void note_other_names(const train::LoadedNetwork& network) {
   }
 }
 
+void classify(const Options& o, const train::LoadedNetwork& network, const std::vector<std::string>& images,
+              const std::string& left_out) {
+  o.inference.refuse_for_classification();
+  ATROUS_CHECK(!o.resume, ErrorKind::usage,
+               "[predict] --resume is for networks that write a file per image. Got {}. Leave it out.",
+               network.config.model.name);
+  const train::LoadedModel loaded{network.config, nets::as_segmentation(network.model), network.classes,
+                                  network.weights};
+  predict_classes(
+      loaded,
+      {images, o.out, o.class_names, o.top.value_or(5), o.inference.apply(network.config.eval), left_out},
+      o.report);
+}
+
 void run_predict(const Options& o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
   nlohmann::ordered_json left_out = nlohmann::ordered_json::array();
   const ImageArguments given = expand_images("predict", o.inputs);
   const std::vector<std::string>& images = given.files;
   for (const auto& file : given.left_out) left_out.push_back({{"file", file.path}, {"reason", file.reason}});
-  plan(images, o.out, false);  // errors in the names show before the weights are read
+  if (!o.out.empty()) plan(images, o.out, false);  // errors in the names show before the weights are read
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   note_other_names(network);
+  if (nets::is_classifier(network.config.model.name))
+    return classify(o, network, images, left_out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  ATROUS_CHECK(!o.out.empty(), ErrorKind::usage, "[predict] --out must name a folder for the results. Got none. Add it.");
+  ATROUS_CHECK(o.class_names.empty() && !o.top, ErrorKind::usage,
+               "[predict] --class-names and --top are for networks that classify images. Got {}. Leave them out.",
+               network.config.model.name);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
   note_names_with_endings(jobs);
   const std::function<int64_t(const Job&)> predict = worker(o, network);
@@ -238,7 +260,7 @@ void run_predict(const Options& o) {
 }  // namespace
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of images");
+  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of images, or their classes");
   command->footer(
       "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
       "folder_of_photos");
@@ -250,8 +272,14 @@ void add_predict_command(CLI::App& app) {
   command
       ->add_option("--out", o->out,
                    "Folder: <name>.png holds class indices with a palette, overlays/<name>.png the overlay. "
-                   "Detection models also write predictions.json (COCO format)")
-      ->required();
+                   "Detection models also write predictions.json (COCO format). Networks that classify images "
+                   "write predictions.json and predictions.csv, and need no folder");
+  command
+      ->add_option("--class-names", o->class_names,
+                   "Classification: text file with the name of a class per line, for weights without names")
+      ->type_name("FILE");
+  command->add_option("--top", o->top, "Classification: classes per image, the most probable first (default 5)")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   command->add_option("images", o->inputs, "Image files or folders of images")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");
   command->add_option("--set", o->overrides, "Override a config key: a.b.c=value (repeatable)")

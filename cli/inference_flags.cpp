@@ -54,6 +54,12 @@ void InferenceFlags::refuse(const char* what) const {
                what);
 }
 
+void InferenceFlags::refuse_for_classification() const {
+  ATROUS_CHECK(sliding.empty() && !multi_scale && !crf, ErrorKind::usage,
+               "[--sliding, --multi-scale, --crf] are for networks that label pixels. Got one that classifies "
+               "images. Leave them out.");
+}
+
 eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {
   if (multi_scale) options.scales = {0.5, 0.75, 1.0, 1.25, 1.5, 1.75};
   if (flip) options.flip = true;

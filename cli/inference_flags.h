@@ -35,6 +35,8 @@ struct InferenceFlags {
   void add_crf_option(CLI::App& command);
   // Error(usage) if one of them is given, for networks that cannot use them: `what` such a network does.
   void refuse(const char* what) const;
+  // The same for classification, which can use --flip.
+  void refuse_for_classification() const;
   // The config's options, with those of the flags.
   eval::InferenceOptions apply(eval::InferenceOptions options) const;
 };

@@ -27,6 +27,12 @@ struct AugmentOptions {
   // The scale is a fraction of the one at which the image just fits into the crop ("large scale jitter" when
   // uniform in [0.1, 2]), not of the image's own size.
   bool scale_to_crop = false;
+  // Classification: the crop is a random part of the image, resized to the crop's size. Its share of the
+  // image's area is uniform in [area_min, area_max], its width / height log-uniform in [aspect_min,
+  // aspect_max] (Szegedy et al., arXiv:1409.4842, section 6).
+  double area_min = 0.08, area_max = 1;
+  double aspect_min = 0.75, aspect_max = 4.0 / 3;
+  bool resized_crop = false;  // no config key: the loader of classification sets turns it on
   double flip_horizontal = 0.0;  // probabilities
   double flip_vertical = 0.0;
   double rotate_degrees = 0.0;        // uniform in [-d, d]
@@ -56,6 +62,12 @@ Sample augment(const Sample& sample, const AugmentOptions& options, Rng& rng);
 // Resizes the image (bilinear, antialiased when shrinking) and the label (nearest) to the size of the
 // options; no change for 0.
 Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool resize_label);
+
+// Classification: a u8 image resized to data.image_height x image_width, or as it is if they are 0.
+Tensor resized(const Tensor& image, const DataOptions& data);
+// What the network sees of a u8 image in evaluation: resized as above; else resized so that the shorter side
+// is `short_side`, and of that the centre crop x crop. Numbers are rounded as in torchvision.
+Tensor center_view(const Tensor& image, const DataOptions& data, int64_t short_side, int64_t crop);
 
 // Mean and standard deviation per channel of values in [0, 1]: those of the options or their defaults.
 // Error(config) if the options give another number of channels.

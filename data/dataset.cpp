@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "data/class_match.h"
 #include "data/faults.h"
+#include "data/image_folders.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 
@@ -25,6 +26,10 @@ const NamedSet& set_called(const std::string& name) {
   ATROUS_CHECK(!is_instance_set(name), ErrorKind::config,
                "[data.dataset] `{}` is an instance data set, for detection models. Semantic models need one "
                "of {}. Set data.dataset.",
+               name, fmt::join(set_names(), ", "));
+  ATROUS_CHECK(!is_classification_set(name), ErrorKind::config,
+               "[data.dataset] `{}` is a classification data set, for networks that classify images. Semantic "
+               "models need one of {}. Set data.dataset.",
                name, fmt::join(set_names(), ", "));
   std::vector<std::string> all = set_names();
   for (const std::string& objects : instance_set_names()) all.push_back(objects);

@@ -4,37 +4,12 @@
 #include <cstring>
 
 #include "data/augment_internal.h"
+#include "data/normalizer.h"
 #include "data/prefetch.h"
 #include "data/sampling.h"
 
 namespace atrous::data {
 namespace {
-
-// (x - mean) / std of dense pixels. The statistics are laid out once per pixel of a block, so that the inner
-// loop runs over plain arrays, whatever the number of channels, and vectorises.
-class Normalizer {
- public:
-  explicit Normalizer(const ChannelStatistics& statistics) {
-    for (int64_t p = 0; p < block_pixels; ++p) {
-      mean_.insert(mean_.end(), statistics.mean.begin(), statistics.mean.end());
-      inverse_std_.insert(inverse_std_.end(), statistics.inverse_std.begin(), statistics.inverse_std.end());
-    }
-  }
-
-  void apply(const float* __restrict source, float* __restrict target, int64_t count) const {
-    const auto block = static_cast<int64_t>(mean_.size());
-    const float* mean = mean_.data();
-    const float* inverse_std = inverse_std_.data();
-    for (int64_t at = 0; at < count; at += block) {
-      const int64_t n = std::min(block, count - at);
-      for (int64_t i = 0; i < n; ++i) target[at + i] = (source[at + i] - mean[i]) * inverse_std[i];
-    }
-  }
-
- private:
-  static constexpr int64_t block_pixels = 32;
-  std::vector<float> mean_, inverse_std_;
-};
 
 int64_t bytes_of(const Sample& sample) {
   return static_cast<int64_t>(sample.image.bytes() + (sample.label.defined() ? sample.label.bytes() : 0));
@@ -47,7 +22,7 @@ struct Loader::State {
   const DataOptions data;
   AugmentOptions augment;
   const uint64_t seed;
-  const Normalizer normalizer;
+  const internal::Normalizer normalizer;
   internal::SampleCache<Sample> cache;
   internal::PerEpoch<std::vector<int64_t>> orders;
   internal::Prefetcher<Batch> batches;  // last: its threads use all the rest

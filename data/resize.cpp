@@ -98,4 +98,31 @@ Sample resize_sample(const Sample& sample, int64_t height, int64_t width, bool r
   return out;
 }
 
+Tensor resized(const Tensor& image, const DataOptions& data) {
+  Sample sample;
+  sample.image = image;
+  return resize_sample(sample, data.image_height, data.image_width, false).image;
+}
+
+Tensor center_view(const Tensor& image, const DataOptions& data, int64_t short_side, int64_t crop) {
+  if (data.image_height > 0) return resized(image, data);
+  ATROUS_CHECK(crop >= 1 && crop <= short_side, ErrorKind::config,
+               "[eval.crop] must be 1 to eval.short_side = {}. Got {}. Correct one of them.", short_side, crop);
+  const int64_t h = image.dim(0), w = image.dim(1), least = std::min(h, w);
+  const int64_t height = short_side * h / least, width = short_side * w / least;
+  const Tensor dense = image.contiguous_copy_if_needed();
+  const Tensor whole = height == h && width == w ? dense : internal::resize_image(dense, height, width);
+  // Halves are rounded to even numbers, as Python does.
+  const auto start = [&](int64_t extent) {
+    return static_cast<int64_t>(std::nearbyint(static_cast<double>(extent - crop) / 2));
+  };
+  const int64_t top = start(height), left = start(width), row = crop * image.dim(2);
+  Tensor out = Tensor::empty({crop, crop, image.dim(2)}, DType::u8);
+  for (int64_t y = 0; y < crop; ++y) {
+    std::copy_n(whole.data<uint8_t>() + ((top + y) * width + left) * image.dim(2), row,
+                out.data<uint8_t>() + y * row);
+  }
+  return out;
+}
+
 }  // namespace atrous::data

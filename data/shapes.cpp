@@ -12,7 +12,8 @@ namespace atrous::data {
 namespace {
 
 constexpr double pi = std::numbers::pi;
-constexpr uint64_t scene_stream = 0x736861706573;  // "shapes"
+constexpr uint64_t scene_stream = 0x736861706573;   // "shapes"
+constexpr uint64_t single_stream = 0x73696e676c6573;  // "singles"
 
 struct Point {
   double x = 0, y = 0;
@@ -107,6 +108,13 @@ struct Placement {
   }
 };
 
+void set_bounds(Placement& p, const ShapesOptions& options) {
+  p.x0 = std::max<int64_t>(0, static_cast<int64_t>(p.center.x - p.radius) - 1);
+  p.y0 = std::max<int64_t>(0, static_cast<int64_t>(p.center.y - p.radius) - 1);
+  p.x1 = std::min(options.width, static_cast<int64_t>(p.center.x + p.radius) + 2);
+  p.y1 = std::min(options.height, static_cast<int64_t>(p.center.y + p.radius) + 2);
+}
+
 Placement draw_placement(const ShapesOptions& options, Rng& rng) {
   const auto h = static_cast<double>(options.height), w = static_cast<double>(options.width);
   Placement p;
@@ -115,10 +123,7 @@ Placement draw_placement(const ShapesOptions& options, Rng& rng) {
   p.center = {rng.uniform(0.3 * p.radius, w - 0.3 * p.radius),
               rng.uniform(0.3 * p.radius, h - 0.3 * p.radius)};
   p.angle = rng.uniform(0, 2 * pi);
-  p.x0 = std::max<int64_t>(0, static_cast<int64_t>(p.center.x - p.radius) - 1);
-  p.y0 = std::max<int64_t>(0, static_cast<int64_t>(p.center.y - p.radius) - 1);
-  p.x1 = std::min(options.width, static_cast<int64_t>(p.center.x + p.radius) + 2);
-  p.y1 = std::min(options.height, static_cast<int64_t>(p.center.y + p.radius) + 2);
+  set_bounds(p, options);
   return p;
 }
 
@@ -170,6 +175,30 @@ void check(const ShapesOptions& o) {
                "[shapes] images are 16 to 8192 pixels high and wide. Got {} x {}.", o.height, o.width);
 }
 
+uint64_t grain_seed(Rng& rng) {
+  return static_cast<uint64_t>(rng.integer(0, int64_t{1} << 62));
+}
+
+// Pale, of any hue: [H, W, 3].
+std::vector<double> background(const ShapesOptions& options, Rng& rng) {
+  std::vector<double> canvas(static_cast<size_t>(options.height * options.width * 3));
+  const double hue = rng.uniform(), saturation = rng.uniform(0.05, 0.3), value = rng.uniform(0.35, 0.8);
+  const Texture texture(rng, hue, saturation, value, grain_seed(rng));
+  for (int64_t p = 0; p < options.height * options.width; ++p) {
+    const auto color = texture.at(static_cast<double>(p % options.width),
+                                  static_cast<double>(p / options.width), static_cast<uint64_t>(p));
+    std::copy(color.begin(), color.end(), canvas.begin() + p * 3);
+  }
+  return canvas;
+}
+
+Tensor picture_of(const std::vector<double>& canvas, const ShapesOptions& options) {
+  Tensor picture = Tensor::empty({options.height, options.width, 3}, DType::u8);
+  for (size_t i = 0; i < canvas.size(); ++i)
+    picture.data<uint8_t>()[i] = static_cast<uint8_t>(std::lround(255 * std::clamp(canvas[i], 0.0, 1.0)));
+  return picture;
+}
+
 // Visible pixels and boxes, from the finished instance map.
 void measure(ShapeScene& scene) {
   const int64_t height = scene.label.dim(0), width = scene.label.dim(1);
@@ -202,20 +231,10 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
   check(options);
   const int64_t height = options.height, width = options.width;
   Rng rng(options.seed, mix_streams(scene_stream, static_cast<uint64_t>(index)));
-  const auto grain_seed = [&] { return static_cast<uint64_t>(rng.integer(0, int64_t{1} << 62)); };
   ShapeScene scene;
   scene.label = Tensor::zeros({height, width}, DType::u8);
   scene.instance = Tensor::zeros({height, width}, DType::u8);
-  std::vector<double> canvas(static_cast<size_t>(height * width * 3));
-  // Backgrounds are pale, of any hue.
-  const double hue = rng.uniform(), saturation = rng.uniform(0.05, 0.3), value = rng.uniform(0.35, 0.8);
-  const Texture background(rng, hue, saturation, value, grain_seed());
-  for (int64_t p = 0; p < height * width; ++p) {
-    const int64_t row = p / width;
-    const auto color =
-        background.at(static_cast<double>(p % width), static_cast<double>(row), static_cast<uint64_t>(p));
-    std::copy(color.begin(), color.end(), canvas.begin() + p * 3);
-  }
+  std::vector<double> canvas = background(options, rng);
   const int64_t wanted = rng.integer(2, 5);
   std::vector<int64_t> full_area;
   for (int64_t attempt = 0; attempt < 8 * wanted && static_cast<int64_t>(scene.instances.size()) < wanted;
@@ -227,7 +246,7 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
     // distinguishes them there.
     const double class_hue = static_cast<double>(place.label) / 7 + 0.03 * rng.normal();
     const double strength = rng.uniform(0.5, 0.9), brightness = rng.uniform(0.5, 0.95);
-    const Texture fill(rng, class_hue, strength, brightness, grain_seed());
+    const Texture fill(rng, class_hue, strength, brightness, grain_seed(rng));
     paint(place, fill, canvas, width);
     scene.instances.push_back({place.label});
     full_area.push_back(static_cast<int64_t>(pixels.size()));
@@ -237,11 +256,24 @@ ShapeScene generate_scene(const ShapesOptions& options, int64_t index) {
     }
     measure(scene);
   }
-  scene.image = Tensor::empty({height, width, 3}, DType::u8);
-  for (size_t i = 0; i < canvas.size(); ++i) {
-    scene.image.data<uint8_t>()[i] = static_cast<uint8_t>(std::lround(255 * std::clamp(canvas[i], 0.0, 1.0)));
-  }
+  scene.image = picture_of(canvas, options);
   return scene;
+}
+
+Tensor generate_single_shape(const ShapesOptions& options, int64_t index) {
+  check(options);
+  const auto h = static_cast<double>(options.height), w = static_cast<double>(options.width);
+  Rng rng(options.seed, mix_streams(single_stream, static_cast<uint64_t>(index)));
+  std::vector<double> canvas = background(options, rng);
+  Placement p;
+  p.label = 1 + index % (options.classes - 1);
+  p.radius = std::min(h, w) * rng.uniform(0.22, 0.45);
+  p.center = {rng.uniform(p.radius, w - p.radius), rng.uniform(p.radius, h - p.radius)};
+  p.angle = rng.uniform(0, 2 * pi);
+  set_bounds(p, options);
+  const double hue = rng.uniform(), strength = rng.uniform(0.5, 0.9), brightness = rng.uniform(0.5, 0.95);
+  paint(p, Texture(rng, hue, strength, brightness, grain_seed(rng)), canvas, options.width);
+  return picture_of(canvas, options);
 }
 
 }  // namespace atrous::data

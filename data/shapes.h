@@ -41,6 +41,10 @@ std::vector<ClassInfo> shape_classes(int64_t count);
 
 ShapeScene generate_scene(const ShapesOptions& options, int64_t index);
 
+// One shape of class 1 + index % (classes - 1), alone and whole; its colour says nothing about its class.
+// u8 [H, W, 3].
+Tensor generate_single_shape(const ShapesOptions& options, int64_t index);
+
 // Error(usage) for options that no set can have; write_shapes() calls it too.
 void check_shapes(const ShapesOptions& options);
 
@@ -48,5 +52,9 @@ void check_shapes(const ShapesOptions& options);
 // annotations instances_{train,val}.json (category ids are class ids; masks as uncompressed RLE). Files of
 // those names are replaced. Error(io).
 void write_shapes(const std::string& folder, const ShapesOptions& options);
+
+// The same for classification: single shapes as train/<class>/*.png and val/<class>/*.png, as many of each
+// class up to one. There is no class background. Error(io).
+void write_shape_folders(const std::string& folder, const ShapesOptions& options);
 
 }  // namespace atrous::data

@@ -86,6 +86,17 @@ void write_split(const fs::path& root, const ShapesOptions& options, const std::
   write_file_atomically((root / ("instances_" + split + ".json")).string(), coco.dump() + "\n");
 }
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  ATROUS_CHECK(!error, ErrorKind::io, "[shapes] the folder {} cannot be made: {}. Choose another --out.",
+               path.string(), error.message());
+}
+
+// Far from the training scenes, so that a larger training set keeps the same validation set. A multiple of
+// the numbers of shapes, 1 to 7.
+constexpr int64_t first_val = 420 * (int64_t{1} << 32);
+
 }  // namespace
 
 void check_shapes(const ShapesOptions& options) {
@@ -100,18 +111,33 @@ void check_shapes(const ShapesOptions& options) {
 void write_shapes(const std::string& folder, const ShapesOptions& options) {
   const fs::path root(folder);
   check_shapes(options);  // before any file is written
-  for (const char* name : {"images", "labels", "instances"}) {
-    std::error_code error;
-    fs::create_directories(root / name, error);
-    ATROUS_CHECK(!error, ErrorKind::io, "[shapes] the folder {} cannot be made: {}. Choose another --out.",
-                 (root / name).string(), error.message());
-  }
+  for (const char* name : {"images", "labels", "instances"}) make_folder(root / name);
   const std::vector<ClassInfo> classes = shape_classes(options.classes);
   write_split(root, options, "train", options.train, 0, classes);
   // Far from the training scenes, so that a larger training set keeps the same validation set.
   write_split(root, options, "val", options.val, int64_t{1} << 40, classes);
   ClassTable table{.classes = classes, .ids = {}, .ignore_index = ignore_label};
   write_class_table((root / "classes.json").string(), table);
+}
+
+void write_shape_folders(const std::string& folder, const ShapesOptions& options) {
+  check_shapes(options);
+  const std::vector<ClassInfo> classes = shape_classes(options.classes);
+  struct Split {
+    const char* name;
+    int64_t images, first;
+  };
+  for (const Split& split : {Split{"train", options.train, 0}, Split{"val", options.val, first_val}}) {
+    const fs::path root = fs::path(folder) / split.name;
+    for (size_t k = 1; k < classes.size(); ++k) make_folder(root / classes[k].name);
+    parallel_for(split.images, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const std::string& name = classes[static_cast<size_t>(1 + i % (options.classes - 1))].name;
+        write_png((root / name / fmt::format("{:04}.png", i)).string(),
+                  generate_single_shape(options, split.first + i));
+      }
+    });
+  }
 }
 
 }  // namespace atrous::data

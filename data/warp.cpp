@@ -46,6 +46,33 @@ Affine values_of(const Eigen::Matrix3d& m) {
   return {m(0, 0), m(0, 1), m(0, 2), m(1, 0), m(1, 1), m(1, 2)};
 }
 
+// A part of the image, in whole pixels.
+struct Part {
+  int64_t top = 0, left = 0, height = 0, width = 0;
+};
+
+// torchvision's RandomResizedCrop: ten draws of area and aspect, then the largest part in the middle whose
+// aspect is in range.
+Part draw_part(int64_t height, int64_t width, const AugmentOptions& o, Rng& rng) {
+  const auto area = static_cast<double>(height * width);
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const double wanted = area * rng.uniform(o.area_min, o.area_max);
+    const double aspect = std::exp(rng.uniform(std::log(o.aspect_min), std::log(o.aspect_max)));
+    const int64_t w = std::llround(std::sqrt(wanted * aspect)), h = std::llround(std::sqrt(wanted / aspect));
+    if (w < 1 || h < 1 || w > width || h > height) continue;
+    const int64_t top = rng.integer(0, height - h);
+    return {top, rng.integer(0, width - w), h, w};
+  }
+  const double own = static_cast<double>(width) / static_cast<double>(height);
+  const double aspect = std::clamp(own, o.aspect_min, o.aspect_max);
+  Part p{0, 0, height, width};
+  if (own < aspect) p.height = std::max<int64_t>(1, std::llround(static_cast<double>(width) / aspect));
+  if (own > aspect) p.width = std::max<int64_t>(1, std::llround(static_cast<double>(height) * aspect));
+  p.top = (height - p.height) / 2;
+  p.left = (width - p.width) / 2;
+  return p;
+}
+
 }  // namespace
 
 // By cofactors, each divided by the determinant: the cross products of the rows. (Eigen's inverse()
@@ -95,6 +122,15 @@ Warp draw_warp(int64_t source_height, int64_t source_width, const AugmentOptions
   const Eigen::Affine2d rotate =
       affine(turn, center - turn.col(0) * center.x() - turn.col(1) * center.y() + crop_corner);
   warp.map = values_of((to_source * (Eigen::Scaling(1 / scale) * rotate)).matrix());
+  if (options.resized_crop) {
+    const Part part =
+        draw_part(static_cast<int64_t>(upright_h), static_cast<int64_t>(upright_w), options, rng);
+    const Eigen::Affine2d turned_about_center = affine(turn, center - turn * center);
+    const Eigen::Translation2d corner_of_part(static_cast<double>(part.left), static_cast<double>(part.top));
+    const auto to_part = Eigen::Scaling(static_cast<double>(part.width) / static_cast<double>(warp.width),
+                                        static_cast<double>(part.height) / static_cast<double>(warp.height));
+    warp.map = values_of((to_source * corner_of_part * to_part * turned_about_center).matrix());
+  }
   if (options.elastic_sigma > 0 && options.elastic_grid >= 2) {
     warp.grid = options.elastic_grid;
     for (int64_t i = 0; i < warp.grid * warp.grid; ++i) {

@@ -3,6 +3,13 @@
 
 namespace atrous::eval {
 
+// What a network predicts, which decides how it is scored.
+enum class TaskKind {
+  semantic,        // the class of every pixel
+  detection,       // objects
+  classification,  // the class of the image
+};
+
 enum class Better { higher, lower };
 
 // True if `now` is the better score; false for equal ones.

@@ -200,4 +200,23 @@ Tensor shrunk(const Tensor& picture, int64_t max_width) {
   return result;
 }
 
+Tensor with_heading(const Tensor& picture, const std::string& heading) {
+  constexpr int64_t margin = 4;
+  const int64_t h = picture.dim(0), w = picture.dim(1);
+  const int64_t scale = w >= 480 && text_width(heading, 2) + 2 * margin <= w ? 2 : 1;
+  const int64_t line = glyph_height * scale + 2 * margin;
+  // A small picture gets a margin rather than half a word.
+  const int64_t width = std::max(w, text_width(heading, scale) + 2 * margin);
+  const Tensor result = Tensor::full({line + h, width, 3}, 255, DType::u8);
+  draw_text(result, margin, margin, heading, scale, {0, 0, 0});
+  for (int64_t y = 0; y < h; ++y)
+    std::copy_n(picture.data<uint8_t>() + y * w * 3, w * 3, result.data<uint8_t>() + (line + y) * width * 3);
+  return result;
+}
+
+Tensor as_picture(const Tensor& image) {
+  return overlay(image, Tensor::full({image.dim(0), image.dim(1)}, data::ignore_label, DType::u8),
+                 voc_palette());
+}
+
 }  // namespace atrous::eval

@@ -33,6 +33,12 @@ Tensor with_legend(const Tensor& picture, const Tensor& labels, const std::vecto
 // Pictures u8 [H, W, 3] side by side with a thin gap, aligned at the top.
 Tensor side_by_side(const std::vector<Tensor>& pictures);
 
+// A line of text above a picture u8 [H, W, 3].
+Tensor with_heading(const Tensor& picture, const std::string& heading);
+
+// The image alone, u8 [H, W, 3]: grey is repeated, of more than 3 channels the first 3 are shown.
+Tensor as_picture(const Tensor& image);
+
 // Where a prediction is wrong: u8 [H, W, 3], the image in pale grey, wrong pixels red, ignored ones dark
 // blue.
 Tensor error_map(const Tensor& image, const Tensor& label, const Tensor& prediction);

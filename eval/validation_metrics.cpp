@@ -1,6 +1,11 @@
 #include "eval/validation_metrics.h"
 
+#include <algorithm>
+#include <array>
+#include <iterator>
+
 #include "core/error.h"
+#include "eval/classification_metrics.h"
 #include "eval/coco_metrics.h"
 #include "eval/semantic_metrics.h"
 
@@ -25,22 +30,36 @@ std::vector<ValidationMetric> of_detection() {
   return list;
 }
 
-}  // namespace
-
-const std::vector<ValidationMetric>& validation_metrics(bool detection) {
-  static const std::vector<ValidationMetric> lists[] = {semantic(), of_detection()};
-  return lists[detection];
+std::vector<ValidationMetric> of_classification() {
+  std::vector<ValidationMetric> list;
+  for (const ClassificationMetric& m : classification_metrics()) list.push_back({m.key, m.better});
+  return list;
 }
 
-std::vector<std::string> validation_keys(bool detection) {
+constexpr std::array<TaskKind, 3> tasks{TaskKind::semantic, TaskKind::detection, TaskKind::classification};
+
+}  // namespace
+
+const std::vector<ValidationMetric>& validation_metrics(TaskKind task) {
+  static const std::vector<ValidationMetric> lists[] = {semantic(), of_detection(), of_classification()};
+  return lists[static_cast<size_t>(task)];
+}
+
+std::vector<std::string> validation_keys(TaskKind task) {
   std::vector<std::string> keys;
-  for (const ValidationMetric& m : validation_metrics(detection)) keys.push_back(m.key);
+  for (const ValidationMetric& m : validation_metrics(task)) keys.push_back(m.key);
+  return keys;
+}
+
+std::vector<std::string> validation_keys() {
+  std::vector<std::string> keys;
+  for (const TaskKind task : tasks) std::ranges::copy(validation_keys(task), std::back_inserter(keys));
   return keys;
 }
 
 Better better_of(const std::string& key) {
-  for (const bool detection : {false, true}) {
-    for (const ValidationMetric& m : validation_metrics(detection)) {
+  for (const TaskKind task : tasks) {
+    for (const ValidationMetric& m : validation_metrics(task)) {
       if (m.key == key) return m.better;
     }
   }

@@ -15,11 +15,13 @@ struct ValidationMetric {
 };
 
 // The semantic metrics of the confusion matrix; for detection models the COCO numbers marked for it, of boxes
-// and of masks.
-const std::vector<ValidationMetric>& validation_metrics(bool detection);
-std::vector<std::string> validation_keys(bool detection);
+// and of masks; all metrics of classification.
+const std::vector<ValidationMetric>& validation_metrics(TaskKind task);
+std::vector<std::string> validation_keys(TaskKind task);
+// Those of all tasks.
+std::vector<std::string> validation_keys();
 
-// Error(internal) for a key that is in neither list.
+// Error(internal) for a key that is in no list.
 Better better_of(const std::string& key);
 
 }  // namespace atrous::eval

@@ -17,8 +17,6 @@
 namespace atrous::layers {
 namespace {
 
-constexpr int64_t ignore_index = 255;
-
 // Logits of a head and the labels they are scored against. Results that several terms need are computed once.
 class Head {
  public:
@@ -28,9 +26,11 @@ class Head {
         align_corners_(align_corners),
         same_size_(logits.dim(1) == labels.dim(1) && logits.dim(2) == labels.dim(2)) {}
 
-  Variable cross_entropy(const CrossEntropyOptions& options) const {
-    return same_size_ ? layers::cross_entropy(logits_, labels_, options)
-                      : layers::resize_cross_entropy(logits_, labels_, align_corners_, options);
+  Variable cross_entropy(const CrossEntropyOptions& options) {
+    if (same_size_) return layers::cross_entropy(logits_, labels_, options);
+    // The fused form has no label smoothing.
+    if (options.label_smoothing > 0) return layers::cross_entropy(full_size(), labels_, options);
+    return layers::resize_cross_entropy(logits_, labels_, align_corners_, options);
   }
 
   Tensor pixel_losses(const CrossEntropyOptions& options) const {
@@ -42,8 +42,7 @@ class Head {
 
   const Variable& probabilities() {
     if (!probabilities_.defined()) {
-      const ResizeOptions size{labels_.dim(1), labels_.dim(2), ResizeMode::bilinear, align_corners_};
-      probabilities_ = softmax(same_size_ ? logits_ : resize(logits_, size));
+      probabilities_ = softmax(full_size());
     }
     return probabilities_;
   }
@@ -51,14 +50,20 @@ class Head {
   const Tensor& labels() const { return labels_; }
 
  private:
+  const Variable& full_size() {
+    const ResizeOptions size{labels_.dim(1), labels_.dim(2), ResizeMode::bilinear, align_corners_};
+    if (!full_size_.defined()) full_size_ = same_size_ ? logits_ : resize(logits_, size);
+    return full_size_;
+  }
+
   Variable logits_;
   Tensor labels_;  // u8 or i32, at the size of the region
   bool align_corners_;
   bool same_size_;
-  Variable probabilities_;
+  Variable full_size_, probabilities_;
 };
 
-bool is_valid(const Tensor& labels, int64_t i) {
+bool is_valid(const Tensor& labels, int64_t i, int64_t ignore_index) {
   return (labels.dtype() == DType::u8 ? labels.data<uint8_t>()[i] : labels.data<int32_t>()[i]) !=
          ignore_index;
 }
@@ -67,7 +72,7 @@ bool is_valid(const Tensor& labels, int64_t i) {
 // unique. NaN counts as hardest: it must reach the loss and be noticed.
 // Chosen on the host, wherever the losses are.
 Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, double keep_fraction,
-                      int64_t min_kept) {
+                      int64_t min_kept, int64_t ignore_index) {
   const Tensor losses = pixel_losses.to(Device::cpu).to(DType::f64);
   const Tensor labels = all_labels.to(Device::cpu);
   const Tensor kept = Tensor::zeros(labels.shape(), DType::f32);
@@ -78,7 +83,7 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, doub
     return std::isnan(e) ? std::numeric_limits<double>::infinity() : e;
   };
   for (int64_t i = 0; i < losses.numel(); ++i) {
-    if (is_valid(labels, i)) hardness.push_back(hardness_of(i));
+    if (is_valid(labels, i, ignore_index)) hardness.push_back(hardness_of(i));
   }
   const auto valid = static_cast<int64_t>(hardness.size());
   const auto share = static_cast<int64_t>(std::ceil(keep_fraction * static_cast<double>(valid)));
@@ -89,14 +94,14 @@ Tensor hardest_pixels(const Tensor& pixel_losses, const Tensor& all_labels, doub
   int64_t ties =
       keep - std::count_if(hardness.begin(), hardness.end(), [&](double e) { return e > threshold; });
   for (int64_t i = 0; i < losses.numel(); ++i) {
-    if (!is_valid(labels, i)) continue;
+    if (!is_valid(labels, i, ignore_index)) continue;
     const double e = hardness_of(i);
     if (e > threshold || (e == threshold && ties-- > 0)) kept.data<float>()[i] = 1;
   }
   return kept.to(all_labels.device());
 }
 
-Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head) {
+Variable evaluate(const LossTerm& term, const Tensor& class_weights, int64_t ignore_index, Head& head) {
   CrossEntropyOptions options{.ignore_index = ignore_index, .class_weights = class_weights};
   const auto overlap = [&](OverlapMeasure measure) {
     ATROUS_CHECK(std::isfinite(term.smooth) && term.smooth >= 0, ErrorKind::config,
@@ -106,7 +111,11 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
         {.measure = measure, .smooth = term.smooth, .squared = term.squared, .ignore_index = ignore_index});
   };
   switch (term.kind) {
-    case LossKind::cross_entropy: break;
+    case LossKind::cross_entropy:
+      ATROUS_CHECK(term.label_smoothing >= 0 && term.label_smoothing < 1, ErrorKind::config,
+                   "[loss] label_smoothing of cross_entropy must be in [0, 1). Got {}.", term.label_smoothing);
+      options.label_smoothing = term.label_smoothing;
+      break;
     case LossKind::focal:
       ATROUS_CHECK(std::isfinite(term.gamma) && term.gamma >= 0, ErrorKind::config,
                    "[loss] gamma of focal must be finite and not negative. Got {}.", term.gamma);
@@ -116,7 +125,8 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
       ATROUS_CHECK(term.keep_fraction > 0 && term.keep_fraction <= 1, ErrorKind::config,
                    "[loss] keep_fraction of bootstrapped must be in (0, 1]. Got {}.", term.keep_fraction);
       options.pixel_weights =
-          hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept);
+          hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept,
+                         ignore_index);
       break;
     case LossKind::dice: return overlap(OverlapMeasure::dice);
     case LossKind::soft_iou: return overlap(OverlapMeasure::iou);
@@ -126,7 +136,7 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, Head& head)
 
 // The labels of the region. Bad labels are reported with their position in the whole image, so they are
 // searched here.
-Tensor labels_of(const Tensor& labels, const Region& r, int64_t classes) {
+Tensor labels_of(const Tensor& labels, const Region& r, int64_t classes, int64_t ignore_index) {
   const int64_t height = labels.dim(1), width = labels.dim(2);
   ATROUS_CHECK(
       r.top >= 0 && r.left >= 0 && r.height > 0 && r.width > 0 && r.top + r.height <= height &&
@@ -160,11 +170,11 @@ Variable head_loss(const Variable& logits, const Tensor& labels, bool align_corn
                         : Tensor::from<double>({classes}, options.class_weights);
   }
   Head head(logits, labels, align_corners);
-  if (options.terms.empty()) return evaluate(LossTerm{}, class_weights, head);
+  if (options.terms.empty()) return evaluate(LossTerm{}, class_weights, options.ignore_index, head);
   std::vector<Variable> values;
   std::vector<double> weights;
   for (const LossTerm& term : options.terms) {
-    values.push_back(evaluate(term, class_weights, head));
+    values.push_back(evaluate(term, class_weights, options.ignore_index, head));
     weights.push_back(term.weight);
   }
   return weighted_sum(values, weights);
@@ -188,8 +198,8 @@ Variable segmentation_loss(const SegmentationOutput& output, const Tensor& label
                "[loss] labels must be u8 or i32 [N, H, W] for logits [N, h, w, K]. Got {} for {}.",
                labels.describe(), output.logits.value().describe());
   // Labels are cropped on their own device; only the region is copied.
-  const Tensor part =
-      labels_of(labels, output.region, output.logits.value().channels()).to(output.logits.value().device());
+  const Tensor part = labels_of(labels, output.region, output.logits.value().channels(), options.ignore_index)
+                          .to(output.logits.value().device());
   std::vector<Variable> losses;
   std::vector<double> weights;
   const auto count = [&](const Variable& logits, double weight) {
@@ -198,7 +208,10 @@ Variable segmentation_loss(const SegmentationOutput& output, const Tensor& label
   };
   count(output.logits, 1);
   for (const Variable& logits : output.more) count(logits, 1);
-  if (output.aux.defined() && options.aux_weight != 0) count(output.aux, options.aux_weight);
+  if (options.aux_weight != 0) {
+    if (output.aux.defined()) count(output.aux, options.aux_weight);
+    for (const Variable& logits : output.more_aux) count(logits, options.aux_weight);
+  }
   return losses.size() == 1 ? losses[0] : weighted_sum(losses, weights);
 }
 

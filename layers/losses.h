@@ -12,7 +12,7 @@ namespace atrous::layers {
 enum class LossKind { cross_entropy, bootstrapped, focal, dice, soft_iou };
 constexpr auto names_of(LossKind) {
   return std::to_array<Named<LossKind>>(
-      {{LossKind::cross_entropy, "cross_entropy", "class_weights"},
+      {{LossKind::cross_entropy, "cross_entropy", "label_smoothing class_weights"},
        {LossKind::bootstrapped, "bootstrapped", "keep_fraction min_kept class_weights"},
        {LossKind::focal, "focal", "gamma class_weights"},
        {LossKind::dice, "dice", "smooth squared"},
@@ -23,6 +23,7 @@ constexpr auto names_of(LossKind) {
 struct LossTerm {
   LossKind kind = LossKind::cross_entropy;
   double weight = 1.0;
+  double label_smoothing = 0;   // share of the target that is spread over all classes
   double keep_fraction = 0.25;  // share of the hardest pixels that count
   int64_t min_kept = 0;         // but at least this many (or all that are valid)
   double gamma = 2.0;           // exponent
@@ -34,7 +35,8 @@ struct LossTerm {
 struct LossOptions {
   std::vector<LossTerm> terms;        // their weighted sum; empty: one cross-entropy
   std::vector<double> class_weights;  // one per class; empty: all 1
-  double aux_weight = 0.4;            // of the same loss on output.aux, where the network has it
+  double aux_weight = 0.4;            // of the same loss on output.aux and more_aux, where the network has them
+  int64_t ignore_index = 255;         // the label that counts nowhere
   Tensor weights_there = {};          // class_weights on a device: see placed_on
 };
 

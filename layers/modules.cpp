@@ -64,8 +64,8 @@ void fill_start_values(Init init, const Variable& weight, const Variable& bias, 
   }
 }
 
-std::string filter_arguments(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
-  std::string s = fmt::format("{} -> {}, {}x{}", in, out, kernel, kernel);
+std::string filter_arguments(int64_t in, int64_t out, Pair kernel, int64_t stride) {
+  std::string s = fmt::format("{} -> {}, {}x{}", in, out, kernel.h, kernel.w);
   if (stride != 1) s += fmt::format(", stride {}", stride);
   return s;
 }
@@ -74,18 +74,20 @@ std::string filter_arguments(int64_t in, int64_t out, int64_t kernel, int64_t st
 
 Conv2d::Conv2d(const Conv2dArgs& a)
     : args(a),
-      weight(register_parameter("weight", Tensor::empty({a.out, a.kernel, a.kernel, a.in / a.groups}))),
+      weight(register_parameter("weight", Tensor::empty({a.out, a.kernels().h, a.kernels().w, a.in / a.groups}))),
       bias(a.bias ? register_parameter("bias", Tensor::empty({a.out})) : Variable()) {}
 
 void Conv2d::initialise_own(const KeyOf& key_of) {
-  const int64_t taps = args.kernel * args.kernel;
+  const int64_t taps = args.kernels().h * args.kernels().w;
   fill_start_values(args.init, weight, bias, args.in / args.groups * taps, args.out / args.groups * taps,
                     key_of);
 }
 
 std::string Conv2d::arguments() const {
-  std::string s = filter_arguments(args.in, args.out, args.kernel, args.stride);
-  if (args.pad) s += fmt::format(", pad {}", args.pad);
+  std::string s = filter_arguments(args.in, args.out, args.kernels(), args.stride);
+  const Pair pads = args.pads();
+  if (pads.h || pads.w)
+    s += pads.h == pads.w ? fmt::format(", pad {}", pads.h) : fmt::format(", pad {}x{}", pads.h, pads.w);
   if (args.dilation != 1) s += fmt::format(", dilation {}", args.dilation);
   if (args.groups != 1) s += fmt::format(", groups {}", args.groups);
   return s;
@@ -93,7 +95,7 @@ std::string Conv2d::arguments() const {
 
 Conv2dOptions Conv2d::options() const {
   return {
-      {args.stride, args.stride}, {args.pad, args.pad}, {args.dilation, args.dilation}, args.groups, math()};
+      {args.stride, args.stride}, args.pads(), {args.dilation, args.dilation}, args.groups, math()};
 }
 
 Variable Conv2d::forward(const Variable& x, Activation activation, const Tensor& out) const {
@@ -114,7 +116,7 @@ void ConvTranspose2d::initialise_own(const KeyOf& key_of) {
 }
 
 std::string ConvTranspose2d::arguments() const {
-  return filter_arguments(weight.dim(0), weight.dim(3), kernel, stride);
+  return filter_arguments(weight.dim(0), weight.dim(3), {kernel, kernel}, stride);
 }
 
 Variable ConvTranspose2d::forward(const Variable& x, const Tensor& out) const {

@@ -33,6 +33,10 @@ struct Conv2dArgs {
   int64_t groups = 1;
   bool bias = true;
   Init init = Init::uniform_fan_in;
+  int64_t kernel_w = 0, pad_w = 0;  // those of the width, where it has others (kernel_w is not 0)
+
+  Pair kernels() const { return {kernel, kernel_w ? kernel_w : kernel}; }
+  Pair pads() const { return {pad, kernel_w ? pad_w : pad}; }
 };
 
 // weight [K,R,S,C/groups], bias [K].

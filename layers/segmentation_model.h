@@ -20,6 +20,13 @@ struct SegmentationOutput {
   Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
   bool align_corners = false;       // of that resize
   std::vector<Variable> more = {};  // in training: further logits, with losses of the same weight
+  std::vector<Variable> more_aux = {};  // in training: of further auxiliary heads, weighted as `aux`
+};
+
+// The heights and widths of images that a network can take.
+struct ImageSides {
+  int64_t smallest = 1;
+  bool only = false;  // no other than the smallest
 };
 
 class SegmentationModel : public Model {
@@ -28,6 +35,8 @@ class SegmentationModel : public Model {
   virtual SegmentationOutput forward(const Variable& image) = 0;
   // False for classification networks: their logits [N, 1, 1, K] are of the image as a whole.
   virtual bool labels_pixels() const { return true; }
+  // forward() of other sizes is an Error(data).
+  virtual ImageSides image_sides() const { return {}; }
   // Pixels of context that valid convolutions need on every side; inference mirrors the image by that much. 0
   // if padded.
   virtual int64_t context() const { return 0; }

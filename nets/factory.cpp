@@ -64,6 +64,17 @@ constexpr Network networks[] = {
     {"deeplabv3_mobilenet_v3_large", build_torchvision_segmentation,
      "backbone_norm width_multiplier output_stride rates aux_loss dropout"},
     {"lraspp_mobilenet_v3_large", build_lraspp, "backbone_norm width_multiplier output_stride"},
+    {"deeplabv1", build_deeplabv1, "width_multiplier output_stride rates align_corners dropout"},
+    {"deeplabv2", build_deeplabv2,
+     "backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride rates multi_grid "
+     "stem input_scales align_corners dropout"},
+    {"deeplabv3", build_deeplabv3, any_backbone_deeplab_options},
+    {"deeplabv3plus", build_deeplabv3plus, any_backbone_deeplab_options},
+    {"layers", build_layer_list, "layer_list"},
+};
+
+// Networks that classify whole images.
+constexpr Network classifiers[] = {
     {"resnet18", build_classifier, resnet_options},
     {"resnet34", build_classifier, resnet_options},
     {"resnet50", build_classifier, resnet_options},
@@ -91,13 +102,10 @@ constexpr Network networks[] = {
     {"efficientnet_b5", build_classifier, efficientnet_options},
     {"efficientnet_b6", build_classifier, efficientnet_options},
     {"efficientnet_b7", build_classifier, efficientnet_options},
-    {"deeplabv1", build_deeplabv1, "width_multiplier output_stride rates align_corners dropout"},
-    {"deeplabv2", build_deeplabv2,
-     "backbone backbone_norm norm_eps conv_padding drop_path width_multiplier output_stride rates multi_grid "
-     "stem input_scales align_corners dropout"},
-    {"deeplabv3", build_deeplabv3, any_backbone_deeplab_options},
-    {"deeplabv3plus", build_deeplabv3plus, any_backbone_deeplab_options},
-    {"layers", build_layer_list, "layer_list"},
+    {"lenet5", build_lenet5, "width_multiplier input_size"},
+    {"alexnet", build_alexnet, "form width_multiplier dropout"},
+    {"googlenet", build_googlenet, "width_multiplier transform_input aux_loss dropout"},
+    {"inception_v3", build_inception_v3, "width_multiplier transform_input aux_loss dropout"},
 };
 
 constexpr std::string_view fpn_options =
@@ -164,19 +172,27 @@ const OptionalKey optional_keys[] = {
     {"align_corners", [](const ModelOptions& o) { return !o.align_corners.has_value(); }},
     {"aux_loss", [](const ModelOptions& o) { return !o.aux_loss; }},
     {"at_once", [](const ModelOptions& o) { return !o.at_once; }},
+    {"input_size", [](const ModelOptions& o) { return o.input_size == defaults.input_size; }},
+    {"transform_input", [](const ModelOptions& o) { return !o.transform_input; }},
     {"dropout", [](const ModelOptions& o) { return o.dropout < 0; }},
     {"layer_list", [](const ModelOptions& o) { return o.layer_list.empty(); }},
     {"detection", [](const ModelOptions& o) { return o.detection == defaults.detection; }},
 };
 
 // Null if there is no network of that name and kind.
+const Network* find_classifier(const std::string& name) {
+  const auto* found = std::find_if(std::begin(classifiers), std::end(classifiers),
+                                   [&](const Network& n) { return name == n.name; });
+  return found == std::end(classifiers) ? nullptr : found;
+}
+
 const Network* find_network(const ModelOptions& o) {
   for (const Variant& v : variants) {
     if (o.name == v.of && v.fits(o)) return &v.network;
   }
   const auto* found = std::find_if(std::begin(networks), std::end(networks),
                                    [&](const Network& n) { return o.name == n.name; });
-  return found == std::end(networks) ? nullptr : found;
+  return found == std::end(networks) ? find_classifier(o.name) : found;
 }
 
 const Detector* find_detector(const std::string& name) {
@@ -239,6 +255,7 @@ void freeze(const Model& model, const std::vector<std::string>& prefixes) {
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
   for (const Network& n : networks) names.emplace_back(n.name);
+  for (const Network& n : classifiers) names.emplace_back(n.name);
   for (const Detector& n : detectors) names.emplace_back(n.name);
   return names;
 }
@@ -257,6 +274,7 @@ std::optional<IgnoredOption> ignored_option(const ModelOptions& options, std::st
     }
   };
   add_users(networks);
+  add_users(classifiers);
   add_users(detectors);
   for (const Variant& v : variants) {
     if (contains_word(v.network.options, key) && std::ranges::find(users, v.of) == users.end())
@@ -268,6 +286,10 @@ std::optional<IgnoredOption> ignored_option(const ModelOptions& options, std::st
 
 bool is_detector(const std::string& model_name) {
   return find_detector(model_name) != nullptr;
+}
+
+bool is_classifier(const std::string& model_name) {
+  return find_classifier(model_name) != nullptr;
 }
 
 std::shared_ptr<Model> build_network(const ModelOptions& options) {

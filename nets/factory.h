@@ -27,6 +27,8 @@ std::optional<IgnoredOption> ignored_option(const ModelOptions& options, std::st
 // Whether it is a detection model (layers::DetectionModel) and not a semantic one
 // (layers::SegmentationModel).
 bool is_detector(const std::string& model_name);
+// Whether it classifies whole images: a layers::SegmentationModel whose labels_pixels() is false.
+bool is_classifier(const std::string& model_name);
 
 // The network with uninitialised parameters: enough for names, shapes and traces. Applies `freeze`.
 std::shared_ptr<layers::Model> build_network(const ModelOptions& options);

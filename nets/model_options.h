@@ -32,10 +32,12 @@ enum class NetworkForm {
   vgg16,  // segnet: the paper's, on the features of VGG16
   basic,  // segnet: SegNet-Basic
   smp,    // pspnet, deeplabv3 and deeplabv3plus: of segmentation_models_pytorch
+  caffe,  // alexnet: the paper's two groups with response normalisation, in the order of Caffe's model
 };
 constexpr auto names_of(NetworkForm) {
   return std::to_array<Named<NetworkForm>>(
-      {{NetworkForm::vgg16, "vgg16"}, {NetworkForm::basic, "basic"}, {NetworkForm::smp, "smp"}});
+      {{NetworkForm::vgg16, "vgg16"}, {NetworkForm::basic, "basic"}, {NetworkForm::smp, "smp"},
+       {NetworkForm::caffe, "caffe"}});
 }
 
 // The stem of a ResNet.
@@ -125,6 +127,8 @@ struct ModelOptions {
       input_scales;  // deeplabv2: scales of the input whose scores are fused by their maximum; empty: one
   std::optional<bool> align_corners;  // of the resizes inside and of the logits; unset: the network's default
   bool aux_loss = false;              // auxiliary head
+  int64_t input_size = 28;            // lenet5: height and width of its images
+  bool transform_input = false;       // googlenet, inception_v3: images normalised by ImageNet's statistics
   bool at_once = false;               // fcn8s/fcn16s on vgg16: fixed scales on the skips, trained in one go
   DetectionOptions detection;         // detection networks only
   std::vector<LayerOptions> layer_list;  // of the network "layers", in order

@@ -28,6 +28,10 @@ ModelPtr build_lraspp(const ModelOptions& options);         // lraspp.cpp: lrasp
 // vgg19_bn, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, efficientnet_lite0 ... lite4,
 // efficientnet_b0 ... b7
 ModelPtr build_classifier(const ModelOptions& options);
+ModelPtr build_lenet5(const ModelOptions& options);         // lenet.cpp
+ModelPtr build_alexnet(const ModelOptions& options);        // alexnet.cpp
+ModelPtr build_googlenet(const ModelOptions& options);      // googlenet.cpp
+ModelPtr build_inception_v3(const ModelOptions& options);   // inception.cpp
 ModelPtr build_deeplabv1(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv2(const ModelOptions& options);      // deeplabv2.cpp
 ModelPtr build_deeplabv3(const ModelOptions& options);      // deeplabv3.cpp

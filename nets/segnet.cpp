@@ -154,8 +154,9 @@ class SegNet : public SegmentationModel {
 }  // namespace
 
 ModelPtr build_segnet(const ModelOptions& o) {
-  ATROUS_CHECK(o.form != NetworkForm::smp, ErrorKind::config,
-               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"smp\". Choose one of them.");
+  const NetworkForm form = o.form.value_or(NetworkForm::vgg16);
+  ATROUS_CHECK(form == NetworkForm::vgg16 || form == NetworkForm::basic, ErrorKind::config,
+               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"{}\". Choose one of them.", form);
   return std::make_shared<SegNet>(o);
 }
 

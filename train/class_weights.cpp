@@ -10,16 +10,17 @@
 #include "train/config.h"
 
 namespace atrous::train {
-std::vector<double> class_weights(const std::string& setting, const data::Dataset* dataset,
+std::vector<double> class_weights(const std::string& setting,
+                                  const std::function<data::LabelHistogram()>& histogram,
                                   int64_t num_classes) {
   const std::optional<ClassWeighting> rule = find_named<ClassWeighting>(setting);
   if (rule == ClassWeighting::none) return {};
   if (rule) {
-    ATROUS_CHECK(dataset, ErrorKind::config,
+    ATROUS_CHECK(histogram, ErrorKind::config,
                  "[config] train.class_weights = \"{}\" needs a data set with labels to count. Got given "
                  "tensors. Write the weights as numbers.",
                  setting);
-    std::vector<double> weights = data::median_frequency_weights(data::label_histogram(*dataset));
+    std::vector<double> weights = data::median_frequency_weights(histogram());
     if (rule == ClassWeighting::sqrt_median_frequency) {
       for (double& w : weights) w = std::sqrt(w);
     }

@@ -254,6 +254,14 @@ void check_together(const Config& c, const std::string& origin) {
       (c.eval.window_height == 0) == (c.eval.window_width == 0), ErrorKind::config,
       "[config] {}: eval.window_height and eval.window_width go together. Got {} and {}. Set both or none.",
       origin, c.eval.window_height, c.eval.window_width);
+  ATROUS_CHECK(c.augment.area_min <= c.augment.area_max && c.augment.aspect_min <= c.augment.aspect_max,
+               ErrorKind::config,
+               "[config] {}: augment.area_min and aspect_min must not exceed area_max and aspect_max. Got {}, "
+               "{}, {} and {}. Swap them.",
+               origin, c.augment.area_min, c.augment.aspect_min, c.augment.area_max, c.augment.aspect_max);
+  ATROUS_CHECK(c.eval.crop <= c.eval.short_side, ErrorKind::config,
+               "[config] {}: eval.crop must not exceed eval.short_side. Got {} and {}. Correct one of them.",
+               origin, c.eval.crop, c.eval.short_side);
   ATROUS_CHECK(c.schedule.name != ScheduleKind::exponential || c.schedule.min_lr > 0, ErrorKind::config,
                "[config] {}: an exponential schedule falls to schedule.min_lr, which must be above 0. Got "
                "{}. Give the rate at the end.",
@@ -313,6 +321,11 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
+eval::TaskKind task_kind(const Config& config) {
+  if (nets::is_detector(config.model.name)) return eval::TaskKind::detection;
+  return nets::is_classifier(config.model.name) ? eval::TaskKind::classification : eval::TaskKind::semantic;
+}
+
 JsonValue config_json(const std::string& json_text, const std::string& origin,
                       const std::vector<std::string>& overrides) {
   JsonValue root = parse_json(json_text, origin);
@@ -330,6 +343,9 @@ Config parse_config(const std::string& json_text, const std::string& origin,
   // the old value, which they do not use.
   if (!nets::is_detector(config.model.name))
     config.model.detection.exact_scale = nets::DetectionOptions{}.exact_scale;
+  const JsonValue* train = root.find("train");
+  if (config.model.name == "googlenet" && config.model.aux_loss && (!train || !train->find("aux_weight")))
+    config.train.aux_weight = 0.3;  // the paper's, section 5
   refuse_unused(config, origin, overrides, from);
   check_together(config, origin);
   if (config.model.crf_as_rnn) {

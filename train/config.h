@@ -10,6 +10,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "eval/inference.h"
+#include "eval/metric.h"
 #include "layers/losses.h"
 #include "nets/factory.h"
 
@@ -132,6 +133,9 @@ struct Config {
   // fine).
   std::map<std::string, std::vector<double>> expected;
 };
+
+// By the network; semantic without one.
+eval::TaskKind task_kind(const Config& config);
 
 // The source of a config. Unused options are errors in a user's config. In one that a run has stored with a
 // program that ignored them, they are reset to their defaults unless an override gives them.

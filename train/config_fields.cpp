@@ -2,6 +2,7 @@
 // from these tables.
 #include <fmt/ranges.h>
 
+#include "data/image_folders.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 #include "eval/validation_metrics.h"
@@ -14,6 +15,7 @@ namespace {
 std::vector<std::string> dataset_choices() {
   std::vector<std::string> names = data::set_names();
   for (const std::string& name : data::instance_set_names()) names.push_back(name);
+  names.emplace_back(data::image_folders_name);
   names.push_back(given_tensors);
   return names;
 }
@@ -112,14 +114,22 @@ const Fields<data::AugmentOptions>& fields() {
   using O = data::AugmentOptions;
   static const Fields<O> table = {
       whole("crop_height", &O::crop_height, 0, side,
-            "Random crop, padded where the image is smaller; 0: no crop"),
+            "Random crop, padded where the image is smaller; 0: no crop (classification: `eval.crop`)"),
       whole("crop_width", &O::crop_width, 0, side, "Width of the crop"),
-      number("scale_min", &O::scale_min, 0, 100,
-             "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true),
-      number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true),
-      unless(needs_crop, flag("scale_to_crop", &O::scale_to_crop,
+      unless(needs_plain_crop, number("scale_min", &O::scale_min, 0, 100,
+                                      "Random scale before the crop, uniform in [`scale_min`, `scale_max`]", true)),
+      unless(needs_plain_crop, number("scale_max", &O::scale_max, 0, 100, "Upper end of the random scale", true)),
+      unless(needs_resized_crop, number("area_min", &O::area_min, 0, 1,
+                                        "Classification: the crop is a random part of the image, resized to the crop; its "
+                                        "share of the image's area is uniform in [`area_min`, `area_max`]", true)),
+      unless(needs_resized_crop, number("area_max", &O::area_max, 0, 1, "Upper end of the area's share", true)),
+      unless(needs_resized_crop, number("aspect_min", &O::aspect_min, 0, 100,
+                                        "Classification: width / height of that part, log-uniform in [`aspect_min`, "
+                                        "`aspect_max`]", true)),
+      unless(needs_resized_crop, number("aspect_max", &O::aspect_max, 0, 100, "Upper end of that ratio", true)),
+      unless(needs_plain_crop, unless(needs_crop, flag("scale_to_crop", &O::scale_to_crop,
                               "The random scale is relative to the size at which the image just fits into "
-                              "the crop (large scale jitter: 0.1 to 2), not to its own size")),
+                              "the crop (large scale jitter: 0.1 to 2), not to its own size"))),
       number("flip_horizontal", &O::flip_horizontal, 0, 1, "Probability of a left-right flip"),
       number("flip_vertical", &O::flip_vertical, 0, 1, "Probability of an upside-down flip"),
       number("rotate_degrees", &O::rotate_degrees, 0, 180, "Rotation, uniform in [-d, d]"),
@@ -213,6 +223,8 @@ const Fields<layers::LossTerm>& fields() {
       {
           choice("kind", &O::kind, "Loss of this term"),
           number("weight", &O::weight, 0, 1e6, "Factor of this term", true),
+          number("label_smoothing", &O::label_smoothing, 0, 0.999,
+                 "share of the target that is spread over all classes, as PyTorch does"),
           number("keep_fraction", &O::keep_fraction, 0, 1, "fraction of pixels kept, the hardest ones", true),
           whole("min_kept", &O::min_kept, 0, big, "minimum number of pixels kept"),
           number("gamma", &O::gamma, 0, 100, "exponent"),
@@ -246,14 +258,15 @@ const Fields<TrainOptions>& fields() {
             "Steps per checkpoint. Checkpoints are also written before and after each validation and at the "
             "end"),
       unless(needs_validation, whole("patience", &O::patience, 0, big,
-                                     "Stop after this many validations without a better mIoU; 0: off")),
+                                     "Stop after this many validations without a better main score (mIoU, AP, top-1); 0: off")),
       unless(needs_semantic_model,
              unless(needs_weighted_loss,
                     text("class_weights", &O::class_weights,
                          "`none`, `median_frequency`, `sqrt_median_frequency` (computed from the training "
                          "labels), or numbers `1,2.5,...`"))),
       unless(needs_aux_head,
-             number("aux_weight", &O::aux_weight, 0, 1e3, "Weight of the auxiliary head's loss")),
+             number("aux_weight", &O::aux_weight, 0, 1e3,
+                    "Weight of the auxiliary heads' losses; of googlenet 0.3 unless it is given")),
       unless(needs_semantic_model,
              section_list("losses", &O::losses,
                           "Semantic models: weighted sum of losses; empty: one cross-entropy")),
@@ -291,11 +304,15 @@ const Fields<eval::CrfOptions>& fields() {
 template <>
 const Fields<eval::InferenceOptions>& fields() {
   using O = eval::InferenceOptions;
-  const auto semantic = [](Field<O> field) { return unless(needs_semantic_model, std::move(field)); };
+  const auto semantic = [](Field<O> field) { return unless(needs_pixel_labels, std::move(field)); };
   static const Fields<O> table = {
-      unless(semantic_else("model.detection.min_size"),
+      unless(pixel_labels_else("model.detection.min_size"),
              numbers("scales", &O::scales, 0, 16, "Probabilities are averaged over these image scales")),
-      semantic(flag("flip", &O::flip, "Average with the mirrored image")),
+      unless(needs_semantic_model, flag("flip", &O::flip, "Average with the mirrored image")),
+      unless(needs_class_view, whole("short_side", &O::short_side, 1, side,
+                                     "Classification: the shorter side is resized to this length")),
+      unless(needs_class_view, whole("crop", &O::crop, 1, side,
+                                     "Classification: side of the centre crop that the network sees")),
       semantic(
           whole("window_height", &O::window_height, 0, side, "Sliding window; 0: the whole image at once")),
       semantic(whole("window_width", &O::window_width, 0, side, "Width of the window")),
@@ -317,9 +334,7 @@ namespace {
 
 // Metrics that `expected` may name.
 std::vector<std::string> expected_metrics() {
-  std::vector<std::string> keys = eval::validation_keys(/*detection=*/false);
-  std::ranges::copy(eval::validation_keys(/*detection=*/true), std::back_inserter(keys));
-  return keys;
+  return eval::validation_keys();
 }
 
 Field<Config> expected_field() {

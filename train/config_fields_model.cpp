@@ -137,7 +137,8 @@ const Fields<nets::ModelOptions>& fields() {
       optional_choice(
           "form", &O::form,
           "Published form, where a network has several: `vgg16` or `basic` (segnet), `smp` (pspnet, "
-          "deeplabv3, deeplabv3plus); empty: the paper's"),
+          "deeplabv3, deeplabv3plus), `caffe` (alexnet: the paper's two groups with response normalisation); "
+          "empty: the paper's, of alexnet torchvision's"),
       optional_choice(
           "stem", &O::stem,
           "ResNets begin with one 7x7 convolution (`plain`) or three 3x3 (`deep`); empty: the network's "
@@ -179,7 +180,11 @@ const Fields<nets::ModelOptions>& fields() {
       align_corners_field(),
       whole("output_stride", &O::output_stride, 0, 64,
             "Input pixels per pixel of the deepest features; 0: the network's default"),
-      flag("aux_loss", &O::aux_loss, "Add the auxiliary head; the weight of its loss is `train.aux_weight`"),
+      flag("aux_loss", &O::aux_loss, "Add the auxiliary head; the weight of its loss is `train.aux_weight`; googlenet has two"),
+      whole("input_size", &O::input_size, 16, 4096, "lenet5: height and width of its images"),
+      flag("transform_input", &O::transform_input,
+           "googlenet, inception_v3: images are normalised by ImageNet's mean and standard deviation, and the "
+           "network brings them to [-1, 1], as with torchvision's published weights"),
       flag("at_once", &O::at_once,
            "fcn8s, fcn16s on vgg16: trained all at once, with fixed scales on the skips"),
       number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "data/class_loader.h"
+#include "data/image_folders.h"
 #include "data/instances.h"
 #include "data/sets/sets.h"
 
@@ -23,6 +25,16 @@ std::optional<Need> unless_option(bool fits, const char* wanted, const char* got
   return Need{wanted, got};
 }
 
+bool classifies(const Config& c) {
+  return c.model.name.empty() ? data::is_classification_set(c.data.dataset)
+                              : nets::is_classifier(c.model.name);
+}
+
+// What the network sees in training is a resized part of the image.
+bool has_resized_crop(const Config& c) {
+  return classifies(c) && data::class_augmentation(c.augment, c.data, c.eval.crop).resized_crop;
+}
+
 bool has_image_files(const Config& c) {
   return c.data.dataset != given_tensors;
 }
@@ -34,6 +46,23 @@ std::optional<Need> needs_semantic_model(const Config& c) {
 }
 std::optional<Need> needs_detection_model(const Config& c) {
   return unless_model(nets::is_detector(c.model.name), "detection (instance) models", c);
+}
+std::optional<Need> needs_pixel_labels(const Config& c) {
+  return unless_model(!nets::is_detector(c.model.name) && !classifies(c), "networks that label pixels", c);
+}
+std::optional<Need> needs_classifier(const Config& c) {
+  return unless_model(classifies(c), "networks that classify images", c);
+}
+std::optional<Need> needs_class_view(const Config& c) {
+  if (std::optional<Need> need = needs_classifier(c)) return need;
+  return unless_option(c.data.image_height == 0, "images without data.image_height", "data.image_height");
+}
+std::optional<Need> needs_resized_crop(const Config& c) {
+  if (std::optional<Need> need = needs_classifier(c)) return need;
+  return unless_option(has_resized_crop(c), "a random resized crop", "data.image_height without augment.crop_height");
+}
+std::optional<Need> needs_plain_crop(const Config& c) {
+  return unless_option(!has_resized_crop(c), "a crop that is not resized", "a network that classifies images");
 }
 std::optional<Need> needs_aux_head(const Config& c) {
   return unless_option(c.model.aux_loss, "models with an auxiliary head", "model.aux_loss false");
@@ -57,8 +86,9 @@ std::optional<Need> needs_validation(const Config& c) {
   return unless_set(has_image_files(c), "runs with validation", c);
 }
 std::optional<Need> needs_label_maps(const Config& c) {
-  return unless_set(has_image_files(c) && !data::is_instance_set(c.data.dataset), "data sets with label maps",
-                    c);
+  return unless_set(has_image_files(c) && !data::is_instance_set(c.data.dataset) &&
+                        !data::is_classification_set(c.data.dataset),
+                    "data sets with label maps", c);
 }
 std::optional<Need> needs_instances(const Config& c) {
   return unless_set(data::is_instance_set(c.data.dataset), "instance sets", c);

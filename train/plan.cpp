@@ -32,14 +32,14 @@ void check_trainable(const Config& c) {
   ATROUS_CHECK(!c.model.name.empty() && c.model.num_classes > 0, ErrorKind::config,
                "[config] training needs model.name and model.num_classes. Got \"{}\" and {}. Add them.",
                c.model.name, c.model.num_classes);
-  const bool finds_objects = nets::is_detector(c.model.name);
+  const eval::TaskKind task = task_kind(c);
   for (const auto& [metric, target] : c.expected) {
-    const std::vector<std::string> keys = eval::validation_keys(finds_objects);
+    const std::vector<std::string> keys = eval::validation_keys(task);
     ATROUS_CHECK(std::ranges::find(keys, metric) != keys.end(), ErrorKind::config,
                  "[expected] {} is no score of {}. Give one of {}.", metric, c.model.name,
                  fmt::join(keys, ", "));
   }
-  ATROUS_CHECK(finds_objects || c.model.num_classes <= 255, ErrorKind::config,
+  ATROUS_CHECK(task != eval::TaskKind::semantic || c.model.num_classes <= 255, ErrorKind::config,
                "[config] label maps hold at most 255 classes. Got model.num_classes = {}. Merge some.",
                c.model.num_classes);
   ATROUS_CHECK(

@@ -26,7 +26,7 @@ Validation summary_of(const eval::EvaluationResult& result, const eval::Palette&
   Validation v;
   v.scored = s.pixels > 0;
   if (v.scored) {
-    for (const eval::ValidationMetric& m : eval::validation_metrics(/*detection=*/false)) {
+    for (const eval::ValidationMetric& m : eval::validation_metrics(eval::TaskKind::semantic)) {
       if (const auto& score = s[m.key]) v.scores.emplace_back(m.key, *score);
     }
     v.curves = {{"val/loss", *result.loss}};
@@ -89,10 +89,17 @@ SemanticTask::SemanticTask(const Config& config, bool weights_follow, const data
 
 void SemanticTask::begin(RunState& state, int64_t first, int64_t needed) {
   const TrainOptions& train = config_.train;
-  if (state.step == 0)
-    state.class_weights = class_weights(train.class_weights, sets_.train.get(), config_.model.num_classes);
+  if (state.step == 0) {
+    std::function<data::LabelHistogram()> histogram;
+    if (sets_.train) histogram = [&] { return data::label_histogram(*sets_.train); };
+    state.class_weights = class_weights(train.class_weights, histogram, config_.model.num_classes);
+  }
   class_weights_ = state.class_weights;
-  loss_ = layers::placed_on(model_->device(), {train.losses, class_weights_, train.aux_weight});
+  layers::LossOptions options;
+  options.terms = train.losses;
+  options.class_weights = class_weights_;
+  options.aux_weight = train.aux_weight;
+  loss_ = layers::placed_on(model_->device(), options);
   batches_.emplace(config_, sets_.train.get(), first, needed);
 }
 
@@ -119,25 +126,29 @@ TrainingBatch SemanticTask::next() {
   return semantic_batch(*model_, batches_->next(), loss_, config_.seed);
 }
 
+std::string SemanticTask::first_loss_warning(double loss) const {
+  return high_first_loss(config_, loss, "pixel");
+}
+
 // With random weights all classes are about equally likely, so a correct start has a cross-entropy near
 // ln(classes).
-std::string SemanticTask::first_loss_warning(double loss) const {
-  const auto& terms = config_.train.losses;
+std::string high_first_loss(const Config& config, double loss, const char* unit) {
+  const auto& terms = config.train.losses;
   const bool plain =
       terms.empty() ||
       (terms.size() == 1 && terms[0].kind == layers::LossKind::cross_entropy && terms[0].weight == 1);
-  const double expected = std::log(static_cast<double>(config_.model.num_classes));
-  const size_t scales = config_.model.input_scales.size() > 1 ? config_.model.input_scales.size() : 0;
+  const double expected = std::log(static_cast<double>(config.model.num_classes));
+  const size_t scales = config.model.input_scales.size() > 1 ? config.model.input_scales.size() : 0;
   const double heads =
-      1 + static_cast<double>(scales) + (config_.model.aux_loss ? config_.train.aux_weight : 0);
+      1 + static_cast<double>(scales) + (config.model.aux_loss ? config.train.aux_weight : 0);
   const double usual = heads * expected;
-  if (!plain || !config_.model.weights.empty() || !config_.model.backbone_weights.empty() ||
+  if (!plain || !config.model.weights.empty() || !config.model.backbone_weights.empty() ||
       loss < 2 * usual + 1)
     return "";
   return fmt::format(
-      "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per pixel is usual. Check data.mean, "
+      "warning: the first loss is {:.3f}; about ln(classes) = {:.3f} per {} is usual. Check data.mean, "
       "data.std and the initialisation",
-      loss, expected);
+      loss, expected, unit);
 }
 
 std::optional<Validation> SemanticTask::validate(int64_t step, const RunFolder& folder, RunLog& log) {

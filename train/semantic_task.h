@@ -37,6 +37,9 @@ class SemanticTask : public Task {
 TrainingBatch semantic_batch(layers::SegmentationModel& model, data::Batch batch,
                              const layers::LossOptions& options, uint64_t seed);
 
+// "" or a warning about the loss of the very first batch, per pixel or per image.
+std::string high_first_loss(const Config& config, double loss, const char* unit);
+
 // Warnings about results that are probably a mistake: a class without a labelled pixel, predictions of one
 // class only.
 std::vector<std::string> suspicions(const eval::SemanticScores& scores);

@@ -1,5 +1,6 @@
 #include "train/task.h"
 
+#include "train/classification_task.h"
 #include "train/detection_task.h"
 #include "train/semantic_task.h"
 
@@ -13,6 +14,8 @@ RandomKey random_key_of_batch(uint64_t seed, int64_t batch) {
 std::unique_ptr<Task> make_task(const Config& config, bool weights_follow, const data::ClassList* stored) {
   if (nets::is_detector(config.model.name))
     return std::make_unique<DetectionTask>(config, weights_follow, stored);
+  if (nets::is_classifier(config.model.name))
+    return std::make_unique<ClassificationTask>(config, weights_follow, stored);
   return std::make_unique<SemanticTask>(config, weights_follow, stored);
 }
 

@@ -12,7 +12,9 @@
 #include "core/file.h"
 #include "core/json_value.h"
 #include "core/parallel.h"
+#include "eval/classification_metrics.h"
 #include "eval/coco_metrics.h"
+#include "eval/report/classification_report.h"
 #include "eval/report/coco_html.h"
 #include "eval/report/coco_scores_json.h"
 #include "eval/report/html.h"
@@ -48,7 +50,7 @@ Series series_of(const std::vector<JsonValue>& lines, const char* key, const cha
   return s;
 }
 
-// A run has the semantic metrics or those of detection, so both start with the first colour.
+// A run has the metrics of one kind of network, so all start with the first colour.
 std::vector<Series> score_curves(const std::vector<JsonValue>& lines) {
   constexpr std::array<const char*, 4> colors = {"#1f9d74", "#8a6fd1", "#3f7fd0", "#d2573c"};
   std::vector<Series> curves;
@@ -63,6 +65,8 @@ std::vector<Series> score_curves(const std::vector<JsonValue>& lines) {
       if (m.curve) add(what + "_" + m.key, what + " " + m.title);
     }
   }
+  for (const ClassificationMetric& m : classification_metrics())
+    curves.push_back(series_of(lines, m.key, m.title, m.color));
   return curves;
 }
 
@@ -119,7 +123,8 @@ std::string sample_figures(const std::string& folder) {
   std::sort(files.begin(), files.end());
   std::string out =
       "<h2>Samples of the validation set</h2>\n<p class=\"sub\">Image, label, prediction (latest validation; "
-      "ignored pixels are left uncoloured); for detectors objects as annotated and as found.</p>\n";
+      "ignored pixels are left uncoloured); for detectors objects as annotated and as found; for classification "
+      "the image with its class and the predicted one.</p>\n";
   for (const auto& file : files) {
     out +=
         fmt::format("<figure>{1}<figcaption>{0}</figcaption></figure>\n", escape_html(file.stem().string()),
@@ -165,6 +170,8 @@ void write_run_report(const std::string& folder, const std::string& network,
   const auto coco = coco_scores(best);
   for (const auto& [what, summary] : coco) html += coco_cards(summary, what);
   if (!coco.empty()) html += coco_count_cards(coco.front().second);
+  const JsonValue* classified = best.find("classification");
+  if (classified) html += classification_cards(classification_from_json(*classified));
   if (!lines.empty()) html += card(fmt::format("{:.0f}", number_of(lines.back(), "step")), "steps");
   html += "</div>\n" + expectations(parsed, best) + "<h2>Curves</h2>\n<div class=\"charts\">\n";
   const Series loss = series_of(lines, "loss", "training", "#3f7fd0");
@@ -175,6 +182,8 @@ void write_run_report(const std::string& folder, const std::string& network,
                     {series_of(lines, "images_per_second", "images/s", "#3f7fd0")});
   html += "</div>\n" + best_validation(best, scores);
   for (const auto& [what, summary] : coco_scores(best)) html += coco_sections(summary, what);
+  if (classified)
+    html += classification_sections(classification_from_json(*classified), "Per class, best validation");
   html += sample_figures(folder);
   if (!config.empty())
     html += "<h2>Config</h2>\n<details><summary>All values</summary><pre>" + escape_html(config) +

@@ -98,14 +98,14 @@ std::string guides(const Layout& l) {
 }
 
 std::string row_cells(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
-                      const Layout& l, int64_t r) {
+                      const Layout& l, int64_t r, const char* unit) {
   const int64_t total = row_sum(confusion, r);
   const std::string label = escape_html(name_at(names, r));
   if (total == 0) {
     return fmt::format(
         "<rect class=\"empty\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{}: no "
-        "labelled pixel</title></rect>\n",
-        l.names, l.at(r), l.grid() - 1, l.cell - 1, label);
+        "labelled {}</title></rect>\n",
+        l.names, l.at(r), l.grid() - 1, l.cell - 1, label, unit);
   }
   std::string out;
   for (int64_t c = 0; c < l.classes; ++c) {
@@ -115,9 +115,9 @@ std::string row_cells(const ConfusionMatrix& confusion, const std::vector<std::s
     if (share < 0.0002) continue;
     out += fmt::format(
         "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\" "
-        "fill-opacity=\"{:.3f}\"><title>{} → {}: {:.2f} %, {} pixels</title></rect>",
+        "fill-opacity=\"{:.3f}\"><title>{} → {}: {:.2f} %, {} {}</title></rect>",
         l.at(c), l.at(r), l.cell - 1, l.cell - 1, r == c ? "#1f9d74" : "#d2573c", std::sqrt(share), label,
-        escape_html(name_at(names, c)), 100 * share, pixels);
+        escape_html(name_at(names, c)), 100 * share, pixels, unit);
     if (l.numbers && share >= 0.005) {
       out += fmt::format("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.0f}</text>",
                          share > 0.3 ? "on" : "in", l.at(c) + l.cell / 2 - 0.5, l.at(r) + l.cell / 2 + 3.5,
@@ -164,7 +164,7 @@ std::string semantic_cards(const SemanticScores& scores, Shown place, const std:
 }
 
 std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
-                          SvgPlace place) {
+                          SvgPlace place, const char* unit) {
   const Layout l(confusion, names);
   // Colours that are legible on white and on black, since a page may be either.
   std::string out = fmt::format(
@@ -187,7 +187,7 @@ std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<st
       "y=\"{:.1f}\">prediction →</text>\n",
       l.names - 8, l.names - 24);
   out += axis_names(l, names);
-  for (int64_t r = 0; r < l.classes; ++r) out += row_cells(confusion, names, l, r);
+  for (int64_t r = 0; r < l.classes; ++r) out += row_cells(confusion, names, l, r, unit);
   return out + guides(l) + "</svg>\n";
 }
 
@@ -222,7 +222,8 @@ std::string per_class_section(const SemanticScores& scores, const std::vector<st
          "all means.</p>\n";
 }
 
-std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names) {
+std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
+                              const char* unit) {
   struct Confused {
     int64_t label, prediction, pixels;
   };
@@ -242,11 +243,12 @@ std::string confusion_section(const ConfusionMatrix& confusion, const std::vecto
   std::string out =
       "<h2>Confusion matrix</h2>\n<p class=\"sub\">Rows: labelled class; columns: predicted class; percent "
       "of the row.</p>\n<div class=\"confusion-box\">" +
-      confusion_svg(confusion, names, SvgPlace::page) + "</div>\n";
+      confusion_svg(confusion, names, SvgPlace::page, unit) + "</div>\n";
   if (all.empty()) return out;
-  out +=
+  out += fmt::format(
       "<h2>Largest confusions</h2>\n<table><tr><th>Label</th><th class=\"text\">Predicted "
-      "as</th><th>Pixels</th><th>% of the label's pixels</th><th>% of all wrong pixels</th></tr>\n";
+      "as</th><th>{}</th><th>% of the label's {}</th><th>% of all wrong {}</th></tr>\n",
+      heading_of(unit), unit, unit);
   for (const Confused& c : all) {
     out += fmt::format(
         "<tr><td>{}</td><td class=\"text\">{}</td><td>{}</td><td>{:.1f}</td><td>{:.1f}</td></tr>\n",

@@ -27,15 +27,17 @@ std::string semantic_cards(const SemanticScores& scores, Shown place, const std:
 // classes, columns predicted ones, cells their share of the row (green where they agree, red where not; the
 // square root of the share is the strength, which makes rare confusions visible). Shares stand in the cells
 // while there is room (up to 25 classes); each cell has a tooltip with names, share and pixels.
+// `unit`: what is counted.
 enum class SvgPlace { file, page };
 std::string confusion_svg(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
-                          SvgPlace place = SvgPlace::file);
+                          SvgPlace place = SvgPlace::file, const char* unit = "pixels");
 
 // Sections with a heading. `colors`: CSS, by class; may be empty.
 std::string per_class_section(const SemanticScores& scores, const std::vector<std::string>& colors,
                               const std::string& heading);
-// The picture, and a table of the confusions with the most pixels.
-std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names);
+// The picture, and a table of the largest confusions.
+std::string confusion_section(const ConfusionMatrix& confusion, const std::vector<std::string>& names,
+                              const char* unit = "pixels");
 
 std::vector<std::string> names_of(const SemanticScores& scores);
 

@@ -18,7 +18,9 @@ constexpr auto vectors_of = [](const CrossEntropyProblem& p) {
 
 template <int64_t most>
 constexpr auto up_to =
-    [](const CrossEntropyProblem& p) { return p.classes > most ? "too many classes" : f32_or_bf16(p); };
+    [](const CrossEntropyProblem& p) {
+      return p.classes > most ? "too many classes" : p.label_smoothing != 0 ? "label smoothing" : f32_or_bf16(p);
+    };
 
 constexpr Entry<CrossEntropyProblem, Fn> forward{
     "cross_entropy.forward",
@@ -41,6 +43,7 @@ std::string CrossEntropyProblem::str() const {
   if (class_weights.defined()) s += " class_weights";
   if (pixel_weights.defined()) s += " pixel_weights";
   if (gamma != 0) s += fmt::format(" gamma {}", gamma);
+  if (label_smoothing != 0) s += fmt::format(" label_smoothing {}", label_smoothing);
   return s + (reduction == LossReduction::sum ? " sum" : "");
 }
 
@@ -50,6 +53,11 @@ CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, 
                "[{}] logits must be f32, f64 or bf16 of shape [N, H, W, K]. Got {}.", op, logits.describe());
   ATROUS_CHECK(std::isfinite(options.gamma) && options.gamma >= 0, ErrorKind::usage,
                "[{}] gamma must be finite and not negative. Got {}.", op, options.gamma);
+  ATROUS_CHECK(options.label_smoothing >= 0 && options.label_smoothing <= 1 &&
+                   (options.label_smoothing == 0 || options.gamma == 0),
+               ErrorKind::usage,
+               "[{}] label_smoothing must be in [0, 1], and 0 with a focal loss. Got {} and gamma {}.", op,
+               options.label_smoothing, options.gamma);
   const Tensor& weights = options.class_weights;
   check_same_device(op, {logits, labels, options.pixel_weights,
                          weights.defined() && weights.device() != Device::cpu ? weights : Tensor()});
@@ -59,6 +67,7 @@ CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, 
   narrow<int32_t>(p.classes, op);
   p.reduction = options.reduction;
   p.gamma = options.gamma;
+  p.label_smoothing = options.label_smoothing;
   p.class_weights = checked_class_weights(op, weights, p.classes, logits.device());
   p.pixel_weights = checked_pixel_weights(op, options.pixel_weights, pixels, logits.device());
   labels = checked_labels(op, labels, pixels, p.classes, p.ignore_index);

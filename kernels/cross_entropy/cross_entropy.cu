@@ -39,14 +39,17 @@ __device__ inline void leave_sum(const Targets& t, double sum) {
 }
 
 // The loss of a pixel that the caller owns, from `below` = max - z_y and the sum of its exponentials. Returns
-// the factor of its gradient, 0 for a pixel that does not count.
-__device__ inline float add_loss(const Targets& t, int64_t pixel, int32_t label, float below,
-                                 float exponentials, double& sum) {
+// the factors of its gradient, 0 for a pixel that does not count.
+__device__ inline PixelLoss add_loss(const Targets& t, int64_t pixel, int32_t label, float below,
+                                     float exponentials, double& sum, const SmoothSums& smooth = {}) {
   PixelLoss result{0, 0};
-  if (t.counts(label)) result = pixel_loss(t, pixel, label, std::log(exponentials) + below);
+  if (t.counts(label)) {
+    result = pixel_loss(t, pixel, label, std::log(exponentials) + below);
+    if (t.smoothing != 0) result = smoothed(t, pixel, result, std::log(exponentials), smooth);
+  }
   if (t.pixel_losses) t.pixel_losses[pixel] = result.loss;
   sum += static_cast<double>(result.loss);
-  return result.gradient_factor;
+  return result;
 }
 
 // max - z_y, or anything for a label that does not count.
@@ -60,6 +63,11 @@ __device__ inline float gradient(bool counts, float factor, float softmax, bool 
   return counts ? factor * (softmax - (hit ? 1.0f : 0.0f)) : 0.0f;
 }
 
+// What label smoothing adds to it.
+__device__ inline float smooth_gradient(const Targets& t, const PixelLoss& loss, float softmax, int k) {
+  return loss.spread != 0 ? loss.spread * (loss.sum_of_weights * softmax - t.class_weight(k)) : 0.0f;
+}
+
 template <class T>
 __global__ void __launch_bounds__(threads) naive_kernel(Logits<T> logits, Targets t) {
   double loss = 0;
@@ -70,12 +78,15 @@ __global__ void __launch_bounds__(threads) naive_kernel(Logits<T> logits, Target
     float max = static_cast<float>(z[0]), sum = 0;
     for (int k = 1; k < t.classes; ++k) max = Maximum{}(max, static_cast<float>(z[k]));
     for (int k = 0; k < t.classes; ++k) sum += std::exp(static_cast<float>(z[k]) - max);
-    const float factor = add_loss(t, i, label, below_max(t, z, label, max), sum, loss);
+    SmoothSums smooth;
+    for (int k = 0; t.smoothing != 0 && k < t.classes; ++k) smooth.add(t, k, max - static_cast<float>(z[k]));
+    const PixelLoss own = add_loss(t, i, label, below_max(t, z, label, max), sum, loss, smooth);
     if (!logits.gradient) continue;
     T* dz = logits.gradient + i * t.classes;
     for (int k = 0; k < t.classes; ++k) {
       const float softmax = std::exp(static_cast<float>(z[k]) - max) / sum;
-      dz[k] = static_cast<T>(gradient(t.counts(label), factor, softmax, k == label));
+      dz[k] = static_cast<T>(gradient(t.counts(label), own.gradient_factor, softmax, k == label) +
+                             smooth_gradient(t, own, softmax, k));
     }
   }
   leave_sum(t, loss);
@@ -95,14 +106,23 @@ __global__ void __launch_bounds__(threads) warp_kernel(Logits<T> logits, Targets
     max = warp_reduce<Maximum>(max);
     for (int k = lane; k < t.classes; k += 32) sum += std::exp(static_cast<float>(z[k]) - max);
     sum = warp_reduce<Plus>(sum);
-    float factor = 0;
-    if (lane == 0) factor = add_loss(t, i, label, below_max(t, z, label, max), sum, loss);
-    factor = __shfl_sync(~0u, factor, 0);
+    SmoothSums smooth;
+    if (t.smoothing != 0) {
+      for (int k = lane; k < t.classes; k += 32) smooth.add(t, k, max - static_cast<float>(z[k]));
+      smooth.weights = warp_reduce<Plus>(smooth.weights);
+      smooth.distances = warp_reduce<Plus>(smooth.distances);
+    }
+    PixelLoss own{0, 0};
+    if (lane == 0) own = add_loss(t, i, label, below_max(t, z, label, max), sum, loss, smooth);
+    own.gradient_factor = __shfl_sync(~0u, own.gradient_factor, 0);
+    own.spread = __shfl_sync(~0u, own.spread, 0);
+    own.sum_of_weights = smooth.weights;
     if (!logits.gradient) continue;
     T* dz = logits.gradient + i * t.classes;
     for (int k = lane; k < t.classes; k += 32) {
       const float softmax = std::exp(static_cast<float>(z[k]) - max) / sum;
-      dz[k] = static_cast<T>(gradient(t.counts(label), factor, softmax, k == label));
+      dz[k] = static_cast<T>(gradient(t.counts(label), own.gradient_factor, softmax, k == label) +
+                             smooth_gradient(t, own, softmax, k));
     }
   }
   leave_sum(t, loss);
@@ -127,7 +147,7 @@ __global__ void __launch_bounds__(threads) registers_kernel(Logits<T> logits, Ta
       v[k] = k < t.classes ? std::exp(v[k] - max) : 0.0f;
       sum += v[k];
     }
-    const float factor = add_loss(t, i, label, below_max(t, z, label, max), sum, loss);
+    const float factor = add_loss(t, i, label, below_max(t, z, label, max), sum, loss).gradient_factor;
     if (!logits.gradient) continue;
     T* dz = logits.gradient + i * t.classes;
     const float share = 1 / sum;  // one division per pixel instead of one per class
@@ -161,7 +181,7 @@ __global__ void __launch_bounds__(threads) staged_kernel(Logits<T> logits, bool 
         v[k] = std::exp(v[k] - max);
         sum += v[k];
       }
-      const float factor = add_loss(t, i, label, below, sum, loss);
+      const float factor = add_loss(t, i, label, below, sum, loss).gradient_factor;
       const float share = 1 / sum;
       for (int k = 0; k < t.classes; ++k) v[k] = gradient(t.counts(label), factor, v[k] * share, k == label);
     }

@@ -5,6 +5,11 @@
 //   loss = s * sum_p l_p,    s = 1 / sum_p w_y u_p (mean; 0 if that sum is 0) or 1 (sum)
 //   dloss/dz_pk = s w_y u_p c_p (softmax(z_p)_k - [k = y]),   c_p = 1 for gamma = 0 (cross_entropy_math.h)
 //
+// With label smoothing eps (for gamma = 0), PyTorch's, the target is 1 - eps on y and eps / K on every class:
+//
+//   l_p = u_p ((1 - eps) w_y e_p + eps/K sum_k w_k (log(sum_j exp z_pj) - z_pk))
+//   dloss/dz_pk = s u_p (((1 - eps) w_y + eps/K sum_j w_j) softmax(z_p)_k - (1 - eps) w_y [k = y] - eps/K w_k)
+//
 // Pixels with y = ignore_index are not counted. The mean is PyTorch's (a weighted mean). Since s depends on
 // the labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in
 // double, in fixed blocks. Bad labels on a device: kernels/loss_scale/loss_scale.h.
@@ -22,6 +27,7 @@ struct CrossEntropyOptions {
   int64_t ignore_index = 255;
   LossReduction reduction = LossReduction::mean;
   double gamma = 0;        // focal loss for > 0
+  double label_smoothing = 0;  // 0 to 1; only without focal loss
   Tensor class_weights{};  // [K], floating, on the device of the logits or in host memory; undefined: all 1
   Tensor pixel_weights{};  // [N,H,W], floating; undefined: all 1
 };
@@ -33,6 +39,7 @@ struct CrossEntropyProblem {
   int64_t ignore_index = 255;
   LossReduction reduction = LossReduction::mean;
   double gamma = 0;
+  double label_smoothing = 0;
   // On the device of the logits. Weights are f64 on the CPU, f32 on a device.
   Tensor scale{};           // s above, one f64
   Tensor class_weights{};   // [K] or undefined

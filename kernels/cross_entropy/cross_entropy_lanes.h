@@ -10,6 +10,19 @@
 namespace atrous::kernels::cross_entropy_impl {
 namespace {
 
+// Label smoothing, not inlined into the common case: sum_k w_k (max - z_k), and the part of the gradient that
+// every class has.
+[[gnu::noinline, maybe_unused]] float distance_below(const float* logits, const float* weights, int classes,
+                                                     float max) {
+  float sum = 0;
+  for (int k = 0; k < classes; ++k) sum += (weights ? weights[k] : 1.0f) * (max - logits[k]);
+  return sum;
+}
+[[gnu::noinline, maybe_unused]] void subtract_weights(float* gradient, const float* weights, int classes,
+                                                      float factor) {
+  for (int k = 0; k < classes; ++k) gradient[k] -= factor * (weights ? weights[k] : 1.0f);
+}
+
 template <int L, int NV>
 double run_pixels(const PixelRun& r) {
   const auto k = static_cast<int>(r.classes);
@@ -38,12 +51,21 @@ double run_pixels(const PixelRun& r) {
       loss = f.loss;
       factor = f.gradient_factor;
     }
+    float spread = 0;  // the weight of every class, but for its class weight
+    if (r.smoothing != 0.0f) {
+      spread = r.smoothing / static_cast<float>(k) * (r.pixel_weights ? r.pixel_weights[i] : 1.0f);
+      weight *= 1.0f - r.smoothing;
+    }
     loss *= weight;
+    if (r.smoothing != 0.0f)
+      loss += spread * (r.sum_of_weights * log_approx(sum) + distance_below(logits, r.class_weights, k, max));
     total += static_cast<double>(loss);
     if (r.pixel_losses) r.pixel_losses[i] = loss;
     if (!gradient) continue;
-    z.gradient(weight * factor * r.scale, sum, label);
+    const float hit = weight * factor * r.scale;
+    z.gradient(hit + spread * r.sum_of_weights * r.scale, hit, sum, label);
     z.store(gradient, k, i * r.classes + padded <= r.count * r.classes);
+    if (r.smoothing != 0.0f) subtract_weights(gradient, r.class_weights, k, spread * r.scale);
   }
   return total;
 }

@@ -60,10 +60,14 @@ struct PixelLogits {
 
   // Turns exponentials into the gradient weight * (softmax - onehot(label)).
   [[gnu::always_inline]] void gradient(float weight, float sum, int32_t label) {
+    gradient(weight, weight, sum, label);
+  }
+  // weight * softmax - hit * onehot(label).
+  [[gnu::always_inline]] void gradient(float weight, float hit, float sum, int32_t label) {
     const float p = weight / sum;
     typename V::I lane = V::iota() - label;
     for (int i = 0; i < vectors; ++i) {
-      v[i] = v[i] * p - (lane == 0 ? V::all(weight) : V::all(0.0f));
+      v[i] = v[i] * p - (lane == 0 ? V::all(hit) : V::all(0.0f));
       lane += L;
     }
   }

@@ -46,6 +46,9 @@ CrossEntropyResult resize_cross_entropy(const Tensor& logits, const Tensor& labe
                logits.describe(), labels.describe());
   ATROUS_CHECK(logits.dim(1) > 0 && logits.dim(2) > 0, ErrorKind::usage,
                "[{}] sizes must be positive. Got logits {}.", op, logits.describe());
+  ATROUS_CHECK(options.label_smoothing == 0, ErrorKind::usage,
+               "[{}] has no label smoothing. Got {}. Resize the logits and use cross_entropy.", op,
+               options.label_smoothing);
   for (int64_t size : {logits.dim(1), logits.dim(2), labels.dim(1), labels.dim(2)}) narrow<int32_t>(size, op);
   Tensor y = labels;
   const ResizeCrossEntropyProblem p{logits.dim(1), logits.dim(2), align_corners,
