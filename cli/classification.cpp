@@ -54,10 +54,11 @@ void take_names(train::LoadedModel& loaded, const std::string& names_file) {
     return;
   }
   if (!data::has_names(list))
-    print_to(stderr,
-             "note: {} has no class names, so classes are numbers from 0. Give --class-names FILE, a name per "
-             "line, or data.class_names\n",
-             loaded.weights);
+    print_to(
+        stderr,
+        "note: {} has no class names, so classes are numbers from 0. Give --class-names FILE, a name per "
+        "line, or data.class_names\n",
+        loaded.weights);
 }
 
 // A field of a CSV file (RFC 4180).

@@ -199,13 +199,13 @@ void show_objects(const train::Config& config, const std::string& split, const s
                       as_the_loader_does, rng);
     const std::string path = fmt::format("{}/{:03}.png", folder, i);
     data::write_png(
-        path,
-        eval::side_by_side({
-            eval::with_heading(eval::draw_instances(stored.image, stored.instances, dataset->classes()),
-                         "as annotated"),
-            eval::with_heading(eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
-                         "augmented, targets"),
-        }));
+        path, eval::side_by_side({
+                  eval::with_heading(eval::draw_instances(stored.image, stored.instances, dataset->classes()),
+                                     "as annotated"),
+                  eval::with_heading(
+                      eval::draw_instances(to_bytes(changed.image), changed.instances, dataset->classes()),
+                      "augmented, targets"),
+              }));
     print_to(stdout, "{} {}\n", path, stored.image_path);
   }
 }
@@ -225,7 +225,8 @@ void show_classes(const train::Config& config, const std::string& split, const s
     const int64_t index = i * dataset->size() / shown;  // spread over the set
     data::ClassifiedImage stored = dataset->load(index);
     const std::string& name = dataset->classes()[static_cast<size_t>(stored.label)].name;
-    const Tensor view = data::center_view(stored.image, config.data, config.eval.short_side, config.eval.crop);
+    const Tensor view =
+        data::center_view(stored.image, config.data, config.eval.short_side, config.eval.crop);
     const Tensor whole = stored.image;
     stored.image = data::resized(whole, config.data);
     const Tensor changed = data::augmented_image(stored, as_the_loader_does, config.seed, 0, index);

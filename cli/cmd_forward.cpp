@@ -74,6 +74,25 @@ Tensor read_gradient(const TensorFile& file, const std::string& name, const Vari
   return t.to(output.value().device()).to(output.dtype());
 }
 
+// The logits of a network at the size that they describe, as files name them.
+struct Output {
+  std::string name;  // "logits"; of auxiliary heads "aux", "aux2", ...
+  Variable logits;
+};
+std::vector<Output> outputs_of(const layers::SegmentationOutput& result) {
+  std::vector<Output> outputs{{"logits", layers::full_resolution_logits(result)}};
+  std::vector<Variable> heads;
+  if (result.aux.defined()) heads.push_back(result.aux);
+  heads.insert(heads.end(), result.more_aux.begin(), result.more_aux.end());
+  for (size_t i = 0; i < heads.size(); ++i) {
+    layers::SegmentationOutput as_main = result;
+    as_main.logits = heads[i];
+    outputs.push_back(
+        {i == 0 ? "aux" : fmt::format("aux{}", i + 1), layers::full_resolution_logits(as_main)});
+  }
+  return outputs;
+}
+
 NamedTensors run_segmentation(layers::SegmentationModel& model, const TensorFile& in, const Options& o) {
   ATROUS_CHECK(!o.stages, ErrorKind::usage,
                "[forward] --stages is for detection models. Got {}. Leave it out.", model.kind());
@@ -85,27 +104,24 @@ NamedTensors run_segmentation(layers::SegmentationModel& model, const TensorFile
   std::unique_ptr<NoGradGuard> no_tape;
   if (!o.backward) no_tape = std::make_unique<NoGradGuard>();
   const layers::SegmentationOutput result = model.forward(x);
-  const Variable logits = layers::full_resolution_logits(result);
-  Variable aux;
-  if (result.aux.defined()) {
-    layers::SegmentationOutput as_main = result;
-    as_main.logits = result.aux;
-    aux = layers::full_resolution_logits(as_main);
-  }
-
-  if (!all_finite(logits.value()) || (aux.defined() && !all_finite(aux.value())))
+  const std::vector<Output> outputs = outputs_of(result);
+  const bool finite =
+      std::ranges::all_of(outputs, [](const Output& output) { return all_finite(output.logits.value()); });
+  if (!finite)
     layers::fail_not_finite(
         model, {.where = "forward", .output = "the network's logits", .inputs = {&image, 1}, .repeat = [&] {
                   model.forward(x);
                 }});
-  NamedTensors out{{"logits", for_file(logits.value())}};
-  if (aux.defined()) out.emplace_back("aux", for_file(aux.value()));
+  NamedTensors out;
+  for (const Output& output : outputs) out.emplace_back(output.name, for_file(output.logits.value()));
   if (!o.backward) return out;
-  std::vector<Variable> roots{logits};
-  std::vector<Tensor> seeds{read_gradient(in, "grad_logits", logits)};
-  if (aux.defined() && in.find("grad_aux")) {
-    roots.push_back(aux);
-    seeds.push_back(read_gradient(in, "grad_aux", aux));
+  std::vector<Variable> roots;
+  std::vector<Tensor> seeds;
+  for (const Output& output : outputs) {
+    const std::string gradient = "grad_" + output.name;
+    if (!roots.empty() && !in.find(gradient)) continue;  // auxiliary heads need none
+    roots.push_back(output.logits);
+    seeds.push_back(read_gradient(in, gradient, output.logits));
   }
   backward(roots, seeds);
   for (const layers::NamedParameter& p : model.parameters()) {
@@ -157,10 +173,11 @@ void add_forward_command(CLI::App& app) {
       "--weights", o->weights,
       "Weights (safetensors, or PyTorch's); without them the network is initialised from seed");
   command
-      ->add_option("--input", o->input,
-                   "Safetensors with input [N,C,H,W], normalised; with --backward also grad_logits (and "
-                   "grad_aux). Detection models: images in [0,1], input or input.0, input.1, ...; with "
-                   "--train-mode also boxes.i, labels.i, masks.i")
+      ->add_option(
+          "--input", o->input,
+          "Safetensors with input [N,C,H,W], normalised; with --backward also grad_logits (and "
+          "grad_aux, grad_aux2). Detection models: images in [0,1], input or input.0, input.1, ...; with "
+          "--train-mode also boxes.i, labels.i, masks.i")
       ->required();
   command
       ->add_option(

@@ -194,11 +194,14 @@ void run_predict(const Options& o) {
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   note_other_names(network);
   if (nets::is_classifier(network.config.model.name))
-    return classify(o, network, images, left_out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  ATROUS_CHECK(!o.out.empty(), ErrorKind::usage, "[predict] --out must name a folder for the results. Got none. Add it.");
-  ATROUS_CHECK(o.class_names.empty() && !o.top, ErrorKind::usage,
-               "[predict] --class-names and --top are for networks that classify images. Got {}. Leave them out.",
-               network.config.model.name);
+    return classify(o, network, images,
+                    left_out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  ATROUS_CHECK(!o.out.empty(), ErrorKind::usage,
+               "[predict] --out must name a folder for the results. Got none. Add it.");
+  ATROUS_CHECK(
+      o.class_names.empty() && !o.top, ErrorKind::usage,
+      "[predict] --class-names and --top are for networks that classify images. Got {}. Leave them out.",
+      network.config.model.name);
   const std::vector<Job> jobs = plan(images, o.out, nets::is_detector(network.config.model.name));
   note_names_with_endings(jobs);
   const std::function<int64_t(const Job&)> predict = worker(o, network);
@@ -260,7 +263,8 @@ void run_predict(const Options& o) {
 }  // namespace
 
 void add_predict_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("predict", "Writes label images and overlays of images, or their classes");
+  CLI::App* command =
+      app.add_subcommand("predict", "Writes label images and overlays of images, or their classes");
   command->footer(
       "atrous predict --weights runs/camvid/checkpoints/best.safetensors --out pictures photo.jpg "
       "folder_of_photos");
@@ -269,16 +273,17 @@ void add_predict_command(CLI::App& app) {
       ->add_option("--weights", o->weights,
                    "Checkpoint or weights file (safetensors, or PyTorch's), or the folder of a run")
       ->required();
-  command
-      ->add_option("--out", o->out,
-                   "Folder: <name>.png holds class indices with a palette, overlays/<name>.png the overlay. "
-                   "Detection models also write predictions.json (COCO format). Networks that classify images "
-                   "write predictions.json and predictions.csv, and need no folder");
+  command->add_option(
+      "--out", o->out,
+      "Folder: <name>.png holds class indices with a palette, overlays/<name>.png the overlay. "
+      "Detection models also write predictions.json (COCO format). Networks that classify images "
+      "write predictions.json and predictions.csv, and need no folder");
   command
       ->add_option("--class-names", o->class_names,
                    "Classification: text file with the name of a class per line, for weights without names")
       ->type_name("FILE");
-  command->add_option("--top", o->top, "Classification: classes per image, the most probable first (default 5)")
+  command
+      ->add_option("--top", o->top, "Classification: classes per image, the most probable first (default 5)")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   command->add_option("images", o->inputs, "Image files or folders of images")->required();
   command->add_option("--config", o->config, "Config; not needed with a checkpoint, which holds its own");

@@ -32,7 +32,7 @@ struct AugmentOptions {
   // aspect_max] (Szegedy et al., arXiv:1409.4842, section 6).
   double area_min = 0.08, area_max = 1;
   double aspect_min = 0.75, aspect_max = 4.0 / 3;
-  bool resized_crop = false;  // no config key: the loader of classification sets turns it on
+  bool resized_crop = false;     // no config key: the loader of classification sets turns it on
   double flip_horizontal = 0.0;  // probabilities
   double flip_vertical = 0.0;
   double rotate_degrees = 0.0;        // uniform in [-d, d]

@@ -70,7 +70,8 @@ FolderCheckReport check_folders(const DataOptions& options, int64_t num_classes,
     const bool is_asked = std::ranges::find(splits, split) != splits.end();
     if (splits.empty() ? split == "test" && !has_folders_split(options, split) : !is_asked) continue;
     try {
-      const auto dataset = open_image_folders(options, split, num_classes, in_channels, of_train ? &*of_train : nullptr);
+      const auto dataset =
+          open_image_folders(options, split, num_classes, in_channels, of_train ? &*of_train : nullptr);
       if (split == "train") {
         of_train.emplace();
         of_train->what = "the train split";
@@ -112,8 +113,11 @@ std::string FolderCheckReport::table() const {
 
 std::string FolderCheckReport::json() const {
   using Json = nlohmann::ordered_json;
-  Json json{{"dataset", image_folders_name}, {"root", root},           {"classes", Json::array()},
-            {"notes", notes},                {"splits", Json::array()}};
+  Json json{{"dataset", image_folders_name},
+            {"root", root},
+            {"classes", Json::array()},
+            {"notes", notes},
+            {"splits", Json::array()}};
   for (const ClassInfo& c : classes) json["classes"].push_back({{"name", c.name}, {"color", c.color}});
   for (const FolderSplitReport& s : splits)
     json["splits"].push_back({{"split", s.split},

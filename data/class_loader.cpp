@@ -82,8 +82,8 @@ struct ClassLoader::State {
 
 ClassLoader::ClassLoader(const ImageFolders& dataset, const DataOptions& data, const AugmentOptions& augment,
                          uint64_t seed, int64_t first_step) {
-  ATROUS_CHECK(dataset.size() > 0, ErrorKind::data, "[loader] the data set is empty. Got {}. Check data.root.",
-               data.root);
+  ATROUS_CHECK(dataset.size() > 0, ErrorKind::data,
+               "[loader] the data set is empty. Got {}. Check data.root.", data.root);
   ATROUS_CHECK(data.batch_size >= 1 && data.workers >= 0 && first_step >= 0, ErrorKind::config,
                "[loader] batch_size is at least 1, workers and step at least 0. Got {}, {} and {}.",
                data.batch_size, data.workers, first_step);

@@ -27,10 +27,11 @@ const NamedSet& set_called(const std::string& name) {
                "[data.dataset] `{}` is an instance data set, for detection models. Semantic models need one "
                "of {}. Set data.dataset.",
                name, fmt::join(set_names(), ", "));
-  ATROUS_CHECK(!is_classification_set(name), ErrorKind::config,
-               "[data.dataset] `{}` is a classification data set, for networks that classify images. Semantic "
-               "models need one of {}. Set data.dataset.",
-               name, fmt::join(set_names(), ", "));
+  ATROUS_CHECK(
+      !is_classification_set(name), ErrorKind::config,
+      "[data.dataset] `{}` is a classification data set, for networks that classify images. Semantic "
+      "models need one of {}. Set data.dataset.",
+      name, fmt::join(set_names(), ", "));
   std::vector<std::string> all = set_names();
   for (const std::string& objects : instance_set_names()) all.push_back(objects);
   const std::string nearest = nearest_word(name, all);

@@ -30,16 +30,19 @@ std::vector<ClassFolder> read_split(const fs::path& folder, std::vector<std::str
     const bool is_class = entry->is_directory(dangling) && !name.starts_with('.') && !is_system_file(name);
     (is_class ? names : others).push_back(name);
   }
-  ATROUS_CHECK(!error, ErrorKind::io, "[data] the folder {} must be readable. Got: {}. Check its permissions.",
-               folder.string(), error.message());
+  ATROUS_CHECK(!error, ErrorKind::io,
+               "[data] the folder {} must be readable. Got: {}. Check its permissions.", folder.string(),
+               error.message());
   ATROUS_CHECK(!names.empty(), ErrorKind::data,
                "[data] a split holds a folder of images per class. Got none in {}{}. Put the images of each "
                "class into a folder that has the name of the class.",
-               folder.string(), others.empty() ? "" : fmt::format(", but {}", counted(std::ssize(others), "file")));
+               folder.string(),
+               others.empty() ? "" : fmt::format(", but {}", counted(std::ssize(others), "file")));
   std::sort(names.begin(), names.end());
   std::sort(others.begin(), others.end());
   if (!others.empty())
-    notes.push_back(fmt::format("skipped in {}: not in the folder of a class ({})", folder.string(), listed(others)));
+    notes.push_back(
+        fmt::format("skipped in {}: not in the folder of a class ({})", folder.string(), listed(others)));
   std::vector<ClassFolder> classes;
   for (const std::string& name : names) {
     const std::string path = (folder / name).string();
@@ -78,8 +81,8 @@ struct Labels {
   }
 };
 
-Labels labels_of(const std::vector<ClassFolder>& folders, const DataOptions& options, const std::string& split,
-                 const ClassList* ours, std::vector<std::string>& notes) {
+Labels labels_of(const std::vector<ClassFolder>& folders, const DataOptions& options,
+                 const std::string& split, const ClassList* ours, std::vector<std::string>& notes) {
   Labels labels;
   labels.list.what = fmt::format("the {} split of {}", split, options.root);
   for (const ClassFolder& folder : folders) {
@@ -90,7 +93,8 @@ Labels labels_of(const std::vector<ClassFolder>& folders, const DataOptions& opt
   const ClassMap map(options.class_map);
   labels.relabel(map.apply(labels.list), notes);
   ATROUS_CHECK(!labels.list.classes.empty(), ErrorKind::config,
-               "[data.class_map] ignores every class. Got {}. Keep at least one.", counted(std::ssize(folders), "class", "classes"));
+               "[data.class_map] ignores every class. Got {}. Keep at least one.",
+               counted(std::ssize(folders), "class", "classes"));
   if (!ours) return labels;
   labels.named_by_others = has_names(*ours);
   const ClassMatch match = match_classes(labels.list, *ours);
@@ -126,9 +130,10 @@ LabelHistogram ImageFolders::histogram() const {
 
 std::string ImageFolders::describe() const {
   constexpr size_t most = 8;
-  std::string text = fmt::format("data: {}, {}: {}, {}, {}, root {}\nimages per class:", image_folders_name,
-                                 parts_.split, counted(size(), "image"), counted(parts_.in_channels, "channel"),
-                                 counted(num_classes(), "class", "classes"), parts_.root);
+  std::string text =
+      fmt::format("data: {}, {}: {}, {}, {}, root {}\nimages per class:", image_folders_name, parts_.split,
+                  counted(size(), "image"), counted(parts_.in_channels, "channel"),
+                  counted(num_classes(), "class", "classes"), parts_.root);
   const std::vector<int64_t> images = counts();
   if (images.size() <= most) {
     for (size_t k = 0; k < images.size(); ++k)
@@ -167,20 +172,22 @@ std::unique_ptr<ImageFolders> open_image_folders(const DataOptions& options, con
   const std::vector<ClassFolder> folders = read_split(folder, parts.notes);
   Labels labels = labels_of(folders, options, split, ours, parts.notes);
   const auto count = static_cast<int64_t>(labels.list.classes.size());
-  ATROUS_CHECK(num_classes == 0 || count == num_classes, ErrorKind::config,
-               "[model.num_classes] must agree with the data set. Got {}, but {} has {}: {}. Set "
-               "model.num_classes={}, or give data.class_map.",
-               num_classes, folder.string(), counted(count, "class", "classes"),
-               [&] {
-                 std::vector<std::string> names;
-                 for (const ClassInfo& c : labels.list.classes) names.push_back(c.name);
-                 return listed(names);
-               }(),
-               count);
+  ATROUS_CHECK(
+      num_classes == 0 || count == num_classes, ErrorKind::config,
+      "[model.num_classes] must agree with the data set. Got {}, but {} has {}: {}. Set "
+      "model.num_classes={}, or give data.class_map.",
+      num_classes, folder.string(), counted(count, "class", "classes"),
+      [&] {
+        std::vector<std::string> names;
+        for (const ClassInfo& c : labels.list.classes) names.push_back(c.name);
+        return listed(names);
+      }(),
+      count);
   parts.classes = std::move(labels.list.classes);
   if (!labels.named_by_others) {
     ATROUS_CHECK(options.class_names.empty() || options.class_names.size() == parts.classes.size(),
-                 ErrorKind::config, "[data.class_names] must name every class. Got {} names for {} classes. Correct them.",
+                 ErrorKind::config,
+                 "[data.class_names] must name every class. Got {} names for {} classes. Correct them.",
                  options.class_names.size(), parts.classes.size());
     rename_classes(parts.classes, options.class_names);
   }
@@ -193,7 +200,9 @@ std::unique_ptr<ImageFolders> open_image_folders(const DataOptions& options, con
           {folders[k].name + "/" + fs::path(file).filename().string(), file, labels.of_folder[k]});
     }
   }
-  if (!empty.empty()) parts.notes.push_back(fmt::format("note: folders without images in {}: {}", folder.string(), listed(empty)));
+  if (!empty.empty())
+    parts.notes.push_back(
+        fmt::format("note: folders without images in {}: {}", folder.string(), listed(empty)));
   return std::make_unique<ImageFolders>(std::move(parts));
 }
 

@@ -107,7 +107,8 @@ Tensor resized(const Tensor& image, const DataOptions& data) {
 Tensor center_view(const Tensor& image, const DataOptions& data, int64_t short_side, int64_t crop) {
   if (data.image_height > 0) return resized(image, data);
   ATROUS_CHECK(crop >= 1 && crop <= short_side, ErrorKind::config,
-               "[eval.crop] must be 1 to eval.short_side = {}. Got {}. Correct one of them.", short_side, crop);
+               "[eval.crop] must be 1 to eval.short_side = {}. Got {}. Correct one of them.", short_side,
+               crop);
   const int64_t h = image.dim(0), w = image.dim(1), least = std::min(h, w);
   const int64_t height = short_side * h / least, width = short_side * w / least;
   const Tensor dense = image.contiguous_copy_if_needed();

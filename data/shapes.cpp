@@ -12,7 +12,7 @@ namespace atrous::data {
 namespace {
 
 constexpr double pi = std::numbers::pi;
-constexpr uint64_t scene_stream = 0x736861706573;   // "shapes"
+constexpr uint64_t scene_stream = 0x736861706573;     // "shapes"
 constexpr uint64_t single_stream = 0x73696e676c6573;  // "singles"
 
 struct Point {

@@ -1,5 +1,5 @@
-// Scores of classification, and the table of their metrics, one row each. JSON, terminal tables, HTML reports,
-// `expected` of configs, the best checkpoint and docs/metrics.md iterate over it.
+// Scores of classification, and the table of their metrics, one row each. JSON, terminal tables, HTML
+// reports, `expected` of configs, the best checkpoint and docs/metrics.md iterate over it.
 #pragma once
 
 #include <cstdint>

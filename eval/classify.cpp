@@ -55,9 +55,10 @@ std::vector<double> class_probabilities(layers::SegmentationModel& model, const 
 }
 
 std::string describe_view(const data::DataOptions& data, const InferenceOptions& options) {
-  std::string text = data.image_height > 0 ? fmt::format("resized to {}x{}", data.image_height, data.image_width)
-                                           : fmt::format("shorter side resized to {}, centre crop {}x{}",
-                                                         options.short_side, options.crop, options.crop);
+  std::string text = data.image_height > 0
+                         ? fmt::format("resized to {}x{}", data.image_height, data.image_width)
+                         : fmt::format("shorter side resized to {}, centre crop {}x{}", options.short_side,
+                                       options.crop, options.crop);
   return options.flip ? text + "; mirrored images averaged" : text;
 }
 

@@ -113,7 +113,8 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, int64_t ign
   switch (term.kind) {
     case LossKind::cross_entropy:
       ATROUS_CHECK(term.label_smoothing >= 0 && term.label_smoothing < 1, ErrorKind::config,
-                   "[loss] label_smoothing of cross_entropy must be in [0, 1). Got {}.", term.label_smoothing);
+                   "[loss] label_smoothing of cross_entropy must be in [0, 1). Got {}.",
+                   term.label_smoothing);
       options.label_smoothing = term.label_smoothing;
       break;
     case LossKind::focal:
@@ -124,9 +125,8 @@ Variable evaluate(const LossTerm& term, const Tensor& class_weights, int64_t ign
     case LossKind::bootstrapped:
       ATROUS_CHECK(term.keep_fraction > 0 && term.keep_fraction <= 1, ErrorKind::config,
                    "[loss] keep_fraction of bootstrapped must be in (0, 1]. Got {}.", term.keep_fraction);
-      options.pixel_weights =
-          hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction, term.min_kept,
-                         ignore_index);
+      options.pixel_weights = hardest_pixels(head.pixel_losses(options), head.labels(), term.keep_fraction,
+                                             term.min_kept, ignore_index);
       break;
     case LossKind::dice: return overlap(OverlapMeasure::dice);
     case LossKind::soft_iou: return overlap(OverlapMeasure::iou);

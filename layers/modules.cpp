@@ -74,7 +74,8 @@ std::string filter_arguments(int64_t in, int64_t out, Pair kernel, int64_t strid
 
 Conv2d::Conv2d(const Conv2dArgs& a)
     : args(a),
-      weight(register_parameter("weight", Tensor::empty({a.out, a.kernels().h, a.kernels().w, a.in / a.groups}))),
+      weight(register_parameter("weight",
+                                Tensor::empty({a.out, a.kernels().h, a.kernels().w, a.in / a.groups}))),
       bias(a.bias ? register_parameter("bias", Tensor::empty({a.out})) : Variable()) {}
 
 void Conv2d::initialise_own(const KeyOf& key_of) {
@@ -94,8 +95,7 @@ std::string Conv2d::arguments() const {
 }
 
 Conv2dOptions Conv2d::options() const {
-  return {
-      {args.stride, args.stride}, args.pads(), {args.dilation, args.dilation}, args.groups, math()};
+  return {{args.stride, args.stride}, args.pads(), {args.dilation, args.dilation}, args.groups, math()};
 }
 
 Variable Conv2d::forward(const Variable& x, Activation activation, const Tensor& out) const {

@@ -124,9 +124,8 @@ class AlexNet : public ImageClassifier {
 ModelPtr build_alexnet(const ModelOptions& options) {
   refuse_norms(options, options.name);
   if (options.form && options.form != NetworkForm::caffe)
-    fail(ErrorKind::config,
-               "[model.form] of alexnet is \"caffe\" or empty. Got \"{}\". Leave it out.",
-               name_of(*options.form));
+    fail(ErrorKind::config, "[model.form] of alexnet is \"caffe\" or empty. Got \"{}\". Leave it out.",
+         name_of(*options.form));
   return std::make_shared<AlexNet>(options);
 }
 

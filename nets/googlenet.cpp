@@ -123,8 +123,8 @@ class GoogLeNet : public ImageClassifier {
     };
     const int64_t narrow = b.width(64);
     int64_t channels = b.width(192);
-    conv1_ = stem("conv1",
-                  {.in = o.in_channels, .out = narrow, .kernel = 7, .stride = 2, .pad = 3, .init = init});
+    conv1_ =
+        stem("conv1", {.in = o.in_channels, .out = narrow, .kernel = 7, .stride = 2, .pad = 3, .init = init});
     conv2_ = stem("conv2", {.in = narrow, .out = narrow, .kernel = 1, .init = init});
     conv3_ = stem("conv3", {.in = narrow, .out = channels, .pad = 1, .init = init});
     std::array<int64_t, 2> aux_channels{};

@@ -1,7 +1,7 @@
 // LeNet-5 (LeCun, Bottou, Bengio, Haffner: "Gradient-based learning applied to document recognition", Proc.
-// IEEE 86, 1998) in the form of Caffe's example: 5x5 convolutions of 20 and 50 channels without padding, a 2x2
-// max pool behind each, a fully connected layer of 500 with ReLU, and the scores. 431,080 parameters for one
-// channel of 28x28. Names: conv1, conv2, fc1, fc2.
+// IEEE 86, 1998) in the form of Caffe's example: 5x5 convolutions of 20 and 50 channels without padding, a
+// 2x2 max pool behind each, a fully connected layer of 500 with ReLU, and the scores. 431,080 parameters for
+// one channel of 28x28. Names: conv1, conv2, fc1, fc2.
 #include "core/error.h"
 #include "layers/max_pool2d.h"
 #include "layers/pointwise.h"

@@ -35,9 +35,10 @@ enum class NetworkForm {
   caffe,  // alexnet: the paper's two groups with response normalisation, in the order of Caffe's model
 };
 constexpr auto names_of(NetworkForm) {
-  return std::to_array<Named<NetworkForm>>(
-      {{NetworkForm::vgg16, "vgg16"}, {NetworkForm::basic, "basic"}, {NetworkForm::smp, "smp"},
-       {NetworkForm::caffe, "caffe"}});
+  return std::to_array<Named<NetworkForm>>({{NetworkForm::vgg16, "vgg16"},
+                                            {NetworkForm::basic, "basic"},
+                                            {NetworkForm::smp, "smp"},
+                                            {NetworkForm::caffe, "caffe"}});
 }
 
 // The stem of a ResNet.

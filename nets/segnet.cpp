@@ -156,7 +156,8 @@ class SegNet : public SegmentationModel {
 ModelPtr build_segnet(const ModelOptions& o) {
   const NetworkForm form = o.form.value_or(NetworkForm::vgg16);
   ATROUS_CHECK(form == NetworkForm::vgg16 || form == NetworkForm::basic, ErrorKind::config,
-               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"{}\". Choose one of them.", form);
+               "[model.form] of segnet must be \"vgg16\" or \"basic\". Got \"{}\". Choose one of them.",
+               form);
   return std::make_shared<SegNet>(o);
 }
 

@@ -42,7 +42,8 @@ std::vector<std::string> warnings_of(const eval::ClassificationScores& s) {
     predicted += c.predicted > 0;
   }
   if (!without.empty())
-    out.push_back(fmt::format("warning: no image of the validation set is of class {}", data::listed(without)));
+    out.push_back(
+        fmt::format("warning: no image of the validation set is of class {}", data::listed(without)));
   if (predicted == 1 && labelled > 1) {
     const auto only = std::ranges::find_if(s.classes, [](const auto& c) { return c.predicted > 0; });
     out.push_back(
@@ -133,8 +134,8 @@ std::optional<Validation> ClassificationTask::validate(int64_t step, const RunFo
     const eval::ClassifiedImageScore score = eval::score_of(image, probabilities);
     const auto name = [&](int64_t k) { return classes()[static_cast<size_t>(k)].name; };
     const Tensor picture = eval::with_heading(
-        eval::as_picture(image.image), fmt::format("{}: {} {:.0f} %", name(score.label), name(score.predicted),
-                                                   100 * score.predicted_probability));
+        eval::as_picture(image.image), fmt::format("{}: {} {:.0f} %", name(score.label),
+                                                   name(score.predicted), 100 * score.predicted_probability));
     pictures.write(picture, image.id, step, folder, log);
   };
   const eval::ClassificationResult result = eval::evaluate(*model_, *val_, config_.data, config_.eval, hooks);

@@ -254,11 +254,12 @@ void check_together(const Config& c, const std::string& origin) {
       (c.eval.window_height == 0) == (c.eval.window_width == 0), ErrorKind::config,
       "[config] {}: eval.window_height and eval.window_width go together. Got {} and {}. Set both or none.",
       origin, c.eval.window_height, c.eval.window_width);
-  ATROUS_CHECK(c.augment.area_min <= c.augment.area_max && c.augment.aspect_min <= c.augment.aspect_max,
-               ErrorKind::config,
-               "[config] {}: augment.area_min and aspect_min must not exceed area_max and aspect_max. Got {}, "
-               "{}, {} and {}. Swap them.",
-               origin, c.augment.area_min, c.augment.aspect_min, c.augment.area_max, c.augment.aspect_max);
+  ATROUS_CHECK(
+      c.augment.area_min <= c.augment.area_max && c.augment.aspect_min <= c.augment.aspect_max,
+      ErrorKind::config,
+      "[config] {}: augment.area_min and aspect_min must not exceed area_max and aspect_max. Got {}, "
+      "{}, {} and {}. Swap them.",
+      origin, c.augment.area_min, c.augment.aspect_min, c.augment.area_max, c.augment.aspect_max);
   ATROUS_CHECK(c.eval.crop <= c.eval.short_side, ErrorKind::config,
                "[config] {}: eval.crop must not exceed eval.short_side. Got {} and {}. Correct one of them.",
                origin, c.eval.crop, c.eval.short_side);

@@ -180,11 +180,13 @@ const Fields<nets::ModelOptions>& fields() {
       align_corners_field(),
       whole("output_stride", &O::output_stride, 0, 64,
             "Input pixels per pixel of the deepest features; 0: the network's default"),
-      flag("aux_loss", &O::aux_loss, "Add the auxiliary head; the weight of its loss is `train.aux_weight`; googlenet has two"),
+      flag("aux_loss", &O::aux_loss,
+           "Add the auxiliary head; the weight of its loss is `train.aux_weight`; googlenet has two"),
       whole("input_size", &O::input_size, 16, 4096, "lenet5: height and width of its images"),
-      flag("transform_input", &O::transform_input,
-           "googlenet, inception_v3: images are normalised by ImageNet's mean and standard deviation, and the "
-           "network brings them to [-1, 1], as with torchvision's published weights"),
+      flag(
+          "transform_input", &O::transform_input,
+          "googlenet, inception_v3: images are normalised by ImageNet's mean and standard deviation, and the "
+          "network brings them to [-1, 1], as with torchvision's published weights"),
       flag("at_once", &O::at_once,
            "fcn8s, fcn16s on vgg16: trained all at once, with fixed scales on the skips"),
       number("dropout", &O::dropout, -1, 0.999, "Dropout probability; negative: the network's default"),

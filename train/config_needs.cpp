@@ -59,10 +59,12 @@ std::optional<Need> needs_class_view(const Config& c) {
 }
 std::optional<Need> needs_resized_crop(const Config& c) {
   if (std::optional<Need> need = needs_classifier(c)) return need;
-  return unless_option(has_resized_crop(c), "a random resized crop", "data.image_height without augment.crop_height");
+  return unless_option(has_resized_crop(c), "a random resized crop",
+                       "data.image_height without augment.crop_height");
 }
 std::optional<Need> needs_plain_crop(const Config& c) {
-  return unless_option(!has_resized_crop(c), "a crop that is not resized", "a network that classifies images");
+  return unless_option(!has_resized_crop(c), "a crop that is not resized",
+                       "a network that classifies images");
 }
 std::optional<Need> needs_aux_head(const Config& c) {
   return unless_option(c.model.aux_loss, "models with an auxiliary head", "model.aux_loss false");

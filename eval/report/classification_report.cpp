@@ -48,9 +48,10 @@ std::string worst_section(const std::string& folder, const ClassificationReport&
     const std::string name = "worst/" + picture_name(i + 1, score.id, "image");
     const Tensor picture = as_picture(image);
     data::write_png(folder + "/" + name, picture);
-    out += fmt::format("<figure><a href=\"{}\">{}</a><figcaption>{}. {}: {}</figcaption></figure>\n",
-                       escape_html(name), inline_png(data::encode_png(shrunk(picture, shown_width)), score.id),
-                       i + 1, escape_html(score.id), escape_html(verdict(report.scores, score)));
+    out +=
+        fmt::format("<figure><a href=\"{}\">{}</a><figcaption>{}. {}: {}</figcaption></figure>\n",
+                    escape_html(name), inline_png(data::encode_png(shrunk(picture, shown_width)), score.id),
+                    i + 1, escape_html(score.id), escape_html(verdict(report.scores, score)));
   }
   return out + "</div>\n";
 }
@@ -136,7 +137,8 @@ ClassificationScores classification_from_json(const JsonValue& json) {
 
 std::string classification_cards(const ClassificationScores& scores) {
   std::string out;
-  for (const ClassificationMetric& m : classification_metrics()) out += percent_card(m.value(scores), m.title);
+  for (const ClassificationMetric& m : classification_metrics())
+    out += percent_card(m.value(scores), m.title);
   if (const auto loss = scores.loss()) out += card(fmt::format("{:.4f}", *loss), "cross-entropy");
   return out + card(std::to_string(scores.images), "images");
 }
@@ -157,8 +159,9 @@ std::string classification_sections(const ClassificationScores& scores, const st
   }
   out += "</table>\n";
   if (scores.classes.size() > most_confusion_classes)
-    return out + fmt::format("<p class=\"sub\">The confusion matrix of more than {} classes is left out.</p>\n",
-                             most_confusion_classes);
+    return out +
+           fmt::format("<p class=\"sub\">The confusion matrix of more than {} classes is left out.</p>\n",
+                       most_confusion_classes);
   return out + confusion_section(confusion_matrix(scores), scores.names(), "images");
 }
 
@@ -175,9 +178,8 @@ ClassifiedImageScore score_of(const data::ClassifiedImage& image, std::span<cons
 
 void WorstClassified::add(const ClassifiedImageScore& score, const Tensor& picture) {
   if (count_ == 0 || score.rank == 0) return;
-  const auto at =
-      std::upper_bound(kept_.begin(), kept_.end(), score.probability,
-                       [](double p, const Image& image) { return p < image.score.probability; });
+  const auto at = std::upper_bound(kept_.begin(), kept_.end(), score.probability,
+                                   [](double p, const Image& image) { return p < image.score.probability; });
   kept_.insert(at, {score, picture});
   if (kept_.size() > count_) kept_.pop_back();
 }
@@ -227,9 +229,9 @@ void write_classification_report(const std::string& folder, const Classification
                            classification_sections(report.scores, "Per class") +
                            worst_section(folder, report, worst) + image_table(report) + page_end();
   if (report.scores.classes.size() <= most_confusion_classes)
-    write_file_atomically(folder + "/confusion.svg",
-                          confusion_svg(confusion_matrix(report.scores), report.scores.names(),
-                                        SvgPlace::file, "images"));
+    write_file_atomically(
+        folder + "/confusion.svg",
+        confusion_svg(confusion_matrix(report.scores), report.scores.names(), SvgPlace::file, "images"));
   write_file_atomically(folder + "/scores.json", scores_json(report) + "\n");
   write_file_atomically(folder + "/report.html", html);
 }

@@ -1,5 +1,5 @@
-// Scores of classification as JSON, as text and as HTML: what `eval` prints and writes, and what the page of a
-// run shows.
+// Scores of classification as JSON, as text and as HTML: what `eval` prints and writes, and what the page of
+// a run shows.
 //
 //   DIR/report.html    everything on one page, pictures shrunk; needs no other file
 //   DIR/scores.json    what --json writes

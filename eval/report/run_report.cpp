@@ -123,7 +123,8 @@ std::string sample_figures(const std::string& folder) {
   std::sort(files.begin(), files.end());
   std::string out =
       "<h2>Samples of the validation set</h2>\n<p class=\"sub\">Image, label, prediction (latest validation; "
-      "ignored pixels are left uncoloured); for detectors objects as annotated and as found; for classification "
+      "ignored pixels are left uncoloured); for detectors objects as annotated and as found; for "
+      "classification "
       "the image with its class and the predicted one.</p>\n";
   for (const auto& file : files) {
     out +=

@@ -17,10 +17,9 @@ constexpr auto vectors_of = [](const CrossEntropyProblem& p) {
 };
 
 template <int64_t most>
-constexpr auto up_to =
-    [](const CrossEntropyProblem& p) {
-      return p.classes > most ? "too many classes" : p.label_smoothing != 0 ? "label smoothing" : f32_or_bf16(p);
-    };
+constexpr auto up_to = [](const CrossEntropyProblem& p) {
+  return p.classes > most ? "too many classes" : p.label_smoothing != 0 ? "label smoothing" : f32_or_bf16(p);
+};
 
 constexpr Entry<CrossEntropyProblem, Fn> forward{
     "cross_entropy.forward",

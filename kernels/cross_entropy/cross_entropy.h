@@ -8,7 +8,8 @@
 // With label smoothing eps (for gamma = 0), PyTorch's, the target is 1 - eps on y and eps / K on every class:
 //
 //   l_p = u_p ((1 - eps) w_y e_p + eps/K sum_k w_k (log(sum_j exp z_pj) - z_pk))
-//   dloss/dz_pk = s u_p (((1 - eps) w_y + eps/K sum_j w_j) softmax(z_p)_k - (1 - eps) w_y [k = y] - eps/K w_k)
+//   dloss/dz_pk = s u_p (((1 - eps) w_y + eps/K sum_j w_j) softmax(z_p)_k - (1 - eps) w_y [k = y] - eps/K
+//   w_k)
 //
 // Pixels with y = ignore_index are not counted. The mean is PyTorch's (a weighted mean). Since s depends on
 // the labels only, the forward pass computes the gradient and no softmax is kept. The loss is summed in

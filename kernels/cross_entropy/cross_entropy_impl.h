@@ -29,8 +29,8 @@ struct PixelRun {
   const float* pixel_weights;  // or null
   float scale;
   float gamma;
-  float smoothing;        // label smoothing
-  float sum_of_weights;   // of the classes; only with label smoothing
+  float smoothing;       // label smoothing
+  float sum_of_weights;  // of the classes; only with label smoothing
   float* gradient;      // dense pixels, or null
   float* pixel_losses;  // or null
 };

@@ -43,8 +43,8 @@ struct Targets {
   __device__ float class_weight(int k) const { return class_weights ? class_weights[k] : 1.0f; }
 };
 
-// The loss l of a pixel, and its gradient: gradient_factor (softmax - onehot) and, with label smoothing, besides
-// spread (sum_of_weights softmax - class weights).
+// The loss l of a pixel, and its gradient: gradient_factor (softmax - onehot) and, with label smoothing,
+// besides spread (sum_of_weights softmax - class weights).
 struct PixelLoss {
   float loss;
   float gradient_factor;
@@ -74,8 +74,8 @@ __device__ inline PixelLoss smoothed(const Targets& t, int64_t pixel, PixelLoss 
   const float keep = 1 - t.smoothing;
   const float spread =
       t.smoothing / static_cast<float>(t.classes) * (t.pixel_weights ? t.pixel_weights[pixel] : 1.0f);
-  return {keep * plain.loss + spread * (sums.weights * log_sum + sums.distances), keep * plain.gradient_factor,
-          static_cast<float>(*t.scale) * spread, sums.weights};
+  return {keep * plain.loss + spread * (sums.weights * log_sum + sums.distances),
+          keep * plain.gradient_factor, static_cast<float>(*t.scale) * spread, sums.weights};
 }
 
 // loss = scale * sum of the partial sums, by one block, in order. A template, since several files contain it.

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "eval/classification_metrics.h"
 #include "eval/coco_metrics.h"
 #include "eval/semantic_metrics.h"
 #include "eval/validation_metrics.h"
@@ -49,6 +50,11 @@ TEST_CASE("metrics: docs/metrics.md has the tables of the program") {
                                m.validation ? " yes" : "",
                                std::regex_replace(coco_stat_name(m), std::regex("\\|"), "\\|")));
   CHECK(documented("Detection") == coco);
+  std::vector<std::string> classes;
+  for (const ClassificationMetric& m : classification_metrics())
+    classes.push_back(fmt::format("| `{}` | {} | {} | {} |", m.key, m.title,
+                                  m.better == Better::higher ? "higher" : "lower", m.definition));
+  CHECK(documented("Classification") == classes);
 }
 
 TEST_CASE("metrics: keys are unique, classes' titles fit their column, and no number is shown unnamed") {
@@ -71,13 +77,15 @@ TEST_CASE("metrics: keys are unique, classes' titles fit their column, and no nu
 }
 
 TEST_CASE("metrics: what a validation gives, by network") {
-  CHECK(validation_keys(true) ==
+  CHECK(validation_keys(TaskKind::detection) ==
         std::vector<std::string>{"box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap50", "mask_ap75"});
-  for (const std::string& key : validation_keys(false)) {
+  for (const std::string& key : validation_keys(TaskKind::semantic)) {
     CHECK(semantic_metric(key).source == MetricSource::confusion);
     CHECK(better_of(key) == semantic_metric(key).better);
   }
-  CHECK(validation_keys(false).front() == "miou");
+  CHECK(validation_keys(TaskKind::semantic).front() == "miou");
+  CHECK(validation_keys(TaskKind::classification) ==
+        std::vector<std::string>{"top1", "top5", "mean_class_accuracy"});
   CHECK(better_of("mask_ap75") == Better::higher);
   CHECK_THROWS_AS(better_of("boundary_f1"), Error);  // not computed then
 }

@@ -17,6 +17,7 @@ struct Variant {
   bool pixel_weights = false;
   LossReduction reduction = LossReduction::mean;
   double gamma = 0;
+  double label_smoothing = 0;
 };
 
 // Inputs: logits, labels, then class weights and pixel weights if the variant has them.
@@ -32,7 +33,7 @@ std::vector<Input> inputs_of(const Shape& logits, const Variant& v) {
 
 template <class T, class ValueOf>
 CrossEntropyOptions options_of(const Variant& v, const std::vector<T>& in, ValueOf value) {
-  CrossEntropyOptions o{.reduction = v.reduction, .gamma = v.gamma};
+  CrossEntropyOptions o{.reduction = v.reduction, .gamma = v.gamma, .label_smoothing = v.label_smoothing};
   size_t next = 2;
   if (v.class_weights) o.class_weights = value(in[next++]);
   if (v.pixel_weights) o.pixel_weights = value(in[next++]);
@@ -40,9 +41,10 @@ CrossEntropyOptions options_of(const Variant& v, const std::vector<T>& in, Value
 }
 
 std::string descriptor_of(const Shape& s, const Variant& v) {
-  return fmt::format("n{} {}x{} k{}{}{}{} gamma {}", s[0], s[1], s[2], s[3],
+  return fmt::format("n{} {}x{} k{}{}{}{} gamma {}{}", s[0], s[1], s[2], s[3],
                      v.class_weights ? " class_weights" : "", v.pixel_weights ? " pixel_weights" : "",
-                     v.reduction == LossReduction::sum ? " sum" : "", v.gamma);
+                     v.reduction == LossReduction::sum ? " sum" : "", v.gamma,
+                     v.label_smoothing != 0 ? fmt::format(" label_smoothing {}", v.label_smoothing) : "");
 }
 
 void add(CaseList& list, const Shape& logits, const Variant& v, const char* network = "") {
@@ -139,6 +141,10 @@ void add_bad_inputs(CaseList& list) {
                                    kernels::cross_entropy(logits, y, {}, false);
                                  },
                              .expected_text = "one device"});
+  bad("label smoothing of a focal loss", labels_with(0), {.gamma = 2, .label_smoothing = 0.1}, "and gamma 2",
+      ErrorKind::usage);
+  bad("negative label smoothing", labels_with(0), {.label_smoothing = -0.1}, "must be in [0, 1]",
+      ErrorKind::usage);
   bad("negative gamma", labels_with(0), {.gamma = -1}, "gamma must be", ErrorKind::usage);
 }
 
@@ -159,6 +165,12 @@ void add_cross_entropy_cases(CaseList& list) {
     add(list, {2, 5, 7, 11}, {true, true, reduction, 2});
   }
   add(list, {2, 5, 7, 19}, {false, false, LossReduction::mean, 0.5});
+  // Classes on both sides of the bounds of the implementations; a batch of images has one pixel each.
+  for (int64_t k : {1, 5, 16, 21, 33, 300})
+    add(list, {2, 5, 7, k}, {false, false, LossReduction::mean, 0, 0.1});
+  add(list, {16, 1, 1, 1000}, {true, false, LossReduction::mean, 0, 0.1});
+  for (LossReduction reduction : {LossReduction::mean, LossReduction::sum})
+    add(list, {2, 5, 7, 11}, {true, true, reduction, 0, 0.3});
   add(list, {8, 144, 192, 11}, {}, "unet16_camvid");
   add(list, {1, 512, 512, 21}, {}, "deeplab_head");
   add(list, {2, 512, 1024, 19}, {true, false, LossReduction::mean, 0}, "cityscapes");
@@ -168,6 +180,8 @@ void add_cross_entropy_cases(CaseList& list) {
     add_gradient(list, {2, 3, 2, k}, {true, true, LossReduction::mean, 0});
     add_gradient(list, {1, 2, 3, k}, {true, false, LossReduction::sum, 2});
     add_gradient(list, {1, 2, 3, k}, {false, false, LossReduction::mean, 0.5});
+    add_gradient(list, {2, 3, 2, k}, {false, false, LossReduction::mean, 0, 0.1});
+    add_gradient(list, {2, 3, 2, k}, {true, true, LossReduction::sum, 0, 0.4});
   }
   add_bad_inputs(list);
 }

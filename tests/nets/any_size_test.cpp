@@ -87,17 +87,39 @@ TEST_CASE("The logits describe the whole image, whatever its size") {
       FAIL("wrong region");
       return out;
     };
+    // Sizes that the network does not take are refused, all others are not.
+    const auto takes = [&](int64_t height, int64_t width) {
+      const layers::ImageSides sides = net->image_sides();
+      const int64_t least = std::min(height, width), largest_side = std::max(height, width);
+      return least >= sides.smallest && (!sides.only || largest_side == sides.smallest);
+    };
     // Shapes alone, without arithmetic.
     for (int64_t height = 1; height <= 65; ++height) {
       for (int64_t width = 1; width <= 65; ++width) {
         // Where there is one logit, squares are enough.
         if (!net->labels_pixels() && height != width) continue;
+        if (!takes(height, width)) {
+          const Tensor image =
+              Tensor::empty({1, height, width, net->in_channels()}, DType::f32, Device::meta);
+          CHECK_THROWS_WITH(shapes->forward(Variable(image)),
+                            Catch::Contains(fmt::format("{0}x{0} pixels. Got {1}x{2}",
+                                                        net->image_sides().smallest, height, width)));
+          continue;
+        }
         check(*shapes, height, width,
               Tensor::empty({1, height, width, net->in_channels()}, DType::f32, Device::meta));
       }
     }
-    for (const auto& [height, width] :
-         {std::pair<int64_t, int64_t>{1, 1}, {1, 65}, {2, 3}, {33, 47}, {64, 64}, {65, 31}, {97, 131}}) {
+    for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1},
+                                        {1, 65},
+                                        {2, 3},
+                                        {28, 28},
+                                        {33, 33},
+                                        {33, 47},
+                                        {64, 64},
+                                        {65, 31},
+                                        {97, 131}}) {
+      if (!takes(height, width)) continue;
       const Tensor image = noise({1, height, width, net->in_channels()}, 1);
       const auto out = check(*net, height, width, image);
       CHECK(std::isfinite(largest(layers::full_resolution_logits(out).value())));
@@ -156,7 +178,11 @@ TEST_CASE("The simulated GPU gives the logits and gradients of the CPU") {
   for (const char* model : tiny_models) {
     INFO(model);
     const auto cpu = tiny(model), sim = tiny(model, Device::sim);
-    const Tensor image = noise({2, 37, 45, cpu->in_channels()}, 2);
+    const layers::ImageSides sides = cpu->image_sides();
+    const int64_t height = std::max<int64_t>(37, sides.smallest),
+                  width = std::max<int64_t>(45, sides.smallest);
+    const Tensor image = sides.only ? noise({2, sides.smallest, sides.smallest, cpu->in_channels()}, 2)
+                                    : noise({2, height, width, cpu->in_channels()}, 2);
     const Pass a = pass_of(*cpu, image), b = pass_of(*sim, image);
     CHECK(largest(a.logits) > 0);
     CHECK(difference(a.logits, b.logits) <= 1e-4 * largest(a.logits));

@@ -25,6 +25,7 @@ import summary
 LOGITS_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
 DRAWS = 5
+NAMES = {"out": "logits"}  # of outputs in the files of `atrous forward`, where they differ from those of the cases
 
 
 def agrees(errors, deep):
@@ -92,9 +93,7 @@ def compare(binary, folder, case, seed, gradients):
     net.eval()
     with torch.no_grad():
         theirs = net(image)
-    errors = {"eval": largest_difference(ours["logits"], theirs["out"])}
-    if "aux" in theirs:
-        errors["eval"] = max(errors["eval"], largest_difference(ours["aux"], theirs["aux"]))
+    errors = {"eval": max(largest_difference(ours[NAMES.get(key, key)], t) for key, t in theirs.items())}
 
     check_round_trip(binary, folder, case, paths, image, theirs["out"])
     if not gradients:
@@ -105,9 +104,7 @@ def compare(binary, folder, case, seed, gradients):
     theirs = net(image)
     seeds = {key: torch.randn(t.shape, generator=g) for key, t in theirs.items()}
     torch.autograd.backward(list(theirs.values()), [seeds[key] for key in theirs])
-    files = {"input": image, "grad_logits": seeds["out"]}
-    if "aux" in seeds:
-        files["grad_aux"] = seeds["aux"]
+    files = {"input": image} | {f"grad_{NAMES.get(key, key)}": t for key, t in seeds.items()}
     common.save(paths["in.st"], files)
     common.atrous(binary, *command, "--train-mode", "--backward")
     ours = common.load(paths["out.st"])

@@ -8,7 +8,7 @@ import pkgutil
 
 class Case:
     """One comparison. `model` is the section of the config, `build()` makes the PyTorch network, which returns {"out": logits} (and
-    "aux") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all.
+    "aux", "aux2") at the size of the image; it raises ImportError if what it needs is not there. `deep`: see parity_nets.py. `heavy`: big or slow, only with --all.
     `prepare(net)` may change the random weights where they would make the network useless. `without_gradient(name)` says which
     parameters have a gradient of exactly zero, such as biases in front of a batch norm."""
 

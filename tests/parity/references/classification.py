@@ -38,6 +38,99 @@ def case(name, classes, batch, height, width, heavy=False, deep=True, frozen=Fal
     return Case(name + form, model, build, batch, height, width, deep=deep, heavy=heavy, prepare=prepare)
 
 
+def with_heads(module, inputs, outputs):
+    """Logits, and in training those of the auxiliary heads, of GoogLeNet's two the later one first as `aux`."""
+    if not isinstance(outputs, tuple):
+        return {"out": outputs[:, :, None, None]}
+    return {key: t[:, :, None, None] for key, t in zip(("out", "aux", "aux2"), outputs) if t is not None}
+
+
+def inception_case(name, classes, batch, size, aux=False, transform=False, heavy=False):
+    def build():
+        import torchvision
+
+        net = getattr(torchvision.models, name)(weights=None, num_classes=classes, aux_logits=aux, transform_input=transform, init_weights=False)
+        net.register_forward_hook(with_heads)
+        return without_dropout(net)
+
+    model = {"name": name, "num_classes": classes, "dropout": 0}
+    if aux:
+        model["aux_loss"] = True
+    if transform:
+        model["transform_input"] = True
+    form = (", with aux" if aux else "") + (", transform" if transform else "") + ("" if classes == 1000 else ", small")
+    return Case(name + form, model, build, batch, size, size, deep=True, heavy=heavy)
+
+
+def alexnet_case(classes, batch, height, width, heavy=False):
+    def build():
+        import torchvision
+
+        net = torchvision.models.alexnet(weights=None, num_classes=classes)
+        net.register_forward_hook(with_heads)
+        return without_dropout(net)
+
+    return Case("alexnet" + ("" if classes == 1000 else ", small"), {"name": "alexnet", "num_classes": classes, "dropout": 0},
+                build, batch, height, width, heavy=heavy)
+
+
+def two_group_alexnet_case(classes, batch, height, width, heavy=False):
+    """The paper's network in the order of Caffe's model: pools (which round up) in front of the response normalisation."""
+
+    def build():
+        import torch
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv1 = nn.Conv2d(3, 96, 11, 4)
+                self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
+                self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
+                self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
+                self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
+                self.fc6, self.fc7, self.fc8 = nn.Linear(9216, 4096), nn.Linear(4096, 4096), nn.Linear(4096, classes)
+                self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+                self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)
+
+            def forward(self, x):
+                x = self.norm(self.pool(torch.relu(self.conv1(x))))
+                x = self.norm(self.pool(torch.relu(self.conv2(x))))
+                x = torch.relu(self.conv4(torch.relu(self.conv3(x))))
+                x = self.pool(torch.relu(self.conv5(x)))
+                x = nn.functional.adaptive_avg_pool2d(x, 6).flatten(1)
+                x = self.fc8(torch.relu(self.fc7(torch.relu(self.fc6(x)))))
+                return {"out": x[:, :, None, None]}
+
+        return Net()
+
+    name = "alexnet caffe" + ("" if classes == 1000 else ", small")
+    return Case(name, {"name": "alexnet", "form": "caffe", "num_classes": classes, "dropout": 0}, build, batch, height, width, heavy=heavy)
+
+
+def lenet_case(channels, size, batch):
+    def build():
+        import torch
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                side = ((size - 4 + 1) // 2 - 4 + 1) // 2
+                self.conv1, self.conv2 = nn.Conv2d(channels, 20, 5), nn.Conv2d(20, 50, 5)
+                self.fc1, self.fc2 = nn.Linear(50 * side * side, 500), nn.Linear(500, 10)
+                self.pool = nn.MaxPool2d(2, ceil_mode=True)
+
+            def forward(self, x):
+                x = self.pool(self.conv2(self.pool(self.conv1(x)))).flatten(1)
+                return {"out": self.fc2(torch.relu(self.fc1(x)))[:, :, None, None]}
+
+        return Net()
+
+    model = {"name": "lenet5", "num_classes": 10, "in_channels": channels} | ({} if size == 28 else {"input_size": size})
+    return Case(f"lenet5 {channels}x{size}x{size}", model, build, batch, size, size)
+
+
 CASES = [
     case("resnet18", 10, 3, 65, 97),
     case("mobilenet_v2", 10, 3, 65, 97),
@@ -46,6 +139,19 @@ CASES = [
     case("mobilenet_v3_small", 10, 2, 65, 97, deep=False, frozen=True),
     case("mobilenet_v3_large", 10, 3, 65, 97, heavy=True),
     case("vgg16_bn", 10, 2, 65, 97, heavy=True),
+    lenet_case(1, 28, 3),
+    lenet_case(3, 33, 2),
+    alexnet_case(10, 2, 97, 131, heavy=True),
+    alexnet_case(1000, 2, 224, 224, heavy=True),
+    two_group_alexnet_case(10, 2, 115, 147, heavy=True),
+    two_group_alexnet_case(1000, 2, 227, 227, heavy=True),
+    inception_case("googlenet", 10, 3, 97),
+    inception_case("googlenet", 10, 3, 97, aux=True),
+    inception_case("googlenet", 10, 3, 15),
+    inception_case("googlenet", 1000, 2, 224, aux=True, transform=True, heavy=True),
+    inception_case("inception_v3", 10, 3, 75),
+    inception_case("inception_v3", 10, 3, 139, transform=True, heavy=True),
+    inception_case("inception_v3", 1000, 2, 299, aux=True, heavy=True),
 ] + [
     case(name, 1000, 2, 224, 224, heavy=True)
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "vgg16", "vgg16_bn",
