@@ -138,7 +138,7 @@ TEST_CASE("folders: checkpoint classes without names are taken by number, and th
   const Set set;
   set.add("val/n01/a.png", 1);
   set.add("val/n02/a.png", 1);
-  ClassList bare{.what = "the checkpoint"};
+  ClassList bare{.what = "the checkpoint", .classes = {}};
   bare.classes = {{"class0", {}, {}}, {"class1", {}, {}}};
   const auto val = set.open("val", 2, &bare);
   CHECK(val->counts() == std::vector<int64_t>{1, 1});

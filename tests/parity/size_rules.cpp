@@ -133,9 +133,8 @@ Numbers anchors(std::istream& in) {
   if (!d.backbone) {
     const layers::BuildDeviceGuard on_meta(Device::meta);
     const bool vgg = name == "vgg16";
-    d.backbone =
-        vgg ? nets::make_vgg_map(narrow(name, 32))
-            : nets::make_resnet_fpn(narrow(name, 32), 8, layers::NormOptions(layers::NormKind::none));
+    d.backbone = vgg ? nets::make_vgg_map(narrow(name, 32))
+                     : nets::make_fpn(narrow(name, 32), 8, layers::NormOptions(layers::NormKind::none));
     nets::DetectionOptions options;
     options.anchor_sizes =
         vgg ? std::vector<double>{128, 256, 512} : std::vector<double>{32, 64, 128, 256, 512};

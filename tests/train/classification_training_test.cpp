@@ -1,5 +1,6 @@
 // Training networks that classify images: it learns, resumes bit-identically, and keeps the best by top-1.
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <filesystem>
 
 #include "data/shapes.h"
