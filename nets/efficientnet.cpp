@@ -152,6 +152,7 @@ class EfficientNet : public Backbone {
  public:
   explicit EfficientNet(const BackboneOptions& o)
       : form_(*find_efficientnet(o.name)),
+        published_width_(o.width_multiplier == 1),
         common_{NormOptions(o.norm, o.norm_eps.value_or(1e-3), 0.01),
                 o.conv_padding.value_or(ConvPadding::tensorflow), form_.lite} {
     const auto unscaled = [&](int64_t c) { return divisible_width(c, o.width_multiplier); };
@@ -192,6 +193,9 @@ class EfficientNet : public Backbone {
   }
 
   std::string kind() const override { return "EfficientNet"; }
+  EfficientNetInside described() const {
+    return {published_width_ ? &form_ : nullptr, common_.padding, common_.norm.eps};
+  }
 
  protected:
   // [1] is the stem's, [2] ... [5] the last of each resolution.
@@ -218,6 +222,7 @@ class EfficientNet : public Backbone {
   }
 
   const EfficientNetForm& form_;
+  const bool published_width_;
   const Common common_;
   ConvNorm stem_, head_;
   std::shared_ptr<ModuleList<ModuleList<InvertedResidual>>> stages_;
@@ -247,6 +252,14 @@ const EfficientNetForm* find_efficientnet(std::string_view name) {
   const auto* form = std::find_if(std::begin(forms), std::end(forms),
                                   [&](const EfficientNetForm& f) { return name == f.name; });
   return form == std::end(forms) ? nullptr : form;
+}
+
+std::optional<EfficientNetInside> efficientnet_in(const Module& network) {
+  if (const auto* found = dynamic_cast<const EfficientNet*>(&network)) return found->described();
+  for (const auto& [name, child] : network.children()) {
+    if (const auto inside = efficientnet_in(*child)) return inside;
+  }
+  return std::nullopt;
 }
 
 std::shared_ptr<Backbone> make_efficientnet(const BackboneOptions& options) {

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
+
+#include "layers/module.h"
+#include "nets/model_options.h"
 
 namespace atrous::nets {
 
@@ -22,5 +26,13 @@ struct EfficientNetForm {
 std::span<const EfficientNetForm> efficientnet_forms();
 // Null if it is none of them.
 const EfficientNetForm* find_efficientnet(std::string_view name);
+
+// The EfficientNet inside a network, with what its weights depend on besides.
+struct EfficientNetInside {
+  const EfficientNetForm* form;  // null with a width_multiplier
+  ConvPadding padding;
+  double eps;
+};
+std::optional<EfficientNetInside> efficientnet_in(const layers::Module& network);
 
 }  // namespace atrous::nets

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "nets/backbone.h"
+#include "nets/efficientnet_names.h"
 #include "nets/factory.h"
 
 namespace atrous::nets {
@@ -27,6 +28,11 @@ class Names {
     return at == by_name_.end() || at->second->shape.size() <= axis
                ? 0
                : static_cast<int64_t>(at->second->shape[axis]);
+  }
+  RowCounts rows() const {
+    RowCounts rows;
+    for (const auto& [name, t] : by_name_) rows[name] = t->shape.empty() ? -1 : extent(name, 0);
+    return rows;
   }
   // Whether the tensor has the shape of `own`, which is [K,R,S,C] for filters, where files have [K,C,R,S].
   bool fits(const std::string& name, const Shape& own, bool any_channels) const {
@@ -73,6 +79,23 @@ Found backbone_below(const Names& names, const std::string& prefix) {
     }
   }
   return best;
+}
+
+// The form of an EfficientNet: its program's, or what is usual under timm's names.
+void complete_efficientnet(const EfficientNetNames& found, bool of_smp, FileNetwork& network) {
+  if (!network.model) return;
+  if (found.padding == ConvPadding::tensorflow && of_smp && network.backbone == "efficientnet_b0") {
+    network.model.reset();  // its decoder reads a map that no network here has (start_weights.cpp)
+    return;
+  }
+  const bool symmetric = found.padding ? *found.padding == ConvPadding::symmetric : of_smp;
+  network.model->conv_padding = symmetric ? ConvPadding::symmetric : ConvPadding::tensorflow;
+  network.model->norm_eps = found.eps.value_or(symmetric ? 1e-5 : 1e-3);
+  if (!found.padding)
+    network.assumptions.push_back(fmt::format("model.conv_padding \"{}\" and model.norm_eps {}, as in {}",
+                                              *network.model->conv_padding, network.model->norm_eps,
+                                              of_smp ? "segmentation_models_pytorch's timm encoders"
+                                                     : "timm's networks named tf_"));
 }
 
 using Complete = void (*)(const Names&, FileNetwork&);
@@ -253,9 +276,15 @@ constexpr Scheme schemes[] = {
      "classifier.weight",
      classifier},
     {"torchvision EfficientNet",
-     {"features.1.0.block.0.0.weight", "features.0.0.weight"},
-     nullptr,
-     "classifier.1.weight"},
+     {"features.1.0.block.0.0.weight", "features.8.0.weight"},
+     "",
+     "classifier.1.weight",
+     classifier},
+    {"efficientnet-pytorch",
+     {"_conv_stem.weight", "_blocks.0._depthwise_conv.weight"},
+     "",
+     "_fc.weight",
+     classifier},
     {"timm vision transformer",
      {"patch_embed.proj.weight", "blocks.0.attn.qkv.weight"},
      nullptr,
@@ -298,7 +327,12 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
   FileNetwork network{scheme.program, ""};
   network.classes = names.extent(scheme.classes, 0);
   std::string first;
-  if (scheme.backbone) {
+  std::optional<EfficientNetNames> efficient;
+  if (scheme.backbone) efficient = efficientnet_names(names.rows(), scheme.backbone);
+  if (efficient) {
+    if (efficient->form) network.backbone = efficient->form->name;
+    first = efficient->in_file("conv_stem.weight");
+  } else if (scheme.backbone) {
     // segmentation_models_pytorch keeps VGG and MobileNet as torchvision's classification networks have them.
     for (const char* inner : {"", "features."}) {
       const Found found = backbone_below(names, scheme.backbone + std::string(inner));
@@ -310,6 +344,7 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
   }
   if (!scheme.complete) return network;
   scheme.complete(names, network);
+  if (efficient) complete_efficientnet(*efficient, scheme.backbone == std::string("encoder."), network);
   if (!network.model) return network;
   network.model->num_classes = network.classes;
   for (const std::string& filter :

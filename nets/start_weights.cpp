@@ -10,6 +10,7 @@
 #include "core/weights_file.h"
 #include "layers/finite.h"
 #include "nets/backbone.h"
+#include "nets/efficientnet_names.h"
 #include "nets/published_weights.h"
 
 namespace atrous::nets {
@@ -66,6 +67,76 @@ void adopt_deep_stem(TensorFile& file, const std::string& own, const std::map<st
   }
 }
 
+// What the renaming knows of its purpose, and what it has to say.
+struct Import {
+  std::string where;  // for messages
+  bool backbone_only = false;
+  std::vector<std::string> notes;
+};
+
+// Prefixes of the whole encoder, EfficientNet's classifier and torchvision's "features." included.
+constexpr const char* encoder_prefixes[] = {"", "backbone.", "encoder.", "backbone.body."};
+
+RowCounts rows_of(const TensorFile& file) {
+  RowCounts rows;
+  for (const auto& [name, t] : file.tensors) rows[name] = t.defined() && t.rank() > 0 ? t.dim(0) : -1;
+  return rows;
+}
+
+// Weights of another size may fit by their names, and those for another padding or eps compute something
+// else: errors, since neither shows in a loss. What cannot be told from the file is said.
+void check_efficientnet(const EfficientNetInside& net, const EfficientNetNames& names,
+                        const std::string& where) {
+  ATROUS_CHECK(!names.form || !net.form || names.form == net.form, ErrorKind::checkpoint,
+               "[{}] the file must hold the network's EfficientNet. Got {} for {}. Use a file of {}, or set "
+               "the name in the config to {}.",
+               where, names.form->name, net.form->name, net.form->name, names.form->name);
+  ATROUS_CHECK(!names.padding || (net.padding == *names.padding && net.eps == *names.eps),
+               ErrorKind::checkpoint,
+               "[{}] weights of {} are for model.conv_padding \"{}\" and model.norm_eps {}. Got \"{}\" and {}. "
+               "Set both.",
+               where, names.program, *names.padding, *names.eps, net.padding, net.eps);
+}
+
+// segmentation_models_pytorch's networks on efficientnet-pytorch. Its efficientnet-b0, alone among the sizes,
+// gives the decoder a map from within a stage: for a decoder of those weights there is no network here.
+void check_smp_decoder(const TensorFile& file, const EfficientNetForm* form, const Import& import) {
+  const bool decoder = std::any_of(file.tensors.begin(), file.tensors.end(),
+                                   [](const auto& t) { return t.first.starts_with("decoder."); });
+  ATROUS_CHECK(
+      !decoder || import.backbone_only || !form || form->name != std::string("efficientnet_b0"),
+      ErrorKind::checkpoint,
+      "[{}] the decoder of segmentation_models_pytorch's efficientnet-b0 reads a map that this network "
+      "does not have (behind block 8, not 10). Got such a file. Load its encoder alone "
+      "(model.weights.backbone, or import-weights --backbone).",
+      import.where);
+}
+
+// Renames an EfficientNet of torchvision or efficientnet-pytorch to timm's names, which are the network's.
+void adopt_efficientnet(TensorFile& file, const Model& model, Import& import) {
+  const std::optional<EfficientNetInside> net = efficientnet_in(model);
+  if (!net) return;
+  const RowCounts rows = rows_of(file);
+  for (const std::string prefix : encoder_prefixes) {
+    const std::optional<EfficientNetNames> names = efficientnet_names(rows, prefix);
+    if (!names) continue;
+    check_efficientnet(*net, *names, import.where);
+    if (names->padding == ConvPadding::tensorflow) {
+      check_smp_decoder(file, names->form, import);
+      import.notes.emplace_back(
+          "efficientnet-pytorch pads for images of one size; at sizes that halve otherwise, its borders "
+          "differ");
+    }
+    if (!names->padding && prefix == "encoder." && net->padding == ConvPadding::tensorflow)
+      import.notes.emplace_back(
+          "weights that segmentation_models_pytorch trained under these names are for model.conv_padding "
+          "\"symmetric\" and model.norm_eps 1e-05");
+    for (auto& [name, t] : file.tensors) {
+      if (const auto own = names->own.find(name); own != names->own.end()) name = prefix + own->second;
+    }
+  }
+}
+
 // The prefix under which most tensors of the file are, by name, parameters and buffers of the backbone.
 std::string backbone_prefix_in(const TensorFile& file, const std::string& own,
                                const std::map<std::string, Shape>& wanted) {
@@ -93,13 +164,14 @@ std::map<std::string, Shape> shapes_of(const Model& model) {
 }
 
 // Renames every tensor of the file to the network's name for it, if there is one.
-void rename_all(TensorFile& file, const Model& model) {
+void rename_all(TensorFile& file, const Model& model, Import& import) {
   const std::map<std::string, Shape> wanted = shapes_of(model);
   for (auto& [name, t] : file.tensors) {
     if (wanted.contains(name)) continue;
     if (const std::string today = current_name(name); wanted.contains(today)) name = today;
   }
   adopt_fully_connected(file, wanted);
+  adopt_efficientnet(file, model, import);
   adopt_deep_stem(file, model.backbone_prefix(), wanted);
   const std::string own = model.backbone_prefix(), theirs = backbone_prefix_in(file, own, wanted);
   if (theirs == own) return;
@@ -151,7 +223,9 @@ void use_current_names(TensorFile& file, const Model& model) {
     if (name.starts_with(wrapper)) name.erase(0, wrapper.size());
     before.push_back(name);
   }
-  rename_all(file, model);
+  Import import{"weights " + file.origin};
+  rename_all(file, model, import);
+  file.notes.insert(file.notes.end(), import.notes.begin(), import.notes.end());
   check_distinct(file, before, "weights");
 }
 
@@ -175,6 +249,8 @@ Likeness likeness(const TensorFile& file, const std::string& prefix, const std::
   Likeness like{name};
   BackboneOptions options;
   options.name = name;
+  options.last_conv = false;  // not every file has it
+  const layers::BuildDeviceGuard shapes_alone(Device::meta);
   const auto backbone = make_backbone(options);
   for (const layers::NamedParameter& p : backbone->parameters()) {
     const Tensor* t = file.find(prefix + p.name);
@@ -256,10 +332,11 @@ ImportReport import_weights(const Model& model, const std::string& given, const 
   for (auto& [name, t] : file.tensors) name.erase(0, wrapper.size());
   std::vector<std::string> before;
   for (const auto& [name, t] : file.tensors) before.push_back(name);
-  rename_all(file, model);
+  Import import{fmt::format("{} {}", options.where, path), options.backbone_only, file.notes};
+  rename_all(file, model, import);
   check_distinct(file, before, options.where);
   ImportReport report;
-  report.notes = file.notes;
+  report.notes = import.notes;
   for (size_t i = 0; i < before.size(); ++i) {
     if (before[i] != file.tensors[i].first) report.renamed.emplace_back(before[i], file.tensors[i].first);
   }

@@ -33,7 +33,13 @@ TEST_CASE("batch norms have the eps and momentum of the network's reference") {
   for (const char* name : {"resnet18", "vgg16_bn", "mobilenet_v2"})
     CHECK(norms_of(fmt::format(R"({{"name": "{}", "width_multiplier": 0.0625}})", name)) == Constants{usual});
   CHECK(norms_of(R"({"name": "unet", "base_width": 2, "depth": 3})") == Constants{usual});
-  CHECK(norms_of(R"({"name": "mobilenet_v3_large", "width_multiplier": 0.0625})") == Constants{{1e-3, 0.01}});
+  for (const char* name :
+       {"mobilenet_v3_large", "mobilenet_v3_small", "efficientnet_lite0", "efficientnet_b0"})
+    CHECK(norms_of(fmt::format(R"({{"name": "{}", "width_multiplier": 0.0625}})", name)) ==
+          Constants{{1e-3, 0.01}});
+  for (const char* name : {"resnet18", "vgg16_bn", "mobilenet_v2"})
+    CHECK(norms_of(fmt::format(R"({{"name": "{}", "width_multiplier": 0.0625, "norm_eps": 0.25}})", name)) ==
+          Constants{{0.25, 0.1}});
   // The backbone has TensorFlow's, the head around it the usual ones.
   CHECK(norms_of(R"({"name": "deeplabv3plus", "backbone": "xception65", "width_multiplier": 0.015625})") ==
         Constants{{1e-3, 0.1}, usual});
