@@ -173,8 +173,7 @@ std::optional<EfficientNetNames> efficientnet_names(const RowCounts& file, const
   } else if (has("_conv_stem.weight") && has("_blocks.0._depthwise_conv.weight")) {
     names.program = "efficientnet-pytorch";
     const std::vector<Place> blocks = places(file, prefix);
-    names.own =
-        all_names(file, prefix, [&](std::string_view name) { return from_pytorch(name, blocks); });
+    names.own = all_names(file, prefix, [&](std::string_view name) { return from_pytorch(name, blocks); });
     names.form = form_of(names, file);
     names.padding = ConvPadding::tensorflow;
     names.eps = 1e-3;

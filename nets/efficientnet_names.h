@@ -15,13 +15,13 @@ namespace atrous::nets {
 using RowCounts = std::map<std::string, int64_t>;
 
 struct EfficientNetNames {
-  const char* program;                       // whose names they are
-  const EfficientNetForm* form = nullptr;    // whose blocks and channels; null if none has them
+  const char* program;                     // whose names they are
+  const EfficientNetForm* form = nullptr;  // whose blocks and channels; null if none has them
   // What that program computes; unset for timm's names, which both forms have.
-  std::optional<ConvPadding> padding;
-  std::optional<double> eps;
+  std::optional<ConvPadding> padding = {};
+  std::optional<double> eps = {};
   // Every name in the file, with the prefix, and the network's own name for it, without.
-  std::map<std::string, std::string> own;
+  std::map<std::string, std::string> own = {};
   // The name in the file of what is `own` here; "" if it is not there.
   std::string in_file(const std::string& name) const;
 };

@@ -88,14 +88,17 @@ void complete_efficientnet(const EfficientNetNames& found, bool of_smp, FileNetw
     network.model.reset();  // its decoder reads a map that no network here has (start_weights.cpp)
     return;
   }
+  if (found.padding == ConvPadding::tensorflow)
+    network.assumptions.emplace_back(
+        "padding for the size of each image; efficientnet-pytorch pads for one size, and its borders differ");
   const bool symmetric = found.padding ? *found.padding == ConvPadding::symmetric : of_smp;
   network.model->conv_padding = symmetric ? ConvPadding::symmetric : ConvPadding::tensorflow;
   network.model->norm_eps = found.eps.value_or(symmetric ? 1e-5 : 1e-3);
   if (!found.padding)
-    network.assumptions.push_back(fmt::format("model.conv_padding \"{}\" and model.norm_eps {}, as in {}",
-                                              *network.model->conv_padding, network.model->norm_eps,
-                                              of_smp ? "segmentation_models_pytorch's timm encoders"
-                                                     : "timm's networks named tf_"));
+    network.assumptions.push_back(
+        fmt::format("model.conv_padding \"{}\" and model.norm_eps {}, as in {}", *network.model->conv_padding,
+                    network.model->norm_eps,
+                    of_smp ? "segmentation_models_pytorch's timm encoders" : "timm's networks named tf_"));
 }
 
 using Complete = void (*)(const Names&, FileNetwork&);

@@ -71,7 +71,7 @@ void adopt_deep_stem(TensorFile& file, const std::string& own, const std::map<st
 struct Import {
   std::string where;  // for messages
   bool backbone_only = false;
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = {};
 };
 
 // Prefixes of the whole encoder, EfficientNet's classifier and torchvision's "features." included.
@@ -91,11 +91,11 @@ void check_efficientnet(const EfficientNetInside& net, const EfficientNetNames& 
                "[{}] the file must hold the network's EfficientNet. Got {} for {}. Use a file of {}, or set "
                "the name in the config to {}.",
                where, names.form->name, net.form->name, net.form->name, names.form->name);
-  ATROUS_CHECK(!names.padding || (net.padding == *names.padding && net.eps == *names.eps),
-               ErrorKind::checkpoint,
-               "[{}] weights of {} are for model.conv_padding \"{}\" and model.norm_eps {}. Got \"{}\" and {}. "
-               "Set both.",
-               where, names.program, *names.padding, *names.eps, net.padding, net.eps);
+  ATROUS_CHECK(
+      !names.padding || (net.padding == *names.padding && net.eps == *names.eps), ErrorKind::checkpoint,
+      "[{}] weights of {} are for model.conv_padding \"{}\" and model.norm_eps {}. Got \"{}\" and {}. "
+      "Set both.",
+      where, names.program, *names.padding, *names.eps, net.padding, net.eps);
 }
 
 // segmentation_models_pytorch's networks on efficientnet-pytorch. Its efficientnet-b0, alone among the sizes,

@@ -31,7 +31,7 @@ command -v "$python" >/dev/null || { echo "parity: no such program: $python" >&2
 for program in cli/atrous tests/box_ops tests/roi_ops tests/crf_ops tests/size_rules; do
   [ -x "$build/$program" ] || { echo "parity: $build/$program is not built (cmake --build $build --target $(basename "$program"))" >&2; exit 2; }
 done
-known=(sizes boxes roi crf coco weights features nets train detection)
+known=(sizes boxes roi crf coco weights imagenet features nets train detection)
 [ ${#names[@]} -gt 0 ] || names=("${known[@]}")
 for name in "${names[@]}"; do
   [[ " ${known[*]} " == *" $name "* ]] || { echo "parity: no script named $name; there are: ${known[*]}" >&2; exit 2; }

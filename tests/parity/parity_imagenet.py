@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Real weights on real photographs: the logits of EfficientNet-Lite0 against timm's `tf_efficientnet_lite0`, to 1e-4 of the largest.
 
---weights: the file of timm's names (safetensors). --images: a folder with photographs (.jpg), searched with its subfolders; the first 20
-by name are used. Each is resized to 224x224 and normalised as (value - 127) / 128, and both networks get the same numbers.
+--weights: the file of timm's names (safetensors); else tf_efficientnet_lite0.safetensors in the folder ATROUS_WEIGHTS. --images: a folder with
+photographs (.jpg), searched with its subfolders; else coco_mini in ATROUS_DATA_DIR. The first 20 by name are used. Each is resized to 224x224 and normalised as (value - 127) / 128, and both networks get the same numbers.
 
 Exit code 0 if all agree, 1 if not, 77 if PyTorch, timm or Pillow, the weights or the photographs are absent.
 """
@@ -40,8 +40,8 @@ def pixels(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--atrous", default=common.default_binary(), metavar="BINARY")
-    parser.add_argument("--weights", default="", metavar="FILE")
-    parser.add_argument("--images", default="", metavar="FOLDER")
+    parser.add_argument("--weights", default=os.path.join(os.environ.get("ATROUS_WEIGHTS", ""), "tf_efficientnet_lite0.safetensors"), metavar="FILE")
+    parser.add_argument("--images", default=os.path.join(os.environ.get("ATROUS_DATA_DIR", ""), "coco_mini"), metavar="FOLDER")
     options = parser.parse_args()
     common.use_threads()
     if not os.path.isfile(options.weights):

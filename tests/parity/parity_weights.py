@@ -246,6 +246,8 @@ def derived(binary, folder):
     nothing = {"weights": None, "weights_backbone": None}
     files = [("resnet34", torchvision.models.resnet34(weights=None, num_classes=7)), ("vgg16_bn", torchvision.models.vgg16_bn(weights=None, num_classes=3)),
              ("mobilenet_v2", torchvision.models.mobilenet_v2(weights=None, num_classes=5)),
+             ("mobilenet_v3_small", torchvision.models.mobilenet_v3_small(weights=None, num_classes=5)),
+             ("efficientnet_b0", torchvision.models.efficientnet_b0(weights=None, num_classes=5)), ("efficientnet_b5", torchvision.models.efficientnet_b5(weights=None, num_classes=5)),
              ("deeplabv3_resnet101", segmentation.deeplabv3_resnet101(**nothing, num_classes=21, aux_loss=True)),
              ("deeplabv3_mobilenet", segmentation.deeplabv3_mobilenet_v3_large(**nothing, num_classes=21)),
              ("fcn_resnet50", segmentation.fcn_resnet50(**nothing, num_classes=19)), ("lraspp", segmentation.lraspp_mobilenet_v3_large(**nothing, num_classes=21))]
@@ -262,6 +264,8 @@ def derived(binary, folder):
         return errors
     hubs = [("unet", smp.Unet("resnet34", encoder_weights=None, classes=3)), ("unet scse", smp.Unet("resnet18", encoder_weights=None, classes=5, decoder_attention_type="scse")),
             ("unet grey", smp.Unet("mobilenet_v2", encoder_weights=None, classes=2, in_channels=1)),
+            ("unet timm-efficientnet-b0", smp.Unet("timm-efficientnet-b0", encoder_weights=None, classes=3)), ("deeplabv3+ efficientnet-b1", smp.DeepLabV3Plus("efficientnet-b1", encoder_weights=None, classes=3)),
+            ("deeplabv3+ lite0", smp.DeepLabV3Plus("timm-tf_efficientnet_lite0", encoder_weights=None, classes=3)),
             ("deeplabv3+", smp.DeepLabV3Plus("resnet18", encoder_weights=None, classes=4)),
             ("deeplabv3+ stride 8", smp.DeepLabV3Plus("resnet18", encoder_weights=None, classes=4, encoder_output_stride=8, decoder_atrous_rates=(6, 12, 18))),
             ("pspnet", smp.PSPNet("resnet18", encoder_weights=None, classes=4)), ("pspnet depth 4", smp.PSPNet("resnet18", encoder_weights=None, classes=4, encoder_depth=4, upsampling=16))]
