@@ -84,7 +84,7 @@ RowCounts rows_of(const TensorFile& file) {
 }
 
 // Weights of another size may fit by their names, and those for another padding or eps compute something
-// else: errors, since neither shows in a loss. What cannot be told from the file is said.
+// else: errors, since neither shows in a loss.
 void check_efficientnet(const EfficientNetInside& net, const EfficientNetNames& names,
                         const std::string& where) {
   ATROUS_CHECK(!names.form || !net.form || names.form == net.form, ErrorKind::checkpoint,
