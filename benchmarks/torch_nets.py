@@ -8,6 +8,7 @@ Everything that helps PyTorch is on: channels_last, inference_mode, set_to_none,
 --math bf16 forward pass and loss run under torch.autocast, which computes convolutions and their outputs in bf16.
 """
 import argparse
+import importlib
 import json
 import math
 import struct
@@ -264,6 +265,16 @@ def detection_steps(net, args):
     return infer, loss
 
 
+def unet_efficientnet_lite0(args):
+    """segmentation_models_pytorch's, without stochastic depth."""
+    import segmentation_models_pytorch as smp
+    net = smp.Unet("timm-tf_efficientnet_lite0", encoder_weights=None, classes=args.classes)
+    for module in net.modules():
+        if type(module).__name__ == "DropPath":
+            module.drop_prob = 0.0
+    return net
+
+
 NETWORKS = {
     "unet32": lambda args: UNet(args.classes, 32),
     "fcn8s_resnet18": lambda args: Fcn8sResNet18(args.classes),
@@ -271,7 +282,10 @@ NETWORKS = {
     "deeplabv3plus_mobilenet_v2": lambda args: DeepLabV3PlusMobileNetV2(args.classes),
     "deeplabv3_resnet50": lambda args: deeplabv3_resnet50(args.classes),
     "maskrcnn_resnet50_fpn": maskrcnn_resnet50_fpn,
+    "unet_efficientnet_lite0": unet_efficientnet_lite0,
 }
+LIBRARIES = {"deeplabv3_resnet50": "torchvision", "maskrcnn_resnet50_fpn": "torchvision",
+             "unet_efficientnet_lite0": "segmentation_models_pytorch"}
 DETECTORS = {"maskrcnn_resnet50_fpn"}
 
 
@@ -308,11 +322,12 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    if args.network in ("deeplabv3_resnet50", "maskrcnn_resnet50_fpn"):
+    library = LIBRARIES.get(args.network)
+    if library:
         try:
-            import torchvision  # noqa: F401
+            importlib.import_module(library)
         except Exception as error:
-            print(f"none: {args.network} needs torchvision in the Python of PyTorch ({error})".replace("\n", " "))
+            print(f"none: {args.network} needs {library} in the Python of PyTorch ({error})".replace("\n", " "))
             return
     try:
         before = status("VmRSS")
