@@ -55,10 +55,30 @@ class Names {
 struct Found {
   std::string name;
   std::string first;  // its first filter in the file
+  double width = 1;   // model.width_multiplier
   size_t parameters = 0;
 };
 
-// The backbone whose parameters are all in the file below the prefix: the one with the most.
+// The backbone if its parameters are all in the file below the prefix, at the width that its first filter has.
+std::optional<Found> fitting(const Names& names, const std::string& prefix, BackboneOptions options) {
+  Found found{options.name, "", 1, 0};
+  auto parameters = make_backbone(options)->parameters();
+  found.first = prefix + parameters[0].name;
+  const int64_t channels = names.extent(found.first, 0), usual = parameters[0].variable.shape()[0];
+  if (channels == 0) return std::nullopt;
+  if (channels != usual) {
+    found.width = static_cast<double>(channels) / static_cast<double>(usual);
+    options.width_multiplier = found.width;
+    parameters = make_backbone(options)->parameters();
+  }
+  for (const layers::NamedParameter& p : parameters) {
+    const bool first = found.parameters++ == 0;  // its input channels are free
+    if (!names.fits(prefix + p.name, p.variable.shape(), first)) return std::nullopt;
+  }
+  return found;
+}
+
+// The one with the most parameters.
 Found backbone_below(const Names& names, const std::string& prefix) {
   const layers::BuildDeviceGuard on_meta(Device::meta);
   Found best;
@@ -67,15 +87,8 @@ Found backbone_below(const Names& names, const std::string& prefix) {
       BackboneOptions options;
       options.name = name;
       options.last_conv = last_conv;
-      Found found{name, ""};
-      for (const layers::NamedParameter& p : make_backbone(options)->parameters()) {
-        const bool first = found.parameters++ == 0;  // its input channels are free
-        if (first) found.first = prefix + p.name;
-        if (names.fits(prefix + p.name, p.variable.shape(), first)) continue;
-        found.parameters = 0;
-        break;
-      }
-      if (found.parameters > best.parameters) best = found;
+      const std::optional<Found> found = fitting(names, prefix, options);
+      if (found && found->parameters > best.parameters) best = *found;
     }
   }
   return best;
@@ -341,6 +354,7 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
       const Found found = backbone_below(names, scheme.backbone + std::string(inner));
       if (found.parameters == 0) continue;
       network.backbone = found.name;
+      network.width = found.width;
       first = found.first;
       break;
     }
@@ -350,6 +364,7 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
   if (efficient) complete_efficientnet(*efficient, scheme.backbone == std::string("encoder."), network);
   if (!network.model) return network;
   network.model->num_classes = network.classes;
+  network.model->width_multiplier = network.width;
   for (const std::string& filter :
        {first, std::string("inc.double_conv.0.weight"), std::string("layer0.0.weight")}) {
     if (const int64_t channels = names.extent(filter, 1); channels > 0) network.model->in_channels = channels;
@@ -362,6 +377,7 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
 std::string FileNetwork::str() const {
   std::string text = program;
   if (!backbone.empty()) text += ", " + backbone;
+  if (width != 1) text += fmt::format(", width {:g}", width);
   if (classes > 0) text += fmt::format(", {} classes", classes);
   return text;
 }

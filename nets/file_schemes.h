@@ -13,6 +13,7 @@ namespace atrous::nets {
 struct FileNetwork {
   std::string program;   // "torchvision DeepLab v3"
   std::string backbone;  // one of backbone_names(); empty if it is none of them
+  double width = 1;      // its width_multiplier
   int64_t classes = 0;   // 0: unknown
   // The network of atrous, as far as the file determines it; empty if there is none.
   std::optional<ModelOptions> model = {};

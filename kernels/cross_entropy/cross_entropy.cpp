@@ -66,7 +66,8 @@ CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, 
   narrow<int32_t>(p.classes, op);
   p.reduction = options.reduction;
   p.gamma = options.gamma;
-  p.label_smoothing = options.label_smoothing;
+  // The only class has all of the target, smoothed or not.
+  p.label_smoothing = p.classes > 1 ? options.label_smoothing : 0;
   p.class_weights = checked_class_weights(op, weights, p.classes, logits.device());
   p.pixel_weights = checked_pixel_weights(op, options.pixel_weights, pixels, logits.device());
   labels = checked_labels(op, labels, pixels, p.classes, p.ignore_index);
