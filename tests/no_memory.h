@@ -18,6 +18,7 @@ struct NoMemory {
 
 }  // namespace atrous::test
 
+// NOLINTBEGIN(misc-definitions-in-headers): operators that replace those of the library may not be inline.
 // Not inlined: GCC would take what it sees of malloc for that of a vector.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   void* memory = atrous::test::no_memory ? nullptr : std::malloc(size ? size : 1);
@@ -34,3 +35,4 @@ struct NoMemory {
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
 }
+// NOLINTEND(misc-definitions-in-headers)

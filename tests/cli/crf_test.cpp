@@ -100,7 +100,7 @@ TEST_CASE("crf: a turned photograph with probabilities of either size") {
     uint32_t crc = 0xffffffffu;
     for (const char c : bytes) {
       crc ^= static_cast<uint8_t>(c);
-      for (int k = 0; k < 8; ++k) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
+      for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
     }
     return ~crc;
   };

@@ -98,8 +98,8 @@ std::vector<uint8_t> jpeg_blocks(int columns, int rows, const std::vector<int>& 
   std::vector<uint8_t> image(static_cast<size_t>(width * height * channels));
   for (int y = 0; y < height; ++y) {
     for (int i = 0; i < width * channels; ++i) {
-      image[static_cast<size_t>(y * width * channels + i)] =
-          static_cast<uint8_t>(greys[static_cast<size_t>(y / 8 * columns + i / channels / 8)]);
+      const int at = y * width * channels + i, block = y / 8 * columns + i / channels / 8;
+      image[static_cast<size_t>(at)] = static_cast<uint8_t>(greys[static_cast<size_t>(block)]);
     }
   }
   std::vector<uint8_t> bytes =

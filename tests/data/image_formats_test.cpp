@@ -46,8 +46,9 @@ Bytes bmp(const Bmp& b) {
   put(out, 28, static_cast<uint32_t>(b.bits), 2);
   put(out, 30, b.compression, 4);
   put(out, 46, static_cast<uint32_t>(b.palette.size()), 4);
+  const int row_bytes = (b.width * b.bits + 31) / 32 * 4;
   for (Bytes row : b.rows) {
-    row.resize(static_cast<size_t>((b.width * b.bits + 31) / 32 * 4));
+    row.resize(static_cast<size_t>(row_bytes));
     append(out, row);
   }
   put(out, 2, static_cast<uint32_t>(out.size()), 4);

@@ -70,7 +70,9 @@ TEST_CASE("MATLAB: what is no label map is refused with its reason") {
   rejects(label({200, 300}, six), "more than a file of this size can hold");
   rejects(label({1, 3}, six), "more values than pixels");
   rejects(label({2, 3}, mat::element(17, columns)), "numeric type");
-  const auto numbers = [](std::vector<double> v) { return mat::element(mat::f64, mat::bytes_of_values(v)); };
+  const auto numbers = [](const std::vector<double>& v) {
+    return mat::element(mat::f64, mat::bytes_of_values(v));
+  };
   rejects(label({1, 1}, numbers({0.5}), mat::kind_f64), "whole numbers");
   rejects(label({1, 1}, numbers({-1}), mat::kind_f64), "whole numbers");
   rejects(label({1, 1}, numbers({65536}), mat::kind_f64), "whole numbers");

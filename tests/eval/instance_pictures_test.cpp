@@ -90,7 +90,8 @@ TEST_CASE("pictures of objects: tags do not cover other objects") {
   // A tight grid: only the rim has free places.
   std::vector<std::array<float, 4>> grid;
   for (int i = 0; i < 400; ++i) {
-    const auto x = static_cast<float>(120 + 20 * (i % 20)), y = static_cast<float>(120 + 20 * (i / 20));
+    const int row = i / 20, column = i % 20;
+    const auto x = static_cast<float>(120 + 20 * column), y = static_cast<float>(120 + 20 * row);
     grid.push_back({x, y, x + 20, y + 20});
   }
   const Tensor picture = eval::draw_instances(image, objects(640, 640, grid), classes);

@@ -7,7 +7,6 @@ namespace {
 
 using kernels::BoxCoderOptions;
 using kernels::BoxCoderProblem;
-using kernels::UsableOptions;
 
 constexpr BoxCoderOptions heads{.wx = 10, .wy = 10, .ww = 5, .wh = 5};
 

@@ -15,10 +15,10 @@ std::vector<Tensor> tensors_of(const Lattice& l) {
   return {l.vertex, l.weight, l.neighbours, l.splat_begin, l.splat_entry};
 }
 
-OpCase build_case(int64_t points, int64_t dims, const std::string& what, Input input) {
+OpCase build_case(int64_t points, int64_t dims, const std::string& what, const Input& input) {
   const LatticeProblem p{points, dims};
   OpCase c{.op = "lattice_build", .entry = "build", .descriptor = p.str() + " " + what};
-  c.inputs = {std::move(input)};
+  c.inputs = {input};
   const auto n = static_cast<double>(points), d1 = static_cast<double>(dims + 1);
   c.bytes = n * (4 * (d1 - 1) + 12 * d1);
   c.flops = 10 * n * d1 * d1;

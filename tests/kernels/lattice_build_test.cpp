@@ -31,7 +31,8 @@ Tensor picture_features(int64_t height, int64_t width) {
   Rng rng(5, 0x1a77);
   const Tensor image = Tensor::empty({height, width, 3});
   for (int64_t i = 0; i < image.numel(); ++i) {
-    const auto x = static_cast<double>(i / 3 % width), y = static_cast<double>(i / 3 / width);
+    const int64_t row = i / 3 / width, column = i / 3 % width;
+    const auto x = static_cast<double>(column), y = static_cast<double>(row);
     const double v =
         128 + 90 * std::sin(x / 23 + static_cast<double>(i % 3)) * std::cos(y / 17) + 4 * rng.normal();
     image.data<float>()[i] = static_cast<float>(v);

@@ -62,7 +62,7 @@ void add_mask_targets_cases(CaseList& list) {
         {.op = "mask_targets", .descriptor = what, .call = std::move(call), .expected_text = text});
   };
   const Tensor masks = Tensor::zeros({2, 4, 5}, DType::u8), rois = Tensor::zeros({3, 5});
-  const auto targets = [](Tensor m, Tensor r, int64_t size) {
+  const auto targets = [](const Tensor& m, const Tensor& r, int64_t size) {
     return [=] { kernels::mask_targets(m, r, size); };
   };
   bad("four numbers per region", targets(masks, Tensor::zeros({3, 4}), 7),

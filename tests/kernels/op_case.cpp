@@ -119,7 +119,8 @@ Tensor make_input(const Input& input, DType dtype, int exact_range, bool strided
       if (boxes) {
         v = box[static_cast<size_t>(k)];
       } else if (input.fill == Fill::distinct) {
-        const auto rank = static_cast<double>(order[static_cast<size_t>(p * c + k)] - t.numel() / 2);
+        const int64_t middle = t.numel() / 2;
+        const auto rank = static_cast<double>(order[static_cast<size_t>(p * c + k)] - middle);
         v = exact_range > 0 ? rank : 0.02 * rank;
       } else {
         v = draw(input, exact_range, rng);

@@ -63,9 +63,9 @@ OpCase step_case(OptimizerRule rule, const Sizes& sizes, bool copy, bool nestero
     const auto values = cut(whole[0], sizes), gradients = cut(whole[1], sizes);
     const auto copies = copy ? cut(low, sizes) : std::vector<Tensor>(sizes.size());
     for (size_t i = 0; i < sizes.size(); ++i) updates[i] = {values[i], gradients[i], {}, copies[i]};
-    for (int m = 0; m < moments; ++m) {
-      const auto parts = cut(whole[static_cast<size_t>(2 + m)], sizes);
-      for (size_t i = 0; i < sizes.size(); ++i) updates[i].moments[static_cast<size_t>(m)] = parts[i];
+    for (size_t m = 0; m < static_cast<size_t>(moments); ++m) {
+      const auto parts = cut(whole[2 + m], sizes);
+      for (size_t i = 0; i < sizes.size(); ++i) updates[i].moments[m] = parts[i];
     }
     kernels::optimizer_step(rule, problem.coefficients, updates);
     whole.erase(whole.begin() + 1);  // the gradient
@@ -101,7 +101,9 @@ void add_bad_inputs(CaseList& list) {
   const auto bad = [&](const char* what, const char* text, std::function<void()> call) {
     list.bad_inputs.push_back({"optimizer_step", what, std::move(call), text});
   };
-  const auto step = [](OptimizerRule rule, ParameterUpdate u) { kernels::optimizer_step(rule, {}, {u}); };
+  const auto step = [](OptimizerRule rule, const ParameterUpdate& u) {
+    kernels::optimizer_step(rule, {}, {u});
+  };
   const Tensor p = Tensor::zeros({4});
   bad("bf16 parameter", "parameters must be f32 or f64", [=] {
     const Tensor low = Tensor::zeros({4}, DType::bf16);

@@ -65,7 +65,7 @@ void add_paste_masks_cases(CaseList& list) {
   };
   const Tensor masks = Tensor::zeros({3, 4, 4}), boxes = Tensor::zeros({3, 4});
   const PasteMasksOptions options{5, 6};
-  const auto paste = [](Tensor m, Tensor b, PasteMasksOptions o) {
+  const auto paste = [](const Tensor& m, const Tensor& b, PasteMasksOptions o) {
     return [=] { kernels::paste_masks(m, b, o); };
   };
   bad("oblong masks", paste(Tensor::zeros({3, 4, 5}), boxes, options), "square [n, M, M]");

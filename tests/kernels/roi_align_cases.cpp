@@ -157,7 +157,8 @@ void add_bad_inputs(CaseList& list) {
     list.bad_inputs.push_back(
         {.op = "roi_align", .descriptor = what, .call = std::move(call), .expected_text = text});
   };
-  const auto align = [](std::vector<Tensor> maps, Tensor rois, Tensor levels, RoiAlignOptions o) {
+  const auto align = [](const std::vector<Tensor>& maps, const Tensor& rois, const Tensor& levels,
+                        const RoiAlignOptions& o) {
     return [=] { kernels::roi_align_forward(maps, rois, levels, o); };
   };
   const Tensor map = Tensor::zeros({1, 4, 5, 2}), rois = Tensor::zeros({3, 5});

@@ -131,7 +131,7 @@ void add_bad_inputs(CaseList& list) {
   };
   const Tensor map = Tensor::zeros({1, 4, 5, 2}), rois = Tensor::zeros({3, 5});
   const RoiPoolOptions options{2, 2, 1};
-  const auto pool = [](Tensor x, Tensor boxes, RoiPoolOptions o, Tensor argmax = {}) {
+  const auto pool = [](const Tensor& x, const Tensor& boxes, RoiPoolOptions o, const Tensor& argmax = {}) {
     return [=] { kernels::roi_pool_forward(x, boxes, o, argmax); };
   };
   bad("four numbers per region", pool(map, Tensor::zeros({3, 4}), options),

@@ -43,7 +43,7 @@ void add_topk_cases(CaseList& list) {
   add(list, {1, {201600, 50400, 12600, 3150, 819}, 1000}, false, "maskrcnn_800x1344_test");
   list.not_differentiable.push_back("topk");
 
-  const auto bad = [&](const char* what, const Tensor& v, std::vector<int64_t> segments, int64_t k,
+  const auto bad = [&](const char* what, const Tensor& v, const std::vector<int64_t>& segments, int64_t k,
                        const char* text) {
     list.bad_inputs.push_back({.op = "topk",
                                .descriptor = what,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/tensor.h"
@@ -36,10 +37,16 @@ inline double gaussian(double distance_squared, double sigma) {
   return std::exp(-distance_squared / (2 * sigma * sigma));
 }
 
+// Rows and columns from pixel j to pixel i.
+inline std::pair<double, double> offset(size_t i, size_t j, size_t width) {
+  const size_t row = i / width, other_row = j / width, column = i % width, other_column = j % width;
+  return {static_cast<double>(row) - static_cast<double>(other_row),
+          static_cast<double>(column) - static_cast<double>(other_column)};
+}
+
 inline Filter spatial_kernel(size_t height, size_t width, double sigma) {
   return brute_force(height * width, [=](size_t i, size_t j) {
-    const double dy = static_cast<double>(i / width) - static_cast<double>(j / width);
-    const double dx = static_cast<double>(i % width) - static_cast<double>(j % width);
+    const auto [dy, dx] = offset(i, j, width);
     return gaussian(dx * dx + dy * dy, sigma);
   });
 }
@@ -49,8 +56,7 @@ inline Filter bilateral_kernel(const Tensor& image, double xy, double rgb) {
   const auto width = static_cast<size_t>(image.dim(1));
   const uint8_t* colour = image.data<uint8_t>();
   return brute_force(static_cast<size_t>(image.numel()) / 3, [=](size_t i, size_t j) {
-    const double dy = static_cast<double>(i / width) - static_cast<double>(j / width);
-    const double dx = static_cast<double>(i % width) - static_cast<double>(j % width);
+    const auto [dy, dx] = offset(i, j, width);
     double difference = 0;
     for (size_t c = 0; c < 3; ++c) {
       const double d = static_cast<double>(colour[i * 3 + c]) - static_cast<double>(colour[j * 3 + c]);

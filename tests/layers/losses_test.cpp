@@ -167,7 +167,7 @@ TEST_CASE("gradients of every kind of loss") {
     INFO(name);
     const Variable z(random_logits({2, 3, 2, 3}, DType::f64, 10), true);
     const auto result = gradcheck(
-        [&](const std::vector<Variable>& in) {
+        [&labels, kind = kind](const std::vector<Variable>& in) {
           return segmentation_loss(whole(in[0], 5, 4), labels,
                                    one({.kind = kind, .weight = 1.5, .keep_fraction = 0.5}));
         },

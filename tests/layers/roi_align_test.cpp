@@ -17,7 +17,10 @@ namespace {
 // [1, h, w, 1] holding 10 * row + column.
 Tensor ramp(int64_t h, int64_t w) {
   const Tensor t = Tensor::empty({1, h, w, 1});
-  for (int64_t i = 0; i < h * w; ++i) t.data<float>()[i] = static_cast<float>(10 * (i / w) + i % w);
+  for (int64_t i = 0; i < h * w; ++i) {
+    const int64_t row = i / w, column = i % w;
+    t.data<float>()[i] = static_cast<float>(10 * row + column);
+  }
   return t;
 }
 

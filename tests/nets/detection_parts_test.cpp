@@ -139,7 +139,7 @@ TEST_CASE("Flattening goes channel by channel, and gradients back") {
   CHECK(flat == std::vector<float>{0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11});
   // So the gradient of y's own values are x's.
   backward(y, y.value());
-  const Tensor gradient = x.grad();
+  const Tensor& gradient = x.grad();
   REQUIRE(gradient.shape() == x.shape());
   for (int64_t i = 0; i < 12; ++i) CHECK(gradient.data<float>()[i] == static_cast<float>(i));
 }

@@ -49,7 +49,7 @@ class FourPixels final : public data::Dataset {
 };
 
 // p after one step whose gradient is 3 before clipping, from p = 1 with learning rate 0.1.
-double after_one_step(OptimizerOptions options) {
+double after_one_step(const OptimizerOptions& options) {
   const Variable p(Tensor::full({1}, 1), true);
   Optimizer optimizer(options, {{"p", p}});
   backward(layers::mean(layers::scale(p, 3)));

@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   }
   const bool is_broken = !std::strcmp(argv[2], "broken");
   for (const broken::Example& e : broken::examples()) {
-    if (std::strcmp(e.name, argv[1])) continue;
+    if (std::strcmp(e.name, argv[1]) != 0) continue;
     bool reported = false;
     for (uint64_t seed = 1; seed <= 4; ++seed) {
       simulator::set_seed(seed);
