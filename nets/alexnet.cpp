@@ -46,7 +46,7 @@ class AlexNet : public ImageClassifier {
     // Without names of their own, layers of the "caffe" form are children of the network itself.
     features_ = register_module<Layers>(caffe_ ? "" : "features");
     caffe_ ? add_caffe_features(o) : add_torchvision_features(o);
-    top_ = register_module<Layers>(caffe_ ? "" : "classifier");
+    top_ = caffe_ ? features_ : register_module<Layers>("classifier");
     const int64_t wide = scaled_width(4096, o.width_multiplier);
     const int64_t in = convs_.back()->args.out * map_side * map_side;
     const double p = o.dropout_or(0.5);

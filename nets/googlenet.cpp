@@ -113,10 +113,16 @@ class Auxiliary : public Block {
   std::shared_ptr<Dropout> dropout_;
 };
 
+// A max pool of stride 2 that rounds up. A window that is larger than the map is cut, so that every image
+// size works.
+Variable halved(const Variable& x, int64_t window) {
+  return max_pool2d(
+      x, {.kernel_h = std::min(window, x.dim(1)), .kernel_w = std::min(window, x.dim(2)), .ceil_mode = true});
+}
+
 class GoogLeNet : public ImageClassifier {
  public:
-  explicit GoogLeNet(const ModelOptions& o)
-      : ImageClassifier(o, {.smallest = 15}, 32), transform_(o.transform_input) {
+  explicit GoogLeNet(const ModelOptions& o) : ImageClassifier(o, {}, 32), transform_(o.transform_input) {
     const Build b{o.norm, o.width_multiplier};
     const auto stem = [&](const char* child, const Conv2dArgs& args) {
       return register_module<BasicConv>(child, args, o.norm);
@@ -145,16 +151,15 @@ class GoogLeNet : public ImageClassifier {
 
  protected:
   SegmentationOutput logits_of(const Variable& image) const override {
-    const Pool2dOptions pool = Pool2dOptions::square(3, 2, 0, /*ceil_mode=*/true);
-    Variable x = max_pool2d(conv1_->forward(transform_ ? normalised_by_half(image) : image), pool);
-    x = max_pool2d(conv3_->forward(conv2_->forward(x)), pool);
+    Variable x = halved(conv1_->forward(transform_ ? normalised_by_half(image) : image), 3);
+    x = halved(conv3_->forward(conv2_->forward(x)), 3);
     SegmentationOutput result;
     for (size_t i = 0; i < inceptions_.size(); ++i) {
       x = inceptions_[i]->forward(x);
       if (training() && aux_[0] && i == first_of_4) result.more_aux.push_back(aux_[0]->forward(x));
       if (training() && aux_[1] && i == fourth_of_4) result.aux = aux_[1]->forward(x);
-      if (i == last_of_3) x = max_pool2d(x, pool);
-      if (i == last_of_4) x = max_pool2d(x, Pool2dOptions::square(2, 2, 0, /*ceil_mode=*/true));
+      if (i == last_of_3) x = halved(x, 3);
+      if (i == last_of_4) x = halved(x, 2);
     }
     result.logits = fc_->forward(dropout_->forward(global_avg_pool2d(x)));
     return result;

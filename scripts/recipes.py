@@ -19,6 +19,7 @@ SKIPPED = 77
 # What docs/results.md generates for a recipe.
 SHAPES = {
     "configs/shapes/unet_small.json": ["--train", "360", "--val", "60", "--size", "96x128", "--seed", "7"],
+    "configs/shapes/resnet18_classes.json": ["--folders", "--train", "1000", "--val", "200", "--size", "72x96", "--classes", "6"],
     "configs/shapes/maskrcnn_resnet18.json": ["--train", "600", "--val", "100", "--size", "96x128", "--seed", "7"],
 }
 
@@ -40,7 +41,7 @@ def recipes(names):
 
 def data_of(path, config, atrous, out):
     """The folder of the data set; None if it is not there."""
-    if config["data"]["dataset"].startswith("shapes"):
+    if config["data"]["dataset"].startswith("shapes") or path in SHAPES:
         if path not in SHAPES:
             raise SystemExit(f"{path} is trained on generated shapes, but SHAPES in this script does not say which")
         folder = os.path.join(out, "data", path.replace("/", "_").removesuffix(".json"))

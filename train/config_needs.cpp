@@ -48,7 +48,8 @@ std::optional<Need> needs_detection_model(const Config& c) {
   return unless_model(nets::is_detector(c.model.name), "detection (instance) models", c);
 }
 std::optional<Need> needs_pixel_labels(const Config& c) {
-  return unless_model(!nets::is_detector(c.model.name) && !classifies(c), "networks that label pixels", c);
+  if (std::optional<Need> need = needs_semantic_model(c)) return need;
+  return unless_model(!classifies(c), "networks that label pixels", c);
 }
 std::optional<Need> needs_classifier(const Config& c) {
   return unless_model(classifies(c), "networks that classify images", c);

@@ -66,8 +66,7 @@ CrossEntropyProblem cross_entropy_problem(const char* op, const Tensor& logits, 
   narrow<int32_t>(p.classes, op);
   p.reduction = options.reduction;
   p.gamma = options.gamma;
-  // The only class has all of the target, smoothed or not.
-  p.label_smoothing = p.classes > 1 ? options.label_smoothing : 0;
+  if (p.classes > 1) p.label_smoothing = options.label_smoothing;  // of one class the loss is 0 in any case
   p.class_weights = checked_class_weights(op, weights, p.classes, logits.device());
   p.pixel_weights = checked_pixel_weights(op, options.pixel_weights, pixels, logits.device());
   labels = checked_labels(op, labels, pixels, p.classes, p.ignore_index);

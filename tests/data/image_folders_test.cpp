@@ -35,7 +35,10 @@ struct Set {
 };
 
 ClassList list_of(const ImageFolders& set) {
-  return {.what = "the train split", .classes = set.classes()};
+  ClassList list;
+  list.what = "the train split";
+  list.classes = set.classes();
+  return list;
 }
 
 std::string text_of(const std::vector<std::string>& lines) {
@@ -138,7 +141,8 @@ TEST_CASE("folders: checkpoint classes without names are taken by number, and th
   const Set set;
   set.add("val/n01/a.png", 1);
   set.add("val/n02/a.png", 1);
-  ClassList bare{.what = "the checkpoint", .classes = {}};
+  ClassList bare;
+  bare.what = "the checkpoint";
   bare.classes = {{"class0", {}, {}}, {"class1", {}, {}}};
   const auto val = set.open("val", 2, &bare);
   CHECK(val->counts() == std::vector<int64_t>{1, 1});

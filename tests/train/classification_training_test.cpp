@@ -106,8 +106,9 @@ TEST_CASE("what does not fit a classifier is refused, with what to do") {
   CHECK_THAT(refused({"augment.scale_min=0.5"}), Contains("augment.scale_min"));
   CHECK_THAT(refused({"data.label_map=identity"}), Contains("data sets with label maps"));
   CHECK_THAT(refused({"data.image_height=16", "data.image_width=16"}), Contains("augment.area_min"));
-  CHECK_THAT(refused({"train.losses=[{\"kind\": \"dice\", \"label_smoothing\": 0.1}]"}),
-             Contains("label_smoothing"));
+  CHECK_THAT(
+      refused({"train.class_weights=none", "train.losses=[{\"kind\": \"dice\", \"label_smoothing\": 0.1}]"}),
+      Contains("label_smoothing"));
 }
 
 TEST_CASE("GoogLeNet's auxiliary losses have the paper's weight unless the config gives one") {

@@ -45,21 +45,34 @@ def with_heads(module, inputs, outputs):
     return {key: t[:, :, None, None] for key, t in zip(("out", "aux", "aux2"), outputs) if t is not None}
 
 
-def inception_case(name, classes, batch, size, aux=False, transform=False, heavy=False):
+def with_frozen_statistics(net, eps):
+    import torch
+    import torchvision
+
+    for name, child in net.named_children():
+        if isinstance(child, torch.nn.BatchNorm2d):
+            setattr(net, name, torchvision.ops.misc.FrozenBatchNorm2d(child.num_features, eps=eps))
+        else:
+            with_frozen_statistics(child, eps)
+
+
+def inception_case(name, classes, batch, size, aux=False, transform=False, heavy=False, frozen=False):
     def build():
         import torchvision
 
         net = getattr(torchvision.models, name)(weights=None, num_classes=classes, aux_logits=aux, transform_input=transform, init_weights=False)
+        if frozen:
+            with_frozen_statistics(net, 1e-3)
         net.register_forward_hook(with_heads)
         return without_dropout(net)
 
-    model = {"name": name, "num_classes": classes, "dropout": 0}
+    model = {"name": name, "num_classes": classes, "dropout": 0, "norm": "frozen" if frozen else "batch"}
     if aux:
         model["aux_loss"] = True
     if transform:
         model["transform_input"] = True
-    form = (", with aux" if aux else "") + (", transform" if transform else "") + ("" if classes == 1000 else ", small")
-    return Case(name + form, model, build, batch, size, size, deep=True, heavy=heavy)
+    form = (", with aux" if aux else "") + (", transform" if transform else "") + (", frozen" if frozen else "") + ("" if classes == 1000 else ", small")
+    return Case(name + form, model, build, batch, size, size, deep=not frozen, heavy=heavy)
 
 
 def alexnet_case(classes, batch, height, width, heavy=False):
@@ -148,6 +161,8 @@ CASES = [
     inception_case("googlenet", 10, 3, 97),
     inception_case("googlenet", 10, 3, 97, aux=True),
     inception_case("googlenet", 10, 3, 15),
+    inception_case("googlenet", 10, 2, 97, aux=True, transform=True, frozen=True),
+    inception_case("inception_v3", 10, 2, 97, transform=True, frozen=True),
     inception_case("googlenet", 1000, 2, 224, aux=True, transform=True, heavy=True),
     inception_case("inception_v3", 10, 3, 75),
     inception_case("inception_v3", 10, 3, 139, transform=True, heavy=True),
