@@ -186,7 +186,7 @@ DerivedConfig derive_config(const TensorFile& file, const std::string& path,
   ATROUS_CHECK(
       network && network->model, ErrorKind::checkpoint,
       "[weights] \"{}\" must say which network it is for. Got a file without a config, which looks like "
-      "{}. Give a config with --config.",
+      "{}. Give one with --config.",
       path,
       network ? fmt::format("{}, not a network that is known in full here", network->str())
               : std::string("no network that is known here"));

@@ -55,8 +55,10 @@ void add_supports(layers::SegmentationModel& net, const Shape& image, const std:
                   uint64_t seed, std::vector<Support>& found) {
   const auto count = static_cast<int64_t>(at.size());
   const Tensor pixels = noise(image.with(0, count), seed);
+  // Residual blocks double it: it stays below ReLU6's end. Single pixels stand out, so that a maximum may lie
+  // in a window that the padding cuts.
   for (int64_t i = 0; i < pixels.numel(); ++i)
-    pixels.data<float>()[i] = 1e-4f * (0.5f + std::abs(pixels.data<float>()[i]));  // far below ReLU6's end
+    pixels.data<float>()[i] = 1e-15f * std::exp(3 * pixels.data<float>()[i]);
   const Variable x(pixels, true);
   const Variable logits = layers::full_resolution_logits(net.forward(x));
   const Tensor seeds = Tensor::zeros(logits.shape());
@@ -86,6 +88,7 @@ void add_supports(layers::SegmentationModel& net, const Shape& image, const std:
 // Compares at `count` positions; several images, as a pool passes gradients to its maximum only.
 void check_field(const nets::ModelOptions& options, int64_t height, int64_t width, int64_t count) {
   const auto net = nets::build_model(options);
+  if (const layers::ImageSides sides = net->image_sides(); sides.only) height = width = sides.smallest;
   open_all_paths(*net);
   const Shape image{1, height, width, net->in_channels()};
   layers::RecordedPass pass;
@@ -104,7 +107,8 @@ void check_field(const nets::ModelOptions& options, int64_t height, int64_t widt
     const auto f = field.at(pass.output, at.back().first, at.back().second);
     REQUIRE(f);
     expected.push_back({f->rows.first, f->rows.last, f->cols.first, f->cols.last});
-    if (f->whole) CHECK(expected.back() == Support{0, height - 1, 0, width - 1});
+    // Windows without padding may leave rows and columns at the end out, for all positions alike.
+    if (f->whole) CHECK(expected.back() == expected.front());
   }
   for (uint64_t seed = 1; seed <= 30 && found != expected; ++seed) add_supports(*net, image, at, seed, found);
   for (size_t i = 0; i < at.size(); ++i) {
@@ -126,7 +130,8 @@ layers::LayerField largest_field(const nets::ModelOptions& options, int64_t size
 
 TEST_CASE("The receptive field of every network is the support of its gradient") {
   for (const char* model : nets_test::tiny_models) {
-    const nets::ModelOptions options = tiny_options(model);
+    nets::ModelOptions options = tiny_options(model);
+    options.transform_input = false;  // shifts the image below 0, where every ReLU is closed
     // A dense CRF connects all pixels by definition; its filters cut weights below f32's resolution off.
     if (std::string(model).find("crf") != std::string::npos) continue;
     INFO(model);
