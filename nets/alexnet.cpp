@@ -7,7 +7,7 @@
 //
 // "caffe" has the paper's 96, 256, 384, 384 and 256 channels, of which convolutions 2, 4 and 5 are in two
 // groups (the halves of its two GPUs), and local response normalisation behind the first two pools (the paper
-// has it in front of them; Caffe's reference model swapped both). 60,965,224 parameters. Names: conv1 ...
+// has it before them; Caffe's reference model swapped both). 60,965,224 parameters. Names: conv1 ...
 // conv5, fc6, fc7, fc8; images of 227x227 give the 6x6 of fc6, other sizes are averaged to it.
 #include "layers/adaptive_avg_pool2d.h"
 #include "layers/local_response_norm.h"
@@ -23,7 +23,7 @@ namespace {
 
 using namespace layers;
 
-constexpr int64_t map_side = 6;  // of the map in front of the fully connected layers
+constexpr int64_t map_side = 6;  // of the map before the fully connected layers
 
 class Layers : public Block {
  public:
@@ -43,7 +43,7 @@ class AlexNet : public ImageClassifier {
  public:
   explicit AlexNet(const ModelOptions& o)
       : ImageClassifier(o, {.smallest = is_caffe(o) ? 67 : 63}, 32), caffe_(is_caffe(o)) {
-    // Without names of their own, layers of the "caffe" form are children of the network itself.
+    // Layers of the "caffe" form are children of the network itself.
     features_ = register_module<Layers>(caffe_ ? "" : "features");
     caffe_ ? add_caffe_features(o) : add_torchvision_features(o);
     top_ = caffe_ ? features_ : register_module<Layers>("classifier");
@@ -72,7 +72,7 @@ class AlexNet : public ImageClassifier {
     }
     const ModuleScope scope(top_->name());
     x = flatten_channels_first(adaptive_avg_pool2d(x, map_side, map_side));
-    // torchvision drops in front of a layer, Caffe behind it.
+    // torchvision has dropout before a layer, Caffe behind it.
     if (!caffe_) x = dropouts_[0]->forward(x);
     x = relu_(linears_[0]->forward(x));
     x = dropouts_[caffe_ ? 0 : 1]->forward(x);

@@ -49,7 +49,7 @@ std::optional<Need> needs_detection_model(const Config& c) {
 }
 std::optional<Need> needs_pixel_labels(const Config& c) {
   if (std::optional<Need> need = needs_semantic_model(c)) return need;
-  return unless_model(!classifies(c), "networks that label pixels", c);
+  return unless_model(!classifies(c), "semantic models", c);
 }
 std::optional<Need> needs_classifier(const Config& c) {
   return unless_model(classifies(c), "networks that classify images", c);

@@ -139,7 +139,7 @@ TEST_CASE("classification: options that it cannot use are refused, and data chec
   const std::string image = p.set + "/val/square/0001.png";
   const Outcome sliding = run({"predict", "--weights", p.net, "--sliding", "64x64", image});
   CHECK(sliding.code == 2);
-  CHECK_THAT(sliding.err, Contains("networks that label pixels"));
+  CHECK_THAT(sliding.err, Contains("semantic models"));
   CHECK(run({"predict", "--weights", p.net, "--resume", image}).code == 2);
   const Outcome small = run({"predict", "--weights", p.net, "--set", "eval.crop=16", image});
   CHECK(small.code == 4);
