@@ -70,6 +70,11 @@ constexpr const char* tiny_models[] = {
     R"({"name": "deeplabv3plus", "form": "smp", "backbone": "efficientnet_lite0", "width_multiplier": 0.0625})",
     R"({"name": "deeplabv3plus", "backbone": "mobilenet_v3_small", "width_multiplier": 0.0625})",
     R"({"name": "pspnet", "backbone": "efficientnet_lite0", "width_multiplier": 0.0625})",
+    R"({"name": "pspnet", "backbone": "resnext50_32x4d", "width_multiplier": 0.0625})",
+    R"({"name": "pspnet", "form": "smp", "backbone": "resnext50_32x4d", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3plus", "backbone": "resnext101_32x8d", "width_multiplier": 0.03125, "backbone_norm": "group"})",
+    R"({"name": "deeplabv3", "form": "smp", "backbone": "efficientnet_lite0", "width_multiplier": 0.0625})",
+    R"({"name": "deeplabv3", "backbone": "mobilenet_v3_large", "width_multiplier": 0.0625})",
     R"({"name": "pspnet", "form": "smp", "backbone": "efficientnet_b0", "width_multiplier": 0.0625})",
     R"({"name": "lenet5", "in_channels": 1})",
     R"({"name": "lenet5", "width_multiplier": 0.1, "input_size": 33})",
@@ -101,6 +106,8 @@ constexpr const char* tiny_detectors[] = {
     R"({"name": "fasterrcnn_resnet50_fpn", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
     R"({"name": "fasterrcnn_resnet50_fpn_v2", "backbone": "resnet34", "width_multiplier": 0.03125, "norm": "group", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
     R"({"name": "maskrcnn_resnet50_fpn", "backbone": "efficientnet_lite0", "width_multiplier": 0.03125, "norm": "frozen", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
+    R"({"name": "fasterrcnn_resnet50_fpn", "backbone": "mobilenet_v3_large", "width_multiplier": 0.0625, "norm": "frozen", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
+    R"({"name": "maskrcnn_resnet50_fpn", "backbone": "resnext50_32x4d", "width_multiplier": 0.03125, "norm": "frozen", "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [8, 16, 24, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10}})",
     R"({"name": "fasterrcnn_vgg16", "width_multiplier": 0.03125, "dropout": 0, "detection": {"min_size": [48], "max_size": 80, "anchor_sizes": [16, 32, 48], "rpn_post_nms_train": 60, "rpn_post_nms_test": 30, "box_samples": 24, "max_detections": 10, "roi_op": "pool"}})",
 };
 

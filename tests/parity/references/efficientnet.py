@@ -117,5 +117,8 @@ CASES = (
     + [segmentation("DeepLabV3Plus", f"timm-efficientnet-b{i}", deeplab(f"efficientnet_b{i}"), 3, 64, 96, heavy=True) for i in range(8)]
     + [segmentation("DeepLabV3Plus", "timm-tf_efficientnet_lite0", deeplab("efficientnet_lite0"), 3, 64, 96, output_stride=8, tensorflow=True, heavy=True)]
     + [segmentation("DeepLabV3Plus", "timm-efficientnet-b0", deeplab("efficientnet_b0"), 3, 64, 96, output_stride=8, heavy=True)]
+    + [segmentation("DeepLabV3", "timm-efficientnet-b0", {**deeplab("efficientnet_b0"), "name": "deeplabv3"}, 3, 64, 96, heavy=True)]
+    + [segmentation("PSPNet", "timm-tf_efficientnet_lite0", {**deeplab("efficientnet_lite0"), "name": "pspnet"}, 3, 64, 96, heavy=True)]
+    + [segmentation("PSPNet", "resnext50_32x4d", {**deeplab("resnext50_32x4d"), "name": "pspnet"}, 3, 64, 96, heavy=True)]
     + [segmentation("DeepLabV3Plus", "resnext50_32x4d", deeplab("resnext50_32x4d"), 3, 64, 96, heavy=True)]
 )
