@@ -55,10 +55,9 @@ void InferenceFlags::refuse(const char* what) const {
 }
 
 void InferenceFlags::refuse_for_classification() const {
-  ATROUS_CHECK(
-      sliding.empty() && !multi_scale && !crf, ErrorKind::usage,
-      "[--sliding, --multi-scale, --crf] are for semantic models. Got one that classifies "
-      "images. Leave them out.");
+  ATROUS_CHECK(sliding.empty() && !multi_scale && !crf, ErrorKind::usage,
+               "[--sliding, --multi-scale, --crf] are for semantic models. Got one that classifies "
+               "images. Leave them out.");
 }
 
 eval::InferenceOptions InferenceFlags::apply(eval::InferenceOptions options) const {

@@ -35,7 +35,7 @@ struct InferenceOptions {
   int64_t window_width = 0;
   double window_overlap = 0.5;  // fraction of the window
   WindowBlend window_blend = WindowBlend::gaussian;
-  CrfOptions crf = {};     // refines the averaged probabilities
+  CrfOptions crf = {};  // refines the averaged probabilities
   // Classification: the shorter side is resized to short_side, then the centre crop x crop is taken.
   int64_t short_side = 256;
   int64_t crop = 224;

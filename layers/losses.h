@@ -37,7 +37,7 @@ struct LossOptions {
   std::vector<double> class_weights;  // one per class; empty: all 1
   double aux_weight = 0.4;     // of the same loss on output.aux and more_aux, where the network has them
   int64_t ignore_index = 255;  // the label that counts nowhere
-  Tensor weights_there = {};          // class_weights on a device: see placed_on
+  Tensor weights_there = {};   // class_weights on a device: see placed_on
 };
 
 // The options with the class weights on `device` already, so that not every call copies them there. Errors: a

@@ -18,8 +18,8 @@ struct SegmentationOutput {
   Variable logits;  // [N, h, w, K]
   Variable aux;     // [N, h', w', K] of the auxiliary head; undefined if there is none
   Region region;    // both are bilinearly resized to region.height x region.width for loss and prediction
-  bool align_corners = false;       // of that resize
-  std::vector<Variable> more = {};  // in training: further logits, with losses of the same weight
+  bool align_corners = false;           // of that resize
+  std::vector<Variable> more = {};      // in training: further logits, with losses of the same weight
   std::vector<Variable> more_aux = {};  // in training: of further auxiliary heads, weighted as `aux`
 };
 

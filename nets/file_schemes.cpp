@@ -59,7 +59,8 @@ struct Found {
   size_t parameters = 0;
 };
 
-// The backbone if its parameters are all in the file below the prefix, at the width that its first filter has.
+// The backbone if its parameters are all in the file below the prefix, at the width that its first filter
+// has.
 std::optional<Found> fitting(const Names& names, const std::string& prefix, BackboneOptions options) {
   Found found{options.name, "", 1, 0};
   auto parameters = make_backbone(options)->parameters();

@@ -16,9 +16,9 @@ struct VggOptions {
   layers::NormKind norm =
       layers::NormKind::none;  // behind each convolution, which keeps its bias (torchvision's vgg16_bn)
   double norm_eps = 1e-5;
-  int64_t first_pad = 1;       // of the first convolution (FCN: 100)
-  bool ceil_pools = false;     // odd extents are halved and rounded up (FCN), else down
-  bool large_pools = false;    // 3x3 padded by 1 (DeepLab), else 2x2
+  int64_t first_pad = 1;     // of the first convolution (FCN: 100)
+  bool ceil_pools = false;   // odd extents are halved and rounded up (FCN), else down
+  bool large_pools = false;  // 3x3 padded by 1 (DeepLab), else 2x2
   // 32, 16 or 8. The last pools keep the resolution instead of halving it, with 3x3 pixels; the convolutions
   // behind them are dilated by 2 for each.
   int64_t output_stride = 32;

@@ -50,9 +50,9 @@ struct OptimizerOptions {
   double eps = 1e-8;
   double alpha = 0.99;
   double weight_decay = 0;
-  bool decay_norm_and_bias = true;  // false: no decay on rank-1 parameters
-  double backbone_lr_factor = 1;    // learning rate of the backbone relative to lr
-  double layer_decay = 1;           // factor of the rate per layer of the backbone, from the head down
+  bool decay_norm_and_bias = true;    // false: no decay on rank-1 parameters
+  double backbone_lr_factor = 1;      // learning rate of the backbone relative to lr
+  double layer_decay = 1;             // factor of the rate per layer of the backbone, from the head down
   int64_t freeze_backbone_steps = 0;  // steps during which the backbone does not change
   std::vector<ParameterGroup> groups;
   double clip_norm = 0;  // 0: no clipping
@@ -90,8 +90,8 @@ constexpr auto names_of(ClassWeighting) {
 struct TrainOptions {
   int64_t epochs = 0;  // exactly one of epochs and max_steps is set
   int64_t max_steps = 0;
-  double max_minutes = 0;        // save and stop after this time, to be resumed; 0: no limit
-  int64_t accumulate = 1;        // batches per optimiser step
+  double max_minutes = 0;  // save and stop after this time, to be resumed; 0: no limit
+  int64_t accumulate = 1;  // batches per optimiser step
   // Weight averaging: exponential, or the mean of the last steps; 0: off. Validation and best.safetensors use
   // the average.
   double ema_decay = 0;

@@ -27,7 +27,7 @@ enum class LossReduction : unsigned char { mean, sum };
 struct CrossEntropyOptions {
   int64_t ignore_index = 255;
   LossReduction reduction = LossReduction::mean;
-  double gamma = 0;        // focal loss for > 0
+  double gamma = 0;            // focal loss for > 0
   double label_smoothing = 0;  // 0 to 1; only without focal loss
   Tensor class_weights{};  // [K], floating, on the device of the logits or in host memory; undefined: all 1
   Tensor pixel_weights{};  // [N,H,W], floating; undefined: all 1

@@ -31,8 +31,8 @@ struct PixelRun {
   float gamma;
   float smoothing;       // label smoothing
   float sum_of_weights;  // of the classes; only with label smoothing
-  float* gradient;      // dense pixels, or null
-  float* pixel_losses;  // or null
+  float* gradient;       // dense pixels, or null
+  float* pixel_losses;   // or null
 };
 
 // Each returns the sum of l_p over the run.

@@ -18,8 +18,8 @@ namespace {
   for (int k = 0; k < classes; ++k) sum += (weights ? weights[k] : 1.0f) * (max - logits[k]);
   return sum;
 }
-[[gnu::noinline, maybe_unused]] inline void subtract_weights(float* gradient, const float* weights, int classes,
-                                                      float factor) {
+[[gnu::noinline, maybe_unused]] inline void subtract_weights(float* gradient, const float* weights,
+                                                             int classes, float factor) {
   for (int k = 0; k < classes; ++k) gradient[k] -= factor * (weights ? weights[k] : 1.0f);
 }
 

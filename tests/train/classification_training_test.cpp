@@ -100,8 +100,7 @@ TEST_CASE("what does not fit a classifier is refused, with what to do") {
   CHECK_THAT(refused({"data.dataset=list"}), Contains("must be `folders`"));
   CHECK_THAT(refused({"model.num_classes=3"}), Contains("has 2 classes: \"bright\", \"dark\""));
   CHECK_THAT(refused({"expected={\"miou\": [0.5, 0]}"}), Contains("top1, top5, mean_class_accuracy"));
-  CHECK_THAT(refused({"eval.window_height=64", "eval.window_width=64"}),
-             Contains("semantic models"));
+  CHECK_THAT(refused({"eval.window_height=64", "eval.window_width=64"}), Contains("semantic models"));
   CHECK_THAT(refused({"eval.crop=32"}), Contains("eval.crop must not exceed eval.short_side"));
   CHECK_THAT(refused({"augment.scale_min=0.5"}), Contains("augment.scale_min"));
   CHECK_THAT(refused({"data.label_map=identity"}), Contains("data sets with label maps"));
