@@ -59,6 +59,13 @@ bool prefers_narrow_backward_input(const Conv2dProblem& p) {
   return prefers_narrow(p, p.n * p.h * p.w, p.c / p.groups);
 }
 
+// Wide groups fill the vectors of the tiles for one group; then what joined taps share must pay for the
+// copies.
+template <int64_t lanes>
+bool prefers_grouped(const Conv2dProblem& p) {
+  return std::max(p.c, p.k) / p.groups <= lanes / 2 || (p.s % 3 == 0 && p.dilation_w == 1);
+}
+
 using Rows = Traits<Conv2dProblem>;
 constexpr Rows tf32{.accuracy = Accuracy::tf32};
 constexpr Rows amx_bf16{.accuracy = Accuracy::bf16, .needs = &needs_amx_bf16};
@@ -66,6 +73,8 @@ constexpr Rows avx512_bf16{.accuracy = Accuracy::bf16, .needs = &needs_avx512_bf
 constexpr Rows bf16{.accuracy = Accuracy::bf16};
 constexpr Rows avx512{.needs = &needs_avx512};
 constexpr Rows avx2{.needs = &needs_avx2};
+constexpr Rows grouped_avx512{.needs = &needs_avx512, .prefers = prefers_grouped<16>};
+constexpr Rows grouped_avx2{.needs = &needs_avx2, .prefers = prefers_grouped<8>};
 constexpr Rows winograd_if(bool (*prefers)(const Conv2dProblem&)) {
   return {.accuracy = Accuracy::winograd, .needs = &needs_avx512, .prefers = prefers};
 }
@@ -90,6 +99,9 @@ constexpr Entry<Conv2dProblem, Conv2dForwardFn> forward{
         ATROUS_ON_GPU("tiled", can_tile, conv2d_forward_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_forward_naive),
         {"depthwise", Device::cpu, depthwise_f32, conv2d_forward_depthwise},
+        {"grouped_avx512", Device::cpu, conv2d_can_group_avx512, conv2d_forward_grouped_avx512,
+         grouped_avx512},
+        {"grouped_avx2", Device::cpu, conv2d_can_group_avx2, conv2d_forward_grouped_avx2, grouped_avx2},
         {"amx_bf16", Device::cpu, f32_only, conv2d_forward_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_forward_winograd_f4,
          winograd_if(conv2d_prefers_winograd_f4)},
@@ -118,6 +130,10 @@ constexpr Entry<Conv2dProblem, Conv2dBackwardInputFn> backward_input{
         ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_input_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_input_naive),
         {"depthwise", Device::cpu, depthwise_f32, conv2d_backward_input_depthwise},
+        {"grouped_avx512", Device::cpu, conv2d_can_group_avx512, conv2d_backward_input_grouped_avx512,
+         avx512},
+        {"grouped_avx2", Device::cpu, conv2d_can_group_avx2, conv2d_backward_input_grouped_avx2,
+         grouped_avx2},
         {"amx_bf16", Device::cpu, f32_only, conv2d_backward_input_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_input_winograd_f4,
          winograd_if(conv2d_prefers_winograd_f4)},
@@ -144,6 +160,10 @@ constexpr Entry<Conv2dProblem, Conv2dBackwardWeightFn> backward_weight{
         ATROUS_ON_GPU("tiled", can_tile, conv2d_backward_weight_tiled),
         ATROUS_ON_GPU("naive", f32_or_bf16, conv2d_backward_weight_naive),
         {"depthwise", Device::cpu, depthwise_f32, conv2d_backward_weight_depthwise},
+        {"grouped_avx512", Device::cpu, conv2d_can_group_avx512, conv2d_backward_weight_grouped_avx512,
+         avx512},
+        {"grouped_avx2", Device::cpu, conv2d_can_group_avx2, conv2d_backward_weight_grouped_avx2,
+         grouped_avx2},
         {"amx_bf16", Device::cpu, f32_only, conv2d_backward_weight_amx_bf16, amx_bf16},
         {"winograd_f4", Device::cpu, conv2d_can_winograd, conv2d_backward_weight_winograd,
          winograd_if(conv2d_prefers_winograd_weight)},

@@ -25,6 +25,13 @@ Conv2dForwardFn conv2d_forward_avx2, conv2d_forward_avx512;
 Conv2dBackwardInputFn conv2d_backward_input_avx2, conv2d_backward_input_avx512;
 Conv2dBackwardWeightFn conv2d_backward_weight_avx2, conv2d_backward_weight_avx512;
 
+// Several groups of channels in one vector (conv2d_grouped.cpp).
+const char* conv2d_can_group_avx2(const Conv2dProblem& problem);
+const char* conv2d_can_group_avx512(const Conv2dProblem& problem);
+Conv2dForwardFn conv2d_forward_grouped_avx2, conv2d_forward_grouped_avx512;
+Conv2dBackwardInputFn conv2d_backward_input_grouped_avx2, conv2d_backward_input_grouped_avx512;
+Conv2dBackwardWeightFn conv2d_backward_weight_grouped_avx2, conv2d_backward_weight_grouped_avx512;
+
 // Winograd F(4x4, 3x3) and F(2x2, 3x3) (conv2d_winograd.cpp, conv2d_winograd_weight.cpp).
 const char* conv2d_can_winograd(const Conv2dProblem& problem);
 bool conv2d_prefers_winograd_f4(const Conv2dProblem& problem);

@@ -2,36 +2,12 @@
 
 #include <algorithm>
 
-#include "core/cpu.h"
 #include "core/parallel.h"
 #include "kernels/common/ceil_div.h"
+#include "kernels/conv2d/finish.h"
 
 namespace atrous::kernels {
 namespace {
-
-ATROUS_MULTIVERSION void add_sums(const float* y, int64_t stride, int64_t pixels, int64_t channels,
-                                  double* sum, double* squares) {
-  for (int64_t i = 0; i < pixels; ++i, y += stride) {
-    for (int64_t k = 0; k < channels; ++k) {
-      const double v = static_cast<double>(y[k]);
-      sum[k] += v;
-      squares[k] += v * v;
-    }
-  }
-}
-
-ATROUS_MULTIVERSION void add_residual(float* y, int64_t stride, const float* residual,
-                                      int64_t residual_stride, int64_t pixels, int64_t channels) {
-  for (int64_t i = 0; i < pixels; ++i, y += stride, residual += residual_stride) {
-    for (int64_t k = 0; k < channels; ++k) y[k] += residual[k];
-  }
-}
-
-ATROUS_MULTIVERSION void apply_relu(float* y, int64_t stride, int64_t pixels, int64_t channels) {
-  for (int64_t i = 0; i < pixels; ++i, y += stride) {
-    for (int64_t k = 0; k < channels; ++k) y[k] = y[k] < 0.0f ? 0.0f : y[k];
-  }
-}
 
 // One execution of a plan: its arguments, and the memory that tasks share.
 class Execution {
@@ -199,17 +175,10 @@ class Execution {
   // The work after the sums, while the pixels are in the first-level cache.
   void finish(const Block& b, int64_t image, int64_t p, int64_t q, int64_t q_end, const Weights& w) {
     const int64_t k = w.first->first, channels = w.last[-1].first + w.last[-1].channels - k;
-    float* y = pixel(image, p, q) + k;
-    if (operands_.sums) {
-      double* sums = &partial_sums_[static_cast<size_t>(b.task * 2 * shape_.k + k)];
-      add_sums(y, shape_.y_column, q_end - q, channels, sums, sums + shape_.k);
-    }
-    if (operands_.residual) {
-      const int64_t index = (image * plan_.rows + p) * plan_.columns + q;
-      add_residual(y, shape_.y_column, operands_.residual + index * operands_.residual_stride + k,
-                   operands_.residual_stride, q_end - q, channels);
-    }
-    if (operands_.relu) apply_relu(y, shape_.y_column, q_end - q, channels);
+    double* sums = operands_.sums ? &partial_sums_[static_cast<size_t>(b.task * 2 * shape_.k + k)] : nullptr;
+    const int64_t index = (image * plan_.rows + p) * plan_.columns + q;
+    finish_pixels(operands_, {pixel(image, p, q) + k, shape_.y_column, index, q_end - q, k, channels}, sums,
+                  shape_.k);
   }
 
   // Of the first phase.

@@ -1,6 +1,7 @@
 // Tiles of 6 x 16 and 12 x 8: 12 accumulators, one row of b and a broadcast fit into the 16 registers.
 #include <immintrin.h>
 
+#include "kernels/conv2d/group_tiles.h"
 #include "kernels/conv2d/tiles.h"
 
 namespace atrous::kernels {
@@ -35,10 +36,29 @@ inline void store_first(float* p, Vec v, int64_t count) {
 
 #include "kernels/conv2d/tiles.inc"
 
+// For the tiles of groups: lane i of permute() is lane index[i] of v.
+using Index = __m256i;
+constexpr int max_group_pixels = 7, max_group_channels = 4;
+
+inline Index load_index(const int32_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline Vec permute(Vec v, Index index) {
+  return _mm256_permutevar8x32_ps(v, index);
+}
+
+#include "kernels/conv2d/group_tiles.inc"
+
 }  // namespace
 
 const TileKernels& tile_kernels_avx2() {
   static constexpr TileKernels kernels{lanes, {max_wide, max_narrow}, forward, weight};
+  return kernels;
+}
+
+const GroupKernels& group_kernels_avx2() {
+  static constexpr GroupKernels kernels{lanes, max_group_pixels, max_group_channels, group_forward,
+                                        group_weight};
   return kernels;
 }
 

@@ -1,6 +1,7 @@
 // Tiles of 14 x 32 and 28 x 16: 28 accumulators, one row of b and a broadcast fill the 32 registers.
 #include <immintrin.h>
 
+#include "kernels/conv2d/group_tiles.h"
 #include "kernels/conv2d/tiles.h"
 
 namespace atrous::kernels {
@@ -34,10 +35,29 @@ inline void store_first(float* p, Vec v, int64_t count) {
 
 #include "kernels/conv2d/tiles.inc"
 
+// For the tiles of groups: lane i of permute() is lane index[i] of v.
+using Index = __m512i;
+constexpr int max_group_pixels = 14, max_group_channels = 8;
+
+inline Index load_index(const int32_t* p) {
+  return _mm512_loadu_si512(p);
+}
+inline Vec permute(Vec v, Index index) {
+  return _mm512_permutexvar_ps(index, v);
+}
+
+#include "kernels/conv2d/group_tiles.inc"
+
 }  // namespace
 
 const TileKernels& tile_kernels_avx512() {
   static constexpr TileKernels kernels{lanes, {max_wide, max_narrow}, forward, weight};
+  return kernels;
+}
+
+const GroupKernels& group_kernels_avx512() {
+  static constexpr GroupKernels kernels{lanes, max_group_pixels, max_group_channels, group_forward,
+                                        group_weight};
   return kernels;
 }
 

@@ -154,58 +154,69 @@ Conv2dProblem problem(const Geometry& g) {
 
 // One line per property of the problem that an implementation may trip over.
 const Geometry geometries[] = {
-    {1, 1, 1, 1, 1, 1, 1},                 // as small as can be
-    {1, 1, 1, 5, 7, 3, 3, 1, 1},           // one pixel, mostly padding
-    {0, 5, 5, 3, 4, 3, 3, 1, 1},           // no images
-    {2, 9, 11, 1, 16, 3, 3, 1, 1},         // one channel
-    {2, 11, 9, 3, 16, 3, 3, 1, 1},         // RGB
-    {1, 30, 29, 3, 64, 7, 7, 2, 3},        // ResNet stem
-    {1, 13, 17, 5, 11, 3, 3, 1, 1},        //
-    {2, 30, 37, 3, 40, 3, 3, 1, 1},        // first layer: several splits of its filter gradient
-    {1, 8, 9, 3, 150, 3, 3, 2, 1},         // first layer: several blocks of output channels
-    {1, 7, 8, 3, 176, 3, 3, 1, 1},         // first layer: blocks that end within a vector
-    {1, 12, 31, 16, 16, 3, 3, 1, 1},       // U-Net of base 16
-    {2, 16, 16, 32, 64, 3, 3, 1, 1},       //
-    {1, 7, 33, 19, 21, 3, 3, 1, 1},        // odd channels
-    {1, 14, 15, 64, 40, 3, 3, 1, 1},       //
-    {1, 8, 9, 40, 150, 3, 3, 1, 1},        // ADE20K head
-    {1, 10, 64, 16, 2, 1, 1},              // 1x1 to two classes
-    {2, 9, 13, 64, 1, 1, 1},               // 1x1 to one
-    {3, 7, 9, 40, 64, 1, 1},               // 1x1 across rows and images
-    {1, 15, 14, 32, 48, 1, 1, 2},          // 1x1 strided
-    {1, 9, 9, 5, 7, 1, 1, 1, 2},           // 1x1 with padding
-    {1, 15, 17, 16, 32, 3, 3, 2, 1},       // strided
-    {1, 16, 18, 24, 33, 3, 3, 2, 1},       // strided, even size: the last row is not used
-    {1, 13, 12, 8, 9, 3, 3, 3, 1},         //
-    {2, 12, 14, 20, 16, 2, 2, 2},          // up-convolution of U-Net
-    {1, 11, 13, 6, 18, 2, 2, 1, 1},        // even filter
-    {1, 12, 10, 17, 8, 4, 4, 2, 1},        // FCN deconvolution 4x4
-    {1, 19, 21, 16, 24, 3, 3, 1, 0},       // valid
-    {1, 20, 23, 16, 24, 3, 3, 1, 2, 2},    // atrous
-    {1, 21, 19, 8, 16, 3, 3, 1, 6, 6},     //
-    {1, 17, 15, 32, 16, 3, 3, 1, 12, 12},  // rate beyond the image: most taps are padding
-    {1, 18, 17, 4, 5, 3, 3, 2, 2, 2},      // atrous and strided
-    {1, 9, 40, 8, 20, 5, 5, 1, 2},         //
-    {1, 6, 7, 3, 6, 3, 3, 1, 4},           // padding beyond the filter
-    {1, 5, 6, 4, 4, 5, 3, 4, 3, 1},        // stride beyond the filter width
-    {2, 10, 9, 12, 24, 3, 3, 1, 1, 1, 3},  // groups
-    {1, 11, 8, 64, 64, 3, 3, 2, 1, 1, 2},  //
-    {1, 5, 7, 8, 1024, 1, 1},              // many channels, few pixels
-    {1, 20, 21, 3, 5, 9, 9, 8, 4},         // many taps, of which a phase of the gradient has few
-    {1, 6, 300, 16, 16, 3, 3, 1, 1},       // long rows
-    {2, 9, 15, 272, 130, 1, 1},            // 1x1 of many channels: filter gradient from copies, two segments
-    {2, 11, 10, 272, 70, 1, 1, 2},         // the same with stride
-    {1, 17, 33, 48, 72, 3, 3, 1, 6, 6},    // a copied output gradient, of which rates leave parts
-    {1, 7, 6, 272, 33, 2, 2, 1},           // a copied input of a valid filter
-    {2, 4, 5, 264, 264, 3, 3, 1, 1},       // more weights than pixels: tasks by panels, sums in two pieces
-    {1, 7, 6, 264, 260, 3, 3, 2, 1},       // the same with phases
-    {2, 8, 8, 32, 256, 3, 3, 4, 1},        // the same from copied rows, the last of which no output reads
-    {2, 9, 14, 16, 48, 3, 3, 1, 0},        // Winograd: valid, partial tiles, an odd number of channel blocks
-    {1, 11, 10, 48, 32, 3, 3, 1, 2},       // Winograd: full padding
-    {1, 6, 7, 16, 32, 3, 3, 1, 4},         // Winograd: padding beyond the filter
-    {0, 5, 5, 16, 16, 3, 3, 1, 1},         // Winograd: no images
-    {1, 1, 1, 16, 32, 3, 3, 1, 1},         // Winograd: one pixel
-    {3, 25, 31, 16, 16, 3, 3, 1, 1},       // Winograd: several tasks
+    {1, 1, 1, 1, 1, 1, 1},                   // as small as can be
+    {1, 1, 1, 5, 7, 3, 3, 1, 1},             // one pixel, mostly padding
+    {0, 5, 5, 3, 4, 3, 3, 1, 1},             // no images
+    {2, 9, 11, 1, 16, 3, 3, 1, 1},           // one channel
+    {2, 11, 9, 3, 16, 3, 3, 1, 1},           // RGB
+    {1, 30, 29, 3, 64, 7, 7, 2, 3},          // ResNet stem
+    {1, 13, 17, 5, 11, 3, 3, 1, 1},          //
+    {2, 30, 37, 3, 40, 3, 3, 1, 1},          // first layer: several splits of its filter gradient
+    {1, 8, 9, 3, 150, 3, 3, 2, 1},           // first layer: several blocks of output channels
+    {1, 7, 8, 3, 176, 3, 3, 1, 1},           // first layer: blocks that end within a vector
+    {1, 12, 31, 16, 16, 3, 3, 1, 1},         // U-Net of base 16
+    {2, 16, 16, 32, 64, 3, 3, 1, 1},         //
+    {1, 7, 33, 19, 21, 3, 3, 1, 1},          // odd channels
+    {1, 14, 15, 64, 40, 3, 3, 1, 1},         //
+    {1, 8, 9, 40, 150, 3, 3, 1, 1},          // ADE20K head
+    {1, 10, 64, 16, 2, 1, 1},                // 1x1 to two classes
+    {2, 9, 13, 64, 1, 1, 1},                 // 1x1 to one
+    {3, 7, 9, 40, 64, 1, 1},                 // 1x1 across rows and images
+    {1, 15, 14, 32, 48, 1, 1, 2},            // 1x1 strided
+    {1, 9, 9, 5, 7, 1, 1, 1, 2},             // 1x1 with padding
+    {1, 15, 17, 16, 32, 3, 3, 2, 1},         // strided
+    {1, 16, 18, 24, 33, 3, 3, 2, 1},         // strided, even size: the last row is not used
+    {1, 13, 12, 8, 9, 3, 3, 3, 1},           //
+    {2, 12, 14, 20, 16, 2, 2, 2},            // up-convolution of U-Net
+    {1, 11, 13, 6, 18, 2, 2, 1, 1},          // even filter
+    {1, 12, 10, 17, 8, 4, 4, 2, 1},          // FCN deconvolution 4x4
+    {1, 19, 21, 16, 24, 3, 3, 1, 0},         // valid
+    {1, 20, 23, 16, 24, 3, 3, 1, 2, 2},      // atrous
+    {1, 21, 19, 8, 16, 3, 3, 1, 6, 6},       //
+    {1, 17, 15, 32, 16, 3, 3, 1, 12, 12},    // rate beyond the image: most taps are padding
+    {1, 18, 17, 4, 5, 3, 3, 2, 2, 2},        // atrous and strided
+    {1, 9, 40, 8, 20, 5, 5, 1, 2},           //
+    {1, 6, 7, 3, 6, 3, 3, 1, 4},             // padding beyond the filter
+    {1, 5, 6, 4, 4, 5, 3, 4, 3, 1},          // stride beyond the filter width
+    {2, 10, 9, 12, 24, 3, 3, 1, 1, 1, 3},    // groups
+    {1, 11, 8, 64, 64, 3, 3, 2, 1, 1, 2},    //
+    {2, 11, 17, 32, 32, 3, 3, 1, 1, 1, 8},   // groups of 4: two vectors of them
+    {1, 9, 19, 80, 80, 3, 3, 2, 1, 1, 20},   // the same with stride, in several tasks of blocks
+    {2, 7, 8, 44, 44, 3, 3, 1, 1, 1, 11},    // groups of 4, the last vector of which is not full
+    {1, 8, 31, 48, 48, 3, 3, 1, 2, 2, 6},    // groups of 8, atrous
+    {1, 15, 16, 32, 32, 3, 3, 1, 1, 1, 2},   // groups of 16
+    {1, 12, 13, 24, 15, 5, 5, 1, 2, 1, 3},   // groups of 8 to 5: joined taps of 3 and of 2
+    {1, 12, 20, 15, 36, 4, 4, 3, 2, 1, 3},   // groups of 5 to 12; a stride of 3
+    {1, 9, 7, 12, 12, 1, 1, 2, 0, 1, 6},     // groups of 2: phases of the gradient without a tap
+    {0, 5, 5, 8, 8, 3, 3, 1, 1, 1, 2},       // groups, no images
+    {3, 5, 6, 160, 160, 3, 3, 1, 1, 1, 40},  // groups: several images and tasks of blocks
+    {1, 70, 9, 8, 8, 3, 3, 1, 1, 1, 2},      // groups: several tasks of rows
+    {1, 5, 7, 8, 1024, 1, 1},                // many channels, few pixels
+    {1, 20, 21, 3, 5, 9, 9, 8, 4},           // many taps, of which a phase of the gradient has few
+    {1, 6, 300, 16, 16, 3, 3, 1, 1},         // long rows
+    {2, 9, 15, 272, 130, 1, 1},          // 1x1 of many channels: filter gradient from copies, two segments
+    {2, 11, 10, 272, 70, 1, 1, 2},       // the same with stride
+    {1, 17, 33, 48, 72, 3, 3, 1, 6, 6},  // a copied output gradient, of which rates leave parts
+    {1, 7, 6, 272, 33, 2, 2, 1},         // a copied input of a valid filter
+    {2, 4, 5, 264, 264, 3, 3, 1, 1},     // more weights than pixels: tasks by panels, sums in two pieces
+    {1, 7, 6, 264, 260, 3, 3, 2, 1},     // the same with phases
+    {2, 8, 8, 32, 256, 3, 3, 4, 1},      // the same from copied rows, the last of which no output reads
+    {2, 9, 14, 16, 48, 3, 3, 1, 0},      // Winograd: valid, partial tiles, an odd number of channel blocks
+    {1, 11, 10, 48, 32, 3, 3, 1, 2},     // Winograd: full padding
+    {1, 6, 7, 16, 32, 3, 3, 1, 4},       // Winograd: padding beyond the filter
+    {0, 5, 5, 16, 16, 3, 3, 1, 1},       // Winograd: no images
+    {1, 1, 1, 16, 32, 3, 3, 1, 1},       // Winograd: one pixel
+    {3, 25, 31, 16, 16, 3, 3, 1, 1},     // Winograd: several tasks
 };
 
 void add_operator_cases(CaseList& list) {
@@ -220,9 +231,10 @@ void add_operator_cases(CaseList& list) {
   const Conv2dProblem pointwise = problem({2, 9, 15, 19, 40, 1, 1});
   const Conv2dProblem atrous = problem({1, 14, 16, 8, 21, 3, 3, 2, 2, 2});
   const Conv2dProblem grouped = problem({1, 8, 9, 12, 20, 3, 3, 1, 1, 1, 2});
+  const Conv2dProblem in_vectors = problem({2, 9, 8, 72, 72, 3, 3, 1, 1, 1, 18});
   const Conv2dProblem winograd = problem({2, 9, 15, 32, 48, 3, 3, 1, 1});
   const Conv2dProblem winograd_atrous = problem({2, 13, 22, 16, 48, 3, 3, 1, 3, 3});
-  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped, winograd, winograd_atrous}) {
+  for (const Conv2dProblem& p : {dense, pointwise, atrous, grouped, in_vectors, winograd, winograd_atrous}) {
     list.cases.push_back(fused_case(p, true, true, true, true));
     list.cases.push_back(fused_case(p, false, true, false, false));
     list.cases.push_back(fused_case(p, false, false, true, true));
@@ -386,7 +398,7 @@ void add_bad_inputs(CaseList& list) {
 
 // Convolutions of whole networks at real sizes, for `atrous bench kernels`.
 void add_benchmarks(CaseList& list) {
-  auto add = [&list](const char* network, const Geometry& g, bool input_gradient = true) {
+  auto add = [&list](const std::string& network, const Geometry& g, bool input_gradient = true) {
     const size_t first = list.cases.size();
     list.cases.push_back(forward_case(problem(g)));
     if (input_gradient) list.cases.push_back(backward_input_case(problem(g)));
@@ -454,6 +466,22 @@ void add_benchmarks(CaseList& list) {
   add(deeplab, {1, 45, 60, 512, 512, 3, 3, 1, 4, 4});
   add(deeplab, {1, 45, 60, 2048, 256, 3, 3, 1, 12, 12});
   add(deeplab, {1, 45, 60, 2048, 256, 3, 3, 1, 24, 24});
+  // The grouped layers of ResNeXt-50 32x4d and ResNeXt-101 32x8d at 224x224, and of AlexNet's two groups.
+  for (const int64_t batch : {1, 8}) {
+    const std::string images = fmt::format("_n{}", batch);
+    for (const int64_t width : {4, 8}) {
+      const std::string resnext = (width == 4 ? "resnext50" : "resnext101") + images;
+      for (int level = 0; level < 4; ++level) {
+        const int64_t c = 32 * width << level, size = 56 >> level;
+        if (level > 0) add(resnext, {batch, 2 * size, 2 * size, c, c, 3, 3, 2, 1, 1, 32});
+        add(resnext, {batch, size, size, c, c, 3, 3, 1, 1, 1, 32});
+      }
+    }
+    const std::string alexnet = "alexnet_two_groups" + images;
+    add(alexnet, {batch, 27, 27, 96, 256, 5, 5, 1, 2, 1, 2});
+    add(alexnet, {batch, 13, 13, 384, 384, 3, 3, 1, 1, 1, 2});
+    add(alexnet, {batch, 13, 13, 384, 256, 3, 3, 1, 1, 1, 2});
+  }
   // Where Winograd's transform of the filter weighs much: many channels on small maps.
   const char* end = "end_of_encoder";
   add(end, {1, 15, 20, 512, 512, 3, 3, 1, 1});
