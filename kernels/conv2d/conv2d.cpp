@@ -60,10 +60,11 @@ bool prefers_narrow_backward_input(const Conv2dProblem& p) {
 }
 
 // Wide groups fill the vectors of the tiles for one group; then what joined taps share must pay for the
-// copies.
+// copies and for packing the filter.
 template <int64_t lanes>
 bool prefers_grouped(const Conv2dProblem& p) {
-  return std::max(p.c, p.k) / p.groups <= lanes / 2 || (p.s % 3 == 0 && p.dilation_w == 1);
+  const bool narrow = std::max(p.c, p.k) / p.groups <= lanes / 2;
+  return narrow || (p.s % 3 == 0 && p.dilation_w == 1 && p.n * p.p() * p.q() >= 1024);
 }
 
 using Rows = Traits<Conv2dProblem>;
