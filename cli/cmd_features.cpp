@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,11 +16,13 @@
 #include "core/safetensors.h"
 #include "core/terminal.h"
 #include "core/text.h"
+#include "data/augment.h"
 #include "data/image_io.h"
 #include "eval/evaluate_instances.h"
 #include "eval/network_pass.h"
 #include "layers/state_dict.h"
 #include "nets/factory.h"
+#include "nets/published_weights.h"
 #include "train/checkpoint.h"
 
 namespace atrous::cli {
@@ -68,13 +73,19 @@ Tensor pooled(const Tensor& features, const std::string& layer) {
   return mean;
 }
 
-void run_network(layers::Model& model, const Tensor& image, const data::DataOptions& data) {
+// As `predict` runs it: whole images, or the view that a classifier gets.
+void run_network(const train::LoadedNetwork& network, const Tensor& image) {
   const NoGradGuard no_grad;
+  layers::Model& model = *network.model;
+  const data::DataOptions& data = network.config.data;
   if (auto* detector = dynamic_cast<layers::DetectionModel*>(&model)) {
     detector->detect({eval::as_detector_input(image)});
     return;
   }
-  const Tensor input = eval::network_input(image, data, 1);
+  const eval::InferenceOptions& view = network.config.eval;
+  const Tensor input = nets::is_classifier(network.config.model.name)
+                           ? data::normalize(data::center_view(image, data, view.short_side, view.crop), data)
+                           : eval::network_input(image, data, 1);
   const Shape& s = input.shape();
   dynamic_cast<layers::SegmentationModel&>(model).forward(
       Variable(model.input_of(input.reshape({1, s[0], s[1], s[2]}))));
@@ -84,13 +95,19 @@ Outputs outputs_of(const Options& o, const train::LoadedNetwork& network, const 
   layers::Model& model = *network.model;
   const Tensor image = data::load_image(file, network.config.data, model.in_channels());
   Outputs outputs;
+  std::exception_ptr error;  // of a hook, which must not throw
   std::vector<std::unique_ptr<OutputHook>> hooks;
   for (const std::string& layer : o.layers) {
-    hooks.push_back(layer_of(model, layer).on_output([&outputs, layer](const Variable& output) {
-      outputs[layer].push_back(for_file(output.value()));
+    hooks.push_back(layer_of(model, layer).on_output([&outputs, &error, layer](const Variable& output) {
+      try {
+        if (!error) outputs[layer].push_back(for_file(output.value()));
+      } catch (...) {
+        error = std::current_exception();
+      }
     }));
   }
-  run_network(model, image, network.config.data);
+  run_network(network, image);
+  if (error) std::rethrow_exception(error);
   for (const std::string& layer : o.layers) {
     ATROUS_CHECK(outputs.contains(layer), ErrorKind::usage,
                  "[features] \"{}\" computes nothing in inference (a list of modules, dropout, an auxiliary "
@@ -147,10 +164,27 @@ class Collection {
   std::map<std::string, std::vector<Tensor>> rows_;
 };
 
-void run_features(const Options& o) {
+// Each once, in order.
+std::vector<std::string> distinct(const std::vector<std::string>& all) {
+  std::vector<std::string> once;
+  for (const std::string& text : all) {
+    if (std::ranges::find(once, text) == once.end()) once.push_back(text);
+  }
+  return once;
+}
+
+void run_features(Options o) {
   const layers::BuildDeviceGuard build_on(chosen_device(o.device));
+  o.weights = nets::find_weights("weights", o.weights);
+  o.layers = distinct(o.layers);
   check_other_file("features", o.weights, o.output);
-  const ImageArguments given = expand_images("features", o.inputs);
+  const std::filesystem::path folder = std::filesystem::path(o.output).parent_path();
+  std::error_code unknown;
+  ATROUS_CHECK(folder.empty() || std::filesystem::is_directory(folder, unknown), ErrorKind::io,
+               "[features] --output must lie in a folder that exists. Got \"{}\". Make the folder first.",
+               o.output);
+  ImageArguments given = expand_images("features", o.inputs);
+  given.files = distinct(given.files);
   const train::LoadedNetwork network = train::load_network(o.weights, o.config, o.overrides);
   network.model->eval();
   for (const std::string& layer : o.layers) layer_of(*network.model, layer);

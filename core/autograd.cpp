@@ -195,13 +195,13 @@ bool any_requires_grad(std::initializer_list<const Variable*> inputs) {
   return false;
 }
 
-// NOLINTNEXTLINE(performance-unnecessary-value-param): callers pass temporaries
 namespace {
 void note_output(const std::vector<Variable>& results) {
   if (!running_calls.empty() && !results.empty()) running_calls.back().last = results.back();
 }
 }  // namespace
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): callers pass temporaries
 std::vector<Variable> record(const char* op, const std::vector<Tensor>& outputs, std::vector<Variable> inputs,
                              BackwardFn backward) {
   if (finite_check_on) {
@@ -361,9 +361,12 @@ void ModuleScope::end_call() {
   running_calls.pop_back();
   if (!done.last.defined() || std::uncaught_exceptions() > 0) return;
   if (!running_calls.empty()) running_calls.back().last = done.last;
+  // What a hook computes is no part of the calls that are running.
+  std::vector<RunningCall> outside = std::exchange(running_calls, {});
   for (const OutputHook* hook : std::vector<OutputHook*>(output_hooks)) {
     if (hook->module_ == done.module) hook->function_(done.last);
   }
+  running_calls = std::move(outside);
 }
 std::string ModuleScope::path() {
   return module_path;

@@ -10,7 +10,8 @@ namespace atrous {
 
 // While alive: a function gets the output of each call of one module in this thread, which is the last value
 // computed inside the call (of a module that returns several maps the last one). It sees the value as the
-// module leaves it; a layer behind may overwrite the memory, so what is kept must be copied.
+// module leaves it; a layer behind may overwrite the memory, so what is kept must be copied. It must not
+// throw: it runs where the module's scope ends, in a destructor.
 //
 // While any hook of the thread is alive every module runs by itself: norms are not folded into filters, and
 // activations and residual sums are separate passes, as in PyTorch. Values differ from those without hooks by

@@ -162,6 +162,9 @@ class Classifier : public SegmentationModel {
   int64_t in_channels() const override { return in_channels_; }
   int64_t output_stride() const override { return output_stride_; }
   bool labels_pixels() const override { return false; }
+  bool in_backbone(const std::string& tensor_name) const override {
+    return !tensor_name.starts_with(top_->name() + ".");
+  }
   std::string backbone_prefix() const override {
     return backbone_->name().empty() ? "" : backbone_->name() + ".";
   }

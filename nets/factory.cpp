@@ -324,6 +324,11 @@ std::shared_ptr<Model> make_network(const ModelOptions& options, uint64_t seed) 
     if (path.empty()) return;
     print_to(stderr, "weights from {}\n{}\n", path, import_weights(*model, path, how).str());
   };
+  const bool inception = options.name == "googlenet" || options.name == "inception_v3";
+  if (inception && !options.transform_input && !options.weights.empty())
+    print_to(stderr,
+             "note: torchvision's published weights of {} need model.transform_input true; it is false\n",
+             options.name);
   start_from(options.weights, {});
   start_from(options.backbone_weights, {.where = "model.weights.backbone", .backbone_only = true});
   return model;

@@ -67,6 +67,7 @@ std::optional<Found> fitting(const Names& names, const std::string& prefix, Back
   found.first = prefix + parameters[0].name;
   const int64_t channels = names.extent(found.first, 0), usual = parameters[0].variable.shape()[0];
   if (channels == 0) return std::nullopt;
+  if (channels > static_cast<int64_t>(largest_width_multiplier) * usual) return std::nullopt;
   if (channels != usual) {
     found.width = static_cast<double>(channels) / static_cast<double>(usual);
     options.width_multiplier = found.width;
@@ -207,6 +208,27 @@ void classifier(const Names&, FileNetwork& network) {
   if (std::ranges::find(known, network.backbone) != known.end()) name_only(network.backbone.c_str(), network);
 }
 
+void alexnet(const Names&, FileNetwork& network) {
+  name_only("alexnet", network);
+}
+void caffe_alexnet(const Names&, FileNetwork& network) {
+  name_only("alexnet", network);
+  network.model->form = NetworkForm::caffe;
+}
+// Both of torchvision's published files were trained on images that they bring to [-1, 1].
+void with_own_normalisation(const char* name, const char* aux, const Names& names, FileNetwork& network) {
+  name_only(name, network);
+  network.model->aux_loss = names.has(aux);
+  network.model->transform_input = true;
+  network.assumptions.emplace_back("model.transform_input true, as in torchvision's published weights");
+}
+void googlenet(const Names& names, FileNetwork& network) {
+  with_own_normalisation("googlenet", "aux1.conv.conv.weight", names, network);
+}
+void inception_v3(const Names& names, FileNetwork& network) {
+  with_own_normalisation("inception_v3", "AuxLogits.fc.weight", names, network);
+}
+
 // A network is the first whose names are all in the file. `backbone`: the prefix of its backbone, if it is
 // one of ours. `classes`: the tensor with a row per class.
 struct Scheme {
@@ -320,6 +342,22 @@ constexpr Scheme schemes[] = {
      {"features.denseblock1.denselayer1.conv1.weight", "classifier.weight"},
      nullptr,
      "classifier.weight"},
+    {"torchvision AlexNet",
+     {"features.3.weight", "classifier.1.weight"},
+     nullptr,
+     "classifier.6.weight",
+     alexnet},
+    {"AlexNet of Caffe", {"conv1.weight", "fc6.weight"}, nullptr, "fc8.weight", caffe_alexnet},
+    {"torchvision GoogLeNet",
+     {"inception3a.branch1.conv.weight", "fc.weight"},
+     nullptr,
+     "fc.weight",
+     googlenet},
+    {"torchvision Inception v3",
+     {"Mixed_5b.branch1x1.conv.weight", "fc.weight"},
+     nullptr,
+     "fc.weight",
+     inception_v3},
     {"torchvision VGG",
      {"features.0.weight", "classifier.6.weight"},
      "features.",
@@ -367,8 +405,13 @@ FileNetwork network_of(const Scheme& scheme, const Names& names) {
   network.model->num_classes = network.classes;
   network.model->width_multiplier = network.width;
   for (const std::string& filter :
-       {first, std::string("inc.double_conv.0.weight"), std::string("layer0.0.weight")}) {
-    if (const int64_t channels = names.extent(filter, 1); channels > 0) network.model->in_channels = channels;
+       {first, std::string("inc.double_conv.0.weight"), std::string("layer0.0.weight"),
+        std::string("features.0.weight"), std::string("conv1.weight"), std::string("conv1.conv.weight"),
+        std::string("Conv2d_1a_3x3.conv.weight")}) {
+    const int64_t channels = names.extent(filter, 1);
+    if (channels == 0) continue;
+    network.model->in_channels = channels;
+    break;
   }
   return network;
 }

@@ -30,7 +30,9 @@ struct Published {
   const char* name;
   const char* folder;
   const char* file;
+  const char* needs = "";  // options that differ from a network's defaults
 };
+constexpr const char* lite = "data.mean and data.std of 0.5";
 constexpr Published published[] = {
     {"resnet18", torchvision, "resnet18-f37072fd.pth"},
     {"resnet34", torchvision, "resnet34-b627a593.pth"},
@@ -47,30 +49,46 @@ constexpr Published published[] = {
     {"mobilenet_v3_large", torchvision, "mobilenet_v3_large-8738ca79.pth"},
     {"mobilenet_v3_small", torchvision, "mobilenet_v3_small-047dcff4.pth"},
     {"alexnet", torchvision, "alexnet-owt-7be5be79.pth"},
-    {"googlenet", torchvision, "googlenet-1378be20.pth"},
-    {"inception_v3", torchvision, "inception_v3_google-0cc3c7bd.pth"},
-    {"efficientnet_b0", torchvision, "efficientnet_b0_rwightman-7f5810bc.pth"},
-    {"efficientnet_b1", torchvision, "efficientnet_b1_rwightman-bac287d4.pth"},
-    {"efficientnet_b2", torchvision, "efficientnet_b2_rwightman-c35c1473.pth"},
-    {"efficientnet_b3", torchvision, "efficientnet_b3_rwightman-b3899882.pth"},
-    {"efficientnet_b4", torchvision, "efficientnet_b4_rwightman-23ab8bcd.pth"},
-    {"efficientnet_b5", torchvision, "efficientnet_b5_lukemelas-1a07897c.pth"},
-    {"efficientnet_b6", torchvision, "efficientnet_b6_lukemelas-24a108a5.pth"},
-    {"efficientnet_b7", torchvision, "efficientnet_b7_lukemelas-c5b4e57e.pth"},
-    {"tf_efficientnet_lite0", timm, "tf_efficientnet_lite0-0aa007d2.pth"},
-    {"tf_efficientnet_lite1", timm, "tf_efficientnet_lite1-bde8b488.pth"},
-    {"tf_efficientnet_lite2", timm, "tf_efficientnet_lite2-dcccb7df.pth"},
-    {"tf_efficientnet_lite3", timm, "tf_efficientnet_lite3-b733e338.pth"},
-    {"tf_efficientnet_lite4", timm, "tf_efficientnet_lite4-741542c3.pth"},
+    {"googlenet", torchvision, "googlenet-1378be20.pth", "model.transform_input and model.aux_loss"},
+    {"inception_v3", torchvision, "inception_v3_google-0cc3c7bd.pth",
+     "model.transform_input and model.aux_loss"},
+    {"efficientnet_b0", torchvision, "efficientnet_b0_rwightman-7f5810bc.pth",
+     "model.conv_padding symmetric and model.norm_eps 1e-5"},
+    {"efficientnet_b1", torchvision, "efficientnet_b1_rwightman-bac287d4.pth",
+     "model.conv_padding symmetric and model.norm_eps 1e-5"},
+    {"efficientnet_b2", torchvision, "efficientnet_b2_rwightman-c35c1473.pth",
+     "model.conv_padding symmetric and model.norm_eps 1e-5"},
+    {"efficientnet_b3", torchvision, "efficientnet_b3_rwightman-b3899882.pth",
+     "model.conv_padding symmetric and model.norm_eps 1e-5"},
+    {"efficientnet_b4", torchvision, "efficientnet_b4_rwightman-23ab8bcd.pth",
+     "model.conv_padding symmetric and model.norm_eps 1e-5"},
+    {"efficientnet_b5", torchvision, "efficientnet_b5_lukemelas-1a07897c.pth",
+     "model.conv_padding symmetric"},
+    {"efficientnet_b6", torchvision, "efficientnet_b6_lukemelas-24a108a5.pth",
+     "model.conv_padding symmetric"},
+    {"efficientnet_b7", torchvision, "efficientnet_b7_lukemelas-c5b4e57e.pth",
+     "model.conv_padding symmetric"},
+    {"tf_efficientnet_lite0", timm, "tf_efficientnet_lite0-0aa007d2.pth", lite},
+    {"tf_efficientnet_lite1", timm, "tf_efficientnet_lite1-bde8b488.pth", lite},
+    {"tf_efficientnet_lite2", timm, "tf_efficientnet_lite2-dcccb7df.pth", lite},
+    {"tf_efficientnet_lite3", timm, "tf_efficientnet_lite3-b733e338.pth", lite},
+    {"tf_efficientnet_lite4", timm, "tf_efficientnet_lite4-741542c3.pth", lite},
+    {"efficientnet_lite0", timm, "tf_efficientnet_lite0-0aa007d2.pth", lite},
+    {"efficientnet_lite1", timm, "tf_efficientnet_lite1-bde8b488.pth", lite},
+    {"efficientnet_lite2", timm, "tf_efficientnet_lite2-dcccb7df.pth", lite},
+    {"efficientnet_lite3", timm, "tf_efficientnet_lite3-b733e338.pth", lite},
+    {"efficientnet_lite4", timm, "tf_efficientnet_lite4-741542c3.pth", lite},
     {"fcn_resnet50", torchvision, "fcn_resnet50_coco-1167a1af.pth"},
     {"fcn_resnet101", torchvision, "fcn_resnet101_coco-7ecb50ca.pth"},
     {"deeplabv3_resnet50", torchvision, "deeplabv3_resnet50_coco-cd0a2569.pth"},
     {"deeplabv3_resnet101", torchvision, "deeplabv3_resnet101_coco-586e9e4e.pth"},
     {"deeplabv3_mobilenet_v3_large", torchvision, "deeplabv3_mobilenet_v3_large-fc3c493d.pth"},
     {"lraspp_mobilenet_v3_large", torchvision, "lraspp_mobilenet_v3_large-d234d4ea.pth"},
-    {"fasterrcnn_resnet50_fpn", torchvision, "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"},
+    {"fasterrcnn_resnet50_fpn", torchvision, "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+     "model.norm frozen and model.detection.backbone_norm_eps 0"},
     {"fasterrcnn_resnet50_fpn_v2", torchvision, "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"},
-    {"maskrcnn_resnet50_fpn", torchvision, "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"},
+    {"maskrcnn_resnet50_fpn", torchvision, "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+     "model.norm frozen and model.detection.backbone_norm_eps 0"},
     {"maskrcnn_resnet50_fpn_v2", torchvision, "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth"},
 };
 
@@ -89,8 +107,10 @@ std::string_view network_of(std::string_view file) {
   return longest;
 }
 
-// "resnet50_fpn" is no "resnet5", and no file of "vgg16" is one of "vgg16_bn".
+// "resnet50_fpn" is no "resnet5", and no file of "vgg16" is one of "vgg16_bn". Files of TensorFlow's weights
+// may begin with "tf_".
 bool belongs(std::string_view file, std::string_view name) {
+  if (file.starts_with("tf_") && !name.starts_with("tf_")) file.remove_prefix(3);
   if (!file.starts_with(name) || std::isalnum(static_cast<unsigned char>(file[name.size()]))) return false;
   const std::string_view network = network_of(file);
   return network.empty() || network == name || !network.starts_with(name);
@@ -126,6 +146,7 @@ std::vector<std::string> folders() {
     const std::string_view file = p.file;
     advice = fmt::format("Download {}{} into {} (`sha256sum` must begin with {})", p.folder, file, place,
                          file.substr(file.rfind('-') + 1, 8));
+    if (*p.needs) advice += fmt::format("; it needs {}", p.needs);
   }
   if (advice.empty()) {
     const std::string nearest = nearest_word(name, names);

@@ -15,6 +15,7 @@
 #include "nets/start_weights.h"
 #include "train/crc32c.h"
 #include "train/derived_config.h"
+#include "train/hub_config.h"
 #include "train/math.h"
 
 namespace atrous::train {
@@ -43,6 +44,7 @@ std::string state_to_text(const RunState& s) {
   out["last_validation"] = JsonValue::of(s.last_validation);
   out["best_step"] = JsonValue::of(s.best_step);
   out["stale_validations"] = JsonValue::of(s.stale_validations);
+  if (s.averaged_steps > 0) out["averaged_steps"] = JsonValue::of(s.averaged_steps);
   JsonValue& best = out["best"] = JsonValue::make_object();
   for (const auto& [name, value] : s.best) best[name] = JsonValue::of(value);
   out["class_weights"] = JsonValue::of(s.class_weights);
@@ -70,6 +72,7 @@ RunState state_from_text(const std::string& text, const std::string& origin) {
   s.stale_validations = member(in, "stale_validations", origin).integer;
   for (const auto& [name, value] : member(in, "best", origin).object) s.best[name] = value.number;
   for (const JsonValue& w : member(in, "class_weights", origin).array) s.class_weights.push_back(w.number);
+  if (const JsonValue* steps = in.find("averaged_steps")) s.averaged_steps = steps->integer;
   // Only the next line of the log needs these, so files without them are accepted.
   if (const JsonValue* sum = in.find("loss_sum")) s.loss_sum = sum->number;
   if (const JsonValue* steps = in.find("loss_steps")) s.loss_steps = steps->integer;
@@ -118,10 +121,11 @@ std::string checksum_of(const NamedTensors& tensors, const Metadata& metadata) {
 void restore_tensors(const TensorFile& file, const std::string& prefix, const NamedTensors& targets) {
   for (const auto& [name, target] : targets) {
     const Tensor* source = file.find(prefix + name);
-    ATROUS_CHECK(source, ErrorKind::checkpoint,
-                 "[checkpoint] \"{}\" must hold \"{}{}\". Got a file without it. Was optimizer.name or "
-                 "train.ema_decay changed? Start a new run with model.weights instead.",
-                 file.origin, prefix, name);
+    ATROUS_CHECK(
+        source, ErrorKind::checkpoint,
+        "[checkpoint] \"{}\" must hold \"{}{}\". Got a file without it. Was optimizer.name, "
+        "train.ema_decay or train.average_last_steps changed? Start a new run with model.weights instead.",
+        file.origin, prefix, name);
     const Tensor value = layers::from_file_layout(*source);
     ATROUS_CHECK(
         value.shape() == target.shape() && value.dtype() == target.dtype(), ErrorKind::checkpoint,

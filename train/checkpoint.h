@@ -35,6 +35,7 @@ struct RunState {
   int64_t last_validation = 0;  // step of it
   int64_t best_step = 0;
   int64_t stale_validations = 0;  // validations since the best one
+  int64_t averaged_steps = 0;     // that the mean of the last steps has (train.average_last_steps)
   std::map<std::string, double>
       best;  // scores of the best validation: "miou", "pixel_accuracy", ...; empty before the first
   std::vector<double> class_weights;        // of the loss; empty: none

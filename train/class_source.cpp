@@ -2,6 +2,7 @@
 
 #include "core/safetensors.h"
 #include "nets/factory.h"
+#include "nets/published_weights.h"
 #include "train/checkpoint.h"
 
 namespace atrous::train {
@@ -15,9 +16,10 @@ bool has_settings_by_label(const Config& config) {
   return !find_named<ClassWeighting>(config.train.class_weights);
 }
 
-std::optional<data::ClassList> start_classes(const Config& config, const std::string& path) {
-  if (path.empty()) return std::nullopt;
+std::optional<data::ClassList> start_classes(const Config& config, const std::string& given) {
+  if (given.empty()) return std::nullopt;
   try {
+    const std::string path = nets::find_weights("model.weights", given);
     const Metadata metadata = read_safetensors_metadata(path);
     const auto found = metadata.find("atrous.classes");
     if (found == metadata.end()) return std::nullopt;

@@ -19,8 +19,9 @@ namespace atrous::train {
 data::ClassList class_list(const std::vector<data::ClassInfo>& classes, const Config& config,
                            const std::string& what);
 
-// The classes in a checkpoint whose last layers such a network can load; empty for other files.
-std::optional<data::ClassList> start_classes(const Config& config, const std::string& path);
+// The classes in a checkpoint, given by path or by name (nets/published_weights.h), whose last layers such a
+// network can load; empty for other files.
+std::optional<data::ClassList> start_classes(const Config& config, const std::string& given);
 
 // Whether the config has settings by label, in the order of the training split.
 bool has_settings_by_label(const Config& config);

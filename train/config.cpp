@@ -199,14 +199,18 @@ void apply_override(JsonValue& root, const std::string& assignment) {
   for (size_t dot; (dot = rest.find('.')) != std::string::npos; rest.erase(0, dot + 1)) {
     JsonValue& child = (*parent)[rest.substr(0, dot)];
     if (child.kind != JsonValue::Kind::object) {
+      // "weights": FILE is short for {"model": FILE}.
+      const JsonValue file = child;
       child = JsonValue::make_object();
+      if (rest.starts_with("weights.") && file.kind == JsonValue::Kind::string) child["model"] = file;
       child.where = origin;
     }
     parent = &child;
   }
   // An unknown key is put into the tree as well: reading it gives the error with the
   // nearest key.
-  JsonValue value = type ? override_value(assignment.substr(equals + 1), *type, origin) : JsonValue::of("");
+  JsonValue value = type ? override_value(assignment.substr(equals + 1), *type, origin)
+                         : JsonValue::of(assignment.substr(equals + 1));
   set_where(value, origin);
   (*parent)[rest] = std::move(value);
   // Each of these two excludes the other, so the one on the command line replaces the one in the file.

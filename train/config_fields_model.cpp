@@ -166,9 +166,10 @@ const Fields<nets::ModelOptions>& fields() {
           "EfficientNets: padding of the convolutions of stride 2. `tensorflow` is the published networks' "
           "\"same\", `symmetric` that of torchvision, segmentation_models_pytorch and timm's names without "
           "`tf_`; empty: `tensorflow`"),
-      number("drop_path", &O::drop_path, 0, 0.999,
-             "EfficientNets: probability with which training leaves out the last block of an image "
-             "(stochastic depth); it rises linearly from 0 at the first. Published: 0.2"),
+      number(
+          "drop_path", &O::drop_path, 0, 0.999,
+          "EfficientNets: stochastic depth. Training leaves block i of n, counted from 0, out for an image "
+          "with i / n of this probability. Published: 0.2"),
       wholes("rates", &O::rates, 1,
              "Atrous rates of the parallel branches; empty: the network's default for its output stride"),
       wholes("multi_grid", &O::multi_grid, 1,

@@ -17,15 +17,10 @@ struct DerivedConfig {
   std::vector<std::string> notes;        // what was found and what is assumed, lines for people
 };
 
-// The config.json beside a weights file, or in the folder above: of a run, or of a model hub. "" if there is
-// none.
-std::string config_beside(const std::string& weights);
-
-// `overrides` as for load_config. Used of a hub's config.json: of segmentation_models_pytorch the output
-// stride and the attention, of timm mean, std and label names, of transformers id2label; what contradicts the
-// weights is an error. Class names that are still unknown are those of the data set with that number of
-// classes (VOC 21, Cityscapes 19, ADE20K 150, ...), which is a note. Error(checkpoint) if the network is
-// unknown or not one of atrous, or if the config of a run lies beside; Error(config) for a bad override.
+// `overrides` as for load_config. A hub's config.json: train/hub_config.h. Class names that are still unknown
+// are those of the data set with that number of classes (VOC 21, Cityscapes 19, ADE20K 150, ...), which is a
+// note. Error(checkpoint) if the network is unknown, not one of atrous or has one output, if the hub's config
+// contradicts it, or if the config of a run lies beside; Error(config) for a bad override.
 DerivedConfig derive_config(const TensorFile& file, const std::string& path,
                             const std::vector<std::string>& overrides);
 

@@ -136,6 +136,20 @@ std::optional<AverageOptions> averaging_of(const TrainOptions& o, int64_t total_
   return AverageOptions{.first_step = total_steps - o.average_last_steps + 1};
 }
 
+// The mean of a checkpoint must be of the same steps. (One that begins later begins anew.)
+void check_mean(const AverageOptions& averaging, const TrainOptions& stored, RunState& state) {
+  const bool was_mean = stored.average_last_steps > 0, is_mean = averaging.decay == 0;
+  const int64_t steps = is_mean ? std::max<int64_t>(0, state.step - averaging.first_step + 1) : 0;
+  ATROUS_CHECK(
+      was_mean == is_mean && (steps == 0 || steps == state.averaged_steps), ErrorKind::config,
+      "[train.average_last_steps] a resumed run must average the same steps. Got a checkpoint of step {} "
+      "whose average is {}, where this config's is {}. Keep train.ema_decay, average_last_steps and the "
+      "length of the run, or let the mean begin after that step.",
+      state.step, was_mean ? fmt::format("the mean of {} steps", state.averaged_steps) : "exponential",
+      is_mean ? fmt::format("the mean of {} steps", steps) : "exponential");
+  if (steps == 0) state.averaged_steps = 0;
+}
+
 // A run: its task, its progress, and the files that it leaves.
 class Run {
  public:
@@ -229,11 +243,12 @@ Run::Run(const Config& config, const RunOptions& options)
       config.optimizer, model.parameters(), [&](const std::string& name) { return model.in_backbone(name); },
       /*bf16_copies=*/model.compute_dtype() == DType::bf16);
   freeze_.emplace(model, config.optimizer.freeze_backbone_steps);
-  if (const auto averaging = averaging_of(config.train, plan_.total_steps))
-    average_.emplace(model, *averaging);
+  const std::optional<AverageOptions> averaging = averaging_of(config.train, plan_.total_steps);
+  if (averaging) average_.emplace(model, *averaging);
   if (stored) {
     restore(*stored, model, *optimizer_, average_ ? &*average_ : nullptr);
     state_ = stored->state;
+    if (averaging) check_mean(*averaging, stored->config.train, state_);
     stored.reset();  // its memory
     say(fmt::format("resumed at step {}", state_.step));
   }
@@ -329,6 +344,7 @@ void Run::count(const StepResult& step) {
   ++state_.step;
   unsaved_ = true;
   if (average_) average_->update(state_.step);
+  if (config_.train.average_last_steps > 0 && average_->begun(state_.step)) ++state_.averaged_steps;
   add_losses(step, state_);
   result_.last_loss = state_.loss_sum / static_cast<double>(state_.loss_steps);
   speed_.add(step.images);

@@ -195,7 +195,7 @@ class Entry final : public AnyEntry {
     validation.check(name(), problem.str(), row.name, math_of(problem).resolve(row.traits.accuracy));
   }
 
-  static constexpr size_t most_rows = 28;
+  static constexpr size_t most_rows = 32;
   ReachOf<Problem> reach_;
   size_t count_;
   std::array<Row, most_rows> rows_{};

@@ -231,7 +231,8 @@ TEST_CASE("features: maps and their means by name, and what is refused") {
                     second = f.folder.path("b.ppm");
   REQUIRE(f.forward().code == 0);
   const std::string config = f.folder.path("net.json");
-  write_text(config, R"({"model": {"name": "resnet18", "num_classes": 5, "width_multiplier": 0.0625}})");
+  write_text(config, R"({"model": {"name": "resnet18", "num_classes": 5, "width_multiplier": 0.0625},
+                          "data": {"image_height": 33, "image_width": 40}})");
   const auto net = nets::make_network(train::load_config(config, {}).model, 4);
   write_safetensors(weights, layers::state_dict(*net));
   for (const std::string& name : {first, second})
@@ -258,6 +259,15 @@ TEST_CASE("features: maps and their means by name, and what is refused") {
     for (int64_t p = 0; p < 25; ++p) sum += static_cast<double>(map.data<float>()[c * 25 + p]);
     CHECK(means.data<float>()[8 + c] == Approx(sum / 25).margin(1e-6));
   }
+
+  // Without a size the network sees what `predict` shows it.
+  REQUIRE(
+      features({"--set", "data.image_height=0", "--set", "data.image_width=0", "--set", "eval.short_side=64",
+                "--set", "eval.crop=48", "--layer", "layer4.1", "--layer", "layer4.1", first, first})
+          .code == 0);
+  const TensorFile view = read_safetensors(f.output);
+  REQUIRE(view.tensors.size() == 1);
+  CHECK(view.tensors[0].second.shape() == Shape{32, 2, 2});
 
   const Outcome unknown = features({"--layer", "layer2.7", first});
   CHECK(unknown.code == 2);

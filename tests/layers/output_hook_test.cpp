@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "layers/modules.h"
+#include "layers/pointwise.h"
 #include "tests/core/tensors.h"
 
 using namespace atrous;
@@ -31,6 +32,10 @@ struct Twice : layers::Block {
   Twice() : pair(register_module<Pair>("pair")), again(register_module<Pair>("again")) {}
   std::string kind() const override { return "Twice"; }
   std::shared_ptr<Pair> pair, again;
+};
+
+struct Last : layers::Block {  // its output is that of what runs in it
+  std::string kind() const override { return "Last"; }
 };
 
 float smallest(const Tensor& t) {
@@ -115,4 +120,25 @@ TEST_CASE("a pass that an error ends calls no hook, and the next one does") {
   CHECK(calls == 0);
   net.pair->forward(Variable(noise({1, 6, 5, 3}, 1)));
   CHECK(calls == 1);
+}
+
+TEST_CASE("what a hook computes is no output of the modules that are running") {
+  Twice net;
+  net.initialise(3);
+  const NoGradGuard no_grad;
+  const Variable x(noise({1, 6, 5, 3}, 1));
+  Tensor block;
+  const auto inner = net.find("pair.conv2.inner")->on_output([&](const Variable& y) { layers::relu(y); });
+  const auto outer = net.find("pair")->on_output([&](const Variable& y) { block = y.value().clone(); });
+  const Tensor y = net.pair->forward(x).value().clone();
+  CHECK(difference(block, y) == 0);
+  Tensor last;
+  const Last outside;
+  const auto hook = outside.on_output([&](const Variable& z) { last = z.value().clone(); });
+  const auto pooled = net.find("pair")->on_output([&](const Variable& z) { layers::scale(z, 0); });
+  {
+    const ModuleScope scope(outside.name());
+    net.pair->forward(x);
+  }
+  CHECK(difference(last, y) == 0);
 }

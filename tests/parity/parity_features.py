@@ -64,7 +64,7 @@ def compare(binary, folder, name, layers):
     pixels = torch.randint(0, 256, (75, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     write_image(image, pixels)
     with open(config, "w") as f:
-        json.dump({"model": {"name": name, "num_classes": 1000}}, f)
+        json.dump({"model": {"name": name, "num_classes": 1000}, "data": {"image_height": 75, "image_width": 64}}, f)
     single = outputs_of(net, layers, pixels)
     expected = outputs_of(net.double(), layers, pixels)
     worst = 0.0

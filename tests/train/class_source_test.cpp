@@ -117,6 +117,12 @@ TEST_CASE("a run that starts from a checkpoint with the same classes takes over 
   CHECK(names_of(make_task(tiny_config(folder.path(), {"data.label_map="}), false)->classes()) ==
         std::vector<std::string>{"dark", "red", "bright"});
   CHECK(names_of(make_task(config, false)->classes()) == std::vector<std::string>{"bright", "dark", "red"});
+  // The same if the weights are given by name.
+  std::filesystem::copy(weights, folder / "mine.safetensors");
+  setenv("ATROUS_WEIGHTS", folder.path().c_str(), 1);
+  const Config by_name = tiny_config(folder.path(), {"data.label_map=", "model.weights=mine"});
+  CHECK(names_of(make_task(by_name, false)->classes()) == std::vector<std::string>{"bright", "dark", "red"});
+  unsetenv("ATROUS_WEIGHTS");
   // Other classes: transfer to another task, which is said.
   write_classes(folder, {{1, "night"}, {2, "red"}, {0, "bright"}});
   const auto task = make_task(config, false);

@@ -139,6 +139,22 @@ TEST_CASE("overrides are read by the type of the field") {
   CHECK_THROWS_WITH(parse_config(text, "c.json", {"nonsense"}), Contains("--set takes key=value"));
 }
 
+TEST_CASE("parts of model.weights are set on the command line, beside what the config has") {
+  const auto weights = [](const char* model, const std::string& set) {
+    const nets::ModelOptions o =
+        parse_config(fmt::format(R"({{"model": {{{}}}}})", model), "c.json", {set}).model;
+    return o.weights + " and " + o.backbone_weights;
+  };
+  const char* net = R"("name": "unet", "num_classes": 3, "backbone": "resnet18")";
+  const std::string with_file = std::string(net) + R"(, "weights": "a.pth")";
+  const std::string with_parts = std::string(net) + R"(, "weights": {"backbone": "b.pth"})";
+  CHECK(weights(net, "model.weights.backbone=c.pth") == " and c.pth");
+  CHECK(weights(with_file.c_str(), "model.weights.backbone=c.pth") == "a.pth and c.pth");
+  CHECK(weights(with_parts.c_str(), "model.weights.model=c.pth") == "c.pth and b.pth");
+  CHECK(weights(with_parts.c_str(), "model.weights.backbone=c.pth") == " and c.pth");
+  CHECK(weights(with_parts.c_str(), "model.weights=c.pth") == "c.pth and ");
+}
+
 TEST_CASE("to_json writes everything and reads back as the same config") {
   const Config c =
       parse_config(R"({"model": {"name": "unet", "num_classes": 2, "freeze": ["a.", "b\"\\"]}, "seed": 77,

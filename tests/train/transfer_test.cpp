@@ -209,6 +209,16 @@ TEST_CASE("the average of the last steps is their mean, and is what is validated
   CHECK(largest < 1e-6);
   CHECK(moved > 1e-3);
 
+  // A window that moves would average steps that the checkpoint does not have.
+  RunOptions resumed = out_folder(folder / "5", /*resume=*/true);
+  resumed.allow_change = {"train.max_steps", "train.average_last_steps"};
+  for (const char* set : {"train.max_steps=7", "train.average_last_steps=2"}) {
+    std::vector<std::string> other = options;
+    other.emplace_back(set);
+    const Error e = error_of([&] { run_training(tiny_config(folder.path(), other), resumed); });
+    CHECK(e.kind() == ErrorKind::config);
+    CHECK_THAT(e.what(), Contains("must average the same steps") && Contains("the mean of 2 steps"));
+  }
   // Stopped among the last steps and resumed: the same bytes.
   run_training(config, out_folder(folder / "5", /*resume=*/true));
   CHECK(last_of(folder / "5") == last_of(folder / "whole"));

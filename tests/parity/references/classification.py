@@ -38,11 +38,20 @@ def case(name, classes, batch, height, width, heavy=False, deep=True, frozen=Fal
     return Case(name + form, model, build, batch, height, width, deep=deep, heavy=heavy, prepare=prepare)
 
 
-def with_heads(module, inputs, outputs):
-    """Logits, and in training those of the auxiliary heads, of GoogLeNet's two the later one first as `aux`."""
-    if not isinstance(outputs, tuple):
-        return {"out": outputs[:, :, None, None]}
-    return {key: t[:, :, None, None] for key, t in zip(("out", "aux", "aux2"), outputs) if t is not None}
+def give_heads(net):
+    """Makes the network return {"out": logits}, in training also those of its auxiliary heads, of GoogLeNet's two the later one as `aux`. By
+    the modules, as torchvision 0.14 gives GoogLeNet's two under each other's names."""
+    heads = {}
+    for key, name in (("aux", "AuxLogits"), ("aux", "aux2"), ("aux2", "aux1")):
+        if getattr(net, name, None) is not None:
+            getattr(net, name).register_forward_hook(lambda module, inputs, logits, key=key: heads.__setitem__(key, logits))
+
+    def gather(module, inputs, outputs):
+        found = {"out": outputs[0] if isinstance(outputs, tuple) else outputs, **heads}
+        heads.clear()
+        return {key: t[:, :, None, None] for key, t in found.items()}
+
+    net.register_forward_hook(gather)
 
 
 def with_frozen_statistics(net, eps):
@@ -63,7 +72,7 @@ def inception_case(name, classes, batch, size, aux=False, transform=False, heavy
         net = getattr(torchvision.models, name)(weights=None, num_classes=classes, aux_logits=aux, transform_input=transform, init_weights=False)
         if frozen:
             with_frozen_statistics(net, 1e-3)
-        net.register_forward_hook(with_heads)
+        give_heads(net)
         return without_dropout(net)
 
     model = {"name": name, "num_classes": classes, "dropout": 0, "norm": "frozen" if frozen else "batch"}
