@@ -77,7 +77,7 @@ std::string device_line(const nlohmann::ordered_json& j) {
 }
 
 nlohmann::ordered_json examine() {
-  nlohmann::ordered_json j;
+  nlohmann::ordered_json j = nlohmann::ordered_json::object();
   j["version"] = version();
   j["git"] = git_hash();
   j["build_type"] = build_type();

@@ -194,7 +194,7 @@ std::string text_of(const layers::LayerField& f) {
 }
 
 ordered_json to_json(const Summary& s, const train::Config& config) {
-  ordered_json j;
+  ordered_json j = ordered_json::object();
   j["model"] = config.model.name;
   j["network"] = s.network;
   j["input"] = image_list(s.input);
@@ -317,6 +317,10 @@ void run(const Options& o) {
   } else if (nets::is_detector(config.model.name)) {
     height = 800;  // a landscape picture, resized as torchvision does
     width = 1344;
+  } else if (nets::is_classifier(config.model.name) && (height <= 0 || width <= 0)) {
+    const layers::BuildDeviceGuard on_meta(Device::meta);
+    const layers::ImageSides sides = nets::build_model(config.model)->image_sides();
+    height = width = sides.only ? sides.smallest : std::max(sides.smallest, config.eval.crop);
   } else if (height <= 0 || width <= 0) {
     height = width = config.model.padding == nets::UNetPadding::valid ? 572 : 512;
   }
@@ -334,7 +338,8 @@ void add_summary_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   command->add_option("--config", o->config, "Config; its model section is enough")->required();
   command->add_option("--input-size", o->input_size,
-                      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512; for detection "
+                      "HEIGHTxWIDTH; default: the config's crop or image size, else 512x512; for "
+                      "classification eval.crop; for detection "
                       "models the size of the resized image, default 800x1344");
   command->add_option("--batch", o->batch, "Images per training batch; default: data.batch_size")
       ->check(CLI::Range(1, 65536));

@@ -68,7 +68,8 @@ ClassTable read_class_table(const std::string& path) {
 }
 
 void write_class_table(const std::string& path, const ClassTable& table) {
-  nlohmann::ordered_json json;
+  // (An empty value that becomes an object when it is indexed does not survive a failed allocation.)
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
   json["num_classes"] = table.classes.size();
   if (table.ignore_index) json["ignore_index"] = *table.ignore_index;
   json["classes"] = nlohmann::ordered_json::array();
