@@ -61,13 +61,12 @@ class VggTop : public Top {
   std::shared_ptr<Dropout> dropout_, second_dropout_;
 };
 
-// "1" on the mean of the image, behind dropout.
-class MobileNetV2Top : public Top {
+// One layer on the mean of the image, behind dropout.
+class DropoutTop : public Top {
  public:
-  MobileNetV2Top(int64_t in, const ModelOptions& o)
-      : dropout_(register_module<Dropout>("0", o.dropout_or(0.2))),
-        linear_(register_module<Linear>("1", in, o.num_classes, /*with_bias=*/true, Init::normal_hundredth)) {
-  }
+  DropoutTop(const char* dropout, const char* linear, int64_t in, double probability, int64_t classes)
+      : dropout_(register_module<Dropout>(dropout, probability)),
+        linear_(register_module<Linear>(linear, in, classes, /*with_bias=*/true, Init::normal_hundredth)) {}
   Variable forward(const Variable& x) const override {
     const ModuleScope scope(name());
     return linear_->forward(dropout_->forward(global_avg_pool2d(x)));
@@ -97,25 +96,16 @@ class MobileNetV3Top : public Top {
   std::shared_ptr<Dropout> dropout_;
 };
 
-// One layer on the mean of the image, behind dropout.
-class EfficientNetTop : public Top {
- public:
-  EfficientNetTop(int64_t in, const ModelOptions& o)
-      : dropout_(register_module<Dropout>("dropout", o.dropout_or(find_efficientnet(o.name)->dropout))),
-        linear_(register_module<Linear>("", in, o.num_classes, /*with_bias=*/true, Init::normal_hundredth)) {}
-  Variable forward(const Variable& x) const override {
-    const ModuleScope scope(name());
-    return linear_->forward(dropout_->forward(global_avg_pool2d(x)));
-  }
-
- private:
-  std::shared_ptr<Dropout> dropout_;
-  std::shared_ptr<Linear> linear_;
-};
-
 template <class T>
 std::shared_ptr<Top> make_top(int64_t in, const ModelOptions& o) {
   return std::make_shared<T>(in, o);
+}
+std::shared_ptr<Top> make_mobilenet_v2_top(int64_t in, const ModelOptions& o) {
+  return std::make_shared<DropoutTop>("0", "1", in, o.dropout_or(0.2), o.num_classes);
+}
+std::shared_ptr<Top> make_efficientnet_top(int64_t in, const ModelOptions& o) {
+  const double published = find_efficientnet(o.name)->dropout;
+  return std::make_shared<DropoutTop>("dropout", "", in, o.dropout_or(published), o.num_classes);
 }
 
 // The networks whose names begin so: the names of their parts, and the map that is classified.
@@ -129,9 +119,9 @@ struct Kind {
 constexpr Kind kinds[] = {
     {"res", "", "fc", make_top<ResNetTop>},
     {"vgg", "features", "classifier", make_top<VggTop>},
-    {"mobilenet_v2", "features", "classifier", make_top<MobileNetV2Top>},
+    {"mobilenet_v2", "features", "classifier", make_mobilenet_v2_top},
     {"mobilenet_v3", "features", "classifier", make_top<MobileNetV3Top>},
-    {"efficientnet", "", "classifier", make_top<EfficientNetTop>, 6},
+    {"efficientnet", "", "classifier", make_efficientnet_top, 6},
 };
 const Kind& kind_of(const std::string& name) {
   return *std::ranges::find_if(kinds, [&](const Kind& k) { return name.starts_with(k.prefix); });

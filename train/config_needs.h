@@ -9,7 +9,7 @@ namespace atrous::train::schema {
 // Of the kind of network. With a config without a network, semantic models are assumed.
 std::optional<Need> needs_semantic_model(const Config& c);
 std::optional<Need> needs_detection_model(const Config& c);
-// Semantic models that label pixels, and those that classify whole images: by the network, without one by the
+// Semantic models, and networks that classify whole images: by the network, without one by the
 // data set.
 std::optional<Need> needs_pixel_labels(const Config& c);
 std::optional<Need> needs_classifier(const Config& c);
